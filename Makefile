@@ -1,0 +1,43 @@
+# The commands of this repository. `make` alone lists them.
+
+PYTHON ?= $(shell for v in 3.11 3.12 3.13 3.14; do command -v python$$v && break; done || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.complete
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check test lint generate docs clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/' | expand -t 18
+
+setup: $(STAMP) ## create .venv with everything
+
+$(STAMP): pyproject.toml constraints.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Runwire needs Python 3.11 or later; name one with: make PYTHON=/path/to/python3.11 setup"; exit 2; }
+	"$(PYTHON)" -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+check: setup ## run the conformance suite against the reference server
+	@$(BIN)/python tests/check_reference_server.py
+
+test: setup ## run every test of this repository
+	@sh tests/install_system_packages.sh
+	$(BIN)/python -m pytest -q
+
+lint: setup ## format, style, types, boundaries, specification, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m runwire_spec check
+
+generate: setup ## write what is generated from the specification
+	$(BIN)/python -m runwire_spec generate
+
+docs: setup ## build the site into build/site
+	$(BIN)/mkdocs build --strict --config-file docs/mkdocs.yml --site-dir ../build/site
+
+clean: ## remove what was built
+	rm -rf build dist .venv
