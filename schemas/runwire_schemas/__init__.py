@@ -1,1 +1,185 @@
-"""placeholder"""
+"""JSON Schema 2020-12 for every message, HTTP body and document of Runwire, with vectors.
+
+The schema files lie in `v1/`; the functions here are for Python. Everything is built once and immutable.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+__all__ = [
+    "CLIENT_TYPES",
+    "SERVER_TYPES",
+    "Vector",
+    "Violation",
+    "client_message_violations",
+    "names",
+    "schema",
+    "server_message_violations",
+    "transcripts",
+    "validator",
+    "vectors",
+    "violations",
+]
+
+# Relative references resolve against where a file lies; this is where the files lie for our registry.
+_BASE = "file:///runwire/v1/"
+
+#: Types of messages that a client sends, with the name of their schema.
+CLIENT_TYPES: Mapping[str, str] = {
+    "start": "start",
+    "cancel": "cancel",
+    "resume": "resume",
+    "input": "input",
+    "heartbeat": "client-heartbeat",
+}
+
+#: Types of messages that a server sends, with the name of their schema.
+SERVER_TYPES: Mapping[str, str] = {
+    name: name
+    for name in (
+        "ready started resumed notice heartbeat token replace thinking tool_delta tool_call observation "
+        "input_request input_closed done error"
+    ).split()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One way in which an instance breaks its schema.
+
+    `pointer` is a JSON Pointer (RFC 6901) to the place, `keyword` the schema keyword that was broken.
+    """
+
+    pointer: str
+    keyword: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.pointer or '/'}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """A message that must be accepted or refused by the schema `schema`, named by its reason."""
+
+    schema: str
+    valid: bool
+    reason: str
+    text: str
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Return the names of all schemas, sorted; `common` holds definitions only."""
+    return tuple(sorted(entry.name.removesuffix(".json") for entry in _v1().iterdir() if entry.name.endswith(".json")))
+
+
+@cache
+def schema(name: str) -> Any:
+    """Return the schema called `name`; raises KeyError when there is none."""
+    if name not in names():
+        raise KeyError(f"no schema is called {name!r}; there are: {', '.join(names())}")
+    return json.loads(_v1().joinpath(f"{name}.json").read_text(encoding="utf-8"))
+
+
+@cache
+def validator(name: str) -> Draft202012Validator:
+    """Return the validator of the schema called `name`, with formats asserted."""
+    return Draft202012Validator(
+        {"$ref": f"{_BASE}{name}.json"} if schema(name) else {},
+        registry=_registry(),
+        format_checker=Draft202012Validator.FORMAT_CHECKER,
+    )
+
+
+def violations(name: str, instance: object) -> list[Violation]:
+    """Return how `instance` breaks the schema called `name`; empty when it is valid."""
+    found = [_violation(error) for error in validator(name).iter_errors(instance)]
+    return sorted(set(found), key=lambda violation: (violation.pointer, violation.message))
+
+
+def client_message_violations(message: object) -> list[Violation]:
+    """Return how a message of the client breaks the schema of its type; an unknown type breaks none."""
+    if isinstance(message, dict) and "type" not in message and "prompt" in message:
+        return violations("start", message)
+    return _dispatch(message, CLIENT_TYPES, "client-message")
+
+
+def server_message_violations(message: object) -> list[Violation]:
+    """Return how a message of the server breaks the schema of its type; an unknown type breaks none."""
+    return _dispatch(message, SERVER_TYPES, "server-message")
+
+
+def vectors() -> Iterator[Vector]:
+    """Yield every vector of `v1/examples`, in the order of their names."""
+    root = _v1().joinpath("examples")
+    for folder in sorted(root.iterdir(), key=lambda entry: entry.name):
+        if folder.name not in names():
+            continue
+        for verdict in ("invalid", "valid"):
+            for file in sorted(folder.joinpath(verdict).iterdir(), key=lambda entry: entry.name):
+                reason = file.name.removesuffix(".json")
+                yield Vector(folder.name, verdict == "valid", reason, file.read_text(encoding="utf-8"))
+
+
+def transcripts(verdict: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield name and lines of each transcript; `verdict` is `valid` or `invalid`."""
+    folder = _v1().joinpath("transcripts").joinpath(verdict)
+    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        yield file.name.removesuffix(".jsonl"), [json.loads(line) for line in lines]
+
+
+def _dispatch(message: object, known: Mapping[str, str], union: str) -> list[Violation]:
+    kind = message.get("type") if isinstance(message, dict) else None
+    return violations(known.get(kind, union) if isinstance(kind, str) else union, message)
+
+
+def _violation(error: ValidationError) -> Violation:
+    pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in error.absolute_path)
+    return Violation(pointer, str(error.validator), _sentence(error))
+
+
+def _sentence(error: ValidationError) -> str:
+    if error.validator == "required":
+        return f"{error.message.split(' ')[0]} is missing"
+    if error.validator == "type":
+        wanted = error.validator_value
+        wanted = wanted if isinstance(wanted, str) else " or ".join(wanted)
+        return f"must be of type {wanted}, not {_type_of(error.instance)}"
+    if error.validator == "const":
+        return f"must be {json.dumps(error.validator_value)}"
+    if error.validator == "enum":
+        return f"must be one of {', '.join(json.dumps(value) for value in error.validator_value)}"
+    if error.validator == "pattern":
+        return f"must match {error.validator_value}"
+    if error.validator in {"minimum", "maximum", "minLength", "maxLength"}:
+        return f"breaks {error.validator} {error.validator_value}"
+    return error.message if len(error.message) < 200 else f"breaks {error.validator}"
+
+
+def _type_of(value: object) -> str:
+    types = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+    return types.get(type(value), "null")
+
+
+@cache
+def _registry() -> Registry[Any]:
+    return Registry().with_resources(
+        (f"{_BASE}{name}.json", Resource.from_contents(schema(name), default_specification=DRAFT202012))
+        for name in names()
+    )
+
+
+def _v1() -> Traversable:
+    return files(__package__).joinpath("v1")
