@@ -1,0 +1,169 @@
+"""What a rewrite can do to the traffic: the hooks of the proxy and the actions they answer with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .frames import Frame
+from .http1 import Request, Response
+
+if TYPE_CHECKING:
+    from .link import Link
+
+Message = dict[str, Any]
+
+EVENTS = frozenset(
+    {
+        "token", "replace", "thinking", "tool_delta", "tool_call", "observation",
+        "input_request", "input_closed", "done", "error",
+    }
+)  # fmt: skip
+
+
+def is_event(message: Mapping[str, Any]) -> bool:
+    """Tell whether a message is an entry of a run's log."""
+    return message.get("type") in EVENTS and "seq" in message
+
+
+def is_terminal(message: Mapping[str, Any]) -> bool:
+    """Tell whether a message ends a run."""
+    return message.get("type") in {"done", "error"} and "seq" in message
+
+
+def is_refusal(message: Mapping[str, Any]) -> bool:
+    """Tell whether a message refuses one of the client's."""
+    return message.get("type") == "error" and "seq" not in message
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text message of exactly this text, however little JSON it is."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Frames to send as they are."""
+
+    frames: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Bytes to put into an SSE stream as they are."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Hold the stream for some seconds, and everything behind it."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Hold the stream until the condition is met."""
+
+    until: Callable[[], bool]
+    at_most: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Send a message after some seconds, while everything else goes on."""
+
+    seconds: float
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End the connection with a Close frame of this code, a stream by its end."""
+
+    code: int | None = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Break the connection off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Send a message of a client to the server on a WebSocket connection of the proxy's own."""
+
+    message: Message
+
+
+Action = Message | Text | Frames | Block | Pause | Hold | Later | Close | Drop | Aside
+
+
+class Rewrite:
+    """Forwards everything. A flaw overrides the hooks it needs.
+
+    One instance lives as long as its proxy and sees all connections. A hook must not change the object it was
+    given: what it hands on as it came keeps its bytes.
+    """
+
+    def __init__(self) -> None:
+        self.seen: Counter[object] = Counter()
+
+    def nth(self, *what: object) -> int:
+        """Count how often this was asked for `what`, beginning with 1."""
+        self.seen[what] += 1
+        return self.seen[what]
+
+    def request(self, request: Request) -> Request | Response:
+        """Rewrite a request, or answer it in the server's place."""
+        return request
+
+    def response(self, request: Request, response: Response) -> Response:  # noqa: ARG002
+        """Rewrite a response; for a stream and a handshake only its head."""
+        return response
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:  # noqa: ARG002
+        """Rewrite a message of the server, on WebSocket and SSE alike."""
+        yield message
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:  # noqa: ARG002
+        """Rewrite a message of the client on a WebSocket."""
+        yield message
+
+    def server_frame(self, link: Link, frame: Frame) -> Iterable[Action]:  # noqa: ARG002
+        """Rewrite a control frame of the server."""
+        yield Frames((frame,))
+
+    def client_frame(self, link: Link, frame: Frame) -> Iterable[Action]:  # noqa: ARG002
+        """Rewrite a control frame of the client."""
+        yield Frames((frame,))
+
+    def client_data(self, link: Link, frames: tuple[Frame, ...]) -> tuple[Frame, ...] | None:  # noqa: ARG002
+        """Rewrite the frames of one message of the client before it is read; `None` leaves them."""
+        return None
+
+    def text(self, link: Link, text: str) -> Iterable[Frame] | None:  # noqa: ARG002
+        """Put a message's text into frames; `None` leaves it as it came."""
+        return None
+
+    def block(self, link: Link, block: bytes) -> Iterable[bytes]:  # noqa: ARG002
+        """Rewrite a block of an SSE stream, its blank line included."""
+        yield block
+
+    async def watch(self, link: Link) -> None:
+        """Run beside a WebSocket connection or a stream, from its opening to its end."""
+
+    async def server_left(self, link: Link) -> None:
+        """Run when the server ended a connection or stream, before the judge sees it."""
+
+    async def client_left(self, link: Link) -> None:
+        """Run when the judge's side is gone, before the server sees it."""
+
+    def overrides(self, *hooks: str) -> bool:
+        """Tell whether one of these hooks does something here."""
+        return any(getattr(type(self), hook) is not getattr(Rewrite, hook) for hook in hooks)

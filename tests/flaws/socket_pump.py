@@ -1,0 +1,136 @@
+"""The two directions of a WebSocket connection through the proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+from .frames import BadFrameError, Frame, FrameReader, Opcode
+from .link import Original, Socket
+from .rewrite import Message
+from .wire import Wire
+
+DOWN_HOOKS = ("server_message", "server_frame", "text", "watch", "client_message", "client_frame")
+UP_HOOKS = ("client_message", "client_frame", "client_data", "watch")
+
+
+async def run_socket(link: Socket) -> None:
+    """Carry a connection that was just opened, until both directions have ended."""
+    link.start(link.rewrite.watch(link))
+    down = asyncio.create_task(_down(link))
+    up = asyncio.create_task(_up(link))
+    try:
+        await asyncio.gather(down, up)
+    finally:
+        down.cancel()
+        up.cancel()
+        link.finish_tasks()
+
+
+async def _down(link: Socket) -> None:
+    try:
+        if link.rewrite.overrides(*DOWN_HOOKS):
+            await _down_by_message(link)
+        else:
+            while data := await link.server.read():
+                await link.judge.write(data)
+        if not link.over:
+            await link.rewrite.server_left(link)
+    finally:
+        if not link.over:
+            end_like(link.server, link.judge)
+
+
+async def _down_by_message(link: Socket) -> None:
+    parts: list[tuple[Frame, bytes]] = []
+    async for frame, raw in _frames(link.server, link.judge, masked=False):
+        if link.over:
+            return
+        if frame.is_control:
+            link.closed_by_server |= frame.opcode == Opcode.CLOSE
+            await link.send(link.rewrite.server_frame(link, frame))
+            continue
+        parts.append((frame, raw))
+        if frame.final:
+            original = _message(parts)
+            parts = []
+            if original is None:
+                await link.judge.write(raw)
+            else:
+                await link.send(link.rewrite.server_message(link, original.message), original)
+
+
+async def _up(link: Socket) -> None:
+    try:
+        if link.rewrite.overrides(*UP_HOOKS):
+            await _up_by_message(link)
+        else:
+            while data := await link.judge.read():
+                await link.server.write(data)
+        if not link.over:
+            await link.rewrite.client_left(link)
+    finally:
+        end_like(link.judge, link.server)
+
+
+async def _up_by_message(link: Socket) -> None:
+    parts: list[tuple[Frame, bytes]] = []
+    async for frame, raw in _frames(link.judge, link.server, masked=True):
+        if frame.is_control:
+            passed = list(link.rewrite.client_frame(link, frame))
+            if [f for a in passed for f in getattr(a, "frames", ())] == [frame]:
+                await link.server.write(raw)
+            else:
+                await link.send_up(passed)
+            continue
+        parts.append((frame, raw))
+        if frame.final:
+            await _client_message(link, parts)
+            parts = []
+
+
+async def _client_message(link: Socket, parts: list[tuple[Frame, bytes]]) -> None:
+    rewritten = link.rewrite.client_data(link, tuple(frame for frame, _ in parts))
+    if rewritten is not None:
+        parts = [(frame, frame.encode(masked=True)) for frame in rewritten]
+    raw = b"".join(raw for _, raw in parts)
+    original = _message(parts)
+    if original is None:
+        await link.server.write(raw)
+    else:
+        await link.send_up(link.rewrite.client_message(link, original.message), original)
+
+
+async def _frames(source: Wire, sink: Wire, *, masked: bool) -> AsyncIterator[tuple[Frame, bytes]]:
+    """Yield frames until the end; from a frame that breaks RFC 6455 on, pass bytes on as they are."""
+    reader = FrameReader(masked, bytearray())
+    while data := await source.read():
+        try:
+            for frame, raw in reader.frames(data):
+                yield frame, raw
+        except BadFrameError:
+            await sink.write(bytes(reader.pending))
+            while data := await source.read():
+                await sink.write(data)
+            return
+    await sink.write(bytes(reader.pending))
+
+
+def _message(parts: list[tuple[Frame, bytes]]) -> Original | None:
+    if not parts or parts[0][0].opcode != Opcode.TEXT:
+        return None
+    try:
+        text = b"".join(frame.payload for frame, _ in parts).decode()
+        message: Message = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return Original(message, text, b"".join(raw for _, raw in parts)) if isinstance(message, dict) else None
+
+
+def end_like(source: Wire, sink: Wire) -> None:
+    """End `sink` as `source` ended: by a reset or by a FIN."""
+    if source.was_reset:
+        sink.reset()
+    else:
+        sink.finish()
