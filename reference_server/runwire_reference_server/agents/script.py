@@ -1,0 +1,181 @@
+"""The script agent of chapter 16: it does exactly what the prompt tells it."""
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from runwire_reference_server.agents import Agent, AgentError, Task, token
+from runwire_reference_server.events import Event, encode
+from runwire_reference_server.runs import RunKey
+
+MAX_STEPS = 1_000_000
+MAX_REPORTS = 10_000
+
+#: A script that waits for nothing still lets others have their turn every so many steps.
+YIELD_EVERY = 256
+
+#: Steps that become an event of the same type: the members they may have, and those they must have.
+_OBJECT_STEPS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
+    "tool_delta": (frozenset({"call_id", "name", "data"}), frozenset({"call_id", "name", "data"})),
+    "tool_call": (frozenset({"call_id", "name", "input"}), frozenset({"call_id", "name", "input"})),
+    "observation": (
+        frozenset({"call_id", "content", "is_error", "partial"}),
+        frozenset({"call_id", "content"}),
+    ),
+}
+_TEXT_STEPS: Mapping[str, str] = {"token": "data", "replace": "data", "thinking": "content"}
+_BESIDE = frozenset({"agent", "parent_call_id"})
+
+
+@dataclass(slots=True)
+class _Record:
+    """What `report` tells of a script run."""
+
+    task: Task
+    steps_after_cancel: int = 0
+    stopped_at: float | None = None
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class ScriptAgent:
+    """Plays scripts, and hands every other prompt to the agent behind it ([SCRIPT-11])."""
+
+    def __init__(self, behind: Agent) -> None:
+        self._behind = behind
+        self._records: OrderedDict[RunKey, _Record] = OrderedDict()
+
+    async def run(self, task: Task) -> AsyncIterator[Event]:
+        """Play the script in `task.prompt`."""
+        steps = parse(task.prompt)
+        if steps is None:
+            async for event in self._behind.run(task):
+                yield event
+            return
+        record = self._records[task.key] = _Record(task)
+        while len(self._records) > MAX_REPORTS:
+            self._records.popitem(last=False)
+        try:
+            async for event in self._play(steps, record):
+                yield event
+        finally:
+            record.stopped_at = asyncio.get_running_loop().time()
+            record.stopped.set()
+
+    async def _play(self, steps: list[Any], record: _Record) -> AsyncIterator[Event]:
+        for count, step in enumerate(expanded(steps), start=1):
+            if count > MAX_STEPS:
+                raise AgentError("agent_error", f"the script has more than {MAX_STEPS} steps")
+            if count % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            if record.task.cancelled_at is not None:
+                record.steps_after_cancel += 1
+            name, value, beside = checked(step)
+            if name in _TEXT_STEPS:
+                if value:
+                    yield {"type": name, _TEXT_STEPS[name]: value, **beside}
+            elif name in _OBJECT_STEPS:
+                yield {"type": name, **value, **beside}
+            elif name == "wait_ms":
+                await asyncio.sleep(value / 1000)
+            elif name == "block_ms":
+                await _block(value / 1000)
+            elif name == "report":
+                yield token(encode(await self._report(RunKey(record.task.key.principal, value))))
+            elif name == "fail":
+                raise AgentError(value["code"], value["data"], value.get("retryable"))
+
+    async def _report(self, key: RunKey) -> dict[str, Any]:
+        record = self._records.get(key)
+        if record is None:
+            raise AgentError("agent_error", "report names no earlier script run")
+        await record.stopped.wait()
+        cancelled_at = record.task.cancelled_at
+        if cancelled_at is None or record.stopped_at is None:
+            return {"stopped_after_ms": None, "steps_after_cancel": 0}
+        elapsed = max(0, round((record.stopped_at - cancelled_at) * 1000))
+        return {"stopped_after_ms": elapsed, "steps_after_cancel": record.steps_after_cancel}
+
+
+def parse(prompt: str) -> list[Any] | None:
+    """Return the steps of a script, or None when the prompt is no script."""
+    if "runwire_script" not in prompt:
+        return None
+    try:
+        value = json.loads(prompt)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or value.keys() != {"runwire_script"}:
+        return None
+    steps = value["runwire_script"]
+    return steps if isinstance(steps, list) else None
+
+
+def expanded(steps: list[Any]) -> Iterator[Any]:
+    """Yield the steps with every `repeat` unrolled, without holding them all."""
+    todo: list[Iterator[Any]] = [iter(steps)]
+    while todo:
+        for step in todo[-1]:
+            if isinstance(step, dict) and "repeat" in step:
+                todo.append(_repeated(step))
+                break
+            yield step
+        else:
+            todo.pop()
+
+
+def _repeated(step: dict[str, Any]) -> Iterator[Any]:
+    times, steps = step["repeat"], step.get("steps")
+    whole = isinstance(times, int) and not isinstance(times, bool) and times >= 1
+    if not whole or not isinstance(steps, list) or not steps or step.keys() != {"repeat", "steps"}:
+        raise AgentError("agent_error", "repeat needs a whole number of at least 1, and steps beside it")
+    for _ in range(times):
+        yield from steps
+
+
+def checked(step: Any) -> tuple[str, Any, dict[str, Any]]:
+    """Return name, value and the members beside it of one step; raises AgentError ([SCRIPT-4])."""
+    if not isinstance(step, dict):
+        raise AgentError("agent_error", "a step must be an object")
+    beside = {member: step[member] for member in _BESIDE & step.keys()}
+    names = step.keys() - _BESIDE
+    if len(names) != 1:
+        raise AgentError("agent_error", "a step must have exactly one member that names it")
+    (name,) = names
+    value = step[name]
+    if not _well_formed(name, value):
+        raise AgentError("agent_error", f"the step {str(name)[:40]!r} is unknown or malformed")
+    if name in {"token", "replace"}:
+        beside = {}
+    return name, value, beside
+
+
+def _well_formed(name: str, value: Any) -> bool:
+    if name in _TEXT_STEPS or name == "report":
+        return isinstance(value, str)
+    if name in {"wait_ms", "block_ms"}:
+        return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    if not isinstance(value, dict):
+        return False
+    if name == "fail":
+        return isinstance(value.get("code"), str) and isinstance(value.get("data"), str)
+    members, needed = _OBJECT_STEPS.get(name, (frozenset(), frozenset({""})))
+    texts = all(isinstance(value[member], str) for member in value.keys() & {"call_id", "name", "data"})
+    partial_text = not value.get("partial") or isinstance(value.get("content"), str)
+    return needed <= value.keys() <= members and texts and partial_text
+
+
+async def _block(seconds: float) -> None:
+    """Wait like a tool that cannot be interrupted: a cancellation is noticed only afterwards ([SCRIPT-6])."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    cancelled: asyncio.CancelledError | None = None
+    while (left := until - loop.time()) > 0:
+        try:
+            await asyncio.sleep(left)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled

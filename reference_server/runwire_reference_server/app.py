@@ -1,0 +1,176 @@
+"""Puts a server together: admission in front, WebSocket and HTTP behind, one service below."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from runwire_reference_server.admission import Places, caller, check_host_and_origin
+from runwire_reference_server.agents import Agent
+from runwire_reference_server.agents.demo import DemoAgent
+from runwire_reference_server.agents.script import ScriptAgent
+from runwire_reference_server.http import HttpEndpoints
+from runwire_reference_server.http_headers import trace_id
+from runwire_reference_server.problems import problem
+from runwire_reference_server.runs import ANYONE, new_identifier, new_trace_id
+from runwire_reference_server.service import Refusal, Service
+from runwire_reference_server.session import Session
+from runwire_reference_server.settings import Settings
+from runwire_reference_server.store import Store
+from runwire_reference_server.store.memory import MemoryStore
+from runwire_reference_server.websocket import WebSocketConnection
+
+log = logging.getLogger(__name__)
+
+SUBPROTOCOL = "runwire.v1"
+EXPOSED = "Location, Retry-After, WWW-Authenticate"
+PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Content-Type, Accept, Authorization, Last-Event-ID, traceparent",
+    "Access-Control-Max-Age": "600",
+}
+
+
+@dataclass(slots=True)
+class Server:
+    """The ASGI application. Its parts can be replaced before it serves, which is how tests make it misbehave."""
+
+    settings: Settings
+    service: Service
+    places: Places
+    session_class: type[Session] = Session
+    connection_class: type[WebSocketConnection] = WebSocketConnection
+    endpoints_class: type[HttpEndpoints] = HttpEndpoints
+    _routes: ASGIApp | None = field(default=None)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Admit or refuse a request, then hand it on."""
+        if self._routes is None:
+            self._routes = self._build()
+        if scope["type"] == "lifespan":
+            await self._routes(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            check_host_and_origin(self.settings, scope, headers)
+        except Refusal as reason:
+            await problem(reason)(scope, receive, _denial(scope, send))
+            return
+        if scope["type"] == "http":
+            origin = headers.get("origin")
+            if scope["method"] == "OPTIONS" and origin and "access-control-request-method" in headers:
+                await Response(status_code=204, headers=PREFLIGHT)(scope, receive, _cors(send, origin))
+                return
+            send = _cors(send, origin) if origin else send
+        await self._routes(scope, receive, send)
+
+    async def websocket(self, socket: WebSocket) -> None:
+        """Refuse or accept a handshake, and serve the connection ([CONN-6] to [CONN-9])."""
+        offered = socket.scope["subprotocols"]
+        if offered and SUBPROTOCOL not in offered:
+            await self._deny(socket, Refusal("bad_request", f"offer the subprotocol {SUBPROTOCOL}, or none"))
+            return
+        who = caller(socket.scope)
+        try:
+            self.places.take(who)
+        except Refusal as reason:
+            await self._deny(socket, reason)
+            return
+        try:
+            given = trace_id(socket.headers.get("traceparent"))
+            session = self.session_class(
+                self.settings, new_identifier(), given or new_trace_id(), trace_given=given is not None
+            )
+            await socket.receive()
+            await socket.accept(SUBPROTOCOL if offered else None)
+            await self.connection_class(socket, self.service, ANYONE, session).serve()
+        finally:
+            self.places.give_back(who)
+
+    async def _deny(self, socket: WebSocket, reason: Refusal) -> None:
+        await socket.receive()
+        await socket.send_denial_response(problem(reason))
+
+    def _build(self) -> ASGIApp:
+        settings = self.settings
+        endpoints = self.endpoints_class(self.service, self.places)
+        routes: list[Route | WebSocketRoute] = [
+            WebSocketRoute(settings.websocket_path, self.websocket),
+            Route(settings.websocket_path, endpoints.upgrade_required, methods=["GET"]),
+            Route(settings.discovery_path, endpoints.discovery, methods=["GET"]),
+        ]
+        if settings.serves("sse"):
+            run = settings.runs_path + "/{run_id}"
+            routes += [
+                Route(settings.runs_path, endpoints.start, methods=["POST"]),
+                Route(run, endpoints.status, methods=["GET"]),
+                Route(run + "/events", endpoints.events, methods=["GET"]),
+                Route(run + "/cancel", endpoints.cancel, methods=["POST"]),
+            ]
+        handlers: dict[type[Exception] | int, Callable[[Request, Exception], Awaitable[Response]]] = {
+            Refusal: _refused,
+            HTTPException: _http_error,
+            Exception: _crashed,
+        }
+        return Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
+
+
+def create_server(settings: Settings, agent: Agent | None = None, store: Store | None = None) -> Server:
+    """Return a server with the given agent (default: the demo) and store (default: in memory)."""
+    agent = agent or DemoAgent()
+    if settings.script_agent:
+        agent = ScriptAgent(agent)
+    store = store or MemoryStore(settings.seconds("resume_window_s"))
+    places = Places(settings.number("connections_per_principal"))
+    return Server(settings, Service(store, agent, settings), places)
+
+
+async def _refused(_request: Request, reason: Exception) -> Response:
+    assert isinstance(reason, Refusal)
+    return problem(reason)
+
+
+async def _http_error(_request: Request, reason: Exception) -> Response:
+    assert isinstance(reason, HTTPException)
+    headers = dict(reason.headers or {})
+    if reason.status_code == 405:
+        return problem(Refusal("unsupported", "this endpoint does not know the method"), 405, headers)
+    return problem(Refusal("not_found", "nothing lives here"), None, headers)
+
+
+async def _crashed(_request: Request, reason: Exception) -> Response:
+    log.error("a request failed inside the server: %s", type(reason).__name__)
+    return problem(Refusal("internal", "the server failed"))
+
+
+def _cors(send: Send, origin: str) -> Send:
+    """Return a `send` that lets the listed `origin` read the response ([HTTP-17])."""
+
+    async def with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["Access-Control-Allow-Origin"] = origin
+            headers["Access-Control-Expose-Headers"] = EXPOSED
+            headers.add_vary_header("Origin")
+        await send(message)
+
+    return with_headers
+
+
+def _denial(scope: Scope, send: Send) -> Send:
+    """Return a `send` that refuses a handshake with a real HTTP response ([AUTH-3])."""
+    if scope["type"] == "http":
+        return send
+
+    async def as_denial(message: Message) -> None:
+        await send(message | {"type": message["type"].replace("http.", "websocket.http.")})
+
+    return as_denial

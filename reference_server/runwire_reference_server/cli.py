@@ -1,0 +1,112 @@
+"""The command `runwire-server`."""
+
+import argparse
+import importlib
+import logging
+import socket
+import sys
+from pathlib import Path
+from typing import NoReturn, cast
+
+from runwire_reference_server.agents import Agent
+from runwire_reference_server.registry import FEATURES, LIMITS
+
+_EXTRA = "runwire-server needs the server extra; install it with: pip install 'runwire[server]'"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line; every limit is an option of its name."""
+    result = argparse.ArgumentParser(
+        prog="runwire-server", description="A minimal, exemplary server of the Runwire protocol."
+    )
+    result.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
+    result.add_argument("--port", type=int, default=8080, help="port to bind, 0 for a free one (default: %(default)s)")
+    result.add_argument("--agent", metavar="MODULE:CLASS", help="the agent to run (default: a small demo)")
+    result.add_argument("--script-agent", action="store_true", help="play scripts that tests send; never in production")
+    result.add_argument(
+        "--without", choices=FEATURES, action="append", default=[], help="switch a feature off (repeatable)"
+    )
+    result.add_argument(
+        "--allow-origin", metavar="ORIGIN", action="append", default=[], help="admit pages of this origin (repeatable)"
+    )
+    result.add_argument(
+        "--allow-host", metavar="HOST", action="append", default=[], help="be known by this Host (repeatable)"
+    )
+    result.add_argument("--log-level", default="warning", choices=["debug", "info", "warning", "error"])
+    limits = result.add_argument_group("limits", "as advertised; times in seconds (_s) or milliseconds (_ms)")
+    for name, rule in LIMITS.items():
+        upper = "" if rule.maximum is None else f", at most {rule.maximum:g}"
+        limits.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=int if rule.whole else float,
+            metavar="N",
+            dest=name,
+            help=f"default {rule.default:g}, at least {rule.minimum:g}{upper}",
+        )
+    return result
+
+
+def main() -> None:
+    """Serve until told to stop; exit code 2 and one line for a wrong call."""
+    options = parser().parse_args()
+    try:
+        from runwire_reference_server.app import create_server
+        from runwire_reference_server.server import DrainingServer
+    except ModuleNotFoundError as missing:
+        _fail(f"{_EXTRA} (no module {missing.name})")
+    from runwire_reference_server.settings import SettingError, Settings, checked_limits
+
+    off = {*options.without, *({"sse"} if "resume" in options.without else set())}  # [CONF-3]
+    given = {name: getattr(options, name) for name in LIMITS if getattr(options, name) is not None}
+    try:
+        settings = Settings(
+            host=options.host,
+            port=options.port,
+            limits=checked_limits(given),
+            features=tuple(feature for feature in FEATURES if feature not in off),
+            allowed_origins=frozenset(options.allow_origin),
+            allowed_hosts=frozenset(options.allow_host),
+            script_agent=options.script_agent,
+        )
+    except SettingError as problem:
+        _fail(str(problem))
+    logging.basicConfig(level=options.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
+    server = create_server(settings, load_agent(options.agent) if options.agent else None)
+    bound = _bind(settings.host, settings.port)
+    host, port = bound.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    print(f"runwire-server is listening at http://{shown}:{port}", flush=True)
+    DrainingServer(server, options.log_level).run(sockets=[bound])
+
+
+def load_agent(path: str) -> Agent:
+    """Return an instance of the class that `module:Class` names; exits with one line when there is none."""
+    module, colon, name = path.partition(":")
+    if not colon or not name:
+        _fail(f"--agent must be MODULE:CLASS, for example mymodule:MyAgent, not {path!r}")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return cast(Agent, getattr(importlib.import_module(module), name)())
+    except ModuleNotFoundError as missing:
+        _fail(f"--agent {path}: no module is called {missing.name}")
+    except AttributeError:
+        _fail(f"--agent {path}: {module} has no {name}")
+    except Exception as problem:
+        _fail(f"--agent {path}: {type(problem).__name__}: {problem}")
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except (OSError, OverflowError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
+        _fail(f"cannot listen at {host}:{port}: {reason}; choose another with --host and --port")
+    return bound
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"runwire-server: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,95 @@
+"""Events as they stand in a log: encoded once, merged for readers that lag (chapters 5 and 7)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+Event = dict[str, Any]
+
+_encoder = msgspec.json.Encoder()
+
+#: Which member of which event is text that can be concatenated.
+TEXT_MEMBERS: Mapping[str, str] = {
+    "token": "data",
+    "thinking": "content",
+    "tool_delta": "data",
+    "observation": "content",
+}
+
+
+def encode(message: Mapping[str, Any]) -> str:
+    """Return the JSON text of a message."""
+    return _encoder.encode(message).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event in a log: its place, its members and its JSON text, which every reader shares."""
+
+    seq: int
+    event: Event
+    text: str
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the event ends its run."""
+        return self.event["type"] in {"done", "error"}
+
+
+def entry(event: Event) -> Entry:
+    """Make the log entry of an event that has its `seq`."""
+    return Entry(event["seq"], event, encode(event))
+
+
+def mergeable(left: Event, right: Event) -> bool:
+    """Whether two adjacent events may be sent as one ([RESUME-23], [RESUME-26])."""
+    kind = left["type"]
+    text = TEXT_MEMBERS.get(kind)
+    if text is None or right["type"] != kind:
+        return False
+    if kind == "observation" and not (left.get("partial") and right.get("partial")):
+        return False
+    varying = {"seq", "first_seq", "ts", text}
+    return {k: v for k, v in left.items() if k not in varying} == {
+        k: v for k, v in right.items() if k not in varying
+    }
+
+
+def merged(entries: Sequence[Entry], max_bytes: int) -> Iterator[Entry]:
+    """Yield `entries` with adjacent ones merged wherever that is allowed, up to `max_bytes` of JSON text."""
+    group: list[Entry] = []
+    size = 0
+    for item in entries:
+        if group and mergeable(group[0].event, item.event) and size + len(item.text.encode()) <= max_bytes:
+            group.append(item)
+            size += len(item.text.encode())
+            continue
+        if group:
+            yield _joined(group)
+        group, size = [item], len(item.text.encode()) + 32
+    if group:
+        yield _joined(group)
+
+
+def _joined(group: Sequence[Entry]) -> Entry:
+    if len(group) == 1:
+        return group[0]
+    text = TEXT_MEMBERS[group[0].event["type"]]
+    event = dict(group[-1].event)
+    event["first_seq"] = group[0].seq
+    event[text] = "".join(item.event[text] for item in group)
+    return entry(event)
+
+
+def answer_text(entries: Sequence[Entry]) -> str:
+    """Return the answer text of a log: the last `replace`, if any, and every `token` after it."""
+    parts: list[str] = []
+    for item in entries:
+        kind = item.event["type"]
+        if kind == "replace":
+            parts = [item.event["data"]]
+        elif kind == "token":
+            parts.append(item.event["data"])
+    return "".join(parts)

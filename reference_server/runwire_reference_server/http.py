@@ -1,0 +1,163 @@
+"""The HTTP transport: runs under their URL, and the discovery document (chapters 2 and 9)."""
+
+import re
+from collections.abc import Callable
+
+from runwire_schemas import violations
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
+
+from runwire_reference_server import __version__
+from runwire_reference_server.admission import Places, caller
+from runwire_reference_server.http_headers import (
+    accepts_event_stream,
+    is_json,
+    names_event_stream,
+    read_cursor,
+    trace_id,
+)
+from runwire_reference_server.json_text import BadMessage, NotJson, read_object
+from runwire_reference_server.problems import problem
+from runwire_reference_server.runs import ANYONE, RunKey
+from runwire_reference_server.service import Refusal, Service
+from runwire_reference_server.session import Message, resumed, run_request, started
+from runwire_reference_server.sse import EventStream
+from runwire_reference_server.store import Snapshot
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+class HttpEndpoints:
+    """The handlers of one server."""
+
+    def __init__(self, service: Service, places: Places) -> None:
+        self._service = service
+        self._settings = service.settings
+        self._places = places
+
+    async def discovery(self, _request: Request) -> Response:
+        """Answer with the discovery document ([CONN-1])."""
+        settings = self._settings
+        endpoints = {"websocket": settings.websocket_path}
+        if settings.serves("sse"):
+            endpoints["runs"] = settings.runs_path
+        return JSONResponse(
+            {
+                "protocol": "runwire",
+                "versions": [1],
+                "endpoints": endpoints,
+                "features": list(settings.features),
+                "limits": dict(settings.limits),
+                "auth": ["none"],
+                "script_agent": settings.script_agent,
+                "server": {"name": "runwire-server", "version": __version__},
+            },
+            headers={"Cache-Control": "no-cache"},
+        )
+
+    async def upgrade_required(self, _request: Request) -> Response:
+        """Answer a plain GET on the WebSocket endpoint ([CONN-11])."""
+        headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+        return problem(Refusal("unsupported", "this is a WebSocket endpoint"), 426, headers)
+
+    async def start(self, request: Request) -> ASGIApp:
+        """`POST {runs}` ([HTTP-1] to [HTTP-4])."""
+        message = await self._body(request)
+        if found := violations("run-request", message):
+            raise Refusal("bad_request", str(found[0]))
+        wanted = run_request(message, trace_id(request.headers.get("traceparent")))
+        if not names_event_stream(request.headers.get("accept")):
+            run = (await self._service.start(ANYONE, wanted)).run
+            body = {"run_id": run.key.run_id, "epoch": run.epoch, "status": run.status}
+            return JSONResponse(body, 202, NO_STORE | self._location(run))
+        give_back = self._take_place(request)
+        try:
+            accepted = await self._service.start(ANYONE, wanted)
+            run = await self._service.attach(accepted.run.key, 0)
+        except BaseException:
+            give_back()
+            raise
+        opening: list[Message] = [started(accepted.run)]
+        if accepted.existed:
+            opening.append(resumed(run, 0))
+        return EventStream(self._service, run, 0, opening, self._location(run), give_back)
+
+    async def status(self, request: Request) -> Response:
+        """`GET {runs}/{run_id}` ([HTTP-5])."""
+        run = await self._service.get(_key(request))
+        body = {"run_id": run.key.run_id, "epoch": run.epoch, "status": run.status, "seq": run.seq}
+        return JSONResponse(body | {"text": await self._service.text(run)}, headers=NO_STORE)
+
+    async def events(self, request: Request) -> ASGIApp:
+        """`GET {runs}/{run_id}/events` ([SSE-14] to [SSE-19])."""
+        if not accepts_event_stream(request.headers.get("accept")):
+            return problem(Refusal("unsupported", "events come as text/event-stream"), 406)
+        text = request.headers.get("last-event-id", request.query_params.get("after", "0"))
+        cursor = read_cursor(text)
+        if cursor is None:
+            raise Refusal("bad_request", "the cursor must be <epoch>.<seq> or <seq>")
+        epoch, after = cursor
+        key = _key(request)
+        run = await self._service.get(key)
+        if run.status.finished and epoch in {None, run.epoch} and after == run.seq:
+            return Response(status_code=204, headers=NO_STORE)  # [SSE-17]
+        give_back = self._take_place(request)
+        try:
+            run = await self._service.attach(key, after, epoch)
+        except BaseException:
+            give_back()
+            raise
+        return EventStream(self._service, run, after, [resumed(run, after)], {}, give_back)
+
+    async def cancel(self, request: Request) -> Response:
+        """`POST {runs}/{run_id}/cancel` ([HTTP-6], [HTTP-15])."""
+        await self._body(request, empty_allowed=True)
+        key = _key(request)
+        await self._service.get(key)
+        await self._service.cancel(key)
+        run = await self._service.get(key)
+        return JSONResponse(
+            {"run_id": run.key.run_id, "status": run.status, "seq": run.seq}, headers=NO_STORE
+        )
+
+    def _take_place(self, request: Request) -> Callable[[], None]:
+        who = caller(request.scope)
+        self._places.take(who)
+        return lambda: self._places.give_back(who)
+
+    def _location(self, run: Snapshot) -> dict[str, str]:
+        return {"Location": f"{self._settings.runs_path}/{run.key.run_id}/events"}
+
+    async def _body(self, request: Request, *, empty_allowed: bool = False) -> Message:
+        """Return the JSON object of a body; raises Refusal ([HTTP-9] to [HTTP-11])."""
+        if not is_json(request.headers.get("content-type")):
+            raise Refusal("unsupported", "the Content-Type must be application/json")
+        text = await self._text(request)
+        if not text and empty_allowed:
+            return {}
+        try:
+            return read_object(text, self._settings.number("json_depth"))
+        except (NotJson, BadMessage) as reason:
+            raise Refusal("bad_request", str(reason)) from None
+
+    async def _text(self, request: Request) -> str:
+        most = self._settings.number("max_message_bytes")
+        announced = request.headers.get("content-length", "0")
+        if not re.fullmatch("[0-9]{1,15}", announced) or int(announced) > most:
+            raise Refusal("payload_too_large", f"a body may have {most} bytes")
+        body = bytearray()
+        try:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > most:
+                    raise Refusal("payload_too_large", f"a body may have {most} bytes")
+            return body.decode()
+        except UnicodeDecodeError:
+            raise Refusal("bad_request", "the body is not UTF-8") from None
+        except ClientDisconnect:
+            raise Refusal("bad_request", "the body broke off") from None
+
+
+def _key(request: Request) -> RunKey:
+    return RunKey(ANYONE, request.path_params["run_id"])

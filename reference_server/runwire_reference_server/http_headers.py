@@ -1,0 +1,45 @@
+"""What HTTP headers mean here: accepted types, cursors, trace contexts."""
+
+import re
+
+_CURSOR = re.compile(r"(?:([A-Za-z0-9_-]{1,64})\.)?([0-9]{1,16})")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+
+EVENT_STREAM = "text/event-stream"
+
+
+def accepts_event_stream(accept: str | None) -> bool:
+    """Whether an `Accept` header admits an event stream; an absent one admits everything (RFC 9110 12.5.1)."""
+    return accept is None or not {EVENT_STREAM, "text/*", "*/*"}.isdisjoint(_ranges(accept))
+
+
+def names_event_stream(accept: str | None) -> bool:
+    """Whether an `Accept` header names the event stream itself ([HTTP-2])."""
+    return accept is not None and EVENT_STREAM in _ranges(accept)
+
+
+def is_json(content_type: str | None) -> bool:
+    """Whether a `Content-Type` is `application/json`, with whatever parameters."""
+    return content_type is not None and content_type.partition(";")[0].strip().lower() == "application/json"
+
+
+def read_cursor(text: str) -> tuple[str | None, int] | None:
+    """Return epoch and seq of `<epoch>.<seq>` or `<seq>`; None when malformed ([SSE-14], [SSE-16])."""
+    found = _CURSOR.fullmatch(text)
+    return (found[1], int(found[2])) if found else None
+
+
+def trace_id(traceparent: str | None) -> str | None:
+    """Return the trace id of a `traceparent`; None when it is absent or not valid ([OBS-4])."""
+    found = _TRACEPARENT.fullmatch(traceparent.strip()) if traceparent else None
+    return found[1] if found else None
+
+
+def _ranges(accept: str) -> set[str]:
+    """Return the media ranges of an `Accept` header that are not excluded by `q=0`."""
+    ranges = set()
+    for part in accept.split(","):
+        media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        if not any(re.fullmatch(r"q=0(\.0*)?", parameter) for parameter in parameters):
+            ranges.add(media)
+    return ranges

@@ -1,0 +1,74 @@
+"""The registered codes, limits and features as this server uses them (specification, chapter 18)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCode:
+    """How a code is answered: HTTP status (None when it only ends runs) and whether trying again can help."""
+
+    status: int | None
+    retryable: bool
+
+
+ERRORS: Mapping[str, ErrorCode] = MappingProxyType(
+    {
+        "bad_request": ErrorCode(400, False),
+        "unauthorized": ErrorCode(401, False),
+        "forbidden": ErrorCode(403, False),
+        "not_found": ErrorCode(404, False),
+        "conflict": ErrorCode(409, False),
+        "input_expired": ErrorCode(410, False),
+        "payload_too_large": ErrorCode(413, False),
+        "unsupported": ErrorCode(415, False),
+        "busy": ErrorCode(429, True),
+        "rate_limited": ErrorCode(429, True),
+        "internal": ErrorCode(500, True),
+        "unavailable": ErrorCode(503, True),
+        "timeout": ErrorCode(None, True),
+        "content_filtered": ErrorCode(None, False),
+        "agent_error": ErrorCode(None, False),
+        "upstream_error": ErrorCode(None, True),
+        "worker_lost": ErrorCode(None, True),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRule:
+    """Default and bounds of a limit; `whole` limits are integers."""
+
+    default: float
+    minimum: float
+    maximum: float | None = None
+    whole: bool = False
+
+
+LIMITS: Mapping[str, LimitRule] = MappingProxyType(
+    {
+        "max_message_bytes": LimitRule(1048576, 65536, whole=True),
+        "max_event_bytes": LimitRule(262144, 1024, whole=True),
+        "json_depth": LimitRule(32, 8, whole=True),
+        "connections_per_principal": LimitRule(10, 1, whole=True),
+        "runs_per_connection": LimitRule(4, 1, whole=True),
+        "runs_per_principal": LimitRule(100, 1, whole=True),
+        "idle_s": LimitRule(3600, 1),
+        "run_s": LimitRule(600, 1),
+        "input_s": LimitRule(600, 1),
+        "heartbeat_s": LimitRule(15, 0.1, 25),
+        "pong_timeout_s": LimitRule(20, 0.1),
+        "detach_grace_s": LimitRule(30, 0.1),
+        "resume_window_s": LimitRule(300, 60),
+        "cancel_quiet_ms": LimitRule(500, 0, 5000),
+        "cancel_deadline_ms": LimitRule(2000, 1, 5000),
+        "send_buffer_bytes": LimitRule(1048576, 4096, whole=True),
+        "log_bytes": LimitRule(16777216, 65536, whole=True),
+        "worker_lost_s": LimitRule(30, 0.1, 60),
+        "drain_s": LimitRule(30, 0),
+    }
+)
+
+#: Features that this server can serve.
+FEATURES = ("resume", "sse")

@@ -1,0 +1,125 @@
+"""The states of a run, the transitions between them, and what identifies a run (chapter 4)."""
+
+import secrets
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+
+class Status(StrEnum):
+    """The state of a run."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    INCOMPLETE = "incomplete"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the log holds its terminal."""
+        return not TRANSITIONS[self]
+
+
+#: Which event leads from which state to which; a state without a way out is final.
+TRANSITIONS: Mapping[Status, Mapping[str, Status]] = MappingProxyType(
+    {
+        Status.QUEUED: {
+            "run": Status.RUNNING,
+            "done cancelled": Status.CANCELLED,
+            "error": Status.FAILED,
+        },
+        Status.RUNNING: {
+            "done completed": Status.COMPLETED,
+            "done incomplete": Status.INCOMPLETE,
+            "done cancelled": Status.CANCELLED,
+            "error": Status.FAILED,
+        },
+        Status.COMPLETED: {},
+        Status.INCOMPLETE: {},
+        Status.CANCELLED: {},
+        Status.FAILED: {},
+    }
+)
+
+
+def after_event(status: Status, event: Mapping[str, Any]) -> Status:
+    """Return the state that `event` leads to; raises ValueError when it cannot happen in `status`."""
+    kind = event["type"]
+    if kind not in {"done", "error"}:
+        if status is not Status.RUNNING:
+            raise ValueError(f"{kind} cannot happen while {status}")
+        return status
+    step = f"done {event['status']}" if kind == "done" else "error"
+    try:
+        return TRANSITIONS[status][step]
+    except KeyError:
+        raise ValueError(f"{step} cannot happen while {status}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whom a request acts for: issuer and subject of its credential."""
+
+    issuer: str = ""
+    subject: str = ""
+
+
+#: Without authentication all callers are one principal.
+ANYONE = Principal()
+
+
+@dataclass(frozen=True, slots=True)
+class RunKey:
+    """A run is identified by its principal and its `run_id`, never by the bare id ([AUTH-11])."""
+
+    principal: Principal
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What a `start` asks for; `session_id` is None when it named none."""
+
+    prompt: str
+    run_id: str | None = None
+    session_id: str | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    on_disconnect: str = "grace"
+    trace_id: str | None = None
+
+    def same_body(self, other: "RunRequest") -> bool:
+        """Whether two requests with one `run_id` ask for the same ([RUN-19])."""
+        return (
+            self.prompt == other.prompt
+            and self.session_id == other.session_id
+            and self.on_disconnect == other.on_disconnect
+            and equal_as_json(self.inputs, other.inputs)
+        )
+
+
+def equal_as_json(left: Any, right: Any) -> bool:
+    """Compare JSON values: `1` equals `1.0`, `true` does not equal `1`, the order of members is nothing."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return left.keys() == right.keys() and all(equal_as_json(left[key], right[key]) for key in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(equal_as_json, left, right))
+    return type(left) is type(right) and left == right or (
+        isinstance(left, int | float) and isinstance(right, int | float) and left == right
+    )
+
+
+def new_identifier() -> str:
+    """Return an identifier of 128 random bits that fits `^[A-Za-z0-9_-]{21,64}$` ([RUN-8], [RUN-9])."""
+    return secrets.token_urlsafe(16)
+
+
+def new_trace_id() -> str:
+    """Return a trace id of W3C Trace Context: 32 hexadecimal digits, not all zero."""
+    return uuid.uuid4().hex

@@ -1,0 +1,66 @@
+"""The process around the application: uvicorn, set up for this protocol, and draining on SIGTERM (chapter 14)."""
+
+import asyncio
+import logging
+from types import FrameType
+
+import uvicorn
+
+from runwire_reference_server.app import Server
+from runwire_reference_server.wire import WireProtocol
+
+#: Seconds that clients get to answer the Close frames at the end of a drain.
+CLOSING_S = 1.0
+
+
+class DrainingServer(uvicorn.Server):
+    """Drains before it exits; a second signal exits at once."""
+
+    def __init__(self, app: Server, log_level: str = "warning") -> None:
+        settings = app.settings
+        logging.getLogger("uvicorn.error").addFilter(_without_noise)
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                ws=WireProtocol,
+                ws_max_size=settings.number("max_message_bytes"),
+                ws_ping_interval=settings.seconds("heartbeat_s"),
+                ws_ping_timeout=settings.seconds("pong_timeout_s"),
+                ws_per_message_deflate=False,  # [CONN-10]
+                log_level=log_level,
+                access_log=False,
+                proxy_headers=False,  # [ORIGIN-5]
+                server_header=False,
+                lifespan="off",
+                timeout_graceful_shutdown=2,
+            )
+        )
+        self._app = app
+        self._draining: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain on the first signal."""
+        if self._draining is not None or self._app.service.draining:
+            super().handle_exit(sig, frame)
+            return
+        self._app.service.draining = True
+        asyncio.get_event_loop().call_soon_threadsafe(self._begin)
+
+    def _begin(self) -> None:
+        self._draining = asyncio.get_running_loop().create_task(self._drain())
+
+    async def _drain(self) -> None:
+        await self._app.service.drain()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + CLOSING_S
+        while self._app.service.connections and loop.time() < until:
+            await asyncio.sleep(0.02)
+        self.should_exit = True
+
+
+def _without_noise(record: logging.LogRecord) -> bool:
+    """Drop the line uvicorn's layer writes for every refused handshake, which is no error."""
+    return "without completing handshake" not in record.getMessage()
+

@@ -1,0 +1,99 @@
+"""The append-only log of runs behind one interface.
+
+Every method is one atomic step ([RUN-18], [RUN-31], [RESUME-7]). Wake-ups are hints: whoever is woken, or has
+waited a second, reads the log again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from runwire_reference_server.events import Entry, Event
+from runwire_reference_server.runs import Principal, RunKey, RunRequest, Status
+
+
+class Conflict(Exception):
+    """A run of that id exists and was started with another body."""
+
+
+class TooManyRuns(Exception):
+    """The principal has as many unfinished runs as it may have."""
+
+
+class RunNotFound(Exception):
+    """No log is known under that principal, `run_id` and epoch."""
+
+
+class BeyondEnd(Exception):
+    """A cursor lies beyond the last `seq` of the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A run as of one moment."""
+
+    key: RunKey
+    epoch: str
+    status: Status
+    seq: int
+    session_id: str
+    trace_id: str
+    request: RunRequest
+    log_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What `create` found or made; `lease` is None when the run was there already."""
+
+    run: Snapshot
+    lease: str | None
+    predecessor: RunKey | None = None
+
+
+class Store(Protocol):
+    """Keeps the logs of runs."""
+
+    async def create(self, principal: Principal, request: RunRequest, max_unfinished: int) -> Created:
+        """Create a run, or find the one with the same id and body ([RUN-18]).
+
+        `predecessor` names the unfinished run of the same session that comes before it ([RUN-16]).
+        Raises Conflict and TooManyRuns.
+        """
+
+    async def get(self, key: RunKey) -> Snapshot:
+        """Return the run as it stands; raises RunNotFound."""
+
+    async def begin(self, key: RunKey, lease: str) -> bool:
+        """Move a queued run to running; False when the lease is lost or the run is finished."""
+
+    async def append(self, key: RunKey, lease: str, expected_seq: int, event: Event) -> Entry | None:
+        """Append `event` as `expected_seq`.
+
+        None, and nothing written, unless the log exists, has no terminal, `lease` is current and the last
+        seq is `expected_seq - 1`.
+        """
+
+    async def finish(self, key: RunKey, terminal: Event) -> Entry | None:
+        """Withdraw the lease and append `terminal`; None when the run is finished already."""
+
+    async def read(self, key: RunKey, after: int, most: int) -> list[Entry]:
+        """Return up to `most` entries above `after`; raises RunNotFound."""
+
+    async def bytes_after(self, key: RunKey, after: int) -> int:
+        """Return the size of the log above `after`; raises RunNotFound."""
+
+    async def attach(self, key: RunKey, after: int, epoch: str | None) -> Snapshot:
+        """Count a reader; raises RunNotFound and BeyondEnd ([RESUME-9], [RESUME-11] to [RESUME-13])."""
+
+    async def detach(self, key: RunKey) -> int:
+        """Uncount a reader and return how many are left."""
+
+    async def finish_unread(self, key: RunKey, terminal: Event) -> Entry | None:
+        """Like `finish`, but only if the run has no reader ([RESUME-7])."""
+
+    async def unfinished(self, principal: Principal | None = None) -> list[RunKey]:
+        """Return the unfinished runs, of one principal or of all."""
+
+    def watch(self, key: RunKey, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call `wake` whenever the log may have grown; returns what ends that."""

@@ -1,0 +1,131 @@
+"""uvicorn's WebSocket layer, with what the protocol asks of a socket beyond RFC 6455.
+
+Pings keep their own clock ([BEAT-6]); a peer is dropped for a missing Pong only while its socket takes nothing
+([BEAT-7], [BEAT-8], [FLOW-5]); a close code reaches a peer that is still sending.
+"""
+
+import asyncio
+import socket
+from asyncio.transports import BaseTransport
+from typing import Any, cast
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+#: Bytes the kernel may hold for one reader; without a bound a Ping would wait behind megabytes.
+KERNEL_BUFFER_BYTES = 128 * 1024
+
+#: Seconds a peer has to answer a Close frame before the socket is cut.
+CLOSE_TIMEOUT_S = 2.0
+
+
+class WireProtocol(WebSocketsSansIOProtocol):
+    """One WebSocket connection at the level of frames and bytes."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.close_timeout = CLOSE_TIMEOUT_S
+        self._written = 0
+        self._taken_before = 0
+        self._failed = False
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Bound the kernel's share of unsent data."""
+        super().connection_made(transport)
+        self._bound_kernel_buffer()
+        self._count_writes()
+
+    def _bound_kernel_buffer(self) -> None:
+        raw = self.transport.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
+
+    def _count_writes(self) -> None:
+        self.transport = cast(asyncio.Transport, _CountingTransport(self.transport, self))
+
+    def wrote(self, count: int) -> None:
+        """Note that `count` bytes were handed to the transport."""
+        self._written += count
+
+    @property
+    def _taken(self) -> int:
+        return self._written - self.transport.get_write_buffer_size()
+
+    def schedule_ping(self) -> None:
+        """Plan the next Ping a little before it is due."""
+        assert self.ping_interval is not None
+        delay = max(0.05, self.ping_interval * 0.8 - self.last_ping_rtt)
+        self.ping_timer = self.loop.call_later(delay, self.send_keepalive_ping)
+
+    def send_keepalive_ping(self) -> None:
+        """Send a Ping and begin to count the time for its Pong."""
+        self._taken_before = self._taken
+        super().send_keepalive_ping()
+
+    def keepalive_timeout(self) -> None:
+        """Drop the peer, unless its socket still takes what waits in front of the Ping ([BEAT-8])."""
+        taken = self._taken
+        if self.transport.get_write_buffer_size() and taken > self._taken_before:
+            self._taken_before = taken
+            assert self.ping_timeout is not None
+            self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
+            return
+        super().keepalive_timeout()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1011})
+        self._abort_soon()
+
+    def data_received(self, data: bytes) -> None:
+        """Hand bytes to the frame parser; after a frame error they are only drained."""
+        if not self._failed:
+            super().data_received(data)
+
+    def handle_parser_exception(self) -> None:
+        """Send the close code, and drain what the peer still sends so that it arrives ([MSG-13])."""
+        self._failed = True
+        assert self.conn.close_sent is not None
+        event = {"type": "websocket.disconnect", "code": self.conn.close_sent.code, "reason": ""}
+        self.queue.put_nowait(cast(Any, event))
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        # run_asgi must not close the socket under the Close frame; the timer does.
+        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    def send_receive_event_to_app(self) -> None:
+        """Check the text before it is queued: bad UTF-8 ends the connection with 1007 and no noise ([MSG-10])."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.conn.send_close(1007)
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
+    async def send(self, message: Any) -> None:
+        """Send an ASGI event; a Close frame is followed by a cut if the peer does not answer it."""
+        await super().send(message)
+        if message["type"] == "websocket.close" and self.close_timer is not None:
+            self.close_timer.cancel()
+            self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    def _abort_soon(self) -> None:
+        self.loop.call_later(min(self.close_timeout, self.ping_timeout or 1), self.transport.abort)
+
+
+class _CountingTransport:
+    """A transport that tells its protocol how many bytes were written."""
+
+    def __init__(self, transport: asyncio.Transport, protocol: WireProtocol) -> None:
+        self._transport = transport
+        self._protocol = protocol
+
+    def write(self, data: bytes) -> None:
+        self._protocol.wrote(len(data))
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)

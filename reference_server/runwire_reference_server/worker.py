@@ -1,0 +1,144 @@
+"""Plays an agent into a run's log, and sees to it that the run ends once, in time, whatever happens."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import aclosing, suppress
+from typing import Any, cast
+
+from runwire_reference_server.agents import Agent, AgentError, Task, done, error
+from runwire_reference_server.events import Entry, Event
+from runwire_reference_server.registry import ERRORS
+from runwire_reference_server.runs import RunKey
+from runwire_reference_server.settings import Settings
+from runwire_reference_server.sizing import ENVELOPE_BYTES, Fitter, TooLarge, encoded_size
+from runwire_reference_server.store import Snapshot, Store
+
+log = logging.getLogger(__name__)
+
+#: Bytes of a log kept free for its terminal.
+TERMINAL_ROOM = 2048
+
+#: An agent that waits for nothing still lets others have their turn every so many events.
+YIELD_EVERY = 64
+
+
+class Worker:
+    """Runs one agent for one run; holds the lease until the run has ended."""
+
+    def __init__(self, store: Store, agent: Agent, settings: Settings, run: Snapshot, lease: str) -> None:
+        self._store = store
+        self._agent = agent
+        self._settings = settings
+        self._run = run
+        self._lease = lease
+        self._seq = 0
+        self._size = 0
+        self._fitter = Fitter(settings.number("max_event_bytes"), settings.number("json_depth"))
+        self._task = Task(run.key, run.request.prompt, run.request.inputs)
+        self._job: asyncio.Task[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.Task[Entry | None] | None = None
+
+    def start(self, predecessor: RunKey | None, stopped: Callable[[], None]) -> None:
+        """Begin, after `predecessor` has ended ([RUN-16]); `stopped` is called when the agent is gone."""
+        self._job = asyncio.get_running_loop().create_task(self._work(predecessor))
+        self._job.add_done_callback(lambda _: stopped())
+
+    async def end(self, terminal: Event) -> Entry | None:
+        """Fence the run and stop its agent; None when another terminal came first ([CANCEL-4], [RUN-31])."""
+        ended = await self._store.finish(self._run.key, terminal | {"trace_id": self._run.trace_id})
+        if ended is not None:
+            self.stop()
+        return ended
+
+    def stop(self) -> None:
+        """Tell the agent to stop; what it still yields is refused by the log."""
+        loop = asyncio.get_running_loop()
+        if self._task.cancelled_at is None:
+            self._task.cancelled_at = loop.time()
+        if self._job is not None:
+            self._job.cancel()
+
+    async def _work(self, predecessor: RunKey | None) -> None:
+        try:
+            if predecessor is not None:
+                await self._after(predecessor)
+                if not await self._store.begin(self._run.key, self._lease):
+                    return
+            run_s = self._settings.seconds("run_s")
+            self._deadline = asyncio.get_running_loop().call_later(run_s, self._expire)
+            await self._play()
+        except asyncio.CancelledError:
+            pass
+        except Exception:
+            # [RUN-13] a fault of ours ends the run too; [OBS-9] the exception may quote the prompt.
+            log.error("a run failed inside the server", extra={"trace_id": self._run.trace_id})
+            await self.end(error("internal", "the server failed", True))
+        finally:
+            if self._deadline is not None:
+                self._deadline.cancel()
+
+    async def _play(self) -> None:
+        terminal = done("generation completed")
+        count = 0
+        try:
+            async with aclosing(cast(Any, self._agent.run(self._task))) as events:
+                async for event in events:
+                    count += 1
+                    if event["type"] == "done":
+                        terminal = event
+                        break
+                    if not await self._append(event):
+                        return
+                    if count % YIELD_EVERY == 0:
+                        await asyncio.sleep(0)
+        except AgentError as failure:
+            retryable = failure.retryable
+            if retryable is None:
+                retryable = failure.code in ERRORS and ERRORS[failure.code].retryable
+            terminal = error(failure.code, failure.data, retryable)
+        except TooLarge:
+            terminal = error("payload_too_large", "the arguments of a tool call are too large", False)
+        except Exception as failure:
+            log.warning("an agent crashed: %s", type(failure).__name__, extra={"trace_id": self._run.trace_id})
+            terminal = error("agent_error", "the agent failed", False)
+        await self._append_terminal(terminal)
+
+    async def _append(self, event: Event) -> bool:
+        """Append what `event` amounts to; False when the run is over."""
+        for piece in self._fitter.fit(event):
+            # [RUN-34] nothing is evicted, so what would not fit ends the run.
+            size = self._size + encoded_size(piece) + ENVELOPE_BYTES
+            if size > self._settings.number("log_bytes") - TERMINAL_ROOM:
+                await self._append_terminal(done("the log is full", "incomplete", "length"))
+                return False
+            item = await self._store.append(self._run.key, self._lease, self._seq + 1, piece)
+            if item is None:
+                return False
+            self._seq = item.seq
+            self._size += len(item.text.encode())
+        return True
+
+    async def _append_terminal(self, terminal: Event) -> None:
+        (fitted,) = self._fitter.fit(terminal)
+        event = fitted | {"trace_id": self._run.trace_id}
+        await self._store.append(self._run.key, self._lease, self._seq + 1, event)
+
+    async def _after(self, predecessor: RunKey) -> None:
+        """Wait until `predecessor` is finished or gone."""
+        woken = asyncio.Event()
+        unwatch = self._store.watch(predecessor, woken.set)
+        try:
+            while predecessor in await self._store.unfinished(predecessor.principal):
+                woken.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(woken.wait(), 1)  # [NODE-8] a wake-up is only a hint
+        finally:
+            unwatch()
+
+    def _expire(self) -> None:
+        # [RUN-15], [CANCEL-12] a deadline is a timeout, never a cancel.
+        loop = asyncio.get_running_loop()
+        self._expiry = loop.create_task(self.end(error("timeout", "the run took too long", True)))
+
