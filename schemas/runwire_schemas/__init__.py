@@ -4,6 +4,7 @@ The schema files lie in `v1/`; the functions here are for Python. Everything is 
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
@@ -23,6 +25,7 @@ __all__ = [
     "Violation",
     "client_message_violations",
     "names",
+    "raw_texts",
     "schema",
     "server_message_violations",
     "transcripts",
@@ -47,9 +50,10 @@ CLIENT_TYPES: Mapping[str, str] = {
 SERVER_TYPES: Mapping[str, str] = {
     name: name
     for name in (
-        "ready started resumed notice heartbeat token replace thinking tool_delta tool_call observation "
-        "input_request input_closed done error"
-    ).split()
+        *("ready", "started", "resumed", "notice", "heartbeat"),
+        *("token", "replace", "thinking", "tool_delta", "tool_call", "observation"),
+        *("input_request", "input_closed", "done", "error"),
+    )
 }
 
 
@@ -81,7 +85,9 @@ class Vector:
 @cache
 def names() -> tuple[str, ...]:
     """Return the names of all schemas, sorted; `common` holds definitions only."""
-    return tuple(sorted(entry.name.removesuffix(".json") for entry in _v1().iterdir() if entry.name.endswith(".json")))
+    return tuple(
+        sorted(entry.name.removesuffix(".json") for entry in _v1().iterdir() if entry.name.endswith(".json"))
+    )
 
 
 @cache
@@ -95,7 +101,7 @@ def schema(name: str) -> Any:
 @cache
 def validator(name: str) -> Draft202012Validator:
     """Return the validator of the schema called `name`, with formats asserted."""
-    return Draft202012Validator(
+    return _Validator(
         {"$ref": f"{_BASE}{name}.json"} if schema(name) else {},
         registry=_registry(),
         format_checker=Draft202012Validator.FORMAT_CHECKER,
@@ -132,12 +138,38 @@ def vectors() -> Iterator[Vector]:
                 yield Vector(folder.name, verdict == "valid", reason, file.read_text(encoding="utf-8"))
 
 
+def raw_texts(verdict: str) -> Iterator[tuple[str, bytes]]:
+    """Yield reason and bytes of the texts at the edges of JSON that a server receives.
+
+    `verdict` is `closes-4400`, `refused` or `accepted`; chapter 3 of the specification says why.
+    """
+    folder = _v1().joinpath("examples").joinpath("json").joinpath(verdict)
+    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        yield file.name.removesuffix(".txt"), file.read_bytes()
+
+
 def transcripts(verdict: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Yield name and lines of each transcript; `verdict` is `valid` or `invalid`."""
+    """Yield name and lines of each transcript, the header first; `verdict` is `valid` or `invalid`."""
     folder = _v1().joinpath("transcripts").joinpath(verdict)
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
         lines = file.read_text(encoding="utf-8").splitlines()
         yield file.name.removesuffix(".jsonl"), [json.loads(line) for line in lines]
+
+
+def _check_pattern(_: object, pattern: str, instance: object, __: object) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and not _ecmascript(pattern).search(instance):
+        yield ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
+@cache
+def _ecmascript(pattern: str) -> re.Pattern[str]:
+    # JSON Schema means the `$` of ECMAScript; Python's also matches before a newline at the end.
+    return re.compile(pattern.replace("$", r"\Z"))
+
+
+_Validator: type[Draft202012Validator] = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator, {"pattern": _check_pattern}
+)
 
 
 def _dispatch(message: object, known: Mapping[str, str], union: str) -> list[Violation]:
@@ -151,20 +183,20 @@ def _violation(error: ValidationError) -> Violation:
 
 
 def _sentence(error: ValidationError) -> str:
+    expected: Any = error.validator_value
     if error.validator == "required":
         return f"{error.message.split(' ')[0]} is missing"
     if error.validator == "type":
-        wanted = error.validator_value
-        wanted = wanted if isinstance(wanted, str) else " or ".join(wanted)
+        wanted = expected if isinstance(expected, str) else " or ".join(expected)
         return f"must be of type {wanted}, not {_type_of(error.instance)}"
     if error.validator == "const":
-        return f"must be {json.dumps(error.validator_value)}"
+        return f"must be {json.dumps(expected)}"
     if error.validator == "enum":
-        return f"must be one of {', '.join(json.dumps(value) for value in error.validator_value)}"
+        return f"must be one of {', '.join(json.dumps(value) for value in expected)}"
     if error.validator == "pattern":
-        return f"must match {error.validator_value}"
+        return f"must match {expected}"
     if error.validator in {"minimum", "maximum", "minLength", "maxLength"}:
-        return f"breaks {error.validator} {error.validator_value}"
+        return f"breaks {error.validator} {expected}"
     return error.message if len(error.message) < 200 else f"breaks {error.validator}"
 
 
@@ -175,9 +207,13 @@ def _type_of(value: object) -> str:
 
 @cache
 def _registry() -> Registry[Any]:
-    return Registry().with_resources(
-        (f"{_BASE}{name}.json", Resource.from_contents(schema(name), default_specification=DRAFT202012))
-        for name in names()
+    return Registry().with_resources((f"{_BASE}{name}.json", _resource(name)) for name in names())
+
+
+def _resource(name: str) -> Resource[Any]:
+    # A `$schema` would lead the validator back to the class that is registered for it, without our `pattern`.
+    return DRAFT202012.create_resource(
+        {key: value for key, value in schema(name).items() if key != "$schema"}
     )
 
 
