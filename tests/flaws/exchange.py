@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,8 @@ class Exchanges:
         if isinstance(outcome, Response):
             await self._asked.put((request, outcome))
             return True
+        if outcome.method == "POST" and gathered:
+            self._note(outcome.body)
         self._upgrade_answered.clear()
         await self._asked.put((outcome, None))
         await self.server.write(outcome.head())
@@ -91,6 +94,14 @@ class Exchanges:
         if outcome.is_upgrade:
             await self._upgrade_answered.wait()
         return not self._upgraded
+
+    def _note(self, body: bytes) -> None:
+        try:
+            message = json.loads(body)
+        except ValueError:
+            return
+        if isinstance(message, dict):
+            self.proxy.book.heard(message)
 
     async def _gathered(self, request: Request) -> Request:
         if request.headers.has("expect", "100-continue"):

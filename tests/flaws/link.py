@@ -11,7 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 from .frames import Frame, close_frame, text_frame
 from .http1 import Request
-from .rewrite import Action, Aside, Block, Close, Drop, Frames, Hold, Later, Message, Pause, Rewrite, Text
+from .rewrite import (
+    Action,
+    Answer,
+    Aside,
+    Block,
+    Close,
+    Drop,
+    Frames,
+    Hold,
+    Later,
+    Message,
+    Pause,
+    Rewrite,
+    Text,
+    Up,
+    is_terminal,
+)
 from .wire import Wire
 
 if TYPE_CHECKING:
@@ -41,7 +57,10 @@ class Link:
         self.server = server
         self.notes: dict[str, Any] = {}
         """For the rewrite: what it wants to remember of this connection."""
-        self.opened = time.monotonic()
+        self.followed: dict[str, int] = {}
+        """The unfinished runs that this reader follows, each with its cursor."""
+        self.heard_at = self.opened = time.monotonic()
+        """When the judge last sent a message here."""
         self.over = False
         self.closed_by_server = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -56,6 +75,17 @@ class Link:
     def is_stream(self) -> bool:
         """Whether this is SSE."""
         return self.transport == "sse"
+
+    def note(self, message: Message) -> None:
+        """Keep account of what the server said here."""
+        self.proxy.book.said(message)
+        run_id, seq = message.get("run_id"), message.get("seq", 0)
+        if message.get("type") in {"started", "resumed"} and isinstance(run_id, str):
+            self.followed[run_id] = message.get("next_seq", 1) - 1
+        elif is_terminal(message):
+            self.followed.pop(run_id, None)
+        elif run_id in self.followed:
+            self.followed[run_id] = seq
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something beside the connection, until its end at the latest."""
@@ -83,6 +113,10 @@ class Link:
                 self.start(self._later(action))
             elif isinstance(action, Aside):
                 await self.proxy.send_aside(action.message)
+            elif isinstance(action, Answer):
+                await self.put(action.message)
+            elif isinstance(action, Up):
+                await self.server.write(text_frame(encode(action.message)).encode(masked=True))
             else:
                 await self._end_or_raw(action)
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect as connect_websocket
 
+from .book import Book
 from .exchange import Exchanges
 from .http1 import Request, Response
 from .link import Link
@@ -28,6 +29,7 @@ class Proxy:
         self.rewrite = rewrite
         self.port = 0
         self.links: set[Link] = set()
+        self.book = Book()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property

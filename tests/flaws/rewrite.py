@@ -33,6 +33,17 @@ def is_terminal(message: Mapping[str, Any]) -> bool:
     return message.get("type") in {"done", "error"} and "seq" in message
 
 
+def refusal(code: str, asked: Mapping[str, Any], *, retryable: bool = False) -> Message:
+    """Return the message that refuses `asked`."""
+    answer: Message = {"type": "error", "data": "refused", "code": code, "retryable": retryable}
+    return answer if "id" not in asked else {**answer, "re": asked["id"]}
+
+
+def less(message: Mapping[str, Any], *names: str) -> Message:
+    """Return `message` without some of its members."""
+    return {name: value for name, value in message.items() if name not in names}
+
+
 def is_refusal(message: Mapping[str, Any]) -> bool:
     """Tell whether a message refuses one of the client's."""
     return message.get("type") == "error" and "seq" not in message
@@ -101,7 +112,21 @@ class Aside:
     message: Message
 
 
-Action = Message | Text | Frames | Block | Pause | Hold | Later | Close | Drop | Aside
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Send a message to the judge, from a hook that looks at the judge's own messages."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """Send a message to the server, from a hook that looks at the server's messages."""
+
+    message: Message
+
+
+Action = Answer | Up | Message | Text | Frames | Block | Pause | Hold | Later | Close | Drop | Aside
 
 
 class Rewrite:
@@ -113,6 +138,8 @@ class Rewrite:
 
     def __init__(self) -> None:
         self.seen: Counter[object] = Counter()
+        self.limits: Mapping[str, float] = {}
+        """What the server behind the proxy advertises."""
 
     def nth(self, *what: object) -> int:
         """Count how often this was asked for `what`, beginning with 1."""
@@ -163,6 +190,11 @@ class Rewrite:
 
     async def client_left(self, link: Link) -> None:
         """Run when the judge's side is gone, before the server sees it."""
+
+    def seconds(self, limit: str) -> float:
+        """Return a limit of the server behind in seconds."""
+        value = self.limits[limit]
+        return value / 1000 if limit.endswith("_ms") else value
 
     def overrides(self, *hooks: str) -> bool:
         """Tell whether one of these hooks does something here."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 
 from .frames import BadFrameError, Frame, FrameReader, Opcode
@@ -58,7 +59,9 @@ async def _down_by_message(link: Socket) -> None:
             if original is None:
                 await link.judge.write(raw)
             else:
-                await link.send(link.rewrite.server_message(link, original.message), original)
+                actions = tuple(link.rewrite.server_message(link, original.message))
+                link.note(original.message)
+                await link.send(actions, original)
 
 
 async def _up(link: Socket) -> None:
@@ -99,7 +102,10 @@ async def _client_message(link: Socket, parts: list[tuple[Frame, bytes]]) -> Non
     if original is None:
         await link.server.write(raw)
     else:
-        await link.send_up(link.rewrite.client_message(link, original.message), original)
+        link.heard_at = time.monotonic()
+        actions = tuple(link.rewrite.client_message(link, original.message))
+        link.proxy.book.heard(original.message)
+        await link.send_up(actions, original)
 
 
 async def _frames(source: Wire, sink: Wire, *, masked: bool) -> AsyncIterator[tuple[Frame, bytes]]:

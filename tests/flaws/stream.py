@@ -87,7 +87,9 @@ async def _block(link: Stream, block: bytes) -> None:
         message = None
     if isinstance(message, dict):
         original = Original(message, lines["data"], block)
-        await link.send(link.rewrite.server_message(link, message), original)
+        actions = tuple(link.rewrite.server_message(link, message))
+        link.note(message)
+        await link.send(actions, original)
     else:
         await link.put_block(block)
 

@@ -72,6 +72,11 @@ class Wire(asyncio.Protocol):
         """Seconds since the buffer towards the peer filled up, 0 while there is room."""
         return 0.0 if self._blocked_since is None else time.monotonic() - self._blocked_since
 
+    async def stuck_for(self, seconds: float) -> None:
+        """Wait until the peer has taken nothing for `seconds` while bytes wait for it."""
+        while self.blocked_for < seconds:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
     @property
     def unsent(self) -> int:
         """Bytes that the peer's socket has not taken yet."""

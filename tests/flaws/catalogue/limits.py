@@ -1,0 +1,184 @@
+"""Flaws of chapter 12: limits and slow readers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+from ..flaw import answers, flaw, misstates, says
+from ..frames import Frame, Opcode, close_frame
+from ..http1 import Request, Response
+from ..link import Link, Socket
+from ..rewrite import Action, Answer, Close, Frames, Hold, Message, Rewrite, is_terminal, refusal
+from .connection import problem
+from .heartbeat import STUCK
+from .runs import is_start
+
+misstates("one_connection_more", "LIMIT-1", {"connections_per_principal": 7},
+          "A principal gets one connection more than connections_per_principal.",
+          limits={"connections_per_principal": 8})  # fmt: skip
+misstates("one_connection_fewer", "LIMIT-2", {"connections_per_principal": 9},
+          "A principal gets one connection fewer than connections_per_principal.",
+          limits={"connections_per_principal": 8})  # fmt: skip
+
+
+@flaw("LIMIT-1", limits={"connections_per_principal": 8})
+class StreamsNotCounted(Rewrite):
+    """A WebSocket connection more is admitted for every open stream."""
+
+    def response(self, request: Request, response: Response) -> Response:
+        return problem(503, "unavailable") if response.status == 429 else response
+
+
+@answers("LIMIT-1", limits={"connections_per_principal": 8})
+def full_is_forbidden(flaw: Rewrite, request: Request, response: Response) -> Response:
+    """A connection beyond connections_per_principal gets 403."""
+    return problem(403, "forbidden") if response.status == 429 else response
+
+
+misstates("one_run_more", "LIMIT-3", {"runs_per_principal": 11},
+          "A principal gets one unfinished run more than runs_per_principal.",
+          limits={"runs_per_principal": 12})  # fmt: skip
+
+
+@says("LIMIT-3", limits={"runs_per_principal": 12})
+def too_many_runs_are_unavailable(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A run beyond runs_per_principal is refused with unavailable."""
+    yield {**message, "code": "unavailable"} if message.get("code") == "busy" else message
+
+
+@flaw("LIMIT-4", limits={"connections_per_principal": 8})
+class ConnectionsNotGivenBack(Rewrite):
+    """The places of closed connections become free only after five seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full_until = 0.0
+
+    def request(self, request: Request) -> Request | Response:
+        refused = time.monotonic() < self.full_until and (request.is_upgrade or "/events" in request.target)
+        return problem(429, "busy").with_header("retry-after", "1") if refused else request
+
+    def response(self, request: Request, response: Response) -> Response:
+        if response.status == 429 and time.monotonic() >= self.full_until:
+            self.full_until = time.monotonic() + 5
+        return response
+
+
+@flaw("LIMIT-4", limits={"runs_per_principal": 12})
+class RunsNotGivenBack(Rewrite):
+    """Once a principal had all its runs, a start is refused for five seconds."""
+
+    full_until = 0.0
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        if message.get("code") == "busy" and time.monotonic() >= self.full_until:
+            self.full_until = time.monotonic() + 5
+        yield message
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        refused = is_start(message) and time.monotonic() < self.full_until
+        yield Answer(refusal("busy", message, retryable=True)) if refused else message
+
+
+misstates("idle_connections_stay", "LIMIT-5", {"idle_s": 2},
+          "An idle connection is not closed.", limits={"idle_s": 3600})  # fmt: skip
+
+
+@flaw("LIMIT-5", limits={"idle_s": 2})
+class IdleClosedWith1001(Rewrite):
+    """An idle connection is closed with another code than 1000."""
+
+    def server_frame(self, link: Link, frame: Frame) -> Iterable[Action]:
+        idle = frame.close_code == 1000
+        yield Frames((close_frame(1001) if idle else frame,))
+
+
+@flaw("LIMIT-5", limits={"idle_s": 2})
+class HeartbeatsAreUse(Rewrite):
+    """A connection whose client sends heartbeats does not become idle."""
+
+    def server_frame(self, link: Link, frame: Frame) -> Iterable[Action]:
+        beats = (
+            frame.opcode == Opcode.CLOSE
+            and time.monotonic() - link.heard_at < 1.5
+            and link.notes.get("beats")
+        )
+        if not beats:
+            yield Frames((frame,))
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        link.notes["beats"] = message.get("type") == "heartbeat"
+        yield message
+
+    async def server_left(self, link: Link) -> None:
+        if link.notes.get("beats"):
+            await asyncio.sleep(10)
+
+
+@flaw("LIMIT-6", limits={"idle_s": 2})
+class BusyConnectionsClosed(Rewrite):
+    """A connection is closed after idle_s although it follows an unfinished run."""
+
+    async def watch(self, link: Link) -> None:
+        while time.monotonic() - link.heard_at < self.seconds("idle_s"):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        if not link.is_stream:
+            await link.send([Close(1000)])
+
+
+@answers("LIMIT-10", limits={"connections_per_principal": 8})
+def no_retry_after(flaw: Rewrite, request: Request, response: Response) -> Response:
+    """A 429 or 503 has no Retry-After."""
+    return response.without_header("retry-after") if response.status in {429, 503} else response
+
+
+@flaw("FLOW-1", limits={"pong_timeout_s": 3, "heartbeat_s": 1})
+class OneSlowReaderSlowsAll(Rewrite):
+    """While one reader takes nothing, the others get nothing."""
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        others = [other for other in link.proxy.links if other is not link]
+        if any(other.judge.blocked_for > 0.1 for other in others):
+            yield Hold(lambda: all(other.judge.blocked_for == 0 or other.over for other in others), 8)
+        yield message
+
+
+@flaw("FLOW-4", limits={"pong_timeout_s": 3, "heartbeat_s": 1})
+class LaggardsSkip(Rewrite):
+    """A reader that lags loses tokens."""
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        lags = link.judge.unsent > 0 and message.get("type") in {"token", "thinking"}
+        if not lags or self.nth(id(link)) % 5:
+            yield message
+
+
+@flaw("FLOW-5", limits=STUCK)
+class StuckReadersKept(Rewrite):
+    """A reader that takes no byte is never dropped."""
+
+    def server_frame(self, link: Link, frame: Frame) -> Iterable[Action]:
+        if frame.opcode != Opcode.CLOSE or not link.notes.get("stuck"):
+            yield Frames((frame,))
+
+    async def watch(self, link: Link) -> None:
+        if isinstance(link, Socket):
+            await link.judge.stuck_for(0.5)
+            link.notes["stuck"] = True
+
+    async def server_left(self, link: Link) -> None:
+        if link.notes.get("stuck"):
+            await asyncio.sleep(30)
+
+
+@flaw("FLOW-4", limits={"pong_timeout_s": 3, "heartbeat_s": 1})
+class LaggardsMissThoughts(Rewrite):
+    """A reader that lagged once gets nothing more but the terminal."""
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        if link.judge.blocked_for > 0.3:
+            link.notes["lagged"] = True
+        if "seq" not in message or is_terminal(message) or not link.notes.get("lagged"):
+            yield message

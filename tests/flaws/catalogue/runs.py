@@ -1,0 +1,499 @@
+"""Flaws of chapter 4: starting runs, states, identity, several runs on a connection."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from ..flaw import Describes, flaw, hears, misstates, says
+from ..inserting import Inserting
+from ..link import Link
+from ..rewrite import (
+    Action,
+    Answer,
+    Later,
+    Message,
+    Rewrite,
+    is_event,
+    is_refusal,
+    is_terminal,
+    less,
+    refusal,
+)
+
+RUN_ID = "mZ0bV4cQ2Jt8uY6wK1x{:05d}"
+
+
+def is_start(message: Message) -> bool:
+    """Tell whether a message of the client asks for a run."""
+    return message.get("type", "start") == "start"
+
+
+@hears("RUN-1")
+def prompts_need_a_type(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A prompt without a type is refused."""
+    yield message if "type" in message else Answer(refusal("bad_request", message))
+
+
+@hears("RUN-1")
+def first_prompt_needs_a_type(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A prompt without a type is refused as the first message of a connection."""
+    is_first = link.notes.setdefault("first", message) is message
+    yield Answer(refusal("bad_request", message)) if is_first and "type" not in message else message
+
+
+@says("RUN-2")
+def nothing_follows_started(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A run is accepted, and none of its events is ever sent."""
+    if not is_event(message):
+        yield message
+
+
+@hears("RUN-2")
+def starts_swallowed(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """Starts have no consequence."""
+    if not is_start(message):
+        yield message
+
+
+@flaw("RUN-3")
+class StartedAfterTheFirstEvent(Rewrite):
+    """The first event of a run comes before its `started`."""
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        if message.get("type") == "started":
+            link.notes["started"] = message
+            return
+        yield message
+        if is_event(message) and (started := link.notes.pop("started", None)):
+            yield started
+
+
+@flaw("RUN-3")
+class FailingAtOnceIsNotStarted(Rewrite):
+    """A run that fails at once has no `started`."""
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        if message.get("type") == "started":
+            link.notes["started"] = message
+            return
+        started = link.notes.pop("started", None)
+        if started and not (message.get("type") == "error" and message.get("seq") == 1):
+            yield started
+        yield message
+
+
+@says("RUN-3")
+def accepted_without_started(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """The events of a run begin without `started` when the start had no id."""
+    if message.get("type") != "started" or "re" in message:
+        yield message
+
+
+@says("RUN-4")
+def no_terminal(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """Runs have no terminal."""
+    if not is_terminal(message):
+        yield message
+
+
+@says("RUN-4")
+def no_terminal_on_the_second_run(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """The second run of a connection has no terminal."""
+    if not (is_terminal(message) and flaw.nth(id(link)) == 2):
+        yield message
+
+
+@says("RUN-4")
+def terminal_twice(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """The terminal of a run comes twice."""
+    yield message
+    if is_terminal(message):
+        yield {**message, "seq": message["seq"] + 1}
+
+
+@says("RUN-4")
+def done_after_error(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A run that failed ends with an error and then with done."""
+    yield message
+    if is_terminal(message) and message["type"] == "error":
+        yield {
+            **less(message, "code", "retryable"),
+            "type": "done",
+            "status": "completed",
+            "seq": message["seq"] + 1,
+        }
+
+
+@says("RUN-5")
+def token_after_the_end(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A token comes after `done`."""
+    yield message
+    if is_terminal(message):
+        yield {"type": "token", "run_id": message["run_id"], "seq": message["seq"] + 1, "data": "x"}
+
+
+@says("RUN-5")
+def late_thinking(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """Half a second after its `done` a run still thinks."""
+    yield message
+    if is_terminal(message):
+        thought = {"type": "thinking", "run_id": message["run_id"], "seq": message["seq"] + 1, "content": "x"}
+        yield Later(0.15, thought)
+
+
+@hears("RUN-6")
+def one_run_a_connection(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """The second start of a connection is refused although the first run has ended."""
+    again = is_start(message) and flaw.nth(id(link)) > 1 and not link.followed
+    yield Answer(refusal("busy", message, retryable=True)) if again else message
+
+
+@hears("RUN-7")
+def second_prompt_runs_beside(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A prompt without run_id starts a second run beside the first."""
+    if is_start(message) and "run_id" not in message:
+        yield {**message, "run_id": RUN_ID.format(flaw.nth())}
+    else:
+        yield message
+
+
+@says("RUN-7")
+def second_prompt_conflicts(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A second prompt is refused with another code than busy."""
+    busy = message.get("code") == "busy"
+    yield {**message, "code": "conflict", "retryable": False} if busy else message
+
+
+@flaw("RUN-7")
+class SecondPromptReplacesTheFirst(Rewrite):
+    """A second prompt cancels the first run and is then refused."""
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        if is_start(message) and "run_id" not in message and link.followed:
+            yield {"type": "cancel"}
+            yield Answer(refusal("busy", message, retryable=True))
+        else:
+            yield message
+
+
+class Renames(Rewrite):
+    """Calls runs by another `run_id` than the server behind does."""
+
+    def renamed(self, run_id: str) -> str:
+        """Return the name for the judge."""
+        raise NotImplementedError
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        run_id = message.get("run_id")
+        if not isinstance(run_id, str) or run_id in link.proxy.book.starts:
+            yield message
+        else:
+            self.names[self.renamed(run_id)] = run_id
+            yield {**message, "run_id": self.renamed(run_id)}
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        run_id = message.get("run_id")
+        yield {**message, "run_id": self.names[run_id]} if run_id in self.names else message
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: dict[Any, str] = {}
+
+
+@flaw("RUN-8")
+class ShortRunIds(Renames):
+    """The server's own run ids have 20 characters."""
+
+    def renamed(self, run_id: str) -> str:
+        return run_id[:20]
+
+
+@flaw("RUN-8")
+class DottedRunIds(Renames):
+    """The server's own run ids have a dot in them."""
+
+    def renamed(self, run_id: str) -> str:
+        return f"run.{run_id}"
+
+
+@says("RUN-10")
+def another_session_named(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """`started` names another session than the start did."""
+    started = message.get("type") == "started"
+    yield {**message, "session_id": message["session_id"][::-1]} if started else message
+
+
+@says("RUN-10")
+def no_session_named(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """`started` names no session."""
+    yield less(message, "session_id") if message.get("type") == "started" else message
+
+
+@says("RUN-13")
+def failing_runs_do_not_end(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A run whose agent fails has no terminal."""
+    if not (is_terminal(message) and message["type"] == "error"):
+        yield message
+
+
+@says("RUN-13", limits={"run_s": 2})
+def timed_out_runs_do_not_end(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A run whose deadline passes has no terminal."""
+    if message.get("code") != "timeout":
+        yield message
+
+
+@says("RUN-13")
+def completed_after_cancelled(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A cancelled run ends as cancelled and then as completed."""
+    yield message
+    if message.get("status") == "cancelled" and is_terminal(message):
+        yield {**less(message, "reason"), "status": "completed", "seq": message["seq"] + 1}
+
+
+@says("RUN-14")
+def failure_with_an_unknown_code(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A run whose agent fails ends with a code that is neither registered nor a vendor's."""
+    failed = is_terminal(message) and message["type"] == "error"
+    yield {**message, "code": "agent_crashed"} if failed else message
+
+
+@says("RUN-14")
+def failure_is_done(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A run whose agent fails ends with `done`."""
+    if is_terminal(message) and message["type"] == "error":
+        yield {**less(message, "code", "retryable"), "type": "done", "status": "completed"}
+    else:
+        yield message
+
+
+misstates("runs_outlive_run_s", "RUN-15", {"run_s": 2}, "Runs go on beyond run_s.", limits={"run_s": 60})
+
+
+@says("RUN-15", limits={"run_s": 2})
+def timeout_is_an_agent_error(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A run that outlives run_s ends with another code than timeout."""
+    timeout = message.get("code") == "timeout"
+    yield {**message, "code": "agent_error", "retryable": False} if timeout else message
+
+
+@says("RUN-15", limits={"run_s": 2})
+def timeout_is_incomplete(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A run that outlives run_s ends with done and status incomplete."""
+    if message.get("code") == "timeout":
+        done = {"type": "done", "status": "incomplete", "reason": "length"}
+        yield {**less(message, "code", "retryable"), **done}
+    else:
+        yield message
+
+
+@flaw("RUN-15", limits={"run_s": 60})
+class HalfOfRunS(Describes):
+    """Runs end after half of run_s."""
+
+    def described(self, description: Message) -> Message:
+        return {**description, "limits": {**description["limits"], "run_s": 4}}
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        yield message
+        if is_start(message) and "run_id" in message:
+            yield Later(2, {"type": "cancel", "run_id": message["run_id"]})
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        if message.get("type") == "ready":
+            yield self.described(message)
+        elif message.get("status") == "cancelled" and is_terminal(message):
+            ended = {"type": "error", "code": "timeout", "retryable": True}
+            yield {**less(message, "status", "reason"), **ended}
+        elif message.get("code") != "not_active":
+            yield message
+
+
+class WithoutSessions(Rewrite):
+    """The server behind never learns of a session."""
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        yield less(message, "session_id") if is_start(message) else message
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        asked = link.proxy.book.starts.get(str(message.get("run_id")), {}).get("session_id")
+        yield {**message, "session_id": asked} if asked and message.get("type") == "started" else message
+
+
+@flaw("RUN-16")
+class SessionsRunInParallel(WithoutSessions):
+    """The runs of one session run at the same time."""
+
+
+@flaw("RUN-16")
+class SessionsRunBackwards(Rewrite):
+    """Every other run of a session is accepted a little later than the one behind it, as if it had waited."""
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        waits = is_start(message) and "session_id" in message and self.nth(message["session_id"]) == 2
+        yield Later(0.3, message) if waits else message
+
+
+@says("RUN-17")
+def queued_is_called_running(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A run that waits for its session is reported as running."""
+    yield {**message, "status": "running"} if message.get("status") == "queued" else message
+
+
+@flaw("RUN-18")
+class TwoTabsTwoRuns(Rewrite):
+    """The same start on two connections becomes two runs."""
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        run_id = message.get("run_id")
+        if is_start(message) and run_id and self.nth(run_id) > 1:
+            link.notes[run_id] = f"{run_id[:-2]}{self.seen[run_id]:02d}"
+        yield {**message, "run_id": link.notes[run_id]} if run_id in link.notes else message
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        names = {name: told for told, name in link.notes.items()}
+        run_id = message.get("run_id")
+        yield {**message, "run_id": names[run_id]} if run_id in names else message
+
+
+@flaw("RUN-20")
+class AnotherBodyIsTheSame(Rewrite):
+    """A start that names an existing run joins it, whatever its body."""
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        first = link.proxy.book.starts.get(str(message.get("run_id")))
+        if is_start(message) and first:
+            yield {**first, **({"id": message["id"]} if "id" in message else {})}
+        else:
+            yield message
+
+
+def _not_compared(member: str, description: str) -> None:
+    def client_message(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+        yield less(message, member) if is_start(message) else message
+
+    client_message.__name__, client_message.__doc__ = f"{member}_not_compared", description
+    hears("RUN-20")(client_message)
+
+
+_not_compared("inputs", "Two starts that differ in inputs count as the same.")
+_not_compared("on_disconnect", "Two starts that differ in on_disconnect count as the same.")
+_not_compared("session_id", "Two starts that differ in session_id count as the same.")
+
+
+@says("RUN-20")
+def conflict_is_a_bad_request(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A start of an existing run with another body is refused with bad_request."""
+    yield {**message, "code": "bad_request"} if message.get("code") == "conflict" else message
+
+
+@says("RUN-21", features=())
+def known_run_is_a_bad_request(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """Without resume, a start that names a known run is refused with bad_request."""
+    yield {**message, "code": "bad_request"} if message.get("code") == "conflict" else message
+
+
+@flaw("RUN-21", features=())
+class KnownRunRunsAgain(Rewrite):
+    """Without resume, a start that names a known run starts it once more."""
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        run_id = message.get("run_id")
+        if is_start(message) and run_id and self.nth(run_id) > 1:
+            link.notes["again"] = (f"{run_id[:-2]}{self.seen[run_id]:02d}", run_id)
+            yield {**message, "run_id": link.notes["again"][0]}
+        else:
+            yield message
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        name, told = link.notes.get("again", ("", ""))
+        yield {**message, "run_id": told} if name and message.get("run_id") == name else message
+
+
+@flaw("RUN-22")
+class LongIdsCut(Rewrite):
+    """A run_id of more than 64 characters is accepted and cut."""
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        run_id = message.get("run_id")
+        long = isinstance(run_id, str) and len(run_id) > 64
+        yield {**message, "run_id": str(run_id)[:64]} if long else message
+
+
+@hears("RUN-22")
+def bad_session_ids_replaced(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A session_id of the wrong form is replaced by one of the server's own."""
+    session_id = message.get("session_id", RUN_ID.format(0))
+    good = isinstance(session_id, str) and session_id.isascii() and 21 <= len(session_id) <= 64
+    good = good and set(session_id) <= set(
+        json.dumps("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-0123456789")
+    )
+    yield message if good or not is_start(message) else less(message, "session_id")
+
+
+@says("RUN-22")
+def bad_ids_are_a_conflict(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A start with a run_id of the wrong form is refused with another code."""
+    bad = is_refusal(message) and message["code"] == "bad_request"
+    yield {**message, "code": "conflict"} if bad else message
+
+
+misstates(
+    "one_run_fewer_at_once", "RUN-23", {"runs_per_connection": 5},
+    "A connection may follow one run fewer than runs_per_connection.", limits={"runs_per_connection": 4},
+)  # fmt: skip
+misstates(
+    "one_run_more_at_once", "RUN-24", {"runs_per_connection": 3},
+    "A connection may follow one run more than runs_per_connection.", limits={"runs_per_connection": 4},
+)  # fmt: skip
+
+
+@says("RUN-24")
+def too_many_runs_conflict(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A start beyond runs_per_connection is refused with another code than busy."""
+    busy = message.get("code") == "busy"
+    yield {**message, "code": "unavailable"} if busy else message
+
+
+@flaw("RUN-25")
+class TwoReadersOfOneRun(Rewrite):
+    """A resume of a run that the connection follows adds a second reader beside the first."""
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        run_id = message.get("run_id")
+        if message.get("type") == "resumed" and run_id in link.followed:
+            link.notes[run_id] = link.followed[run_id]
+        yield message
+        if is_event(message) and message["seq"] > link.notes.get(run_id, 2**53):
+            yield message
+
+
+@flaw("RUN-26")
+class OneRunAtATime(Rewrite):
+    """The events of a run wait until every run that the connection began to follow earlier has ended."""
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        waiting: list[Message] = link.notes.setdefault("waiting", [])
+        order: list[str] = link.notes.setdefault("order", [])
+        if message.get("type") == "started":
+            order.append(message["run_id"])
+        if not is_event(message) or message["run_id"] not in order or order[0] == message["run_id"]:
+            yield message
+        else:
+            waiting.append(message)
+        if is_terminal(message) and order[:1] == [message["run_id"]]:
+            order.clear()
+            yield from waiting
+            waiting.clear()
+
+
+@flaw("RUN-13")
+class CancelledWhileQueuedNeverEnds(Inserting):
+    """A run that was cancelled while it was queued has no terminal."""
+
+    def grow(self, link: Link, event: Message) -> list[Message]:
+        return (
+            [] if event["seq"] == 1 and is_terminal(event) and event.get("status") == "cancelled" else [event]
+        )

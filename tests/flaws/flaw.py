@@ -1,0 +1,156 @@
+"""A flaw: one way in which a server breaks one requirement, and the ways to write one down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from .frames import Frame
+from .http1 import Request, Response
+from .link import Link
+from .rewrite import Action, Message, Rewrite
+
+Features = tuple[str, ...]
+ALL_FEATURES: Features = ("resume", "sse")
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """How the good server behind a flaw is started, where that differs from the usual check timings."""
+
+    limits: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    features: Features = ALL_FEATURES
+    drains: bool = False
+    """The judge is told how to make the server drain, which ends the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """One flaw. The judge is to blame `requirement`; `description` says what the server does wrong."""
+
+    name: str
+    requirement: str
+    description: str
+    make: Callable[[], Rewrite]
+    stand: Stand = field(default_factory=Stand)
+
+
+FLAWS: dict[str, Flaw] = {}
+
+Kind = TypeVar("Kind", bound=type[Rewrite])
+SaysHook = Callable[[Rewrite, Link, Message], Iterable[Action]]
+RequestHook = Callable[[Rewrite, Request], Request | Response]
+ResponseHook = Callable[[Rewrite, Request, Response], Response]
+FrameHook = Callable[[Rewrite, Link, Frame], Iterable[Action]]
+DataHook = Callable[[Rewrite, Link, tuple[Frame, ...]], tuple[Frame, ...] | None]
+BlockHook = Callable[[Rewrite, Link, bytes], Iterable[bytes]]
+
+
+def register(flaw: Flaw) -> None:
+    """Add a flaw to the catalogue; its name must be new."""
+    if flaw.name in FLAWS:
+        raise ValueError(f"two flaws are called {flaw.name}")
+    if not flaw.description:
+        raise ValueError(f"{flaw.name}: say what the server does wrong")
+    FLAWS[flaw.name] = flaw
+
+
+def flaw(requirement: str, **stand: Any) -> Callable[[Kind], Kind]:
+    """Register a Rewrite as a flaw; its docstring is the description."""
+
+    def registered(kind: Kind) -> Kind:
+        register(Flaw(snake(kind.__name__), requirement, sentence(kind.__doc__), kind, Stand(**stand)))
+        return kind
+
+    return registered
+
+
+def _by_hook(hook: str, requirement: str, stand: Mapping[str, Any]) -> Callable[[Any], Any]:
+    def registered(function: Any) -> Any:
+        kind = type(function.__name__, (Rewrite,), {hook: function})
+        register(Flaw(function.__name__, requirement, sentence(function.__doc__), kind, Stand(**stand)))
+        return function
+
+    return registered
+
+
+def says(requirement: str, **stand: Any) -> Callable[[SaysHook], SaysHook]:
+    """Register a rewrite of the server's messages."""
+    return _by_hook("server_message", requirement, stand)
+
+
+def hears(requirement: str, **stand: Any) -> Callable[[SaysHook], SaysHook]:
+    """Register a rewrite of the client's messages."""
+    return _by_hook("client_message", requirement, stand)
+
+
+def reads(requirement: str, **stand: Any) -> Callable[[DataHook], DataHook]:
+    """Register a rewrite of the client's frames before they are read."""
+    return _by_hook("client_data", requirement, stand)
+
+
+def controls(requirement: str, **stand: Any) -> Callable[[FrameHook], FrameHook]:
+    """Register a rewrite of the server's control frames."""
+    return _by_hook("server_frame", requirement, stand)
+
+
+def asks(requirement: str, **stand: Any) -> Callable[[RequestHook], RequestHook]:
+    """Register a rewrite of requests."""
+    return _by_hook("request", requirement, stand)
+
+
+def answers(requirement: str, **stand: Any) -> Callable[[ResponseHook], ResponseHook]:
+    """Register a rewrite of responses."""
+    return _by_hook("response", requirement, stand)
+
+
+def streams(requirement: str, **stand: Any) -> Callable[[BlockHook], BlockHook]:
+    """Register a rewrite of the blocks of SSE streams."""
+    return _by_hook("block", requirement, stand)
+
+
+class Describes(Rewrite):
+    """Rewrites what the server says about itself, in discovery and in `ready` alike."""
+
+    def described(self, description: Message) -> Message:
+        """Return what is said instead of `description`."""
+        return description
+
+    def response(self, request: Request, response: Response) -> Response:  # noqa: ARG002
+        if document := discovery(response):
+            return response.with_body(json.dumps(self.described(document)).encode())
+        return response
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:  # noqa: ARG002
+        yield self.described(message) if message.get("type") == "ready" else message
+
+
+def misstates(name: str, requirement: str, said: Mapping[str, float], description: str, **stand: Any) -> None:
+    """Register a flaw that advertises other limits than the server keeps."""
+
+    class Misstates(Describes):
+        def described(self, description: Message) -> Message:
+            return {**description, "limits": {**description["limits"], **said}}
+
+    register(Flaw(name, requirement, description, Misstates, Stand(**stand)))
+
+
+def discovery(response: Response) -> Message | None:
+    """Return the discovery document in a response, if it is one."""
+    if response.status != 200 or not response.body or b'"endpoints"' not in response.body:
+        return None
+    document: Message = json.loads(response.body)
+    return document
+
+
+def snake(name: str) -> str:
+    """Return a class name as the name of a flaw."""
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+def sentence(doc: str | None) -> str:
+    """Return a docstring as one line."""
+    return " ".join((doc or "").split())
