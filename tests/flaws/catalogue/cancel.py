@@ -1,5 +1,6 @@
 """Flaws of chapter 6: cancelling a run."""
 
+# ruff: noqa: ARG001, ARG002, ARG005 - a hook has the arguments of its kind
 from __future__ import annotations
 
 import json
@@ -63,12 +64,27 @@ def _blocks(link: Link, message: Message) -> bool:
     )
 
 
-acts_late("cancel_acts_late", "CANCEL-2", "cancel_deadline_ms", lambda link, message: True,
-          "A cancelled run ends later than cancel_deadline_ms.")  # fmt: skip
-acts_late("second_cancel_acts_late", "CANCEL-2", "cancel_deadline_ms", lambda link, message: "run_id" in message,
-          "A run that is cancelled by its name ends later than cancel_deadline_ms.")  # fmt: skip
-acts_late("text_goes_on", "CANCEL-3", "cancel_quiet_ms", lambda link, message: True,
-          "Tokens are appended later than cancel_quiet_ms after the cancel.")  # fmt: skip
+acts_late(
+    "cancel_acts_late",
+    "CANCEL-2",
+    "cancel_deadline_ms",
+    lambda link, message: True,
+    "A cancelled run ends later than cancel_deadline_ms.",
+)
+acts_late(
+    "second_cancel_acts_late",
+    "CANCEL-2",
+    "cancel_deadline_ms",
+    lambda link, message: "run_id" in message,
+    "A run that is cancelled by its name ends later than cancel_deadline_ms.",
+)
+acts_late(
+    "text_goes_on",
+    "CANCEL-3",
+    "cancel_quiet_ms",
+    lambda link, message: True,
+    "Tokens are appended later than cancel_quiet_ms after the cancel.",
+)
 
 
 @flaw("CANCEL-4")

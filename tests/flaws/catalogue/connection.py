@@ -1,5 +1,6 @@
 """Flaws of chapter 2: discovery, the handshake, `ready`."""
 
+# ruff: noqa: ARG001 - a hook has the arguments of its kind
 from __future__ import annotations
 
 import asyncio

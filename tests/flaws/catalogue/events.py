@@ -1,5 +1,6 @@
 """Flaws of chapter 5: the events of a run."""
 
+# ruff: noqa: ARG001, ARG002 - a hook has the arguments of its kind
 from __future__ import annotations
 
 import json
@@ -269,8 +270,13 @@ def deep_results_cut_to_nothing(flaw: Rewrite, link: Link, message: Message) -> 
     yield {**message, "content": "(result too large)"} if message.get("truncated") else message
 
 
-misstates("large_calls_sent", "EVENT-19", {"max_event_bytes": 1024},
-          "A tool call larger than max_event_bytes is sent.", limits={"max_event_bytes": 65536})  # fmt: skip
+misstates(
+    "large_calls_sent",
+    "EVENT-19",
+    {"max_event_bytes": 1024},
+    "A tool call larger than max_event_bytes is sent.",
+    limits={"max_event_bytes": 65536},
+)
 
 
 @says("EVENT-19", limits=SMALL_EVENTS)
@@ -280,10 +286,20 @@ def large_calls_fail_otherwise(flaw: Rewrite, link: Link, message: Message) -> I
     yield {**message, "code": "agent_error"} if large else message
 
 
-misstates("deep_calls_sent", "EVENT-19", {"json_depth": 8},
-          "A tool call deeper than json_depth is sent.", limits={"json_depth": 32})  # fmt: skip
-misstates("large_events_sent", "EVENT-20", {"max_event_bytes": 1024},
-          "Events larger than max_event_bytes are sent.", limits={"max_event_bytes": 65536})  # fmt: skip
+misstates(
+    "deep_calls_sent",
+    "EVENT-19",
+    {"json_depth": 8},
+    "A tool call deeper than json_depth is sent.",
+    limits={"json_depth": 32},
+)
+misstates(
+    "large_events_sent",
+    "EVENT-20",
+    {"max_event_bytes": 1024},
+    "Events larger than max_event_bytes are sent.",
+    limits={"max_event_bytes": 65536},
+)
 
 
 @says("EVENT-20", limits={"max_event_bytes": 2048})

@@ -1,5 +1,6 @@
 """Flaws of chapter 8: the heartbeat, Pings and Pongs."""
 
+# ruff: noqa: ARG001 - a hook has the arguments of its kind
 from __future__ import annotations
 
 import asyncio
@@ -27,8 +28,13 @@ def no_heartbeats(flaw: Rewrite, link: Link, message: Message) -> Iterable[Actio
         yield message
 
 
-misstates("heartbeats_too_rare", "BEAT-1", {"heartbeat_s": 1},
-          "Heartbeats come more than two seconds later than heartbeat_s.", limits={"heartbeat_s": 5})  # fmt: skip
+misstates(
+    "heartbeats_too_rare",
+    "BEAT-1",
+    {"heartbeat_s": 1},
+    "Heartbeats come more than two seconds later than heartbeat_s.",
+    limits={"heartbeat_s": 5},
+)
 
 
 @flaw("BEAT-1")
@@ -151,9 +157,13 @@ class SilentPeersKept(AnswersPings):
     """A peer that answers no Ping is never dropped."""
 
 
-misstates("silent_peers_kept_long", "BEAT-7", {"pong_timeout_s": 0.5, "heartbeat_s": 0.5},
-          "A peer that answers no Ping is dropped several times later than it must be.",
-          limits={"pong_timeout_s": 4, "heartbeat_s": 2})  # fmt: skip
+misstates(
+    "silent_peers_kept_long",
+    "BEAT-7",
+    {"pong_timeout_s": 0.5, "heartbeat_s": 0.5},
+    "A peer that answers no Ping is dropped several times later than it must be.",
+    limits={"pong_timeout_s": 4, "heartbeat_s": 2},
+)
 
 
 @flaw("BEAT-7")

@@ -1,5 +1,6 @@
 """Flaws of chapter 9: the HTTP endpoints."""
 
+# ruff: noqa: ARG001, ARG005 - a hook has the arguments of its kind
 from __future__ import annotations
 
 import json
@@ -192,8 +193,13 @@ def cancel_of_an_ended_run_conflicts(flaw: Rewrite, request: Request, response: 
     return problem(409, "conflict") if ended else response
 
 
-_problems("unknown_runs_are_bad_requests", "HTTP-7", lambda request, response: response.status == 404, 400,
-          "A request for an unknown run gets 400.")  # fmt: skip
+_problems(
+    "unknown_runs_are_bad_requests",
+    "HTTP-7",
+    lambda request, response: response.status == 404,
+    400,
+    "A request for an unknown run gets 400.",
+)
 
 
 @answers("HTTP-7")
@@ -245,15 +251,35 @@ def content_type_by_prefix(flaw: Rewrite, request: Request) -> Request | Respons
     return request.with_header("content-type", "application/json") if plain else request
 
 
-_problems("content_types_are_bad_requests", "HTTP-9", lambda request, response: response.status == 415, 400,
-          "A POST with another Content-Type gets 400.")  # fmt: skip
+_problems(
+    "content_types_are_bad_requests",
+    "HTTP-9",
+    lambda request, response: response.status == 415,
+    400,
+    "A POST with another Content-Type gets 400.",
+)
 
-misstates("large_bodies_accepted", "HTTP-10", {"max_message_bytes": 65536},
-          "Bodies larger than max_message_bytes are accepted.", limits={"max_message_bytes": 262144})  # fmt: skip
-_problems("large_bodies_are_bad_requests", "HTTP-10", lambda request, response: response.status == 413, 400,
-          "A body that is too large gets 400.")  # fmt: skip
-_problems("bad_bodies_are_unprocessable", "HTTP-11", lambda request, response: response.status == 400, 422,
-          "A body that cannot be understood gets 422.")  # fmt: skip
+misstates(
+    "large_bodies_accepted",
+    "HTTP-10",
+    {"max_message_bytes": 65536},
+    "Bodies larger than max_message_bytes are accepted.",
+    limits={"max_message_bytes": 262144},
+)
+_problems(
+    "large_bodies_are_bad_requests",
+    "HTTP-10",
+    lambda request, response: response.status == 413,
+    400,
+    "A body that is too large gets 400.",
+)
+_problems(
+    "bad_bodies_are_unprocessable",
+    "HTTP-11",
+    lambda request, response: response.status == 400,
+    422,
+    "A body that cannot be understood gets 422.",
+)
 
 
 @asks("HTTP-11")
@@ -319,8 +345,13 @@ def refusals_may_be_stored(flaw: Rewrite, request: Request, response: Response) 
     return response.without_header("cache-control") if response.status == 404 else response
 
 
-_problems("unknown_methods_not_found", "HTTP-14", lambda request, response: response.status == 405, 404,
-          "An unknown method gets 404.")  # fmt: skip
+_problems(
+    "unknown_methods_not_found",
+    "HTTP-14",
+    lambda request, response: response.status == 405,
+    404,
+    "An unknown method gets 404.",
+)
 
 
 @answers("HTTP-14")

@@ -1,5 +1,6 @@
 """Flaws of chapter 7: leaving a run."""
 
+# ruff: noqa: ARG001, ARG002 - a hook has the arguments of its kind
 from __future__ import annotations
 
 import json
@@ -41,10 +42,20 @@ class GraceOfNothing(EndsRuns):
         await self.end(link, "grace")
 
 
-misstates("grace_cut_short", "RESUME-1", {"detach_grace_s": 3},
-          "A run of policy grace ends after a third of detach_grace_s.", limits={"detach_grace_s": 1})  # fmt: skip
-misstates("grace_without_end", "RESUME-2", {"detach_grace_s": 1},
-          "A run of policy grace goes on long after detach_grace_s.", limits={"detach_grace_s": 60})  # fmt: skip
+misstates(
+    "grace_cut_short",
+    "RESUME-1",
+    {"detach_grace_s": 3},
+    "A run of policy grace ends after a third of detach_grace_s.",
+    limits={"detach_grace_s": 1},
+)
+misstates(
+    "grace_without_end",
+    "RESUME-2",
+    {"detach_grace_s": 1},
+    "A run of policy grace goes on long after detach_grace_s.",
+    limits={"detach_grace_s": 60},
+)
 
 
 @says("RESUME-2")

@@ -1,5 +1,6 @@
 """Flaws of chapter 12: limits and slow readers."""
 
+# ruff: noqa: ARG001, ARG002 - a hook has the arguments of its kind
 from __future__ import annotations
 
 import asyncio
@@ -15,12 +16,20 @@ from .connection import problem
 from .heartbeat import STUCK
 from .runs import is_start
 
-misstates("one_connection_more", "LIMIT-1", {"connections_per_principal": 7},
-          "A principal gets one connection more than connections_per_principal.",
-          limits={"connections_per_principal": 8})  # fmt: skip
-misstates("one_connection_fewer", "LIMIT-2", {"connections_per_principal": 9},
-          "A principal gets one connection fewer than connections_per_principal.",
-          limits={"connections_per_principal": 8})  # fmt: skip
+misstates(
+    "one_connection_more",
+    "LIMIT-1",
+    {"connections_per_principal": 7},
+    "A principal gets one connection more than connections_per_principal.",
+    limits={"connections_per_principal": 8},
+)
+misstates(
+    "one_connection_fewer",
+    "LIMIT-2",
+    {"connections_per_principal": 9},
+    "A principal gets one connection fewer than connections_per_principal.",
+    limits={"connections_per_principal": 8},
+)
 
 
 @flaw("LIMIT-1", limits={"connections_per_principal": 8})
@@ -37,9 +46,13 @@ def full_is_forbidden(flaw: Rewrite, request: Request, response: Response) -> Re
     return problem(403, "forbidden") if response.status == 429 else response
 
 
-misstates("one_run_more", "LIMIT-3", {"runs_per_principal": 11},
-          "A principal gets one unfinished run more than runs_per_principal.",
-          limits={"runs_per_principal": 12})  # fmt: skip
+misstates(
+    "one_run_more",
+    "LIMIT-3",
+    {"runs_per_principal": 11},
+    "A principal gets one unfinished run more than runs_per_principal.",
+    limits={"runs_per_principal": 12},
+)
 
 
 @says("LIMIT-3", limits={"runs_per_principal": 12})
@@ -82,8 +95,13 @@ class RunsNotGivenBack(Rewrite):
         yield Answer(refusal("busy", message, retryable=True)) if refused else message
 
 
-misstates("idle_connections_stay", "LIMIT-5", {"idle_s": 2},
-          "An idle connection is not closed.", limits={"idle_s": 3600})  # fmt: skip
+misstates(
+    "idle_connections_stay",
+    "LIMIT-5",
+    {"idle_s": 2},
+    "An idle connection is not closed.",
+    limits={"idle_s": 3600},
+)
 
 
 @flaw("LIMIT-5", limits={"idle_s": 2})

@@ -1,5 +1,6 @@
 """Flaws of chapter 3: what a server's messages look like, and how it answers."""
 
+# ruff: noqa: ARG001, ARG002 - a hook has the arguments of its kind
 from __future__ import annotations
 
 import json

@@ -1,5 +1,6 @@
 """Flaws of chapter 3: what a server does with what it cannot use."""
 
+# ruff: noqa: ARG001, ARG002 - a hook has the arguments of its kind
 from __future__ import annotations
 
 import json
@@ -159,9 +160,12 @@ def bad_utf8_replaced(flaw: Rewrite, link: Link, frames: Data) -> Data | None:
 
 
 misstates(
-    "larger_messages_accepted", "MSG-11", {"max_message_bytes": 65536},
-    "Messages of twice max_message_bytes are accepted.", limits={"max_message_bytes": 131072},
-)  # fmt: skip
+    "larger_messages_accepted",
+    "MSG-11",
+    {"max_message_bytes": 65536},
+    "Messages of twice max_message_bytes are accepted.",
+    limits={"max_message_bytes": 131072},
+)
 
 
 @flaw("MSG-11")
@@ -208,9 +212,12 @@ def _invalid(message: Message) -> bool:
 
 
 misstates(
-    "one_level_deeper_accepted", "MSG-15", {"json_depth": 16},
-    "Messages are accepted that nest one level deeper than json_depth.", limits={"json_depth": 17},
-)  # fmt: skip
+    "one_level_deeper_accepted",
+    "MSG-15",
+    {"json_depth": 16},
+    "Messages are accepted that nest one level deeper than json_depth.",
+    limits={"json_depth": 17},
+)
 
 
 @hears("MSG-15")
@@ -254,7 +261,7 @@ def negative_means_from_the_start(flaw: Rewrite, link: Link, message: Message) -
 
 @hears("MSG-17")
 def large_integers_wrap(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
-    """An integer above 2^53−1 is read modulo 2^53."""
+    """An integer above 2^53-1 is read modulo 2^53."""
     after = message.get("after")
     yield {**message, "after": after % 2**53} if type(after) is int and after >= 2**53 else message
 
@@ -280,13 +287,19 @@ def nothing_at_all_is_unknown(flaw: Rewrite, link: Link, message: Message) -> It
 
 
 misstates(
-    "large_messages_refused", "MSG-20", {"max_message_bytes": 131072},
-    "Messages near max_message_bytes are not accepted.", limits={"max_message_bytes": 65536},
-)  # fmt: skip
+    "large_messages_refused",
+    "MSG-20",
+    {"max_message_bytes": 131072},
+    "Messages near max_message_bytes are not accepted.",
+    limits={"max_message_bytes": 65536},
+)
 misstates(
-    "deepest_messages_refused", "MSG-20", {"json_depth": 17},
-    "Messages that nest exactly json_depth deep are refused.", limits={"json_depth": 16},
-)  # fmt: skip
+    "deepest_messages_refused",
+    "MSG-20",
+    {"json_depth": 17},
+    "Messages that nest exactly json_depth deep are refused.",
+    limits={"json_depth": 16},
+)
 
 
 @hears("MSG-22")

@@ -1,5 +1,6 @@
 """Flaws of chapters 10 and 11 that show on a server without authentication."""
 
+# ruff: noqa: ARG001 - a hook has the arguments of its kind
 from __future__ import annotations
 
 import base64

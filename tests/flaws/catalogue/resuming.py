@@ -1,5 +1,6 @@
 """Flaws of chapter 7: resuming and merging."""
 
+# ruff: noqa: ARG001 - a hook has the arguments of its kind
 from __future__ import annotations
 
 from collections.abc import Iterable

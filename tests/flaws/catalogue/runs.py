@@ -1,5 +1,6 @@
 """Flaws of chapter 4: starting runs, states, identity, several runs on a connection."""
 
+# ruff: noqa: ARG001, ARG002 - a hook has the arguments of its kind
 from __future__ import annotations
 
 import json
@@ -441,13 +442,19 @@ def bad_ids_are_a_conflict(flaw: Rewrite, link: Link, message: Message) -> Itera
 
 
 misstates(
-    "one_run_fewer_at_once", "RUN-23", {"runs_per_connection": 5},
-    "A connection may follow one run fewer than runs_per_connection.", limits={"runs_per_connection": 4},
-)  # fmt: skip
+    "one_run_fewer_at_once",
+    "RUN-23",
+    {"runs_per_connection": 5},
+    "A connection may follow one run fewer than runs_per_connection.",
+    limits={"runs_per_connection": 4},
+)
 misstates(
-    "one_run_more_at_once", "RUN-24", {"runs_per_connection": 3},
-    "A connection may follow one run more than runs_per_connection.", limits={"runs_per_connection": 4},
-)  # fmt: skip
+    "one_run_more_at_once",
+    "RUN-24",
+    {"runs_per_connection": 3},
+    "A connection may follow one run more than runs_per_connection.",
+    limits={"runs_per_connection": 4},
+)
 
 
 @says("RUN-24")

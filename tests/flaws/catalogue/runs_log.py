@@ -1,5 +1,6 @@
 """Flaws of chapter 4: the log of a run."""
 
+# ruff: noqa: ARG001, ARG002 - a hook has the arguments of its kind
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -197,8 +198,13 @@ class LogKeptForASecond(Rewrite):
         yield Answer(refusal("not_found", message)) if gone else message
 
 
-misstates("logs_outgrow_log_bytes", "RUN-34", {"log_bytes": 65536},
-          "Logs grow beyond log_bytes.", limits={"log_bytes": 1048576})  # fmt: skip
+misstates(
+    "logs_outgrow_log_bytes",
+    "RUN-34",
+    {"log_bytes": 65536},
+    "Logs grow beyond log_bytes.",
+    limits={"log_bytes": 1048576},
+)
 
 
 @says("RUN-34", limits={"log_bytes": 65536})

@@ -1,0 +1,98 @@
+"""The judge as its users run it: `runwire check` in a process of its own, read by its JSON report."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+DEADLINE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """One requirement that the judge holds to be broken."""
+
+    requirement: str
+    verdict: str
+    cases: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What one run of the judge said."""
+
+    exit_code: int
+    output: str
+    blames: tuple[Blame, ...]
+    by_requirement: dict[str, str]
+    cases: dict[str, tuple[str, ...]]
+    classes: dict[str, str]
+    seconds: float
+
+    def blame(self, requirement: str) -> Blame | None:
+        """Return what was said against `requirement`, if anything."""
+        return next((blame for blame in self.blames if blame.requirement == requirement), None)
+
+    @property
+    def blamed(self) -> tuple[str, ...]:
+        """The requirements that failed or earned advice."""
+        return tuple(blame.requirement for blame in self.blames)
+
+
+async def judge(url: str, options: Sequence[str] = (), *, drain_pid: int | None = None) -> Verdicts:
+    """Run `runwire check`; raises TimeoutError when it takes longer than any run may."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        command = [
+            str(Path(sys.executable).parent / "runwire"),
+            "check",
+            url,
+            "--json",
+            str(report),
+            *options,
+        ]
+        if drain_pid is not None:
+            config = Path(folder) / "runwire.toml"
+            config.write_text(f'[hooks]\ndrain = "kill -TERM {drain_pid}"\n')
+            command += ["--config", str(config)]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder
+        )
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                output, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        document = json.loads(report.read_text()) if report.exists() else {}
+    return _verdicts(process.returncode or 0, output.decode(errors="replace"), document)
+
+
+def _verdicts(exit_code: int, output: str, document: dict[str, list[dict[str, object]]]) -> Verdicts:
+    requirements = document.get("requirements", [])
+    blames = tuple(
+        Blame(
+            str(entry["id"]),
+            str(entry["verdict"]),
+            tuple(dict.fromkeys(str(accusation["case"]) for accusation in entry["accusations"])),  # type: ignore[attr-defined]
+            tuple(str(reason) for reason in entry["reasons"]),  # type: ignore[attr-defined]
+        )
+        for entry in requirements
+        if entry["verdict"] in {"fail", "advice"}
+    )
+    return Verdicts(
+        exit_code,
+        output,
+        blames,
+        {str(entry["id"]): str(entry["verdict"]) for entry in requirements},
+        {str(entry["id"]): tuple(entry["cases"]) for entry in requirements},  # type: ignore[arg-type]
+        {str(entry["class"]): str(entry["standing"]) for entry in document.get("classes", [])},
+        float(document.get("seconds", 0.0)),  # type: ignore[arg-type]
+    )

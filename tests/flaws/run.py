@@ -1,0 +1,129 @@
+"""Puts flaws before the reference server and asks the judge: `python -m flaws.run`, with `tests` on the path."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from . import catalogue
+from .flaw import FLAWS, Flaw
+from .judge import Verdicts, judge
+from .kill_table import Trial, as_json, as_markdown, as_report
+from .stand import Stands
+
+assert catalogue.__all__, "importing the catalogue is what fills FLAWS"
+
+
+async def try_flaw(flaw: Flaw, stands: Stands, *, whole: bool = False) -> tuple[Trial, Verdicts | None]:
+    """Judge a server with `flaw`, by the cases of its requirement or, if `whole`, by all."""
+    begun = time.monotonic()
+    options = [] if whole else ["--requirement", flaw.requirement]
+    try:
+        async with stands.behind(flaw.stand, flaw.make()) as (proxy, server):
+            pid = server.process.pid if flaw.stand.drains else None
+            verdicts = await judge(proxy.url, options, drain_pid=pid)
+    except (RuntimeError, TimeoutError, OSError) as problem:
+        return _trial(flaw, "fault", reason=f"{type(problem).__name__}: {problem}", begun=begun), None
+    blame = verdicts.blame(flaw.requirement)
+    also = tuple(name for name in verdicts.blamed if name != flaw.requirement)
+    if blame:
+        reason = blame.reasons[0] if blame.reasons else ""
+        return _trial(flaw, "blamed", blame.cases, reason, also, begun), verdicts
+    verdict = verdicts.by_requirement.get(flaw.requirement)
+    outcomes = {"pass": "survived", None: "no case", "judge error": "fault"}
+    reason = "" if verdict == "pass" else verdicts.output[-300:]
+    return _trial(flaw, outcomes.get(verdict, str(verdict)), (), reason, also, begun), verdicts
+
+
+def _trial(
+    flaw: Flaw,
+    outcome: str,
+    cases: Sequence[str] = (),
+    reason: str = "",
+    also: Sequence[str] = (),
+    begun: float = 0.0,
+) -> Trial:
+    seconds = round(time.monotonic() - begun, 1)
+    text = " ".join(reason.split())[:400]
+    return Trial(
+        flaw.name, flaw.requirement, flaw.description, outcome, tuple(cases), text, tuple(also), seconds
+    )
+
+
+async def try_all(
+    flaws: Iterable[Flaw],
+    *,
+    parallel: int = 3,
+    whole: bool = False,
+    told: Callable[[Trial], None] = lambda trial: None,
+) -> tuple[list[Trial], dict[str, tuple[str, ...]]]:
+    """Try flaws, some at a time; return the trials in the order given and the cases of each requirement."""
+    stands, places = Stands(), asyncio.Semaphore(parallel)
+    cases: dict[str, tuple[str, ...]] = {}
+
+    async def one(flaw: Flaw) -> Trial:
+        async with places:
+            trial, verdicts = await try_flaw(flaw, stands, whole=whole)
+            if verdicts:
+                cases.setdefault(flaw.requirement, verdicts.cases.get(flaw.requirement, ()))
+            told(trial)
+            return trial
+
+    try:
+        trials = await asyncio.gather(*(one(flaw) for flaw in flaws))
+    finally:
+        await stands.end()
+    return list(trials), cases
+
+
+def chosen(names: Sequence[str], requirements: Sequence[str]) -> list[Flaw]:
+    """Return flaws by name or requirement, all of them when neither is given; a prefix is enough."""
+    return [
+        flaw
+        for flaw in FLAWS.values()
+        if not (names or requirements)
+        or any(flaw.name.startswith(name) for name in names)
+        or any(
+            flaw.requirement.split("-")[0] == wanted or flaw.requirement == wanted for wanted in requirements
+        )
+    ]
+
+
+def main() -> None:
+    """Try flaws, show each, and write the kill table."""
+    parser = argparse.ArgumentParser(
+        description="Prove the judge: put flaws before a good server and see them blamed."
+    )
+    parser.add_argument("names", nargs="*", help="flaws, by the beginnings of their names; all without")
+    parser.add_argument(
+        "--requirement", action="append", default=[], help="an id, or the letters before its dash"
+    )
+    parser.add_argument("--parallel", type=int, default=3)
+    parser.add_argument("--whole", action="store_true", help="play the whole suite, to see unrelated blame")
+    parser.add_argument(
+        "--output", type=Path, help="folder for kill-table.json, kill-table.md and flaw-report.md"
+    )
+    arguments = parser.parse_args()
+    flaws = chosen(arguments.names, arguments.requirement)
+
+    def told(trial: Trial) -> None:
+        also = f" (also {', '.join(trial.also)})" if trial.also else ""
+        print(f"{trial.outcome:<14}{trial.requirement:<11}{trial.flaw} {trial.seconds} s{also}", flush=True)
+        if not trial.killed or arguments.names:
+            print(f"              {trial.reason}", flush=True)
+
+    trials, cases = asyncio.run(try_all(flaws, parallel=arguments.parallel, whole=arguments.whole, told=told))
+    print(f"{sum(trial.killed for trial in trials)} of {len(trials)} blamed")
+    if arguments.output:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        (arguments.output / "kill-table.json").write_text(as_json(trials))
+        (arguments.output / "kill-table.md").write_text(as_markdown(trials))
+        (arguments.output / "flaw-report.md").write_text(as_report(trials, cases))
+    raise SystemExit(any(not trial.killed for trial in trials))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""Good servers to put flaws in front of: the reference server as a process of its own, used again where possible."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+import urllib.request
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .flaw import ALL_FEATURES, Stand
+from .proxy import Proxy
+from .rewrite import Rewrite
+
+START_S = 20.0
+LISTENING = re.compile(r"http://[\w.:\[\]]+:\d+")
+
+CHECK_LIMITS: Mapping[str, float] = {
+    "heartbeat_s": 1,
+    "pong_timeout_s": 1,
+    "detach_grace_s": 1.5,
+    "idle_s": 4,
+    "run_s": 6,
+    "cancel_quiet_ms": 300,
+    "cancel_deadline_ms": 1000,
+    "drain_s": 2,
+    "log_bytes": 1_048_576,
+    "max_event_bytes": 16_384,
+    "max_message_bytes": 131_072,
+    "connections_per_principal": 40,
+}
+"""Short timings and small limits, so that every bound can be waited for."""
+
+
+@dataclass(slots=True)
+class Server:
+    """A running reference server."""
+
+    url: str
+    process: asyncio.subprocess.Process
+    limits: Mapping[str, float]
+
+    async def stop(self) -> None:
+        """End the process."""
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
+
+async def start_server(stand: Stand, *, script_agent: bool = True) -> Server:
+    """Start a reference server on a free port; raises RuntimeError when it does not come up."""
+    command = [str(Path(sys.executable).parent / "runwire-server"), "--port", "0", "--log-level", "error"]
+    command += ["--script-agent"] if script_agent else []
+    for name, value in {**CHECK_LIMITS, **stand.limits}.items():
+        command += [f"--{name.replace('_', '-')}", f"{value:g}" if value < 1e5 else str(int(value))]
+    for feature in set(ALL_FEATURES) - set(stand.features):
+        command += ["--without", feature]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    said = b""
+    try:
+        async with asyncio.timeout(START_S):
+            while not (found := LISTENING.search(said.decode(errors="replace"))):
+                line = await process.stdout.readline() if process.stdout else b""
+                if not line:
+                    raise RuntimeError(f"the reference server ended: {said.decode(errors='replace')}")
+                said += line
+    except TimeoutError:
+        process.kill()
+        raise RuntimeError(f"the reference server did not start: {said.decode(errors='replace')}") from None
+    document = await asyncio.to_thread(_discovery, found[0])
+    if process.stdout:
+        asyncio.create_task(_drain(process.stdout))  # noqa: RUF006 - ends with the process
+    return Server(found[0], process, document)
+
+
+async def _drain(output: asyncio.StreamReader) -> None:
+    while await output.readline():
+        pass
+
+
+def _discovery(url: str) -> Mapping[str, float]:
+    with urllib.request.urlopen(f"{url}/.well-known/runwire", timeout=10) as response:
+        limits: Mapping[str, float] = json.load(response)["limits"]
+    return limits
+
+
+@dataclass(slots=True)
+class Stands:
+    """Keeps servers that nobody uses at the moment, by how they were started."""
+
+    _idle: defaultdict[tuple[object, ...], list[Server]] = field(default_factory=lambda: defaultdict(list))
+
+    @asynccontextmanager
+    async def behind(self, stand: Stand, rewrite: Rewrite) -> AsyncIterator[tuple[Proxy, Server]]:
+        """Yield a proxy with `rewrite` before a server for `stand`."""
+        key = (tuple(sorted(stand.limits.items())), stand.features)
+        reusable = not stand.drains
+        idle = self._idle[key]
+        server = idle.pop() if reusable and idle else await start_server(stand)
+        rewrite.limits = server.limits
+        try:
+            async with Proxy(server.url, rewrite).listening() as proxy:
+                yield proxy, server
+        except BaseException:
+            await server.stop()
+            raise
+        if reusable and server.process.returncode is None:
+            idle.append(server)
+        else:
+            await server.stop()
+
+    async def end(self) -> None:
+        """Stop every server."""
+        for servers in self._idle.values():
+            for server in servers:
+                await server.stop()
+        self._idle.clear()
