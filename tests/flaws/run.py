@@ -1,4 +1,4 @@
-"""Puts flaws before the reference server and asks the judge: `python -m flaws.run`, with `tests` on the path."""
+"""Puts flaws before the reference server and asks the judge: `python -m flaws.run`, `tests` being on the path."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def try_all(
     *,
     parallel: int = 3,
     whole: bool = False,
-    told: Callable[[Trial], None] = lambda trial: None,
+    told: Callable[[Trial], None] | None = None,
 ) -> tuple[list[Trial], dict[str, tuple[str, ...]]]:
     """Try flaws, some at a time; return the trials in the order given and the cases of each requirement."""
     stands, places = Stands(), asyncio.Semaphore(parallel)
@@ -69,7 +69,8 @@ async def try_all(
             trial, verdicts = await try_flaw(flaw, stands, whole=whole)
             if verdicts:
                 cases.setdefault(flaw.requirement, verdicts.cases.get(flaw.requirement, ()))
-            told(trial)
+            if told:
+                told(trial)
             return trial
 
     try:

@@ -1,4 +1,4 @@
-"""Good servers to put flaws in front of: the reference server as a process of its own, used again where possible."""
+"""Good servers to put flaws in front of: reference servers, each a process of its own, used again if possible."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import sys
+import time
 import urllib.request
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
@@ -86,6 +87,16 @@ async def _drain(output: asyncio.StreamReader) -> None:
 
 
 def _discovery(url: str) -> Mapping[str, float]:
+    """Return the limits of a server that says it listens, and soon does."""
+    for _ in range(40):
+        try:
+            return _limits(url)
+        except OSError:
+            time.sleep(0.05)
+    return _limits(url)
+
+
+def _limits(url: str) -> Mapping[str, float]:
     with urllib.request.urlopen(f"{url}/.well-known/runwire", timeout=10) as response:
         limits: Mapping[str, float] = json.load(response)["limits"]
     return limits

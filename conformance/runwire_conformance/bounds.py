@@ -1,0 +1,78 @@
+"""The times a server is judged by: its advertised limits, and the judge's tolerance (chapter 17)."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from runwire_spec import registries
+
+#: Seconds beyond a bound for which the judge goes on waiting, to tell "late" from "never".
+LATE_S = 2.0
+
+
+def default_limits() -> dict[str, float]:
+    """Return the limits registry's defaults."""
+    return {row["limit"]: float(row["default"]) for row in registries()["limits"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of a server: what it advertised, the registry's default where it did not."""
+
+    advertised: Mapping[str, Any]
+
+    def __getitem__(self, name: str) -> float:
+        value = self.advertised.get(name)
+        usable = isinstance(value, int | float) and not isinstance(value, bool)
+        return float(value) if usable else default_limits()[name]  # type: ignore[arg-type]
+
+    def seconds(self, name: str) -> float:
+        """Return a limit in seconds, whichever unit its name ends in."""
+        return self[name] / 1000 if name.endswith("_ms") else self[name]
+
+    def whole(self, name: str) -> int:
+        """Return a limit that is a whole number."""
+        return int(self[name])
+
+    @property
+    def silence(self) -> float:
+        """Seconds for which a server may be silent ([BEAT-1])."""
+        return self["heartbeat_s"] + 2
+
+    @property
+    def gives_up_after(self) -> float:
+        """Seconds within which a peer that answers no Ping is dropped ([BEAT-7])."""
+        return self["heartbeat_s"] + 2 * self["pong_timeout_s"]
+
+
+@dataclass(slots=True)
+class Clock:
+    """The judge's doubt of itself: the longest recent delay of its own loop, and the round trip to the server."""
+
+    round_trip: float = 0.0
+    lag: float = 0.0
+    _ticker: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    @property
+    def tolerance(self) -> float:
+        """T of chapter 17, in seconds."""
+        return max(0.25, 2 * self.round_trip + self.lag)
+
+    def start(self) -> None:
+        """Begin to measure the loop's lag."""
+        self._ticker = asyncio.get_running_loop().create_task(self._tick())
+
+    def stop(self) -> None:
+        """End measuring."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+
+    async def _tick(self) -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.02)
+            late = time.monotonic() - before - 0.02
+            # The lag fades, so that one stall does not loosen every later bound.
+            self.lag = max(late, self.lag * 0.99)

@@ -1,0 +1,82 @@
+"""What a case is: a sentence of the specification, said again in code."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+Body = Callable[..., Awaitable[None]]
+Function = TypeVar("Function", bound=Body)
+
+#: Seconds a case may take, its waiting for a place not counted.
+DEADLINE_S = 25.0
+
+
+class Broken(AssertionError):
+    """The server did not do what was expected; says what was expected and what came."""
+
+
+class TooLate(Broken):
+    """Something came, but after its bound; repeated before anyone is accused."""
+
+
+class NotExercised(Exception):
+    """The situation that a requirement speaks of never came about; says what to configure."""
+
+
+class Moot(NotExercised):
+    """The case cannot be played because another requirement is broken, which is reported by itself."""
+
+    def __init__(self, requirement: str) -> None:
+        super().__init__(f"moot while {requirement} is broken")
+        self.requirement = requirement
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a case proves and how it is played.
+
+    `watches` are requirements that it exercises and that are judged by the invariants alone; `connections` is how
+    many it opens at once; an `alone` case plays when all others have ended; `last` ones play after everything, as
+    they may end the server.
+    """
+
+    ids: tuple[str, ...]
+    watches: tuple[str, ...] = ()
+    on: tuple[str, ...] = ()
+    script: bool = False
+    connections: int = 1
+    alone: bool = False
+    last: bool = False
+    deadline_s: float = DEADLINE_S
+    without: str | None = None
+
+
+def proves(
+    *ids: str,
+    watches: tuple[str, ...] = (),
+    on: tuple[str, ...] = (),
+    script: bool = False,
+    connections: int = 1,
+    alone: bool = False,
+    last: bool = False,
+    deadline_s: float = DEADLINE_S,
+    without: str | None = None,
+) -> Callable[[Function], Function]:
+    """Mark a function as a case that proves the requirements `ids`.
+
+    With `on=("websocket", "sse")` it is played once over each; with `script` it needs the script agent; with
+    `without` it is played only against a server that does not offer that feature.
+    """
+    claim = Claim(ids, watches, on, script, connections, alone, last, deadline_s, without)
+
+    def marked(function: Function) -> Function:
+        function.__runwire_claim__ = claim  # type: ignore[attr-defined]
+        return function
+
+    return marked
+
+
+def claim_of(function: Any) -> Claim | None:
+    """Return the claim of a function marked by `proves`, or None."""
+    claim = getattr(function, "__runwire_claim__", None)
+    return claim if isinstance(claim, Claim) else None

@@ -1,0 +1,179 @@
+"""Chapter 2: discovery, the handshake, version negotiation, ready."""
+
+import asyncio
+import json
+import time
+
+from runwire_schemas import violations
+from runwire_spec import registries
+
+from runwire_conformance.bounds import Limits
+from runwire_conformance.case import Moot, NotExercised, proves
+from runwire_conformance.client import Client
+from runwire_conformance.target import Target
+from runwire_conformance.wire.http import Response
+
+
+async def discover(target: Target) -> Response:
+    """Fetch the discovery document without credentials."""
+    assert target.profile.discovery_url is not None
+    return await target.http("GET", target.profile.discovery_url)
+
+
+@proves("CONN-1")
+async def discovery_describes_the_server(target: Target) -> None:
+    response = await discover(target)
+
+    assert response.status == 200
+    assert response.media_type == "application/json"
+    assert [str(problem) for problem in violations("discovery", json.loads(response.body))] == []
+
+
+@proves("CONN-2")
+async def discovery_states_every_limit_within_its_bounds(target: Target) -> None:
+    if target.profile.discovery is None:
+        raise Moot("CONN-1")
+
+    stated = target.profile.discovery.get("limits", {})
+
+    assert [problem for row in registries()["limits"] if (problem := out_of_bounds(row, stated))] == []
+
+
+def out_of_bounds(row: dict[str, str], stated: dict[str, object]) -> str:
+    """Return what is wrong with one stated limit, or nothing."""
+    value = stated.get(row["limit"])
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"{row['limit']} is {json.dumps(value)}"
+    if row["min"] and value < float(row["min"]):
+        return f"{row['limit']} is {value}, below {row['min']}"
+    if row["max"] and value > float(row["max"]):
+        return f"{row['limit']} is {value}, above {row['max']}"
+    return ""
+
+
+@proves("CONN-6")
+async def a_client_that_offers_no_subprotocol_is_accepted(target: Target) -> None:
+    peer, response, _ = await target.handshake()
+    peer.close()
+
+    assert response.status == 101
+
+
+@proves("CONN-7")
+async def runwire_v1_is_selected_when_it_is_offered_first(target: Target) -> None:
+    client = await target.connect(["runwire.v1", "example.other"])
+
+    assert client.response.header("sec-websocket-protocol") == "runwire.v1"
+
+
+@proves("CONN-7")
+async def runwire_v1_is_selected_when_it_is_offered_last(target: Target) -> None:
+    client = await target.connect(["runwire.v9", "example.other", "runwire.v1"])
+
+    assert client.response.header("sec-websocket-protocol") == "runwire.v1"
+
+
+@proves("CONN-8")
+async def a_handshake_with_only_foreign_subprotocols_is_refused(target: Target) -> None:
+    response = await target.refused_handshake(["runwire.v9", "example.other"])
+
+    assert response.status == 400
+
+
+@proves("CONN-9")
+async def nothing_is_selected_when_nothing_was_offered(target: Target) -> None:
+    client = await target.connect()
+
+    assert client.response.header("sec-websocket-protocol") is None
+
+
+@proves("CONN-9")
+async def no_other_subprotocol_is_selected_beside_runwire_v1(target: Target) -> None:
+    peer, response, _ = await target.handshake(["bearer.dG9rZW4", "runwire.v1"])
+    peer.close()
+
+    assert response.header("sec-websocket-protocol") in {None, "runwire.v1"}
+
+
+@proves("CONN-10")
+async def no_extension_is_accepted(target: Target) -> None:
+    offer = ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")
+
+    client = await target.connect(headers=[offer])
+
+    assert client.response.header("sec-websocket-extensions") is None
+
+
+@proves("CONN-11")
+async def a_plain_get_on_the_websocket_endpoint_is_told_to_upgrade(target: Target) -> None:
+    url = target.profile.websocket_url.replace("ws", "http", 1)
+
+    response = await target.http("GET", url)
+
+    assert response.status == 426
+    assert "websocket" in (response.header("upgrade") or "").lower()
+
+
+@proves("CONN-12")
+async def a_ping_is_answered_with_its_own_data(client: Client) -> None:
+    client.ping(b"runwire")
+
+    await client.wait_until(lambda: bool(client.pongs), 5, "a Pong")
+    assert client.pongs == [b"runwire"]
+
+
+@proves("CONN-15", watches=("CONN-16", "CONN-19"))
+async def ready_comes_first_without_being_asked(target: Target) -> None:
+    client = await target.connect(ready=False)
+
+    first = await client.next_message(-1, 5)
+
+    assert first.type == "ready"
+
+
+@proves("CONN-17")
+async def ready_and_discovery_say_the_same(client: Client, target: Target) -> None:
+    if client.ready is None:
+        raise Moot("CONN-15")
+    if target.profile.discovery is None:
+        raise Moot("CONN-1")
+
+    assert client.ready.get("limits") == target.profile.discovery.get("limits")
+    assert sorted(client.ready.get("features", [])) == sorted(target.profile.features)
+
+
+@proves("CONN-18", connections=2)
+async def every_connection_has_an_id_of_its_own(target: Target) -> None:
+    one, other = await target.connect(), await target.connect()
+    if one.ready is None or other.ready is None:
+        raise Moot("CONN-15")
+
+    assert one.ready["connection_id"] != other.ready["connection_id"]
+
+
+@proves("CONN-21")
+async def a_first_message_may_take_its_time(client: Client, limits: Limits, target: Target) -> None:
+    wait = limits["idle_s"] * 0.8
+    target.within_patience(wait, "idle_s") if wait > 10 else None
+    begun = time.monotonic()
+
+    while time.monotonic() - begun < wait and not client.ended:
+        await asyncio.sleep(0.1)
+
+    assert not client.ended
+
+
+@proves("CONN-22")
+async def a_close_is_answered_with_a_close(client: Client) -> None:
+    code = await client.leave()
+
+    assert code != 1006
+
+
+@proves("CONF-3")
+async def features_that_need_others_come_with_them(target: Target) -> None:
+    if not target.features:
+        raise NotExercised("the server offers no feature")
+
+    assert "sse" not in target.features or "resume" in target.features
+    assert "tickets" not in target.features or "auth" in target.features

@@ -1,0 +1,261 @@
+"""A client over WebSocket, as cases use it."""
+
+import asyncio
+import json
+import secrets
+import time
+from typing import Any
+
+from websockets.frames import Opcode
+
+from runwire_conformance.bounds import Clock, Limits
+from runwire_conformance.case import Broken, Moot
+from runwire_conformance.conversation import ANSWER_S, Conversation, Run
+from runwire_conformance.trace import Message, Trace
+from runwire_conformance.wire.http import Response
+from runwire_conformance.wire.websocket import BadFrame, FramePeer, close_payload
+
+#: Seconds a peer may take to close after it was told to, or after something that closes.
+CLOSE_S = 8.0
+
+
+class Client(Conversation):
+    """An open WebSocket connection."""
+
+    def __init__(
+        self,
+        peer: FramePeer,
+        response: Response,
+        trace: Trace,
+        limits: Limits,
+        clock: Clock,
+        broken: frozenset[str],
+    ) -> None:
+        super().__init__(trace, limits, clock)
+        self.response = response
+        #: Requirements that the probe found broken, so that what depends on them is moot.
+        self.broken = broken
+        self.close_code: int | None = None
+        self.pings: list[float] = []
+        self.pongs: list[bytes] = []
+        self.answers_pings = True
+        self._peer = peer
+        self._fragments: list[bytes] = []
+        self._fragment_kind = Opcode.TEXT
+        self._reading = asyncio.create_task(self._read())
+
+    @property
+    def ready(self) -> Message | None:
+        """The connection's `ready`, if it came."""
+        first = self.messages[0] if self.messages else None
+        return first if first is not None and first.type == "ready" else None
+
+    # What a client does.
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Send a message."""
+        await self.send_text(json.dumps(message, ensure_ascii=False), Message(message))
+
+    async def send_text(self, text: str, message: Message | None = None) -> None:
+        """Send a text message as it is."""
+        self.trace.add("client", "text", text, message)
+        self._peer.send_frame(Opcode.TEXT, text.encode())
+        await self._peer.drain()
+
+    async def send_data(self, opcode: Opcode, data: bytes, *, fin: bool = True) -> None:
+        """Send one frame of a message."""
+        self.trace.add("client", "raw", f"{opcode.name} fin={int(fin)} {len(data)} bytes")
+        self._peer.send_frame(opcode, data, fin=fin)
+        await self._peer.drain()
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send bytes that need not be a frame."""
+        self.trace.add("client", "raw", f"bytes {data[:16].hex(' ')}")
+        self._peer.send_bytes(data)
+        await self._peer.drain()
+
+    async def send_fragments(self, message: dict[str, Any], size: int) -> None:
+        """Send a message in frames of `size` bytes."""
+        data = json.dumps(message, ensure_ascii=False).encode()
+        self.trace.add("client", "text", f"{data.decode()} (in frames of {size} bytes)", Message(message))
+        pieces = [data[begin : begin + size] for begin in range(0, len(data), size)]
+        for number, piece in enumerate(pieces):
+            opcode = Opcode.TEXT if number == 0 else Opcode.CONT
+            self._peer.send_frame(opcode, piece, fin=number == len(pieces) - 1)
+        await self._peer.drain()
+
+    async def ask(self, message: dict[str, Any], seconds: float = ANSWER_S) -> Message:
+        """Send a message with an `id` and return the message that answers it; raises Broken."""
+        if "MSG-28" in self.broken:
+            raise Moot("MSG-28")
+        identifier = message.get("id") or f"q{secrets.token_hex(4)}"
+        after = len(self.messages) - 1
+        await self.send({**message, "id": identifier})
+        expected = f"an answer to {message.get('type', 'start')} with re {identifier!r}"
+        return await self.message(lambda answer: answer.get("re") == identifier, expected, after, seconds)
+
+    async def ask_text(self, text: str, seconds: float = ANSWER_S) -> Message:
+        """Send a text and return the next message that is no heartbeat and no event."""
+        after = len(self.messages) - 1
+        await self.send_text(text)
+        return await self.message(
+            lambda answer: answer.type != "heartbeat" and not answer.is_event, "an answer", after, seconds
+        )
+
+    async def start(self, prompt: str, **members: Any) -> Run:
+        """Start a run and return it when it is `started`; raises Broken when it is refused."""
+        if "RUN-3" in self.broken:
+            raise Moot("RUN-3")
+        after = len(self.messages) - 1
+        identifier = f"s{secrets.token_hex(4)}"
+        begun = time.monotonic()
+        await self.send({"type": "start", "id": identifier, "prompt": prompt, **members})
+        answer = await self.message(
+            lambda message: (
+                (message.type == "started" and message.get("re", identifier) == identifier)
+                or (message.type == "error" and "seq" not in message and message.get("re") == identifier)
+            ),
+            "started",
+            after,
+        )
+        if answer.type != "started":
+            raise Broken(f"expected started; came a refusal: {json.dumps(answer)[:300]}")
+        run = Run(self, answer.get("run_id"), after, answer)
+        run.started_at = begun
+        return run
+
+    async def resume(self, run_id: str, after: int = 0, **members: Any) -> Run:
+        """Resume a run and return it when it is `resumed`; raises Broken when it is refused."""
+        place = len(self.messages) - 1
+        answer = await self.ask({"type": "resume", "run_id": run_id, "after": after, **members})
+        if answer.type != "resumed":
+            raise Broken(f"expected resumed; came {json.dumps(answer)[:300]}")
+        return Run(self, run_id, max(place, answer.index), answer)
+
+    async def cancel(self, run: Run | None = None) -> float:
+        """Send a cancel, of `run` or of all, and return when it was handed to the transport."""
+        message = {"type": "cancel"} if run is None else {"type": "cancel", "run_id": run.id}
+        handed = time.monotonic()
+        await self.send(message)
+        return handed
+
+    async def barrier(self) -> list[Message]:
+        """Return what came until the answer to a heartbeat: what the server sent before, stands before it."""
+        if "BEAT-5" in self.broken:
+            raise Moot("BEAT-5")
+        before = len(self.messages)
+        answer = await self.ask({"type": "heartbeat"})
+        return self.messages[before : answer.index]
+
+    async def quiet(self, run: Run) -> list[Message]:
+        """Return the run's events once nothing more can follow: terminal, barrier, and a further barrier."""
+        await run.terminal()
+        await self.barrier()
+        await self.barrier()
+        return run.events
+
+    def ping(self, data: bytes) -> None:
+        """Send a Ping frame."""
+        self.trace.add("client", "ping", data.hex())
+        self._peer.send_frame(Opcode.PING, data)
+
+    def stop_answering_pings(self) -> None:
+        """Withhold every further Pong."""
+        self.answers_pings = False
+
+    def stop_reading(self) -> None:
+        """Take no more bytes from the socket."""
+        self.trace.deaf = True
+        self._peer.may_read.clear()
+
+    def read_slowly(self, most: int, rest_s: float) -> None:
+        """Take at most `most` bytes at once and rest after each."""
+        self.trace.deaf = True
+        self._peer.pace = (most, rest_s)
+
+    def resume_reading(self) -> None:
+        """Take bytes again, at full speed."""
+        self._peer.pace = None
+        self._peer.may_read.set()
+
+    def drop(self) -> None:
+        """Cut the connection without a goodbye."""
+        self.trace.add("client", "lost", "cut by the client")
+        self._peer.abort()
+        self._reading.cancel()
+
+    async def leave(self, code: int = 1000) -> int:
+        """Close the connection in order and return the code the server answers with; raises Broken."""
+        self._send_close(code)
+        return await self.closed(f"the answer to the client's Close {code}")
+
+    async def closed(self, expected: str = "the server to close", seconds: float = CLOSE_S) -> int:
+        """Wait for the end and return its code, 1006 when there was no Close frame; raises Broken."""
+        await self.wait_until(lambda: self.ended, seconds, expected)
+        return self.close_code if self.close_code is not None else 1006
+
+    async def end(self) -> None:
+        """Let go of the connection, however it stands."""
+        if not self.ended and not self._reading.cancelled():
+            self._send_close(1000)
+            self.resume_reading()
+            await self._peer.drain()
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+        self._peer.close()
+
+    def _send_close(self, code: int) -> None:
+        self.trace.add("client", "close", code=code)
+        self._peer.send_frame(Opcode.CLOSE, close_payload(code))
+
+    # What comes.
+
+    async def _read(self) -> None:
+        try:
+            async for frame in self._peer.frames():
+                self._frame(frame.opcode, bytes(frame.data), fin=frame.fin)
+                await self._announce()
+                if frame.opcode is Opcode.CLOSE:
+                    break
+            else:
+                self.trace.add("server", "lost", "the connection ended without a Close frame")
+        except BadFrame as problem:
+            self.trace.add("server", "raw", f"no frame of RFC 6455: {problem}")
+        await self._finished()
+
+    def _frame(self, opcode: Opcode, data: bytes, *, fin: bool) -> None:
+        if opcode is Opcode.PING:
+            self.pings.append(time.monotonic())
+            self.trace.add("server", "ping", data.hex())
+            if self.answers_pings:
+                self.trace.add("client", "pong", data.hex())
+                self._peer.send_frame(Opcode.PONG, data)
+        elif opcode is Opcode.PONG:
+            self.pongs.append(data)
+            self.trace.add("server", "pong", data.hex())
+        elif opcode is Opcode.CLOSE:
+            self.close_code = code = self._closing(data)
+            self.trace.add("server", "close", code=code)
+        else:
+            if opcode is not Opcode.CONT:
+                self._fragments, self._fragment_kind = [], opcode
+            self._fragments.append(data)
+            if fin:
+                self._whole(b"".join(self._fragments))
+
+    def _closing(self, data: bytes) -> int:
+        code = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005
+        if not any(record.side == "client" and record.kind == "close" for record in self.trace.records):
+            self._peer.send_frame(Opcode.CLOSE, data[:2])
+        return code
+
+    def _whole(self, data: bytes) -> None:
+        if self._fragment_kind is Opcode.BINARY:
+            self.trace.add("server", "binary", f"{len(data)} bytes")
+            return
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            self.trace.add("server", "raw", "a text message that is not UTF-8")
+            return
+        self.trace.add("server", "text", text, self._received(text))

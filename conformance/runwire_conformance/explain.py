@@ -1,0 +1,56 @@
+"""What a person is told about a failure: the sentence, the place, the reason, what came, the transcript."""
+
+import textwrap
+
+from runwire_spec import Requirement, catalogue
+
+from runwire_conformance.engine import Case
+from runwire_conformance.transcript import transcript
+from runwire_conformance.verdict import Accusation, Judgement
+
+WIDTH = 100
+
+
+def sentence(requirement: Requirement) -> str:
+    """Return id, sentence, link and reason of a requirement."""
+    lines = [f"[{requirement.id}] {requirement.sentence}"]
+    if requirement.why:
+        lines.append(f"Why: {requirement.why}")
+    lines.append(f"See {requirement.link} (class {requirement.conformance_class})")
+    return "\n".join(textwrap.fill(line, WIDTH, initial_indent="  ", subsequent_indent="    ") for line in lines)
+
+
+def explain_case(case: Case) -> str:
+    """Return all there is to say about one failed case."""
+    outcome = case.outcome
+    assert outcome is not None
+    parts = []
+    for finding in outcome.findings:
+        parts.append(sentence(catalogue()[finding.requirement]) + f"\n\n  {finding.text}\n")
+    if outcome.reason:
+        parts += [sentence(catalogue()[identifier]) for identifier in case.claim.ids]
+        parts.append(textwrap.indent(outcome.details or outcome.reason, "  "))
+    parts += [transcript(trace) for trace in outcome.traces]
+    return "\n".join(parts)
+
+
+def explain(judgement: Judgement) -> str:
+    """Return all there is to say about a requirement that was found broken, with one transcript."""
+    first, *more = judgement.accusations
+    said = first.details or first.reason
+    parts = [
+        sentence(judgement.requirement),
+        "",
+        textwrap.indent(f"{said}\nin {first.case}", "  "),
+        "",
+        *_conversations(first),
+    ]
+    if more:
+        others = ", ".join(dict.fromkeys(accusation.case for accusation in more if accusation.case != first.case))
+        if others:
+            parts.append(textwrap.fill(f"also in {others}", WIDTH, initial_indent="  ", subsequent_indent="    "))
+    return "\n".join(parts)
+
+
+def _conversations(accusation: Accusation) -> list[str]:
+    return [transcript(trace) for trace in accusation.traces[-4:]]

@@ -1,0 +1,107 @@
+"""What a conversation must be as a connection: how it begins, how long it is silent, how it ends."""
+
+from collections.abc import Iterator
+
+from runwire_spec import registries
+
+from runwire_conformance.invariants import Facts, Finding, Invariant
+from runwire_conformance.invariants.log import readings
+from runwire_conformance.trace import Trace
+
+
+def ready_comes_first_and_once(trace: Trace, _facts: Facts) -> Iterator[Finding]:
+    """[CONN-15], [CONN-16], [CONN-19], [SSE-11]: `ready` opens a WebSocket and stands nowhere else."""
+    served = [(place, r.message) for place, r in enumerate(trace.records) if r.side == "server" and r.message]
+    for number, (place, message) in enumerate(served):
+        if message.type != "ready":
+            if number == 0 and trace.transport == "websocket":
+                yield Finding("CONN-15", f"the first message is {message.type or 'without type'}, not ready", place)
+        elif trace.transport == "sse":
+            yield Finding("SSE-11", "ready in a stream", place)
+        else:
+            if number > 0 and any(earlier.type == "ready" for _, earlier in served[:number]):
+                yield Finding("CONN-19", "a second ready", place)
+            if (message.get("protocol"), message.get("version")) != ("runwire", 1):
+                said = f"{message.get('protocol')!r} {message.get('version')!r}"
+                yield Finding("CONN-16", f"ready names {said}", place)
+
+
+def it_is_never_silent(trace: Trace, facts: Facts) -> Iterator[Finding]:
+    """[BEAT-1], [SSE-12]: something comes at least every `heartbeat_s`, give or take 2 s."""
+    if trace.transport == "http" or trace.deaf or not trace.records:
+        return
+    allowed = facts.limits.silence + facts.tolerance
+    last = next((record.at for record in trace.records if record.kind == "response"), trace.began)
+    for place, record in enumerate(trace.records):
+        if record.at - last > allowed:
+            requirement = "SSE-12" if trace.transport == "sse" else "BEAT-1"
+            yield Finding(requirement, f"nothing came for {record.at - last:.1f} s", place)
+            return
+        if record.message is not None and record.side == "server":
+            last = record.at
+
+
+def it_ends_in_order(trace: Trace, _facts: Facts) -> Iterator[Finding]:
+    """[CLOSE-1], [CLOSE-2], [LIMIT-6]: a WebSocket ends with a Close frame of a registered code."""
+    if trace.transport != "websocket" or trace.deaf:
+        return
+    known = {int(row["code"]) for row in registries()["close_codes"]}
+    for place, record in enumerate(trace.records):
+        if record.side == "client" and record.kind in {"close", "lost"}:
+            return
+        if record.side == "server" and record.kind == "lost":
+            yield Finding("CLOSE-2", "the connection ended without a Close frame", place)
+        if record.side == "server" and record.kind == "close":
+            if record.code not in known:
+                yield Finding("CLOSE-1", f"closed with code {record.code}", place)
+            open_runs = [reading.run_id for reading in readings(trace)[0] if not _ended(trace, reading.run_id)]
+            if record.code == 1000 and open_runs:
+                yield Finding("LIMIT-6", "closed with code 1000 while a run was unfinished", place)
+            return
+
+
+def _ended(trace: Trace, run_id: str) -> bool:
+    return any(
+        record.message.is_terminal and record.message.get("run_id") == run_id
+        for record in trace.records
+        if record.side == "server" and record.message is not None
+    )
+
+
+def blocks_are_well_formed(trace: Trace, _facts: Facts) -> Iterator[Finding]:
+    """[SSE-2], [SSE-6] to [SSE-8], [SSE-13]: the framing of a stream."""
+    if trace.transport != "sse":
+        return
+    blocks = [(place, record) for place, record in enumerate(trace.records) if record.kind == "block"]
+    epoch = ""
+    for number, (place, record) in enumerate(blocks):
+        fields = [line.partition(": ")[::2] for line in record.payload.split("\n") if line]
+        names = [name for name, _ in fields]
+        if number == 0:
+            identifier = dict(fields).get("id", "")
+            epoch = identifier.rpartition(".")[0]
+            plain = sorted(names) == ["id", "retry"] and ("retry", "2000") in fields
+            if not plain or not epoch or not identifier.rpartition(".")[2].isdigit():
+                yield Finding("SSE-2", f"the first block is {record.payload!r}", place)
+            continue
+        if "event" in names:
+            yield Finding("SSE-8", "an event line", place)
+        if names and "data" in names and names.count("data") != 1:
+            yield Finding("SSE-6", f"{names.count('data')} data lines in one event", place)
+        message = record.message
+        if message is None:
+            continue
+        identifiers = [value for name, value in fields if name == "id"]
+        if message.is_event and "seq" in message:
+            if identifiers != [f"{epoch}.{message['seq']}"]:
+                yield Finding("SSE-7", f"{message.type} {message['seq']} has id {identifiers}", place)
+        elif identifiers and message.type in {"heartbeat", "started", "resumed", "notice"}:
+            yield Finding("SSE-13", f"{message.type} has id {identifiers[0]}", place)
+
+
+INVARIANTS: tuple[Invariant, ...] = (
+    ready_comes_first_and_once,
+    it_is_never_silent,
+    it_ends_in_order,
+    blocks_are_well_formed,
+)

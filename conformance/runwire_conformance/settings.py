@@ -1,0 +1,98 @@
+"""What the user said: options, and `runwire.toml`."""
+
+import os
+import re
+import ssl
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runwire_conformance.target import DEFAULT_PROMPTS, Options
+
+#: The tables of `runwire.toml` and the keys they may have.
+KEYS: Mapping[str, frozenset[str]] = {
+    "target": frozenset({"url", "token", "cafile"}),
+    "prompts": frozenset(DEFAULT_PROMPTS),
+    "hooks": frozenset({"drain"}),
+}
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message names place and remedy."""
+
+
+def options_from(config: pytest.Config) -> tuple[Options, str | None]:
+    """Return the options of a pytest session, and the URL that `runwire.toml` names; raises SettingsError."""
+    file = config.getoption("--runwire-config")
+    path = Path(file) if file else Path("runwire.toml")
+    settings = read_settings(path) if file or path.exists() else {}
+    target, prompts = settings.get("target", {}), dict(settings.get("prompts", {}))
+    for given in config.getoption("--runwire-prompt"):
+        name, equals, text = given.partition("=")
+        if not equals or name not in DEFAULT_PROMPTS:
+            raise SettingsError(f"a prompt is given as short=TEXT or long=TEXT, not {given!r}")
+        prompts[name] = text
+    headers = []
+    for given in config.getoption("--runwire-header"):
+        name, colon, value = given.partition(":")
+        if not colon or not name.strip():
+            raise SettingsError("a header is given as 'Name: value'")
+        headers.append((name.strip(), value.strip()))
+    options = Options(
+        token=config.getoption("--runwire-token") or target.get("token"),
+        headers=tuple(headers),
+        prompts=prompts,
+        hooks=settings.get("hooks", {}),
+        tls=tls_context(config.getoption("--runwire-cafile") or target.get("cafile")),
+        patience_s=config.getoption("--runwire-patience"),
+    )
+    return options, target.get("url")
+
+
+def read_settings(path: Path) -> dict[str, dict[str, str]]:
+    """Return the tables of a `runwire.toml` with variables expanded; raises SettingsError."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise SettingsError(f"{path}: {problem.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise SettingsError(f"{path}: {problem}") from None
+    settings: dict[str, dict[str, str]] = {}
+    for table, values in document.items():
+        if table not in KEYS or not isinstance(values, dict):
+            raise SettingsError(f"{path}: no table is called [{table}]; there are: {_listed(KEYS)}")
+        for key, value in values.items():
+            if key not in KEYS[table]:
+                known = ", ".join(sorted(KEYS[table]))
+                raise SettingsError(f"{path}: [{table}] has no key {key}; it may have: {known}")
+            settings.setdefault(table, {})[key] = _expanded(path, table, key, value)
+    return settings
+
+
+def tls_context(cafile: str | None) -> ssl.SSLContext:
+    """Return a context that trusts the system's certificates, or those in `cafile`; raises SettingsError."""
+    try:
+        return ssl.create_default_context(cafile=cafile)
+    except (OSError, ssl.SSLError) as problem:
+        raise SettingsError(f"{cafile}: no certificates could be read ({problem})") from None
+
+
+def _expanded(path: Path, table: str, key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise SettingsError(f"{path}: [{table}] {key} must be a string")
+
+    def replaced(found: re.Match[str]) -> str:
+        try:
+            return os.environ[found[1]]
+        except KeyError:
+            raise SettingsError(f"{path}: [{table}] {key} names ${{{found[1]}}}, which is not set") from None
+
+    return _VARIABLE.sub(replaced, value)
+
+
+def _listed(keys: Mapping[str, frozenset[str]]) -> str:
+    return ", ".join(f"[{table}]" for table in keys)

@@ -1,0 +1,302 @@
+"""The server under test, as cases use it: opens connections, sends requests, keeps every trace."""
+
+import json
+import secrets
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from runwire_conformance.bounds import Clock, Limits
+from runwire_conformance.case import Broken, Moot, NotExercised
+from runwire_conformance.client import Client
+from runwire_conformance.stream import Stream
+from runwire_conformance.trace import Message, Trace
+from runwire_conformance.wire.http import Exchange, Headers, Response, Unanswered, fetch, place_of, target_of
+from runwire_conformance.wire.websocket import FramePeer
+
+JSON = ("Content-Type", "application/json")
+EVENT_STREAM = ("Accept", "text/event-stream")
+
+#: A reader that must feel the server's back-pressure keeps little in its own kernel.
+SMALL_BUFFER = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user said about the server beside its URL."""
+
+    token: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    hooks: Mapping[str, str] = field(default_factory=dict)
+    tls: ssl.SSLContext | None = None
+    patience_s: float = 30.0
+
+    @property
+    def sent_headers(self) -> tuple[tuple[str, str], ...]:
+        """The headers that go with every request."""
+        bearer = (("Authorization", f"Bearer {self.token}"),) if self.token else ()
+        return (*bearer, *self.headers)
+
+
+#: Prompts that any agent can be asked; a long answer gives time to interrupt.
+DEFAULT_PROMPTS = {
+    "short": "Say hello.",
+    "long": "Count from one to five hundred, one number a line, in words.",
+}
+
+
+@dataclass(slots=True)
+class Profile:
+    """What the probe learned about the server."""
+
+    websocket_url: str
+    discovery_url: str | None = None
+    discovery: Mapping[str, Any] | None = None
+    ready: Mapping[str, Any] | None = None
+    #: Requirements that were found broken and that others cannot be judged without.
+    broken: frozenset[str] = frozenset()
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        """What the server says about itself: discovery, or else `ready`."""
+        return self.discovery or self.ready or {}
+
+    @property
+    def features(self) -> frozenset[str]:
+        """The features it claims."""
+        features = self.said.get("features")
+        return frozenset(name for name in features if isinstance(name, str)) if isinstance(features, list) else frozenset()
+
+    @property
+    def limits(self) -> Limits:
+        """The limits it advertises."""
+        limits = self.said.get("limits")
+        return Limits(limits if isinstance(limits, dict) else {})
+
+    @property
+    def has_script_agent(self) -> bool:
+        """Whether it announces the script agent."""
+        return self.said.get("script_agent") is True
+
+    @property
+    def name(self) -> str:
+        """What it calls itself."""
+        server = self.said.get("server")
+        parts = [server.get("name"), server.get("version")] if isinstance(server, dict) else []
+        return " ".join(part for part in parts if isinstance(part, str)) or "unnamed server"
+
+
+class Target:
+    """One case's view of the server. Everything it opens is ended when the case ends."""
+
+    def __init__(self, profile: Profile, options: Options, clock: Clock) -> None:
+        self.profile = profile
+        self.options = options
+        self.clock = clock
+        self.limits = profile.limits
+        self.features = profile.features
+        self.traces: list[Trace] = []
+        self._open: list[Client | Stream] = []
+
+    # Stimuli.
+
+    @property
+    def short(self) -> str:
+        """A prompt with a short answer."""
+        return self._prompt("short")
+
+    @property
+    def long(self) -> str:
+        """A prompt whose answer takes long enough to interrupt."""
+        return self._prompt("long")
+
+    def _prompt(self, name: str) -> str:
+        return self.options.prompts.get(name) or DEFAULT_PROMPTS[name]
+
+    def hook(self, name: str) -> str:
+        """Return the command configured for what no client can cause; raises NotExercised."""
+        try:
+            return self.options.hooks[name]
+        except KeyError:
+            raise NotExercised(f"configure [hooks] {name} in runwire.toml") from None
+
+    def within_patience(self, seconds: float, setting: str) -> None:
+        """Raise NotExercised when a bound is longer than the user will wait."""
+        if seconds > self.options.patience_s:
+            raise NotExercised(
+                f"would take {seconds:g} s; set a smaller {setting} on the server or use --patience {seconds:g}"
+            )
+
+    # WebSocket.
+
+    async def handshake(
+        self,
+        subprotocols: Sequence[str] = (),
+        headers: Headers = (),
+        *,
+        small_buffer: bool = False,
+        target: str | None = None,
+    ) -> tuple[FramePeer, Response, Trace]:
+        """Send an opening handshake and return peer, response and trace, whatever the answer."""
+        url = self.profile.websocket_url
+        trace = self._trace("websocket", urlsplit(url).path or "/")
+        peer = FramePeer(place_of(url), self.options.tls, SMALL_BUFFER if small_buffer else None)
+        named = {name.lower() for name, _ in headers}
+        own = [header for header in self.options.sent_headers if header[0].lower() not in named]
+        shown = [f"{name}: {value}" for name, value in headers]
+        if subprotocols:
+            shown.append(f"Sec-WebSocket-Protocol: {', '.join(subprotocols)}")
+        trace.add("client", "request", "GET (handshake) " + "; ".join(shown))
+        response = await peer.handshake(target or target_of(url), [*own, *headers], subprotocols)
+        trace.add("server", "response", _shown(response), code=response.status)
+        return peer, response, trace
+
+    async def refused_handshake(
+        self, subprotocols: Sequence[str] = (), headers: Headers = ()
+    ) -> Response:
+        """Return the HTTP answer to a handshake that must be refused; raises Broken when it is accepted."""
+        peer, response, _ = await self.handshake(subprotocols, headers)
+        peer.close()
+        if response.status == 101:
+            raise Broken("expected the handshake to be refused; it was accepted with 101")
+        return response
+
+    async def connect(
+        self,
+        subprotocols: Sequence[str] = (),
+        headers: Headers = (),
+        *,
+        small_buffer: bool = False,
+        ready: bool = True,
+    ) -> Client:
+        """Open a connection and wait for its `ready` if this server sends one; raises Broken when refused."""
+        peer, response, trace = await self.handshake(subprotocols, headers, small_buffer=small_buffer)
+        if response.status != 101:
+            peer.close()
+            raise Broken(f"expected the handshake to be accepted; it was refused with {_shown(response)}")
+        client = Client(peer, response, trace, self.limits, self.clock, self.profile.broken)
+        self._open.append(client)
+        if ready and "CONN-15" not in self.profile.broken:
+            await client.message(lambda message: message.type == "ready", "ready")
+        return client
+
+    # HTTP and SSE.
+
+    @property
+    def runs_url(self) -> str:
+        """The URL of the `runs` endpoint; raises Moot when discovery names none."""
+        endpoints = self.profile.said.get("endpoints")
+        runs = endpoints.get("runs") if isinstance(endpoints, dict) else None
+        if not isinstance(runs, str) or self.profile.discovery_url is None:
+            raise Moot("CONN-1")
+        return urljoin(self.profile.discovery_url, runs)
+
+    def run_url(self, run_id: str, suffix: str = "") -> str:
+        """The URL of a run, or of what lives below it."""
+        return f"{self.runs_url.rstrip('/')}/{run_id}{suffix}"
+
+    async def http(
+        self, method: str, url: str, headers: Headers = (), body: bytes | dict[str, Any] | None = None
+    ) -> Response:
+        """Send a request and return the whole response; raises Broken when there is none."""
+        content = json.dumps(body).encode() if isinstance(body, dict) else body
+        trace = self._trace("http", f"{method} {target_of(url)}")
+        trace.add("client", "request", f"{method} {target_of(url)} {_listed(headers)}{_text(content)}")
+        try:
+            response = await fetch(url, self.options.tls, method, self._headers(headers), content)
+        except Unanswered as problem:
+            raise Broken(f"expected an HTTP answer: {problem}") from None
+        trace.add("server", "response", _shown(response), code=response.status)
+        return response
+
+    async def post(self, url: str, body: bytes | dict[str, Any] | None = None, *headers: tuple[str, str]) -> Response:
+        """POST JSON; a dictionary is encoded, None sends no body."""
+        return await self.http("POST", url, [JSON, *headers], b"" if body is None else body)
+
+    async def stream(
+        self, method: str, url: str, body: dict[str, Any] | None = None, headers: Headers = ()
+    ) -> Stream:
+        """Open an event stream; raises Broken when the answer is no stream."""
+        content = json.dumps(body).encode() if body is not None else None
+        trace = self._trace("sse", f"{method} {target_of(url)}")
+        trace.add("client", "request", f"{method} {target_of(url)} {_listed(headers)}{_text(content)}")
+        exchange = Exchange(place_of(url), self.options.tls)
+        sent = [EVENT_STREAM, *([JSON] if content is not None else []), *headers]
+        try:
+            response = await exchange.request(method, target_of(url), self._headers(sent), content)
+        except Unanswered as problem:
+            raise Broken(f"expected a stream: {problem}") from None
+        trace.add("server", "response", _shown(response), code=response.status)
+        if response.status != 200:
+            exchange.close()
+            raise Broken(f"expected 200 and a stream; came {_shown(response)}")
+        place = urljoin(url, response.header("location") or url)
+        stream = Stream(exchange, response, trace, self.limits, self.clock, place)
+        self._open.append(stream)
+        return stream
+
+    async def start_stream(self, prompt: str, **members: Any) -> Stream:
+        """Start a run with `POST {runs}` and return its stream."""
+        return await self.stream("POST", self.runs_url, {"prompt": prompt, **members})
+
+    async def events(self, run_id: str, cursor: str | None = None, **query: str) -> Stream:
+        """Open a run's events, from `Last-Event-ID: cursor` if given."""
+        headers = [("Last-Event-ID", cursor)] if cursor is not None else []
+        asked = "?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else ""
+        return await self.stream("GET", self.run_url(run_id, f"/events{asked}"), headers=headers)
+
+    # The end.
+
+    async def end(self) -> None:
+        """Let go of everything that was opened."""
+        for conversation in self._open:
+            await conversation.end()
+
+    def _headers(self, headers: Headers) -> list[tuple[str, str]]:
+        named = {name.lower() for name, _ in headers}
+        return [*(header for header in self.options.sent_headers if header[0].lower() not in named), *headers]
+
+    def _trace(self, transport: Any, title: str) -> Trace:
+        trace = Trace(transport, title)
+        self.traces.append(trace)
+        return trace
+
+
+def new_run_id() -> str:
+    """Return an identifier as a client chooses one ([RUN-11])."""
+    return secrets.token_urlsafe(18)
+
+
+def expect_refusal(message: Message, code: str) -> None:
+    """Assert that a message refuses another with `code`."""
+    assert (message.type, message.get("code")) == ("error", code), (
+        f"expected error {code}; came {json.dumps(message)[:300]}"
+    )
+
+
+def _shown(response: Response) -> str:
+    names = {"content-type", "location", "retry-after", "allow", "upgrade", "cache-control", "sec-websocket-protocol"}
+    headers = "; ".join(f"{name}: {value}" for name, value in response.headers if name in names)
+    return f"{response.status} {headers} {response.body[:300].decode('utf-8', 'replace')}".strip()
+
+
+def _listed(headers: Headers) -> str:
+    return "; ".join(f"{name}: {value}" for name, value in headers if name.lower() != "authorization")
+
+
+def _text(body: bytes | None) -> str:
+    return f" {body[:300].decode('utf-8', 'replace')}" if body else ""
+
+
+__all__ = [
+    "EVENT_STREAM",
+    "JSON",
+    "Options",
+    "Profile",
+    "Target",
+    "expect_refusal",
+    "new_run_id",
+]

@@ -1,0 +1,88 @@
+"""What was said: every frame of a conversation, both ways, with times."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Transport = Literal["websocket", "sse", "http"]
+Side = Literal["client", "server"]
+
+
+class Message(dict[str, Any]):
+    """A message with the moment at which it was seen; an event carries `seq`."""
+
+    at: float = 0.0
+    index: int = -1
+
+    @property
+    def type(self) -> str:
+        """The message's `type`, or an empty string."""
+        kind = self.get("type")
+        return kind if isinstance(kind, str) else ""
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the message ends a run: `done`, or an `error` with a `seq`."""
+        return self.type == "done" or (self.type == "error" and "seq" in self)
+
+    @property
+    def is_event(self) -> bool:
+        """Whether the message is an event of a run, by its type and, for an error, its `seq`."""
+        return self.type in EVENT_TYPES and (self.type != "error" or "seq" in self)
+
+
+#: Types of events; an `error` is one only with a `seq`.
+EVENT_TYPES = frozenset(
+    "token replace thinking tool_delta tool_call observation input_request input_closed done error".split()
+)
+CONTROL_TYPES = frozenset("ready started resumed notice heartbeat".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One thing that crossed the wire, or happened to it.
+
+    `kind` is `text`, `binary`, `ping`, `pong`, `close`, `raw`, `request`, `response`, `block`, `open` or `lost`;
+    `payload` is its text; `message` the JSON object in it, if any; `code` a close code or HTTP status.
+    """
+
+    at: float
+    side: Side
+    kind: str
+    payload: str = ""
+    message: Message | None = None
+    code: int | None = None
+
+
+@dataclass(slots=True)
+class Trace:
+    """A conversation. `began` is the clock at its first record; times are seconds on the monotonic clock."""
+
+    transport: Transport
+    title: str
+    began: float = field(default_factory=time.monotonic)
+    records: list[Record] = field(default_factory=list)
+    #: Whether the case did on purpose what no client may do, so that only framing is judged.
+    provoked: bool = False
+    #: When the judge stopped reading, if it did: silence is then its own.
+    deaf: bool = False
+
+    def add(
+        self,
+        side: Side,
+        kind: str,
+        payload: str = "",
+        message: Message | None = None,
+        code: int | None = None,
+    ) -> Record:
+        """Note something, now."""
+        record = Record(time.monotonic(), side, kind, payload, message, code)
+        self.records.append(record)
+        return record
+
+    def messages(self, side: Side) -> Iterator[Message]:
+        """Yield the messages that one side sent, in order."""
+        for record in self.records:
+            if record.side == side and record.message is not None:
+                yield record.message

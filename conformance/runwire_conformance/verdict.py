@@ -1,0 +1,209 @@
+"""From what came of the cases to a verdict for each requirement and each class: pure rules."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from runwire_spec import Requirement, catalogue, registries
+
+from runwire_conformance.engine import Case, Outcome, State
+from runwire_conformance.trace import Trace
+
+
+class Verdict(StrEnum):
+    """What is said of a requirement."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    ADVICE = "advice"
+    NOT_OFFERED = "not offered"
+    NOT_EXERCISED = "not exercised"
+    JUDGE_ERROR = "judge error"
+
+
+@dataclass(frozen=True, slots=True)
+class Accusation:
+    """Why a requirement is held to be broken: the case, what was seen, and the conversations that show it."""
+
+    case: str
+    reason: str
+    details: str = ""
+    traces: tuple[Trace, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict on one requirement, with its reasons."""
+
+    requirement: Requirement
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    accusations: tuple[Accusation, ...] = ()
+    cases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClassResult:
+    """How a conformance class stands."""
+
+    name: str
+    offered: bool
+    passed: int
+    total: int
+    failed: tuple[str, ...]
+    not_exercised: tuple[str, ...]
+
+    @property
+    def standing(self) -> str:
+        """`conformant`, `not conformant`, `not shown` or `not offered`."""
+        if not self.offered:
+            return "not offered"
+        if self.failed:
+            return "not conformant"
+        return "not shown" if self.not_exercised else "conformant"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything a run of the suite found out."""
+
+    url: str
+    server: str
+    judgements: tuple[Judgement, ...]
+    classes: tuple[ClassResult, ...]
+    seconds: float
+    slowest: tuple[str, float] = ("", 0.0)
+    judge_errors: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    transcripts: Mapping[str, tuple[Trace, ...]] = field(default_factory=dict)
+
+    def by(self, verdict: Verdict) -> list[Judgement]:
+        """Return the judgements with one verdict."""
+        return [judgement for judgement in self.judgements if judgement.verdict is verdict]
+
+    def exit_code(self, strict: bool = False) -> int:
+        """0 conformant as far as shown, 1 a broken MUST, 2 nothing exercised, 3 a fault of the judge."""
+        if self.by(Verdict.FAIL):
+            return 1
+        if self.judge_errors:
+            return 3
+        if not self.by(Verdict.PASS):
+            return 2
+        claimed = {result.name for result in self.classes if result.offered}
+        missing = [
+            judgement
+            for judgement in self.by(Verdict.NOT_EXERCISED)
+            if judgement.requirement.conformance_class in claimed
+        ]
+        return 1 if strict and (self.by(Verdict.ADVICE) or missing) else 0
+
+
+def judge(
+    cases: Sequence[Case], features: frozenset[str], script_agent: bool, known_broken: frozenset[str] = frozenset()
+) -> tuple[Judgement, ...]:
+    """Return a judgement for every requirement that some case proves or watches."""
+    concerned = [identifier for identifier in catalogue() if _concerns(cases, identifier)]
+    accused = _accusations(cases, known_broken)
+    return tuple(_judge_one(catalogue()[name], cases, accused, features, script_agent) for name in concerned)
+
+
+def _concerns(cases: Sequence[Case], identifier: str) -> bool:
+    return any(identifier in case.claim.ids + case.claim.watches for case in cases)
+
+
+def _accusations(cases: Sequence[Case], known_broken: frozenset[str]) -> dict[str, list[Accusation]]:
+    """Attribute every failure to a requirement.
+
+    What an invariant found is the cause of what else went wrong in the same case: one cause, one accusation.
+    """
+    accused: dict[str, list[Accusation]] = {}
+    for case in cases:
+        outcome = case.outcome
+        if outcome is None:
+            continue
+        for finding in outcome.findings:
+            accusation = Accusation(case.name, finding.text, "", outcome.traces, outcome.seconds)
+            accused.setdefault(finding.requirement, []).append(accusation)
+        if outcome.state is State.FAILED and not _explained(case, outcome, known_broken):
+            accusation = Accusation(case.name, outcome.reason, outcome.details, outcome.traces, outcome.seconds)
+            for identifier in case.claim.ids:
+                accused.setdefault(identifier, []).append(accusation)
+    return accused
+
+
+def _explained(case: Case, outcome: Outcome, known_broken: frozenset[str]) -> bool:
+    """Whether a failure is the consequence of what an invariant found in the same case."""
+    causes = {finding.requirement for finding in outcome.findings} - known_broken
+    return bool(causes) and causes.isdisjoint(case.claim.ids)
+
+
+def _judge_one(
+    requirement: Requirement,
+    cases: Sequence[Case],
+    accused: Mapping[str, list[Accusation]],
+    features: frozenset[str],
+    script_agent: bool,
+) -> Judgement:
+    identifier = requirement.id
+    proving = [case for case in cases if identifier in case.claim.ids + case.claim.watches]
+    names = tuple(case.name for case in proving)
+    if identifier in accused:
+        verdict = Verdict.FAIL if requirement.mandatory else Verdict.ADVICE
+        reasons = tuple(dict.fromkeys(accusation.reason for accusation in accused[identifier]))
+        return Judgement(requirement, verdict, reasons, tuple(accused[identifier]), names)
+    outcomes = [case.outcome for case in proving if case.outcome is not None]
+    if not _is_offered(requirement.conformance_class, features, script_agent):
+        return Judgement(requirement, Verdict.NOT_OFFERED, cases=names)
+    if any(outcome.state is State.JUDGE_ERROR for outcome in outcomes):
+        reasons = tuple(outcome.reason for outcome in outcomes if outcome.state is State.JUDGE_ERROR)
+        return Judgement(requirement, Verdict.JUDGE_ERROR, reasons, cases=names)
+    if any(outcome.state is State.PASSED for outcome in outcomes):
+        return Judgement(requirement, Verdict.PASS, cases=names)
+    reasons = tuple(dict.fromkeys(_why_not(outcome) for outcome in outcomes))
+    all_absent = bool(outcomes) and all(outcome.state is State.NOT_OFFERED for outcome in outcomes)
+    verdict = Verdict.NOT_OFFERED if all_absent else Verdict.NOT_EXERCISED
+    return Judgement(requirement, verdict, reasons, cases=names)
+
+
+def _why_not(outcome: Outcome) -> str:
+    if outcome.state is State.FAILED:
+        causes = ", ".join(sorted({finding.requirement for finding in outcome.findings}))
+        return f"could not be told from what broke {causes}"
+    return outcome.reason
+
+
+def _is_offered(name: str, features: frozenset[str], script_agent: bool) -> bool:
+    if name in {"basic", "core"}:
+        return True
+    return script_agent if name == "script_agent" else name in features
+
+
+def class_results(
+    judgements: Iterable[Judgement], features: frozenset[str], script_agent: bool
+) -> tuple[ClassResult, ...]:
+    """Return how each class of the registry stands for which there is a judgement."""
+    results = []
+    every = list(judgements)
+    for row in registries()["classes"]:
+        own = [judgement for judgement in every if judgement.requirement.conformance_class == row["class"]]
+        counted = [judgement for judgement in own if judgement.verdict is not Verdict.NOT_OFFERED]
+        offered = _is_offered(row["class"], features, script_agent)
+        if not own and not offered:
+            results.append(ClassResult(row["class"], False, 0, 0, (), ()))
+        if own:
+            results.append(
+                ClassResult(
+                    row["class"],
+                    offered,
+                    sum(judgement.verdict in {Verdict.PASS, Verdict.ADVICE} for judgement in counted),
+                    len(counted),
+                    tuple(j.requirement.id for j in own if j.verdict is Verdict.FAIL),
+                    tuple(
+                        j.requirement.id
+                        for j in counted
+                        if j.verdict in {Verdict.NOT_EXERCISED, Verdict.JUDGE_ERROR} and j.requirement.mandatory
+                    ),
+                )
+            )
+    return tuple(results)

@@ -1,0 +1,1 @@
+"""Peers that own the wire: they show every byte and can be told to misbehave."""
