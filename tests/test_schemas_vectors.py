@@ -170,7 +170,7 @@ class RepeatedNameError(Exception):
 
 
 def strictly(text: str) -> object:
-    """Parse as RFC 8259 asks; ValueError for what is no JSON text, RepeatedNameError for a repeated member name."""
+    """Parse as RFC 8259 asks; raises ValueError, or RepeatedNameError for a repeated member name."""
 
     def members(pairs: list[tuple[str, object]]) -> dict[str, object]:
         if len({name for name, _ in pairs}) != len(pairs):
