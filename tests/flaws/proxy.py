@@ -125,4 +125,5 @@ class _Accepted(Wire):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self.cut = self._proxy.rewrite.segments
         self._proxy.serve(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -181,6 +181,10 @@ class Rewrite:
     def block(self, link: Link, block: bytes) -> Iterable[bytes]:  # noqa: ARG002
         """Rewrite a block of an SSE stream, its blank line included."""
         yield block
+
+    def segments(self, data: bytes) -> Sequence[bytes]:
+        """Divide what is sent to the judge into the segments that travel."""
+        return (data,)
 
     async def watch(self, link: Link) -> None:
         """Run beside a WebSocket connection or a stream, from its opening to its end."""

@@ -1,4 +1,4 @@
-"""Puts flaws before the reference server and asks the judge: `python -m flaws.run`, `tests` being on the path."""
+"""Puts flaws before the reference server and asks the judge: `python -m flaws.run`, `tests` on the path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Good servers to put flaws in front of: reference servers, each a process of its own, used again if possible."""
+"""Good servers to put flaws in front of: reference servers, each a process of its own, used again."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import struct
 import time
+from collections.abc import Callable, Sequence
 from typing import cast
 
 UNREAD_BYTES = 64 * 1024
@@ -28,6 +29,8 @@ class Wire(asyncio.Protocol):
         """The connection broke with an error rather than with a FIN."""
         self.lost = False
         self.bytes_written = 0
+        self.cut: Callable[[bytes], Sequence[bytes]] = lambda data: (data,)
+        """How data is divided into the segments that travel."""
         self._blocked_since: float | None = None
         self._readable = asyncio.Event()
         self._gone = asyncio.Event()
@@ -121,9 +124,12 @@ class Wire(asyncio.Protocol):
         """Send `data` and wait while the peer's socket is full; a lost peer swallows it."""
         if self.lost or not data:
             return
-        self._transport.write(data)
-        self.bytes_written += len(data)
-        await self._writable.wait()
+        for piece in self.cut(data):
+            self._transport.write(piece)
+            self.bytes_written += len(piece)
+            await self._writable.wait()
+            if piece is not data:
+                await asyncio.sleep(0)
 
     def finish(self) -> None:
         """Send a FIN after what was written."""

@@ -1,0 +1,42 @@
+"""The judge blames every flaw of the catalogue, and there is a flaw for everything that it can blame."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from flaws import catalogue
+from flaws.flaw import FLAWS, Flaw
+from flaws.kill_table import Trial, observable, without_flaw
+from flaws.run import try_all
+
+PARALLEL = 4
+
+# Observable requirements without a flaw, each with its reason. This list may only become shorter.
+EXCEPTIONS: dict[str, str] = {}
+
+# Flaws that the judge does not blame yet, each with its reason. This list may only become shorter.
+SURVIVORS: dict[str, str] = {}
+
+
+@pytest.fixture(scope="session")
+def trials() -> dict[str, Trial]:
+    """Try every flaw once, several at a time."""
+    tried, _ = asyncio.run(try_all(FLAWS.values(), parallel=PARALLEL))
+    return {trial.flaw: trial for trial in tried}
+
+
+def test_every_observable_requirement_has_a_flaw() -> None:
+    assert set(without_flaw()) == set(EXCEPTIONS)
+
+
+def test_every_flaw_breaks_an_observable_requirement() -> None:
+    assert {flaw.requirement for flaw in FLAWS.values()} <= set(observable())
+    assert catalogue.__all__
+
+
+@pytest.mark.parametrize("flaw", FLAWS.values(), ids=lambda flaw: f"{flaw.requirement}-{flaw.name}")
+def test_a_flaw_is_blamed(flaw: Flaw, trials: dict[str, Trial]) -> None:
+    trial = trials[flaw.name]
+
+    assert trial.killed != (flaw.name in SURVIVORS), f"{flaw.description} {trial.outcome}: {trial.reason}"
