@@ -58,7 +58,7 @@ class Client(Conversation):
 
     async def send_text(self, text: str, message: Message | None = None) -> None:
         """Send a text message as it is."""
-        self.trace.add("client", "text", text, message)
+        self.trace.add("client", "text", text, message or parsed(text))
         self._peer.send_frame(Opcode.TEXT, text.encode())
         await self._peer.drain()
 
@@ -197,6 +197,8 @@ class Client(Conversation):
     async def end(self) -> None:
         """Let go of the connection, however it stands."""
         if not self.ended and not self._reading.cancelled():
+            if "RUN-3" not in self.broken:
+                self._peer.send_frame(Opcode.TEXT, b'{"type":"cancel"}')
             self._send_close(1000)
             self.resume_reading()
             await self._peer.drain()
@@ -259,3 +261,12 @@ class Client(Conversation):
             self.trace.add("server", "raw", "a text message that is not UTF-8")
             return
         self.trace.add("server", "text", text, self._received(text))
+
+
+def parsed(text: str) -> Message | None:
+    """Return the object that a text holds, if it holds one."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return Message(value) if isinstance(value, dict) else None

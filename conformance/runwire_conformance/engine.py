@@ -26,6 +26,12 @@ MOST_REPEATS = 20
 #: How many cases play at once when the server advertises no limit on connections.
 CROWD = 24
 
+#: How many connections are open at once at most; more would only make the judge's own clock unsteady.
+MOST_PLACES = 60
+
+#: How many unfinished runs a place may stand for, those that outlive their case included.
+RUNS_A_PLACE = 2
+
 #: Share of the advertised connections that the judge allows itself.
 SHARE = 0.6
 
@@ -120,7 +126,9 @@ class Engine:
             return self.concurrency
         if "connections_per_principal" not in profile.limits.advertised:
             return CROWD
-        return max(1, int(SHARE * profile.limits["connections_per_principal"]))
+        connections = SHARE * profile.limits["connections_per_principal"]
+        runs = SHARE * profile.limits["runs_per_principal"] / RUNS_A_PLACE
+        return max(1, min(MOST_PLACES, int(connections), int(runs)))
 
     def _offered(self, case: Case, profile: Profile) -> bool:
         """Settle a case whose feature the server does not claim, or does claim where it must not."""

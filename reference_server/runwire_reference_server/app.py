@@ -62,7 +62,7 @@ class Server:
         try:
             check_host_and_origin(self.settings, scope, headers)
         except Refusal as reason:
-            await problem(reason)(scope, receive, _denial(scope, send))
+            await problem(reason)(scope, receive, send)  # [AUTH-3] for a handshake too
             return
         if scope["type"] == "http":
             origin = headers.get("origin")
@@ -163,14 +163,3 @@ def _cors(send: Send, origin: str) -> Send:
         await send(message)
 
     return with_headers
-
-
-def _denial(scope: Scope, send: Send) -> Send:
-    """Return a `send` that refuses a handshake with a real HTTP response ([AUTH-3])."""
-    if scope["type"] == "http":
-        return send
-
-    async def as_denial(message: Message) -> None:
-        await send(message | {"type": message["type"].replace("http.", "websocket.http.")})
-
-    return as_denial

@@ -35,7 +35,7 @@ class Benign:
 class UnknownMembers(Describes):
     """Every message and every body has members that the specification does not define."""
 
-    extra: Message = {"vendor:note": {"deep": [1, None, {"er": True}]}, "future": "x"}  # noqa: RUF012
+    extra: dict[str, Any] = {"vendor:note": {"deep": [1, None, {"er": True}]}, "future": "x"}  # noqa: RUF012
 
     def described(self, description: Message) -> Message:
         limits = {**description["limits"], "vendor:limit": 7, "later_s": 1.5}

@@ -83,7 +83,7 @@ class Link:
         if message.get("type") in {"started", "resumed"} and isinstance(run_id, str):
             self.followed[run_id] = message.get("next_seq", 1) - 1
         elif is_terminal(message):
-            self.followed.pop(run_id, None)
+            self.followed.pop(str(run_id), None)
         elif run_id in self.followed:
             self.followed[run_id] = seq
 

@@ -157,6 +157,7 @@ def text_stops_after_cancel(trace: Trace, facts: Facts) -> Iterator[Finding]:
         elif record.side == "server" and isinstance(run_id, str):
             if message.type in {"started", "resumed"}:
                 open_runs.add(run_id)
+                cancelled.pop(run_id, None)  # a replay repeats what was appended before
             elif message.is_terminal:
                 open_runs.discard(run_id)
             elif message.type in {"token", "thinking"} and record.at > cancelled.get(run_id, record.at) + quiet:

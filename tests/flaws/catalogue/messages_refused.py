@@ -242,7 +242,8 @@ def lone_surrogates_close(flaw: Rewrite, link: Link, frames: Data) -> Data | Non
 def _reads_integers(name: str, wrong: type, description: str) -> None:
     def client_message(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
         after = message.get("after")
-        yield {**message, "after": max(0, int(after))} if type(after) is wrong else message
+        is_wrong = isinstance(after, int | float) and type(after) is wrong
+        yield {**message, "after": max(0, int(message["after"]))} if is_wrong else message
 
     client_message.__name__, client_message.__doc__ = name, description
     hears("MSG-17")(client_message)

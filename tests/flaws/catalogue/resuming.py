@@ -12,7 +12,7 @@ from ..rewrite import Action, Answer, Message, Rewrite, is_event, is_terminal, l
 
 def is_resume(message: Message) -> bool:
     """Tell whether a message of the client asks for a log."""
-    return message.get("type") == "resume"
+    return bool(message.get("type") == "resume")
 
 
 @says("RESUME-9")
@@ -303,7 +303,7 @@ class Merges(Rewrite):
 
     def holds(self, event: Message) -> bool:
         """Tell whether `event` may wait for the next one."""
-        return event["type"] == "token"
+        return bool(event["type"] == "token")
 
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
         held = link.notes.pop("held", None)
@@ -357,7 +357,7 @@ class ThoughtsOfTwoAgentsMerged(Merges):
     """Thoughts of different agents are merged."""
 
     def holds(self, event: Message) -> bool:
-        return event["type"] == "thinking"
+        return bool(event["type"] == "thinking")
 
     def merged(self, first: Message, second: Message) -> Message | None:
         if not is_next(first, second, "thinking") or first.get("agent") == second.get("agent"):
@@ -388,7 +388,7 @@ class TokensMergedIntoReplace(Merges):
     """A token behind a `replace` is merged into it."""
 
     def holds(self, event: Message) -> bool:
-        return event["type"] == "replace"
+        return bool(event["type"] == "replace")
 
     def merged(self, first: Message, second: Message) -> Message | None:
         if not is_next(first, second, "replace", "token") or second["type"] != "token":

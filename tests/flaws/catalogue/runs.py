@@ -28,7 +28,7 @@ RUN_ID = "mZ0bV4cQ2Jt8uY6wK1x{:05d}"
 
 def is_start(message: Message) -> bool:
     """Tell whether a message of the client asks for a run."""
-    return message.get("type", "start") == "start"
+    return bool(message.get("type", "start") == "start")
 
 
 @hears("RUN-1")
@@ -473,7 +473,7 @@ class TwoReadersOfOneRun(Rewrite):
         if message.get("type") == "resumed" and run_id in link.followed:
             link.notes[run_id] = link.followed[run_id]
         yield message
-        if is_event(message) and message["seq"] > link.notes.get(run_id, 2**53):
+        if is_event(message) and message["seq"] > link.notes.get(str(run_id), 2**53):
             yield message
 
 

@@ -1,0 +1,213 @@
+"""Chapter 6: stopping a run."""
+
+import asyncio
+import json
+
+from runwire_conformance import scripts
+from runwire_conformance.bounds import Limits
+from runwire_conformance.case import NotExercised, proves
+from runwire_conformance.client import Client
+from runwire_conformance.target import Target, new_run_id
+from runwire_conformance.trace import Message
+
+
+def slow(target: Target) -> str:
+    """Return a prompt whose run lasts for some seconds."""
+    return scripts.ENDLESS if target.profile.has_script_agent else target.long
+
+
+def ended_by_user(terminal: Message) -> bool:
+    """Whether a terminal says that the user cancelled."""
+    return (terminal.type, terminal.get("status"), terminal.get("reason")) == ("done", "cancelled", "user")
+
+
+@proves("CANCEL-1")
+async def a_cancelled_run_ends_as_cancelled_by_its_user(client: Client, target: Target) -> None:
+    run = await client.start(slow(target))
+    await run.next_event()
+
+    await client.cancel()
+
+    terminal = await run.terminal()
+    assert ended_by_user(terminal), f"came {json.dumps(terminal)[:200]}"
+
+
+@proves("CANCEL-2", watches=("CANCEL-3",))
+async def a_cancelled_run_ends_within_the_advertised_deadline(client: Client, target: Target, limits: Limits) -> None:
+    run = await client.start(slow(target))
+    await run.next_event()
+
+    handed = await client.cancel()
+
+    await run.terminal_within(limits.seconds("cancel_deadline_ms"), handed)
+
+
+@proves("CANCEL-3", script=True)
+async def a_cancelled_run_falls_silent(client: Client, limits: Limits) -> None:
+    run = await client.start(scripts.script(scripts.repeat(400, scripts.token("x"), scripts.wait(15))))
+    await run.next_event()
+    handed = await client.cancel()
+
+    await client.quiet(run)
+
+    late = handed + limits.seconds("cancel_quiet_ms") + client.clock.tolerance
+    assert [event.type for event in run.events if event.type in {"token", "thinking"} and event.at > late] == []
+
+
+@proves("CANCEL-4", script=True)
+async def a_tool_that_cannot_be_interrupted_is_fenced(client: Client, limits: Limits) -> None:
+    run = await client.start(scripts.BLOCKED)
+    await run.until_text("first ")
+
+    handed = await client.cancel()
+
+    terminal = await run.terminal_within(limits.seconds("cancel_deadline_ms"), handed)
+    assert ended_by_user(terminal)
+    assert run.text == "first "
+
+
+@proves("CANCEL-4", script=True, deadline_s=30)
+async def what_a_fenced_tool_says_later_is_not_in_the_log(client: Client, target: Target) -> None:
+    run = await client.start(scripts.script(scripts.token("first "), scripts.block(1500), scripts.token("late")))
+    await run.until_text("first ")
+    await client.cancel()
+    await run.terminal()
+    await asyncio.sleep(2.0)  # the tool's own time: what it says afterwards is what is looked for
+
+    await client.quiet(run)
+
+    assert run.text == "first "
+    if "resume" in target.features:
+        again = await client.resume(run.id)
+        assert (await again.whole())[-1].get("seq") == run.last_seq
+
+
+@proves("CANCEL-5")
+async def a_cancel_without_id_ends_every_run_of_the_connection(client: Client, target: Target) -> None:
+    runs = [await client.start(slow(target), run_id=new_run_id()) for _ in range(min(3, most_runs(client)))]
+
+    await client.cancel()
+
+    assert [ended_by_user(await run.terminal()) for run in runs] == [True] * len(runs)
+
+
+def most_runs(client: Client) -> int:
+    """Return how many runs the connection may follow."""
+    return client.limits.whole("runs_per_connection")
+
+
+@proves("CANCEL-6")
+async def a_cancel_acts_on_the_start_right_before_it(client: Client, target: Target) -> None:
+    await client.send({"type": "start", "id": "s", "prompt": slow(target)})
+    await client.send({"type": "cancel"})
+
+    terminal = await client.message(lambda message: message.is_terminal, "the terminal", seconds=12)
+
+    assert ended_by_user(terminal), f"came {json.dumps(terminal)[:200]}"
+
+
+@proves("CANCEL-7")
+async def a_repeated_cancel_changes_nothing(client: Client, target: Target) -> None:
+    run = await client.start(slow(target), run_id=new_run_id())
+    await run.next_event()
+
+    for _ in range(3):
+        await client.cancel(run)
+
+    events = await client.quiet(run)
+    assert [event.type for event in events if event.is_terminal] == ["done"]
+    assert ended_by_user(events[-1])
+
+
+@proves("CANCEL-8", script=True)
+async def a_cancelled_agent_really_stops(client: Client, limits: Limits) -> None:
+    run = await client.start(scripts.script(scripts.repeat(2000, scripts.token("x"), scripts.wait(10))))
+    await run.next_event()
+    await client.cancel()
+    await run.terminal()
+
+    told = await client.start(scripts.script(scripts.report(run.id)))
+
+    await told.terminal()
+    report = json.loads(told.text)
+    bound = limits["cancel_deadline_ms"] + client.clock.tolerance * 1000
+    assert report["stopped_after_ms"] <= bound
+    assert report["steps_after_cancel"] <= bound / 10
+
+
+@proves("CANCEL-9", script=True, connections=2)
+async def a_queued_run_that_is_cancelled_never_runs(target: Target) -> None:
+    session_id = new_run_id()
+    one, other = await target.connect(), await target.connect()
+    first = await one.start(scripts.ENDLESS, session_id=session_id)
+    queued = await other.start(scripts.THREE_TOKENS, session_id=session_id)
+
+    handed = await other.cancel(queued)
+
+    terminal = await queued.terminal_within(target.limits.seconds("cancel_deadline_ms"), handed)
+    assert ended_by_user(terminal)
+    assert [event.type for event in queued.events] == ["done"]
+    await one.cancel(first)
+    await first.terminal()
+
+
+@proves("CANCEL-10")
+async def a_cancel_of_nothing_is_noticed(client: Client) -> None:
+    answer = await client.ask({"type": "cancel"})
+
+    assert (answer.type, answer.get("code")) == ("notice", "not_active")
+
+
+@proves("CANCEL-10")
+async def a_cancel_of_a_finished_run_is_noticed(client: Client, target: Target) -> None:
+    run = await client.start(target.short)
+    await run.terminal()
+
+    answer = await client.ask({"type": "cancel", "run_id": run.id})
+
+    assert (answer.type, answer.get("code")) == ("notice", "not_active")
+
+
+@proves("CANCEL-10")
+async def a_cancel_of_an_unknown_run_is_noticed(client: Client) -> None:
+    answer = await client.ask({"type": "cancel", "run_id": new_run_id()})
+
+    assert (answer.type, answer.get("code")) == ("notice", "not_active")
+
+
+@proves("CANCEL-11", connections=2)
+async def any_connection_can_cancel(target: Target, limits: Limits) -> None:
+    one, other = await target.connect(), await target.connect()
+    run = await one.start(slow(target))
+    await run.next_event()
+
+    handed = await other.cancel(run)
+
+    terminal = await run.terminal_within(limits.seconds("cancel_deadline_ms"), handed)
+    assert ended_by_user(terminal)
+
+
+@proves("CANCEL-12", script=True, deadline_s=60)
+async def a_deadline_is_no_cancel(client: Client, limits: Limits, target: Target) -> None:
+    target.within_patience(limits["run_s"], "run_s")
+    run = await client.start(scripts.script(scripts.wait(limits["run_s"] * 1000 + 8000)))
+
+    terminal = await run.terminal(limits["run_s"] + 5)
+
+    assert terminal.get("status") != "cancelled"
+
+
+@proves("CANCEL-13", script=True)
+async def another_run_goes_on_after_a_cancel(client: Client) -> None:
+    if most_runs(client) < 2:
+        raise NotExercised("runs_per_connection is 1")
+    doomed = await client.start(scripts.ENDLESS, run_id=new_run_id())
+    other = await client.start(
+        scripts.script(scripts.token("a"), scripts.wait(500), scripts.token("b")), run_id=new_run_id()
+    )
+
+    await client.cancel(doomed)
+    await doomed.terminal()
+
+    assert (await other.terminal()).get("status") == "completed"
+    assert other.text == "ab"

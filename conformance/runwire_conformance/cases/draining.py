@@ -1,0 +1,39 @@
+"""Chapter 14: a server that is told to stop."""
+
+import asyncio
+import time
+
+from runwire_conformance import scripts
+from runwire_conformance.bounds import Limits
+from runwire_conformance.case import proves
+from runwire_conformance.target import Target, expect_refusal, new_run_id
+
+
+DRAINING = ("DRAIN-1", "DRAIN-2", "DRAIN-3", "DRAIN-4", "DRAIN-5", "DRAIN-6", "DRAIN-8")
+
+
+@proves(*DRAINING, script=True, last=True, connections=3, deadline_s=60)
+async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -> None:
+    command = target.hook("drain")
+    target.within_patience(limits["drain_s"], "drain_s")
+    client, idle = await target.connect(), await target.connect()
+    brief = await client.start(
+        scripts.script(scripts.wait(limits["drain_s"] * 400), scripts.token("x")), run_id=new_run_id()
+    )
+    endless = await client.start(scripts.ENDLESS, run_id=new_run_id())
+    await endless.next_event()
+
+    process = await asyncio.create_subprocess_shell(command)
+    await process.wait()
+    told = time.monotonic()
+
+    for connection in (client, idle):
+        await connection.message(lambda m: m.type == "notice" and m.get("code") == "draining", "notice draining")
+    expect_refusal(await idle.ask({"type": "start", "prompt": scripts.THREE_TOKENS}), "unavailable")
+    if "resume" in target.features:
+        await idle.resume(endless.id)
+    assert (await brief.terminal(limits["drain_s"] + 5)).get("status") == "completed"
+    terminal = await endless.terminal(limits["drain_s"] + 5)
+    assert (terminal.type, terminal.get("code")) == ("error", "worker_lost")
+    assert terminal.at - told <= limits["drain_s"] + target.clock.tolerance + 1
+    assert [await connection.closed() for connection in (client, idle)] == [4000, 4000]

@@ -1,0 +1,84 @@
+"""Chapter 13: refusals and close codes."""
+
+from runwire_conformance import scripts
+from runwire_conformance.case import proves
+from runwire_conformance.client import Client
+from runwire_conformance.target import Target, expect_refusal, new_run_id
+
+
+@proves("ERR-1", watches=("ERR-4", "ERR-5", "CLOSE-1"))
+async def refusals_have_codes_for_refusals(client: Client, target: Target) -> None:
+    answers = [
+        await client.ask({"type": "start", "prompt": 7}),
+        await client.ask({"type": "resume", "run_id": new_run_id(), "after": 0}),
+        await client.ask({"type": "start", "prompt": target.short, "run_id": "short"}),
+    ]
+
+    assert [answer.type for answer in answers] == ["error"] * 3
+
+
+@proves("ERR-2")
+async def a_refused_start_starts_nothing(client: Client, target: Target) -> None:
+    run_id = new_run_id()
+    refused = await client.ask({"type": "start", "prompt": 7, "run_id": run_id})
+    expect_refusal(refused, "bad_request")
+
+    accepted = await client.start(target.short, run_id=run_id)
+
+    assert accepted.id == run_id
+    await accepted.terminal()
+
+
+@proves("ERR-2")
+async def a_refused_second_prompt_leaves_the_first_run_alone(client: Client, target: Target) -> None:
+    if target.profile.has_script_agent:
+        prompt = scripts.script(scripts.token("a"), scripts.wait(400), scripts.token("b"))
+    else:
+        prompt = target.short
+    run = await client.start(prompt)
+
+    await client.ask({"type": "start", "prompt": 7})
+
+    assert (await run.terminal()).get("status") == "completed"
+
+
+@proves("ERR-3")
+async def the_connection_outlives_a_refusal(client: Client, target: Target) -> None:
+    for _ in range(5):
+        expect_refusal(await client.ask({"type": "start", "prompt": 7}), "bad_request")
+
+    run = await client.start(target.short)
+    await run.terminal()
+
+
+@proves("ERR-4")
+async def a_refusal_is_as_retryable_as_registered(client: Client) -> None:
+    refused = await client.ask({"type": "start", "prompt": 7})
+
+    assert refused.get("retryable") is False
+
+
+@proves("ERR-5")
+async def a_refusal_has_a_text_for_a_person(client: Client) -> None:
+    refused = await client.ask({"type": "start", "prompt": 7})
+    noticed = await client.ask({"type": "vendor:hello"})
+
+    assert refused.get("data")
+    assert noticed.get("data")
+
+
+@proves("CLOSE-3")
+async def a_new_connection_is_welcome_after_most_closes(client: Client, target: Target) -> None:
+    run = await client.start(target.short)
+    await run.terminal()
+
+    code = await client.leave()
+
+    assert not 4400 <= code <= 4499
+
+
+@proves("INPUT-18", without="input")
+async def without_input_an_input_is_unsupported(client: Client) -> None:
+    answer = await client.ask({"type": "input", "run_id": new_run_id(), "request_id": "q1", "data": True})
+
+    expect_refusal(answer, "unsupported")

@@ -1,0 +1,143 @@
+"""Chapter 8: telling silence from death."""
+
+import asyncio
+import time
+
+from runwire_conformance import scripts
+from runwire_conformance.bounds import Limits
+from runwire_conformance.case import Broken, proves
+from runwire_conformance.client import Client
+from runwire_conformance.target import Target
+
+
+@proves("BEAT-1", "BEAT-3", deadline_s=60)
+async def a_connection_without_a_run_hears_heartbeats(client: Client, limits: Limits, target: Target) -> None:
+    target.within_patience(limits.silence, "heartbeat_s")
+    after = len(client.messages) - 1
+
+    beat = await client.within(
+        limits.silence, time.monotonic(), lambda message: message.type == "heartbeat", "a heartbeat", after
+    )
+
+    assert "re" not in beat
+
+
+@proves("BEAT-1", script=True, deadline_s=60, watches=("BEAT-4",))
+async def a_silent_agent_does_not_silence_the_server(client: Client, limits: Limits, target: Target) -> None:
+    target.within_patience(limits.silence * 2, "heartbeat_s")
+    run = await client.start(scripts.SILENT)
+
+    first = await client.within(
+        limits.silence, run.started_at, lambda message: message.type == "heartbeat", "a heartbeat"
+    )
+    await client.within(
+        limits.silence, first.at, lambda message: message.type == "heartbeat", "a heartbeat", first.index
+    )
+
+    await client.cancel()
+
+
+@proves("BEAT-2", script=True, deadline_s=60)
+async def heartbeats_come_while_a_tool_blocks(client: Client, limits: Limits, target: Target) -> None:
+    target.within_patience(limits.silence, "heartbeat_s")
+    run = await client.start(scripts.script(scripts.block(limits.silence * 1000 + 1500)))
+
+    await client.within(limits.silence, run.started_at, lambda message: message.type == "heartbeat", "a heartbeat")
+
+    await client.cancel()
+
+
+@proves("BEAT-4", deadline_s=60)
+async def a_heartbeat_is_not_in_the_log(client: Client) -> None:
+    answer = await client.ask({"type": "heartbeat"})
+
+    assert answer.keys() & {"run_id", "seq"} == set()
+
+
+@proves("BEAT-5")
+async def a_heartbeat_is_answered_with_exactly_one(client: Client) -> None:
+    for number in range(10):
+        await client.send({"type": "heartbeat", "id": f"h{number}"})
+    await client.message(lambda message: message.get("re") == "h9", "the last answer")
+    await client.barrier()
+
+    answers = [message.type for message in client.messages if str(message.get("re", "")).startswith("h")]
+    assert answers == ["heartbeat"] * 10
+
+
+@proves("BEAT-5", deadline_s=60)
+async def a_heartbeat_without_id_is_answered_too(client: Client) -> None:
+    before = len([message for message in client.messages if message.type == "heartbeat"])
+    for _ in range(20):
+        await client.send({"type": "heartbeat"})
+
+    await client.barrier()
+
+    heard = len([message for message in client.messages if message.type == "heartbeat"]) - before - 1
+    assert 20 <= heard <= 20 + 3, f"expected 20 answers; came {heard}"
+
+
+@proves("BEAT-6", deadline_s=60)
+async def the_server_pings(client: Client, limits: Limits, target: Target) -> None:
+    target.within_patience(limits["heartbeat_s"], "heartbeat_s")
+    begun = time.monotonic()
+
+    await client.wait_until(
+        lambda: len(client.pings) >= 2, 2 * limits["heartbeat_s"] + 4 * client.clock.tolerance, "two Pings"
+    )
+
+    assert client.pings[1] - begun <= 2 * (limits["heartbeat_s"] + client.clock.tolerance)
+
+
+@proves("BEAT-7", deadline_s=90)
+async def a_peer_that_answers_no_ping_is_dropped(client: Client, limits: Limits, target: Target) -> None:
+    target.within_patience(limits.gives_up_after, "heartbeat_s and pong_timeout_s")
+    client.stop_answering_pings()
+    client.trace.deaf = True
+    last_pong = time.monotonic()
+
+    await client.wait_until(
+        lambda: client.ended, limits.gives_up_after + client.clock.tolerance + 1, "the server to drop the connection"
+    )
+
+    assert client.ended_at is not None
+    assert client.ended_at - last_pong <= limits.gives_up_after + client.clock.tolerance
+
+
+@proves("BEAT-7", script=True, deadline_s=90)
+async def a_busy_run_does_not_save_a_peer_that_answers_no_ping(client: Client, limits: Limits, target: Target) -> None:
+    target.within_patience(limits.gives_up_after, "heartbeat_s and pong_timeout_s")
+    await client.start(scripts.ENDLESS, on_disconnect="cancel")
+    client.stop_answering_pings()
+    client.trace.deaf = True
+
+    await client.wait_until(
+        lambda: client.ended, limits.gives_up_after + client.clock.tolerance + 1, "the server to drop the connection"
+    )
+
+
+@proves("BEAT-8", script=True, alone=True, deadline_s=90)
+async def a_ping_behind_data_is_not_overdue(target: Target, limits: Limits) -> None:
+    span = limits.gives_up_after + 2
+    target.within_patience(span, "heartbeat_s and pong_timeout_s")
+    client = await target.connect(small_buffer=True)
+    size = int(min(limits["log_bytes"] * 0.8, 6_000_000))
+    client.read_slowly(4096, 4096 / (size / span))
+
+    run = await client.start(scripts.script(scripts.repeat(size // 4000, scripts.token("x" * 3800))))
+    await asyncio.sleep(span * 0.9)
+
+    if client.ended:
+        raise Broken(f"expected a reader that takes its time to be served; it was dropped with {client.close_code}")
+    client.resume_reading()
+    await run.terminal(15)
+
+
+@proves("BEAT-9", deadline_s=90)
+async def a_peer_that_answers_pings_may_be_silent(client: Client, limits: Limits, target: Target) -> None:
+    span = min(limits.gives_up_after + 1, limits["idle_s"] * 0.9)
+    target.within_patience(span, "heartbeat_s and pong_timeout_s")
+
+    await asyncio.sleep(span)
+
+    assert not client.ended

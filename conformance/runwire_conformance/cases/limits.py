@@ -1,0 +1,144 @@
+"""Chapter 12: limits and slow readers."""
+
+import asyncio
+import json
+import time
+
+from runwire_conformance import scripts
+from runwire_conformance.bounds import Limits
+from runwire_conformance.case import Broken, NotExercised, proves
+from runwire_conformance.client import Client
+from runwire_conformance.target import Target, expect_refusal, new_run_id
+
+#: How many connections or runs the judge is willing to open to reach a limit.
+MOST = 300
+
+
+def reachable(value: float, name: str) -> int:
+    """Return a limit that can be reached; raises NotExercised for a larger one."""
+    if value > MOST:
+        raise NotExercised(f"{name} is {value:g}; set it to at most {MOST} on the server to have it judged")
+    return int(value)
+
+
+@proves("LIMIT-1", "LIMIT-2", "LIMIT-4", "LIMIT-10", alone=True, deadline_s=40)
+async def connections_are_counted(target: Target, limits: Limits) -> None:
+    most = reachable(limits["connections_per_principal"], "connections_per_principal")
+    clients = [await target.connect() for _ in range(most)]
+
+    refused = await target.refused_handshake()
+
+    assert (refused.status, json.loads(refused.body).get("code")) == (429, "busy")
+    assert refused.header("retry-after")
+    await clients[0].leave()
+    await asyncio.sleep(target.clock.tolerance)
+    await target.connect()
+
+
+@proves("LIMIT-3", script=True, alone=True, deadline_s=40)
+async def unfinished_runs_are_counted(target: Target, limits: Limits) -> None:
+    most = reachable(limits["runs_per_principal"], "runs_per_principal")
+    each = limits.whole("runs_per_connection")
+    clients: list[Client] = []
+    for number in range(most):
+        if number % each == 0:
+            clients.append(await target.connect())
+        await clients[-1].start(scripts.SILENT, run_id=new_run_id(), on_disconnect="cancel")
+    last = await target.connect()
+
+    answer = await last.ask({"type": "start", "prompt": scripts.THREE_TOKENS, "run_id": new_run_id()})
+
+    expect_refusal(answer, "busy")
+    for client in clients:
+        await client.cancel()
+    for client in clients:
+        await client.wait_until(lambda c=client: sum(m.is_terminal for m in c.messages) > 0, 10, "the end")  # type: ignore[misc]
+    again = await last.start(scripts.THREE_TOKENS)
+    await again.terminal()
+
+
+@proves("LIMIT-5", deadline_s=90)
+async def an_idle_connection_is_closed(client: Client, limits: Limits, target: Target) -> None:
+    target.within_patience(limits["idle_s"], "idle_s")
+    begun = time.monotonic()
+
+    while not client.ended and time.monotonic() - begun < limits["idle_s"] + 3:
+        await client.send({"type": "heartbeat"})
+        await asyncio.sleep(0.3)
+
+    assert client.close_code == 1000
+    assert client.ended_at is not None
+    assert limits["idle_s"] * 0.9 <= client.ended_at - begun <= limits["idle_s"] + client.clock.tolerance + 1
+
+
+@proves("LIMIT-6", script=True, deadline_s=90)
+async def a_connection_with_a_run_is_not_idle(client: Client, limits: Limits, target: Target) -> None:
+    span = limits["idle_s"] + 0.7
+    target.within_patience(span, "idle_s")
+    if limits["run_s"] < span + 1:
+        raise NotExercised("run_s is shorter than idle_s; set a longer run_s on the server")
+    run = await client.start(scripts.script(scripts.wait(span * 1000), scripts.token("still here")))
+
+    await run.terminal(span + 5)
+
+    assert run.text == "still here"
+
+
+@proves("FLOW-1", script=True, connections=2, deadline_s=40)
+async def a_reader_that_stops_does_not_hold_up_another(target: Target, limits: Limits) -> None:
+    stuck, free = await target.connect(small_buffer=True), await target.connect()
+    size = int(min(limits["log_bytes"] * 0.6, 3_000_000))
+    run = await free.start(scripts.script(scripts.wait(300), scripts.repeat(size // 4000, scripts.token("x" * 3800))))
+    await stuck.resume(run.id) if "resume" in target.features else None
+    stuck.stop_reading()
+
+    terminal = await run.terminal(15)
+
+    assert terminal.get("status") == "completed"
+    assert len(run.text) == size // 4000 * 3800
+
+
+@proves("FLOW-3", "FLOW-4", script=True, alone=True, deadline_s=60)
+async def a_slow_but_steady_reader_gets_everything(target: Target, limits: Limits) -> None:
+    client = await target.connect(small_buffer=True)
+    size = int(min(limits["log_bytes"] * 0.6, 2_000_000))
+    span = min(limits["pong_timeout_s"] * 1.5, 5)
+    client.read_slowly(8192, 8192 / (size / span))
+
+    run = await client.start(scripts.script(scripts.repeat(size // 40, scripts.token("x" * 36))))
+
+    await run.terminal(span * 3 + 10)
+    assert len(run.text) == size // 40 * 36
+
+
+@proves("FLOW-5", script=True, deadline_s=90)
+async def a_reader_that_takes_nothing_is_dropped(target: Target, limits: Limits) -> None:
+    target.within_patience(limits.gives_up_after, "heartbeat_s and pong_timeout_s")
+    client = await target.connect(small_buffer=True)
+    size = int(limits["log_bytes"] * 0.9)
+    if size < 600_000:
+        raise NotExercised("log_bytes is too small to fill the network's buffers; set at least 1000000")
+    run = await client.start(scripts.script(scripts.repeat(size // 4000, scripts.token("x" * 3800))))
+    client.stop_reading()
+    await asyncio.sleep(limits.gives_up_after + client.clock.tolerance + 1)
+
+    client.resume_reading()
+
+    await client.closed("the connection to be gone", 10)
+    if any(event.is_terminal for event in run.events):
+        raise Broken("expected the reader to be dropped; it was sent the whole run afterwards")
+
+
+@proves("FLOW-7", script=True, connections=2, deadline_s=90)
+async def a_run_outlives_the_reader_that_was_dropped(target: Target, limits: Limits) -> None:
+    target.within_patience(limits.gives_up_after, "heartbeat_s and pong_timeout_s")
+    client, other = await target.connect(), await target.connect()
+    run = await client.start(scripts.script(scripts.token("x"), scripts.wait((limits.gives_up_after + 0.3) * 1000)))
+    await run.next_event()
+    client.stop_answering_pings()
+    client.trace.deaf = True
+    await client.closed("the server to drop the connection", limits.gives_up_after + 2)
+
+    again = await other.resume(run.id)
+
+    assert (await again.terminal(6)).get("status") == "completed"

@@ -1,0 +1,276 @@
+"""Chapter 7: leaving, reading from a cursor, merging."""
+
+import asyncio
+import time
+
+from runwire_conformance import scripts
+from runwire_conformance.bounds import Limits
+from runwire_conformance.case import NotExercised, proves
+from runwire_conformance.client import Client
+from runwire_conformance.conversation import contents
+from runwire_conformance.target import Target, expect_refusal, new_run_id
+
+
+def spoken_for(seconds: float) -> str:
+    """Return a script that says something ten times a second for so long."""
+    return scripts.script(scripts.repeat(int(seconds * 10), scripts.token("x"), scripts.wait(100)))
+
+
+@proves("RESUME-1", script=True, connections=2)
+async def a_run_goes_on_while_its_reader_is_away(target: Target, limits: Limits) -> None:
+    away = min(limits["detach_grace_s"] * 0.5, 5)
+    one, other = await target.connect(), await target.connect()
+    run = await one.start(spoken_for(away * 2 + 1))
+    await run.next_event()
+    one.drop()
+    await asyncio.sleep(away)
+
+    again = await other.resume(run.id)
+
+    assert (await again.terminal()).get("status") == "completed"
+
+
+@proves("RESUME-2", script=True, connections=2, deadline_s=60)
+async def a_run_that_nobody_reads_ends_after_the_grace(target: Target, limits: Limits) -> None:
+    target.within_patience(limits["detach_grace_s"], "detach_grace_s")
+    one, other = await target.connect(), await target.connect()
+    run = await one.start(spoken_for(limits["detach_grace_s"] + 10))
+    await run.next_event()
+    one.drop()
+    await asyncio.sleep(limits["detach_grace_s"] + 1 + target.clock.tolerance)
+
+    again = await other.resume(run.id)
+
+    terminal = (await again.whole())[-1]
+    assert (terminal.get("status"), terminal.get("reason")) == ("cancelled", "disconnected")
+    assert len(again.text) / 10 >= limits["detach_grace_s"] * 0.5
+
+
+@proves("RESUME-3", script=True, connections=2)
+async def a_run_of_policy_cancel_ends_with_its_reader(target: Target, limits: Limits) -> None:
+    one, other = await target.connect(), await target.connect()
+    run = await one.start(scripts.ENDLESS, on_disconnect="cancel")
+    await run.next_event()
+    await one.leave()
+    await asyncio.sleep(limits.seconds("cancel_deadline_ms") / 4 + target.clock.tolerance)
+
+    again = await other.resume(run.id)
+
+    terminal = await again.terminal_within(limits.seconds("cancel_deadline_ms"), time.monotonic())
+    assert (terminal.get("status"), terminal.get("reason")) == ("cancelled", "disconnected")
+
+
+@proves("RESUME-4", script=True, connections=2)
+async def a_reader_that_the_server_closed_is_waited_for(target: Target, limits: Limits) -> None:
+    one, other = await target.connect(), await target.connect()
+    run = await one.start(scripts.ENDLESS, on_disconnect="cancel")
+    await run.next_event()
+    await one.send_text("no json")
+    await one.closed()
+    await asyncio.sleep(min(limits["detach_grace_s"] * 0.4, 2))
+
+    again = await other.resume(run.id)
+
+    assert again.opening is not None
+    assert again.opening["status"] == "running"
+    await other.cancel(again)
+
+
+@proves("RESUME-5", script=True, connections=2, deadline_s=60)
+async def a_run_of_policy_continue_outlives_its_readers(target: Target, limits: Limits) -> None:
+    away = limits["detach_grace_s"] + 0.7
+    target.within_patience(away, "detach_grace_s")
+    if limits["run_s"] < away + 1:
+        raise NotExercised("run_s is shorter than detach_grace_s; set a longer run_s on the server")
+    one, other = await target.connect(), await target.connect()
+    run = await one.start(spoken_for(away + 0.8), on_disconnect="continue")
+    await run.next_event()
+    one.drop()
+    await asyncio.sleep(away)
+
+    again = await other.resume(run.id)
+
+    assert (await again.terminal()).get("status") == "completed"
+
+
+@proves("RESUME-6", script=True, connections=2, deadline_s=60)
+async def a_second_reader_keeps_the_run_alive(target: Target, limits: Limits) -> None:
+    lasts = limits["detach_grace_s"] + 1
+    target.within_patience(lasts, "detach_grace_s")
+    one, other = await target.connect(), await target.connect()
+    run = await one.start(spoken_for(lasts + 0.5))
+    await run.next_event()
+    second = await other.resume(run.id)
+    one.drop()
+
+    terminal = await second.terminal(lasts + 6)
+
+    assert terminal.get("status") == "completed"
+
+
+@proves("RESUME-6", script=True, connections=3, deadline_s=60)
+async def a_reader_that_came_back_stops_the_clock(target: Target, limits: Limits) -> None:
+    lasts = limits["detach_grace_s"] * 1.5 + 1
+    target.within_patience(lasts, "detach_grace_s")
+    one, other = await target.connect(), await target.connect()
+    run = await one.start(spoken_for(lasts))
+    await run.next_event()
+    one.drop()
+    await asyncio.sleep(limits["detach_grace_s"] * 0.3)
+    again = await other.resume(run.id)
+
+    terminal = await again.terminal(lasts + 6)
+
+    assert terminal.get("status") == "completed"
+
+
+@proves("RESUME-8", without="resume", script=True, connections=2)
+async def without_resume_a_lost_reader_ends_the_run(target: Target, limits: Limits) -> None:
+    one, other = await target.connect(), await target.connect()
+    run = await one.start(scripts.script(scripts.repeat(2000, scripts.token("x"), scripts.wait(10))))
+    await run.next_event()
+    await one.leave()
+    told = await other.start(scripts.script(scripts.report(run.id)))
+
+    await told.terminal_within(limits.seconds("cancel_deadline_ms"), told.started_at)
+
+
+@proves("RESUME-9")
+async def a_resume_is_answered_with_its_place(client: Client, target: Target) -> None:
+    run = await client.start(target.short)
+    await run.terminal()
+
+    for after in (0, 1, run.last_seq):
+        answer = await client.ask({"type": "resume", "run_id": run.id, "after": after, "epoch": run.epoch})
+        assert (answer.type, answer.get("next_seq"), answer.get("epoch")) == ("resumed", after + 1, run.epoch)
+
+
+@proves("RESUME-10", script=True)
+async def a_finished_run_is_replayed_from_every_cut(client: Client) -> None:
+    run = await client.start(scripts.EVERYTHING)
+    log = await run.whole()
+
+    for after in [event["seq"] for event in log]:
+        again = await client.resume(run.id, after)
+        if after < run.last_seq:
+            await again.terminal()
+        await client.barrier()
+        assert contents(again.events) == contents([event for event in log if event["seq"] > after])
+
+
+@proves("RESUME-10", script=True, connections=2, deadline_s=40)
+async def a_live_run_is_joined_without_seam(target: Target) -> None:
+    writer, reader = await target.connect(), await target.connect()
+    run = await writer.start(scripts.script(scripts.repeat(300, scripts.token("x"), scripts.wait(3))))
+    joins = []
+    while not any(event.is_terminal for event in run.events):
+        await run.next_event()
+        seq = run.last_seq
+        if seq % 37 == 0 or len(joins) < 1:
+            joins.append(await reader.resume(run.id, max(0, seq - 5)))
+            await asyncio.sleep(0.02)
+    last = await reader.resume(run.id)
+
+    assert contents(await last.whole()) == contents(await run.whole())
+
+
+@proves("RESUME-11")
+async def an_unknown_run_is_not_found(client: Client) -> None:
+    answer = await client.ask({"type": "resume", "run_id": new_run_id(), "after": 0})
+
+    expect_refusal(answer, "not_found")
+
+
+@proves("RESUME-12")
+async def another_epoch_is_not_found(client: Client, target: Target) -> None:
+    run = await client.start(target.short)
+    await run.terminal()
+
+    answer = await client.ask({"type": "resume", "run_id": run.id, "after": 0, "epoch": "another"})
+
+    expect_refusal(answer, "not_found")
+
+
+@proves("RESUME-13")
+async def a_cursor_beyond_the_end_is_refused(client: Client, target: Target) -> None:
+    run = await client.start(target.short)
+    await run.terminal()
+
+    answer = await client.ask({"type": "resume", "run_id": run.id, "after": run.last_seq + 1})
+
+    expect_refusal(answer, "bad_request")
+
+
+@proves("RESUME-14", script=True, connections=4)
+async def many_readers_are_served(target: Target) -> None:
+    clients = [await target.connect() for _ in range(4)]
+    run = await clients[0].start(spoken_for(1))
+    runs = [run] + [await client.resume(run.id) for client in clients[1:]]
+
+    for reader in runs:
+        await reader.terminal()
+
+    assert [reader.text for reader in runs] == ["x" * 10] * 4
+
+
+@proves("RESUME-15", script=True, connections=2)
+async def a_second_viewer_does_not_disturb_the_first(target: Target) -> None:
+    one, other = await target.connect(), await target.connect()
+    run = await one.start(spoken_for(1))
+    await run.next_event()
+    second = await other.resume(run.id, 1)
+    await second.next_event()
+    other.drop()
+
+    await run.terminal()
+
+    assert run.text == "x" * 10
+    assert not one.ended
+
+
+@proves("RESUME-16", script=True)
+async def a_resume_of_a_followed_run_moves_its_reader(client: Client) -> None:
+    run = await client.start(spoken_for(1.5))
+    for _ in range(5):
+        await run.next_event()
+
+    again = await client.resume(run.id, 2)
+
+    await again.terminal()
+    first = again.events[0]
+    assert first.get("first_seq", first.get("seq")) == 3
+    assert again.text == "x" * 13
+
+
+@proves("RESUME-17", without="resume")
+async def without_resume_a_resume_is_unsupported(client: Client) -> None:
+    answer = await client.ask({"type": "resume", "run_id": new_run_id(), "after": 0})
+
+    expect_refusal(answer, "unsupported")
+
+
+@proves("RESUME-18")
+async def a_finished_run_is_read_to_its_end(client: Client, target: Target) -> None:
+    run = await client.start(target.short)
+    log = await run.whole()
+
+    again = await client.resume(run.id)
+    events = await client.quiet(again)
+
+    assert contents(events) == contents(log)
+    following = await client.start(target.short)
+    await following.terminal()
+
+
+@proves("RESUME-24", script=True, watches=("RESUME-25", "RESUME-26"), connections=2, deadline_s=40)
+async def a_reader_that_lagged_gets_merged_events_or_all(target: Target) -> None:
+    writer, reader = await target.connect(), await target.connect()
+    step = [scripts.token("x"), scripts.token("y"), scripts.thinking("t")]
+    run = await writer.start(scripts.script(scripts.repeat(2000, *step)))
+    await run.terminal()
+
+    again = await reader.resume(run.id, 7)
+
+    await again.terminal()
+    assert again.text == ("xy" * 2000)[5:]
+    assert "".join(event["content"] for event in again.events if event.type == "thinking") == "t" * 1998

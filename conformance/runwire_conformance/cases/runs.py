@@ -1,0 +1,377 @@
+"""Chapter 4: starting, states, identity, the log."""
+
+import asyncio
+import json
+import re
+
+from runwire_conformance import scripts
+from runwire_conformance.bounds import Limits
+from runwire_conformance.case import NotExercised, proves
+from runwire_conformance.client import Client
+from runwire_conformance.conversation import EVENT_S, contents
+from runwire_conformance.target import Target, expect_refusal, new_run_id
+
+CHOSEN_ID = re.compile(r"[A-Za-z0-9_-]{21,64}")
+
+
+@proves("RUN-1")
+async def a_prompt_without_type_starts_a_run(client: Client, target: Target) -> None:
+    await client.send({"prompt": target.short})
+
+    await client.message(lambda message: message.is_event and message.type != "error", "an event", seconds=EVENT_S)
+
+
+@proves("RUN-2")
+async def a_run_shows_what_its_agent_does(client: Client, target: Target) -> None:
+    await client.send({"prompt": target.short})
+
+    await client.message(lambda message: message.type == "token", "a token", seconds=EVENT_S)
+
+
+@proves("RUN-3")
+async def a_start_is_answered_with_started_first(client: Client, target: Target) -> None:
+    await client.send({"type": "start", "prompt": target.short})
+
+    first = await client.message(lambda message: message.type not in {"ready", "heartbeat"}, "started")
+    assert first.type == "started"
+
+
+@proves("RUN-3", script=True)
+async def a_run_that_fails_at_once_is_started_too(client: Client) -> None:
+    run = await client.start(scripts.script(scripts.fail()))
+
+    events = await run.whole()
+
+    assert [event.type for event in events] == ["error"]
+
+
+@proves("RUN-4")
+async def a_run_ends_with_exactly_one_terminal(client: Client, target: Target) -> None:
+    await client.send({"prompt": target.short})
+    await client.message(lambda message: message.type in {"done", "error"}, "the end", seconds=EVENT_S)
+    await settled(client)
+
+    assert [message.type for message in client.messages if message.type in {"done", "error"}] in (["done"], ["error"])
+
+
+@proves("RUN-5")
+async def nothing_follows_the_terminal(client: Client, target: Target) -> None:
+    await client.send({"prompt": target.short})
+    terminal = await client.message(lambda message: message.type in {"done", "error"}, "the end", seconds=EVENT_S)
+    await settled(client)
+
+    after = [m.type for m in client.messages[terminal.index + 1 :] if m.is_event and m.type not in {"done", "error"}]
+    assert after == []
+
+
+async def settled(client: Client) -> None:
+    """Wait until nothing more can follow what came, or on a basic server until it is likely."""
+    if client.ended:
+        return
+    if "BEAT-5" in client.broken or "MSG-28" in client.broken:
+        try:
+            async with asyncio.timeout(0.5):
+                await client.closed()
+        except TimeoutError:
+            return
+    else:
+        await client.barrier()
+
+
+@proves("RUN-6")
+async def a_connection_takes_one_run_after_another(client: Client, target: Target) -> None:
+    first = await client.start(target.short)
+    await first.terminal()
+
+    second = await client.start(target.short)
+
+    await second.terminal()
+    assert second.id != first.id
+
+
+@proves("RUN-7")
+async def a_second_prompt_is_busy(client: Client, target: Target) -> None:
+    run = await client.start(slow(target))
+
+    answer = await client.ask({"type": "start", "prompt": target.short})
+
+    expect_refusal(answer, "busy")
+    await client.cancel()
+    await run.terminal()
+
+
+def slow(target: Target) -> str:
+    """Return a prompt whose run lasts for some seconds."""
+    return scripts.ENDLESS if target.profile.has_script_agent else target.long
+
+
+@proves("RUN-8")
+async def a_run_without_id_gets_one(client: Client, target: Target) -> None:
+    run = await client.start(target.short)
+
+    assert CHOSEN_ID.fullmatch(run.id)
+
+
+@proves("RUN-10")
+async def a_named_session_is_kept(client: Client, target: Target) -> None:
+    session_id = new_run_id()
+
+    run = await client.start(target.short, session_id=session_id)
+
+    assert run.opening is not None
+    assert run.opening["session_id"] == session_id
+
+
+@proves("RUN-10")
+async def an_unnamed_session_gets_an_id(client: Client, target: Target) -> None:
+    run = await client.start(target.short)
+
+    assert run.opening is not None
+    assert CHOSEN_ID.fullmatch(run.opening["session_id"])
+
+
+@proves("RUN-13", script=True)
+async def a_cancel_that_races_the_end_leaves_one_terminal(client: Client) -> None:
+    for delay_ms in range(0, 40, 4):
+        run = await client.start(scripts.script(scripts.token("x"), scripts.wait(20)))
+        await asyncio.sleep(delay_ms / 1000)
+        await client.cancel()
+        events = await client.quiet(run)
+        assert [event.type for event in events if event.is_terminal] == ["done"]
+
+
+@proves("RUN-14", script=True)
+async def a_failing_agent_ends_the_run_with_an_error(client: Client) -> None:
+    run = await client.start(scripts.script(scripts.token("x"), scripts.fail("upstream_error", "no answer")))
+
+    terminal = await run.terminal()
+
+    assert (terminal.type, terminal.get("code")) == ("error", "upstream_error")
+
+
+@proves("RUN-15", script=True, deadline_s=60)
+async def a_run_beyond_its_time_ends_with_timeout(client: Client, limits: Limits, target: Target) -> None:
+    target.within_patience(limits["run_s"], "run_s")
+    run = await client.start(scripts.script(scripts.token("x"), scripts.block(limits["run_s"] * 1000 + 8000)))
+
+    terminal = await run.terminal_within(limits["run_s"], run.started_at)
+
+    assert (terminal.type, terminal.get("code")) == ("error", "timeout")
+    assert terminal.at - run.started_at >= limits["run_s"] * 0.9
+
+
+@proves("RUN-16", script=True, connections=2)
+async def runs_of_one_session_do_not_overlap(target: Target) -> None:
+    session_id = new_run_id()
+    one, other = await target.connect(), await target.connect()
+    first = await one.start(scripts.script(scripts.wait(400), scripts.token("1")), session_id=session_id)
+    second = await other.start(scripts.script(scripts.token("2")), session_id=session_id)
+
+    early = await second.terminal()
+    late = await first.terminal()
+
+    assert late.at < second.events[0].at <= early.at
+
+
+@proves("RUN-17", script=True, connections=2)
+async def a_run_that_waits_for_its_session_is_queued(target: Target) -> None:
+    session_id = new_run_id()
+    one, other = await target.connect(), await target.connect()
+    await one.start(scripts.ENDLESS, session_id=session_id)
+
+    second = await other.start(scripts.THREE_TOKENS, session_id=session_id)
+
+    assert second.opening is not None
+    assert second.opening["status"] == "queued"
+    await one.cancel()
+    await second.terminal()
+
+
+@proves("RUN-18", connections=2)
+async def two_starts_at_once_become_one_run(target: Target) -> None:
+    run_id = new_run_id()
+    one, other = await target.connect(), await target.connect()
+    message = {"type": "start", "prompt": target.short, "run_id": run_id}
+
+    answers = await asyncio.gather(one.ask(message), other.ask(message))
+
+    if "resume" in target.features:
+        assert [answer.type for answer in answers] == ["started", "started"]
+        assert answers[0]["epoch"] == answers[1]["epoch"]
+    else:
+        assert sorted(answer.type for answer in answers) == ["error", "started"]
+
+
+@proves("RUN-19", connections=2)
+async def a_repeated_start_replays_the_run(target: Target) -> None:
+    run_id = new_run_id()
+    one, other = await target.connect(), await target.connect()
+    first = await one.start(target.short, run_id=run_id)
+    await first.terminal()
+
+    again = await other.start(target.short, run_id=run_id)
+
+    await again.terminal()
+    assert again.epoch == first.epoch
+    kinds = [message.type for message in other.messages if message.type in {"started", "resumed"}]
+    assert kinds == ["started", "resumed"]
+    assert contents(again.events) == contents(first.events)
+
+
+@proves("RUN-19")
+async def defaults_belong_to_the_same_body(client: Client, target: Target) -> None:
+    run_id = new_run_id()
+    first = await client.start(target.short, run_id=run_id)
+    await first.terminal()
+
+    again = await client.start(target.short, run_id=run_id, on_disconnect="grace")
+
+    assert again.epoch == first.epoch
+
+
+@proves("RUN-20")
+async def another_prompt_under_the_same_id_is_a_conflict(client: Client, target: Target) -> None:
+    run_id = new_run_id()
+    run = await client.start(target.short, run_id=run_id)
+    await run.terminal()
+
+    answer = await client.ask({"type": "start", "prompt": target.short + " ", "run_id": run_id})
+
+    expect_refusal(answer, "conflict")
+
+
+@proves("RUN-20")
+async def other_inputs_under_the_same_id_are_a_conflict(client: Client, target: Target) -> None:
+    run_id = new_run_id()
+    run = await client.start(target.short, run_id=run_id, inputs={"n": 1})
+    await run.terminal()
+
+    answer = await client.ask({"type": "start", "prompt": target.short, "run_id": run_id, "inputs": {"n": True}})
+
+    expect_refusal(answer, "conflict")
+
+
+@proves("RUN-21", without="resume")
+async def without_resume_a_known_id_is_a_conflict(client: Client, target: Target) -> None:
+    run_id = new_run_id()
+    run = await client.start(target.short, run_id=run_id)
+    await run.terminal()
+
+    answer = await client.ask({"type": "start", "prompt": target.short, "run_id": run_id})
+
+    expect_refusal(answer, "conflict")
+
+
+@proves("RUN-22")
+async def an_id_of_another_form_is_refused(client: Client, target: Target) -> None:
+    for members in ({"run_id": "short"}, {"run_id": "x" * 65}, {"session_id": "with space and more text"}):
+        answer = await client.ask({"type": "start", "prompt": target.short, **members})
+        expect_refusal(answer, "bad_request")
+
+
+@proves("RUN-23")
+async def a_connection_follows_several_runs(client: Client, target: Target, limits: Limits) -> None:
+    runs = [await client.start(slow(target), run_id=new_run_id()) for _ in range(limits.whole("runs_per_connection"))]
+
+    for run in runs:
+        await run.next_event()
+
+    await client.cancel()
+    for run in runs:
+        await run.terminal()
+
+
+@proves("RUN-24")
+async def one_run_too_many_is_busy(client: Client, target: Target, limits: Limits) -> None:
+    runs = [await client.start(slow(target), run_id=new_run_id()) for _ in range(limits.whole("runs_per_connection"))]
+
+    answer = await client.ask({"type": "start", "prompt": target.short, "run_id": new_run_id()})
+
+    expect_refusal(answer, "busy")
+    await client.cancel()
+    for run in runs:
+        await run.terminal()
+
+
+@proves("RUN-25", script=True)
+async def a_second_start_of_the_same_run_does_not_double_it(client: Client, target: Target) -> None:
+    if "resume" not in target.features:
+        raise NotExercised("the server does not offer resume")
+    prompt = scripts.script(scripts.token("a"), scripts.wait(600), scripts.token("b"))
+    run_id = new_run_id()
+    await client.start(prompt, run_id=run_id)
+    again = await client.start(prompt, run_id=run_id)
+
+    await client.quiet(again)
+
+    ends = [message for message in client.messages if message.type == "done"]
+    assert len(ends) == 1
+
+
+@proves("RUN-26", script=True)
+async def a_silent_run_does_not_hold_up_another(client: Client, limits: Limits) -> None:
+    if limits.whole("runs_per_connection") < 2:
+        raise NotExercised("runs_per_connection is 1")
+    silent = await client.start(scripts.script(scripts.block(3000)), run_id=new_run_id())
+
+    lively = await client.start(scripts.THREE_TOKENS, run_id=new_run_id())
+
+    await lively.terminal(2.5)
+    assert silent.events == []
+    await client.cancel()
+
+
+@proves("RUN-27", watches=("RUN-28", "RUN-29"))
+async def every_event_has_its_place(client: Client, target: Target) -> None:
+    await client.send({"prompt": target.short})
+    await client.message(lambda message: message.type in {"done", "error"}, "the end", seconds=EVENT_S)
+
+    events = [message for message in client.messages if message.is_event]
+    assert [event.type for event in events if "run_id" not in event or "seq" not in event] == []
+
+
+@proves("RUN-28", "RUN-29", script=True)
+async def a_long_run_is_numbered_without_hole(client: Client) -> None:
+    run = await client.start(scripts.script(scripts.repeat(500, scripts.token("x"), scripts.thinking("y"))))
+
+    await run.whole()
+
+    assert run.text == "x" * 500
+    assert run.last_seq == 1001
+
+
+@proves("RUN-30", script=True, connections=3)
+async def every_reader_sees_the_same_events(target: Target) -> None:
+    prompt = scripts.EVERYTHING
+    clients = [await target.connect() for _ in range(3)]
+    first = await clients[0].start(prompt)
+    second = await clients[1].resume(first.id)
+    await first.terminal()
+    third = await clients[2].resume(first.id)
+
+    logs = [contents(await run.whole()) for run in (first, second, third)]
+
+    assert logs[0] == logs[1] == logs[2]
+
+
+@proves("RUN-33")
+async def a_finished_run_can_be_read_whole(client: Client, target: Target) -> None:
+    run = await client.start(target.short)
+    log = contents(await run.whole())
+
+    again = await client.resume(run.id)
+
+    assert contents(await again.whole()) == log
+
+
+@proves("RUN-34", script=True)
+async def a_log_beyond_its_size_ends_as_incomplete(client: Client, limits: Limits) -> None:
+    piece = "x" * 4000
+    times = int(limits["log_bytes"] / 4000) + 50
+    run = await client.start(scripts.script(scripts.repeat(times, scripts.thinking(piece))))
+
+    terminal = await run.terminal(20)
+
+    assert (terminal.type, terminal.get("status"), terminal.get("reason")) == ("done", "incomplete", "length"), (
+        f"came {json.dumps(terminal)[:200]}"
+    )

@@ -1,0 +1,116 @@
+"""Chapter 16: the script agent does exactly what it is told."""
+
+import json
+import time
+
+from runwire_conformance import scripts
+from runwire_conformance.bounds import Limits
+from runwire_conformance.case import proves
+from runwire_conformance.client import Client
+from runwire_conformance.conversation import contents
+from runwire_conformance.target import Target
+
+
+@proves("SCRIPT-1", "SCRIPT-12", script=True)
+async def the_log_equals_the_script(client: Client) -> None:
+    run = await client.start(scripts.EVERYTHING)
+
+    events = [without_run(event) for event in contents(await run.whole())[:-1]]
+
+    assert events == [
+        {"type": "thinking", "content": "Let me see."},
+        {"type": "tool_delta", "call_id": "c1", "name": "search", "data": '{"query":"x"}'},
+        {"type": "tool_call", "call_id": "c1", "name": "search", "input": {"query": "x"}},
+        {"type": "observation", "call_id": "c1", "content": "half done", "partial": True},
+        {"type": "observation", "call_id": "c1", "content": {"documents": 3}},
+        {"type": "tool_call", "call_id": "c2", "name": "fetch", "input": "a text"},
+        {"type": "thinking", "content": "a part works", "agent": "helper", "parent_call_id": "c2"},
+        {"type": "observation", "call_id": "c2", "content": "not there", "is_error": True},
+        {"type": "token", "data": "A draft."},
+        {"type": "replace", "data": "The "},
+        {"type": "token", "data": "answer – ünïcödé 🚀"},
+    ]
+
+
+def without_run(event: dict[str, object]) -> dict[str, object]:
+    """Return what a script can say of an event, absent defaults left out."""
+    optional = {"is_error", "partial", "truncated"}
+    return {
+        name: value
+        for name, value in event.items()
+        if name not in {"run_id", "usage"} and not (name in optional and value is False) and ":" not in name
+    }
+
+
+@proves("SCRIPT-2", script=True)
+async def a_script_ends_as_completed(client: Client) -> None:
+    run = await client.start(scripts.script())
+
+    terminal = await run.terminal()
+
+    assert (terminal.type, terminal.get("status")) == ("done", "completed")
+
+
+@proves("SCRIPT-3", script=True)
+async def a_script_fails_as_told(client: Client) -> None:
+    run = await client.start(scripts.script(scripts.token("x"), scripts.fail("content_filtered", "not this")))
+
+    terminal = await run.terminal()
+
+    assert (terminal.type, terminal.get("code"), terminal.get("data")) == ("error", "content_filtered", "not this")
+
+
+@proves("SCRIPT-4", script=True)
+async def an_unknown_or_malformed_step_ends_the_run(client: Client) -> None:
+    for step in ({"dance": 1}, {"token": 7}, {"wait_ms": "long"}, {"token": "a", "thinking": "b"}, "token"):
+        run = await client.start(json.dumps({"runwire_script": [{"token": "x"}, step]}))
+        terminal = await run.terminal()
+        assert (terminal.type, terminal.get("code")) == ("error", "agent_error"), step
+
+
+@proves("SCRIPT-5", script=True)
+async def a_wait_notices_a_cancellation_at_once(client: Client) -> None:
+    run = await client.start(scripts.QUIET)
+    await run.until_text("first ")
+    await client.cancel()
+    await run.terminal()
+
+    told = await client.start(scripts.script(scripts.report(run.id)))
+
+    await told.terminal()
+    assert json.loads(told.text)["stopped_after_ms"] <= client.clock.tolerance * 1000 + 250
+
+
+@proves("SCRIPT-9", script=True)
+async def a_report_waits_for_the_agent_to_stop(client: Client) -> None:
+    run = await client.start(scripts.script(scripts.token("first "), scripts.block(1200), scripts.token("late")))
+    await run.until_text("first ")
+    handed = await client.cancel()
+    await run.terminal()
+
+    told = await client.start(scripts.script(scripts.report(run.id)))
+
+    await told.terminal()
+    report = json.loads(told.text)
+    assert report["stopped_after_ms"] >= 600
+    assert time.monotonic() - handed >= 0.8
+
+
+@proves("SCRIPT-10", script=True, deadline_s=60)
+async def a_script_beyond_a_million_steps_fails(client: Client, limits: Limits, target: Target) -> None:
+    target.within_patience(min(limits["run_s"], 10), "run_s")
+    empty = scripts.repeat(1000, scripts.token(""))
+    run = await client.start(scripts.script(scripts.repeat(1001, empty)))
+
+    terminal = await run.terminal(30)
+
+    assert (terminal.type, terminal.get("code")) == ("error", "agent_error")
+
+
+@proves("SCRIPT-11", script=True)
+async def a_prompt_that_only_looks_like_a_script_is_a_prompt(client: Client) -> None:
+    for prompt in ('{"runwire_script":"x"}', '{"runwire_script":[],"more":1}', '["runwire_script"]'):
+        run = await client.start(prompt)
+        terminal = await run.terminal()
+        assert terminal.get("code") != "agent_error"
+        await client.barrier()
