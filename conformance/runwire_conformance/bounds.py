@@ -53,12 +53,18 @@ class Clock:
 
     round_trip: float = 0.0
     lag: float = 0.0
+    worst_lag: float = 0.0
     _ticker: asyncio.Task[None] | None = field(default=None, repr=False)
 
     @property
     def tolerance(self) -> float:
         """T of chapter 17, in seconds."""
         return max(0.25, 2 * self.round_trip + self.lag)
+
+    @property
+    def worst_tolerance(self) -> float:
+        """T at the unsteadiest moment so far, for what is judged afterwards."""
+        return max(0.25, 2 * self.round_trip + self.worst_lag)
 
     def start(self) -> None:
         """Begin to measure the loop's lag."""
@@ -76,3 +82,4 @@ class Clock:
             late = time.monotonic() - before - 0.02
             # The lag fades, so that one stall does not loosen every later bound.
             self.lag = max(late, self.lag * 0.99)
+            self.worst_lag = max(self.worst_lag, late)

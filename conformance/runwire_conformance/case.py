@@ -49,6 +49,7 @@ class Claim:
     last: bool = False
     deadline_s: float = DEADLINE_S
     without: str | None = None
+    timing: bool = False
 
 
 def proves(
@@ -61,13 +62,15 @@ def proves(
     last: bool = False,
     deadline_s: float = DEADLINE_S,
     without: str | None = None,
+    timing: bool = False,
 ) -> Callable[[Function], Function]:
     """Mark a function as a case that proves the requirements `ids`.
 
     With `on=("websocket", "sse")` it is played once over each; with `script` it needs the script agent; with
-    `without` it is played only against a server that does not offer that feature.
+    `without` it is played only against a server that does not offer that feature. A case that leans on the judge's
+    own clock says `timing`: when it fails in the crowd it is played again alone, and that is what counts.
     """
-    claim = Claim(ids, watches, on, script, connections, alone, last, deadline_s, without)
+    claim = Claim(ids, watches, on, script, connections, alone, last, deadline_s, without, timing)
 
     def marked(function: Function) -> Function:
         function.__runwire_claim__ = claim  # type: ignore[attr-defined]

@@ -8,13 +8,13 @@ from typing import Annotated, NoReturn
 
 import pytest
 import typer
-from runwire_spec import Requirement, catalogue, registries
 
 from runwire_conformance import pytest_plugin
 from runwire_conformance.explain import sentence
 from runwire_conformance.report import as_json, as_markdown, failures, not_exercised, table
 from runwire_conformance.validate import Unreadable, validate_file
 from runwire_conformance.verdict import Report
+from runwire_spec import Requirement, catalogue, registries
 
 app = typer.Typer(
     add_completion=False,
@@ -55,19 +55,27 @@ class _Follower:
 
 @app.command()
 def check(
-    url: Annotated[str, typer.Argument(help="http(s)://host:port, its discovery URL, or ws(s)://host:port/path")] = "",
+    url: Annotated[
+        str, typer.Argument(help="http(s)://host:port, its discovery URL, or ws(s)://host:port/path")
+    ] = "",
     classes: Annotated[str, typer.Option("--class", help="only these classes, by commas")] = "",
     requirement: Annotated[str, typer.Option(help="only these requirements, by commas")] = "",
     token: Annotated[str, typer.Option(help="bearer token", envvar="RUNWIRE_TOKEN")] = "",
-    header: Annotated[list[str] | None, typer.Option(help="further header 'Name: value' (repeatable)")] = None,
+    header: Annotated[
+        list[str] | None, typer.Option(help="further header 'Name: value' (repeatable)")
+    ] = None,
     cafile: Annotated[str, typer.Option(help="certificates to trust")] = "",
     config: Annotated[str, typer.Option(help="configuration (default: ./runwire.toml if there is one)")] = "",
     prompt_short: Annotated[str, typer.Option(help="a prompt with a short answer")] = "",
     prompt_long: Annotated[str, typer.Option(help="a prompt with an answer of several seconds")] = "",
     json_file: Annotated[Path | None, typer.Option("--json", help="write the report as JSON")] = None,
     junitxml: Annotated[Path | None, typer.Option(help="write JUnit XML")] = None,
-    report: Annotated[Path | None, typer.Option(help="write report.json and report.md into this folder")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="advice and what was not exercised fail too")] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="write report.json and report.md into this folder")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="advice and what was not exercised fail too")
+    ] = False,
     patience: Annotated[float, typer.Option(help="longest bound to wait for, in seconds", min=1)] = 30.0,
     concurrency: Annotated[int | None, typer.Option(help="connections at once", min=1)] = None,
     repeat: Annotated[int, typer.Option(help="judge so many times", min=1)] = 1,
@@ -166,7 +174,9 @@ def spec_show(identifier: Annotated[str, typer.Argument(metavar="ID")]) -> None:
 
 @app.command()
 def validate(
-    files: Annotated[list[str], typer.Argument(help="messages, JSON lines or recorded conversations; - for standard input")],
+    files: Annotated[
+        list[str], typer.Argument(help="messages, JSON lines or recorded conversations; - for standard input")
+    ],
 ) -> None:
     """Check messages and recorded conversations, without a server."""
     broken = False
@@ -175,8 +185,8 @@ def validate(
             problems = validate_file(name)
         except Unreadable as problem:
             _fail(str(problem))
-        for problem in problems:
-            print(problem)
+        for found in problems:
+            print(found)
         broken = broken or bool(problems)
         if not problems:
             print(f"{name}: valid")

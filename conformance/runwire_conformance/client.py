@@ -18,6 +18,9 @@ from runwire_conformance.wire.websocket import BadFrame, FramePeer, close_payloa
 #: Seconds a peer may take to close after it was told to, or after something that closes.
 CLOSE_S = 8.0
 
+#: Seconds the end of a case waits for a server to answer its Close frames, so that its places are free again.
+LINGER_S = 1.0
+
 
 class Client(Conversation):
     """An open WebSocket connection."""
@@ -201,7 +204,7 @@ class Client(Conversation):
                 self._peer.send_frame(Opcode.TEXT, b'{"type":"cancel"}')
             self._send_close(1000)
             self.resume_reading()
-            await self._peer.drain()
+            await asyncio.wait({self._reading}, timeout=LINGER_S)
         self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)
         self._peer.close()

@@ -30,7 +30,6 @@ class Conversation:
         self.messages: list[Message] = []
         self.ended_at: float | None = None
         self._news = asyncio.Condition()
-        self._news_pending: set[asyncio.Task[None]] = set()
 
     @property
     def ended(self) -> bool:
@@ -70,24 +69,37 @@ class Conversation:
         except TimeoutError:
             raise Broken(f"expected {expected} within {seconds:.2f} s; came {self.seen()}") from None
         if not condition():
-            raise Broken(f"expected {expected}; the {self.trace.transport} connection ended; came {self.seen()}")
+            raise Broken(
+                f"expected {expected}; the {self.trace.transport} connection ended; came {self.seen()}"
+            )
 
-    async def message(self, wanted: Predicate, expected: str, after: int = -1, seconds: float = ANSWER_S) -> Message:
+    async def message(
+        self, wanted: Predicate, expected: str, after: int = -1, seconds: float = ANSWER_S
+    ) -> Message:
         """Return the first message behind index `after` that is `wanted`; raises Broken."""
 
-        def found() -> Message | None:
-            return next((message for message in self.messages[after + 1 :] if wanted(message)), None)
+        place = after + 1
+        match: Message | None = None
 
-        await self.wait_until(lambda: found() is not None, seconds, expected)
-        message = found()
-        assert message is not None
-        return message
+        def found() -> bool:
+            nonlocal place, match
+            while match is None and place < len(self.messages):
+                message = self.messages[place]
+                place += 1
+                match = message if wanted(message) else None
+            return match is not None
+
+        await self.wait_until(found, seconds, expected)
+        assert match is not None
+        return match
 
     async def next_message(self, after: int, seconds: float = EVENT_S) -> Message:
         """Return the message behind index `after`, whatever it is; raises Broken."""
         return await self.message(lambda _: True, "a further message", after, seconds)
 
-    async def within(self, seconds: float, since: float, wanted: Predicate, expected: str, after: int = -1) -> Message:
+    async def within(
+        self, seconds: float, since: float, wanted: Predicate, expected: str, after: int = -1
+    ) -> Message:
         """Return the first `wanted` message, which must come at most `seconds` after `since` plus T.
 
         Raises TooLate when it came later, Broken when it did not come at all.
@@ -109,13 +121,17 @@ class Conversation:
 class Run:
     """One run as one conversation shows it."""
 
-    def __init__(self, conversation: Conversation, run_id: str | None, after: int, opening: Message | None) -> None:
+    def __init__(
+        self, conversation: Conversation, run_id: str | None, after: int, opening: Message | None
+    ) -> None:
         self.conversation = conversation
         self.run_id = run_id
         self.started_at = time.monotonic()
         #: The `started` or `resumed` that opened it here.
         self.opening = opening
         self._after = after
+        self._looked = after + 1
+        self._events: list[Message] = []
         self._read = 0
 
     @property
@@ -128,7 +144,7 @@ class Run:
     @property
     def epoch(self) -> str:
         """The epoch of the run's log as it was told."""
-        return str((self.opening or {}).get("epoch"))
+        return str(self.opening.get("epoch")) if self.opening is not None else ""
 
     def belongs(self, message: Message) -> bool:
         """Whether a message is an event of this run; one without `run_id` counts for the only run."""
@@ -136,8 +152,20 @@ class Run:
 
     @property
     def events(self) -> list[Message]:
-        """The events that came so far."""
-        return [message for message in self.conversation.messages[self._after + 1 :] if self.belongs(message)]
+        """The events that came so far, up to where the run was opened here once more."""
+        return list(self._look())
+
+    def _look(self) -> list[Message]:
+        messages = self.conversation.messages
+        while self._looked < len(messages):
+            message = messages[self._looked]
+            reopened = message.type in {"started", "resumed"} and message.get("run_id") == self.run_id
+            if reopened and self.opening is not None and message.index > self.opening.index and self._events:
+                break
+            if self.belongs(message):
+                self._events.append(message)
+            self._looked += 1
+        return self._events
 
     @property
     def text(self) -> str:
@@ -158,10 +186,10 @@ class Run:
     async def next_event(self, seconds: float = EVENT_S) -> Message:
         """Return the next event that was not returned yet; raises Broken."""
         await self.conversation.wait_until(
-            lambda: len(self.events) > self._read, seconds, "a further event of the run"
+            lambda: len(self._look()) > self._read, seconds, "a further event of the run"
         )
         self._read += 1
-        return self.events[self._read - 1]
+        return self._look()[self._read - 1]
 
     async def event(self, kind: str, seconds: float = EVENT_S) -> Message:
         """Return the first event of type `kind`; raises Broken."""

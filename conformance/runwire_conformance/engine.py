@@ -3,11 +3,9 @@
 import asyncio
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
-
-from runwire_spec import catalogue
 
 from runwire_conformance.bounds import Clock
 from runwire_conformance.case import Broken, Claim, Moot, NotExercised, TooLate
@@ -16,6 +14,7 @@ from runwire_conformance.probe import Mute, probe
 from runwire_conformance.target import Options, Profile, Target
 from runwire_conformance.trace import Trace
 from runwire_conformance.wire.http import Unanswered, Unreachable
+from runwire_spec import catalogue
 
 #: Seconds for the whole suite; what has not been played by then is not exercised.
 SUITE_S = 55.0
@@ -81,7 +80,7 @@ class Engine:
     cases: Sequence[Case]
     concurrency: int | None = None
     stop_after: int = 0
-    progress: Callable[[int, int], None] = lambda done, all: None
+    progress: Callable[[int, int], None] | None = None
     profile: Profile | None = None
     mute: Mute | None = None
     died: str | None = None
@@ -106,6 +105,17 @@ class Engine:
         finally:
             self._clock.stop()
             self.seconds = loop.time() - begun
+        self._watch()
+
+    def _watch(self) -> None:
+        """Have the invariants judge every conversation, when no clock runs any more."""
+        if self.profile is None:
+            return
+        facts = Facts(self.profile.limits, self._clock.worst_tolerance)
+        for case in self.cases:
+            if case.outcome is not None and case.outcome.traces:
+                found = tuple(finding for trace in case.outcome.traces for finding in findings(trace, facts))
+                case.outcome = replace(case.outcome, findings=found)
 
     async def _play_all(self, profile: Profile) -> None:
         todo = [case for case in self.cases if self._offered(case, profile)]
@@ -170,10 +180,13 @@ class Engine:
             state, reason = State.NOT_EXERCISED, str(problem)
         except (AssertionError, Unreachable, Unanswered) as problem:
             state, reason = State.FAILED, str(problem).strip() or type(problem).__name__
-            late = isinstance(problem, TooLate)
-            details = case.explain(problem) if case.explain is not None and not isinstance(problem, Broken) else ""
+            late = isinstance(problem, TooLate) or case.claim.timing
+            details = (
+                case.explain(problem) if case.explain is not None and not isinstance(problem, Broken) else ""
+            )
         except TimeoutError:
             state, reason = State.FAILED, f"it did not come to its end within {case.claim.deadline_s:g} s"
+            late = case.claim.timing
         except Exception as problem:
             state, reason = State.JUDGE_ERROR, f"{type(problem).__name__}: {problem}"
             details = "".join(traceback.format_exception(problem))
@@ -182,14 +195,12 @@ class Engine:
                 await target.end()
         except Exception:
             pass
-        facts = Facts(profile.limits, self._clock.tolerance)
-        found = tuple(finding for trace in target.traces for finding in findings(trace, facts))
-        case.outcome = Outcome(
-            state, reason, moot, late, found, tuple(target.traces), loop.time() - begun, details
-        )
+        traces = tuple(target.traces)
+        case.outcome = Outcome(state, reason, moot, late, (), traces, loop.time() - begun, details)
         self._done += 1
         self._failed += state is State.FAILED
-        self.progress(self._done, len(self.cases))
+        if self.progress is not None:
+            self.progress(self._done, len(self.cases))
 
     async def _still_there(self, profile: Profile) -> None:
         """Look once more: a server that died in the middle is said once."""

@@ -2,11 +2,10 @@
 
 import textwrap
 
-from runwire_spec import Requirement, catalogue
-
 from runwire_conformance.engine import Case
 from runwire_conformance.transcript import transcript
 from runwire_conformance.verdict import Accusation, Judgement
+from runwire_spec import Requirement, catalogue
 
 WIDTH = 100
 
@@ -17,7 +16,9 @@ def sentence(requirement: Requirement) -> str:
     if requirement.why:
         lines.append(f"Why: {requirement.why}")
     lines.append(f"See {requirement.link} (class {requirement.conformance_class})")
-    return "\n".join(textwrap.fill(line, WIDTH, initial_indent="  ", subsequent_indent="    ") for line in lines)
+    return "\n".join(
+        textwrap.fill(line, WIDTH, initial_indent="  ", subsequent_indent="    ") for line in lines
+    )
 
 
 def explain_case(case: Case) -> str:
@@ -46,9 +47,13 @@ def explain(judgement: Judgement) -> str:
         *_conversations(first),
     ]
     if more:
-        others = ", ".join(dict.fromkeys(accusation.case for accusation in more if accusation.case != first.case))
+        others = ", ".join(
+            dict.fromkeys(accusation.case for accusation in more if accusation.case != first.case)
+        )
         if others:
-            parts.append(textwrap.fill(f"also in {others}", WIDTH, initial_indent="  ", subsequent_indent="    "))
+            parts.append(
+                textwrap.fill(f"also in {others}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+            )
     return "\n".join(parts)
 
 

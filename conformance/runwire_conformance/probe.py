@@ -59,7 +59,9 @@ async def _locate(url: str, options: Options) -> Profile:
             raise NoRunwireServer(_unreachable(problem)) from None
         except Unanswered as problem:
             if not bare:
-                raise Mute("CONN-1", f"the request for the discovery document got no answer: {problem}") from None
+                raise Mute(
+                    "CONN-1", f"the request for the discovery document got no answer: {problem}"
+                ) from None
             continue
         if document := _discovery(response):
             endpoints = document.get("endpoints")
@@ -67,7 +69,9 @@ async def _locate(url: str, options: Options) -> Profile:
             found = urljoin(place, path if isinstance(path, str) else DEFAULT_WEBSOCKET)
             return Profile(url if bare else _as_websocket(found), place, document)
     if response is not None and response.status in {401, 403}:
-        raise NoRunwireServer(f"{places[0]} answered {response.status}; give a credential with --token or --header")
+        raise NoRunwireServer(
+            f"{places[0]} answered {response.status}; give a credential with --token or --header"
+        )
     guess = url if bare else _as_websocket(origin + DEFAULT_WEBSOCKET)
     return Profile(guess, origin + WELL_KNOWN)
 
@@ -110,10 +114,14 @@ async def _listen(target: Target, profile: Profile, options: Options, clock: Clo
     after = len(client.messages) - 1
     await client.send({"prompt": target.short})
     try:
-        await client.message(lambda message: message.type != "heartbeat", "a message", after, options.patience_s)
+        await client.message(
+            lambda message: message.type != "heartbeat", "a message", after, options.patience_s
+        )
     except Broken:
         if not client.messages and not client.ended:
-            raise Mute("RUN-2", f"the connection was accepted; then nothing came for {options.patience_s:g} s") from None
+            raise Mute(
+                "RUN-2", f"the connection was accepted; then nothing came for {options.patience_s:g} s"
+            ) from None
     try:
         await client.message(lambda message: message.type == "started", "started", after, READY_S)
     except Broken:

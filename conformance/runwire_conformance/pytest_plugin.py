@@ -15,23 +15,26 @@ from runwire_conformance.trace import Trace
 from runwire_conformance.transcript import transcript
 from runwire_conformance.verdict import Report, class_results, judge
 
-pytest.register_assert_rewrite("runwire_conformance.cases")
-
 CASES = Path(__file__).parent / "cases"
 ENGINE = pytest.StashKey["Judging"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the suite."""
+    """Add the options of the suite, and have pytest explain the assertions of its cases."""
+    pytest.register_assert_rewrite("runwire_conformance.cases")
     group = parser.getgroup("runwire", "Runwire conformance")
     group.addoption("--runwire-url", metavar="URL", help="the server to judge")
     group.addoption("--runwire-class", metavar="NAMES", help="only requirements of these classes, by commas")
     group.addoption("--runwire-requirement", metavar="IDS", help="only these requirements, by commas")
     group.addoption("--runwire-token", metavar="TOKEN", help="bearer token to authenticate with")
-    group.addoption("--runwire-header", metavar="NAME:VALUE", action="append", default=[], help="a further header")
+    group.addoption(
+        "--runwire-header", metavar="NAME:VALUE", action="append", default=[], help="a further header"
+    )
     group.addoption("--runwire-cafile", metavar="FILE", help="certificates to trust")
     group.addoption("--runwire-config", metavar="FILE", help="runwire.toml")
-    group.addoption("--runwire-prompt", metavar="NAME=TEXT", action="append", default=[], help="short= or long=")
+    group.addoption(
+        "--runwire-prompt", metavar="NAME=TEXT", action="append", default=[], help="short= or long="
+    )
     group.addoption("--runwire-patience", metavar="SECONDS", type=float, default=30.0, help="longest wait")
     group.addoption("--runwire-concurrency", metavar="N", type=int, help="connections at once")
 
@@ -67,7 +70,9 @@ def report_of(engine: Engine) -> Report:
     if engine.mute is not None:
         judgements = _muted(judgements, engine)
     outcomes = [(case.name, case.outcome) for case in engine.cases if case.outcome is not None]
-    slowest = max(((name, outcome.seconds) for name, outcome in outcomes), key=lambda pair: pair[1], default=("", 0.0))
+    slowest = max(
+        ((name, outcome.seconds) for name, outcome in outcomes), key=lambda pair: pair[1], default=("", 0.0)
+    )
     errors = tuple(
         f"{name}: {outcome.reason}\n{outcome.details}"
         for name, outcome in outcomes
@@ -89,16 +94,20 @@ def report_of(engine: Engine) -> Report:
 def _muted(judgements: tuple[Any, ...], engine: Engine) -> tuple[Any, ...]:
     from dataclasses import replace
 
-    from runwire_spec import catalogue
-
     from runwire_conformance.verdict import Accusation, Judgement, Verdict
+    from runwire_spec import catalogue
 
     assert engine.mute is not None
     accused = engine.mute.requirement
     accusation = Accusation("the first look at the server", str(engine.mute))
     guilty = Judgement(catalogue()[accused], Verdict.FAIL, (str(engine.mute),), (accusation,))
     others = tuple(
-        replace(judgement, verdict=Verdict.NOT_EXERCISED, reasons=(f"moot while {accused} is broken",), accusations=())
+        replace(
+            judgement,
+            verdict=Verdict.NOT_EXERCISED,
+            reasons=(f"moot while {accused} is broken",),
+            accusations=(),
+        )
         for judgement in judgements
         if judgement.requirement.id != accused
     )
@@ -191,7 +200,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         stop_after=int(config.getoption("maxfail") or 0),
     )
     for item in chosen:
-        item.case.explain = lambda problem, item=item: _assertion(item, problem)  # type: ignore[misc]
+        item.case.explain = _assertion
     config.stash[ENGINE] = Judging(engine)
 
 
@@ -209,7 +218,7 @@ def _chosen(config: pytest.Config, cases: list[CaseItem]) -> Iterator[CaseItem]:
         yield item
 
 
-def _assertion(item: pytest.Item, problem: BaseException) -> str:
+def _assertion(problem: BaseException) -> str:
     """Return the failing lines of a case as pytest shows an assertion."""
     info = pytest.ExceptionInfo.from_exception(problem)
     entries = [entry for entry in info.traceback if CASES in Path(str(entry.path)).parents]

@@ -67,9 +67,13 @@ def failures(report: Report) -> str:
     if len(guilty) > MOST_TOLD:
         rest = [f"  {j.requirement.id:<12}{j.reasons[0].splitlines()[0][:100]}" for j in guilty[MOST_TOLD:]]
         parts.append(
-            f"{len(rest)} more, in full with --report DIR, or one at a time with --requirement ID:\n" + "\n".join(rest)
+            f"{len(rest)} more, in full with --report DIR, or one at a time with --requirement ID:\n"
+            + "\n".join(rest)
         )
-    parts += [f"FAULT OF THE JUDGE, please report it:\n{textwrap.indent(text, '  ')}" for text in report.judge_errors]
+    parts += [
+        f"FAULT OF THE JUDGE, please report it:\n{textwrap.indent(text, '  ')}"
+        for text in report.judge_errors
+    ]
     return "\n".join(parts)
 
 
@@ -125,7 +129,14 @@ def as_markdown(report: Report, strict: bool = False) -> str:
     """Return the report as Markdown."""
     parts = ["# Runwire conformance", "", "```text", table(report, strict), "```", ""]
     for judgement in [*report.by(Verdict.FAIL), *report.by(Verdict.ADVICE)]:
-        parts += [f"## {judgement.requirement.id}: {judgement.verdict}", "", "```text", explain(judgement), "```", ""]
+        parts += [
+            f"## {judgement.requirement.id}: {judgement.verdict}",
+            "",
+            "```text",
+            explain(judgement),
+            "```",
+            "",
+        ]
     if missing := not_exercised(report):
         parts += ["## Not exercised", "", "```text", missing, "```", ""]
     return "\n".join(parts)

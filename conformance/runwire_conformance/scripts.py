@@ -39,7 +39,10 @@ def thinking(text: str, **beside: Any) -> Step:
 
 def call(call_id: str, name: str = "search", arguments: Any = None, **beside: Any) -> Step:
     """Emit a tool_call."""
-    return {"tool_call": {"call_id": call_id, "name": name, "input": {} if arguments is None else arguments}, **beside}
+    return {
+        "tool_call": {"call_id": call_id, "name": name, "input": {} if arguments is None else arguments},
+        **beside,
+    }
 
 
 def observe(call_id: str, content: Any = "ok", **members: Any) -> Step:

@@ -30,7 +30,9 @@ class Stream(Conversation):
 
     async def run(self) -> Run:
         """Return the run, once its `started` or `resumed` came; raises Broken."""
-        opening = await self.message(lambda message: message.type in {"started", "resumed"}, "started or resumed")
+        opening = await self.message(
+            lambda message: message.type in {"started", "resumed"}, "started or resumed"
+        )
         return Run(self, opening.get("run_id"), opening.index, opening)
 
     async def first_block(self) -> Block:

@@ -1,5 +1,6 @@
 """The server under test, as cases use it: opens connections, sends requests, keeps every trace."""
 
+import asyncio
 import json
 import secrets
 import ssl
@@ -68,7 +69,11 @@ class Profile:
     def features(self) -> frozenset[str]:
         """The features it claims."""
         features = self.said.get("features")
-        return frozenset(name for name in features if isinstance(name, str)) if isinstance(features, list) else frozenset()
+        return (
+            frozenset(name for name in features if isinstance(name, str))
+            if isinstance(features, list)
+            else frozenset()
+        )
 
     @property
     def limits(self) -> Limits:
@@ -154,9 +159,7 @@ class Target:
         trace.add("server", "response", _shown(response), code=response.status)
         return peer, response, trace
 
-    async def refused_handshake(
-        self, subprotocols: Sequence[str] = (), headers: Headers = ()
-    ) -> Response:
+    async def refused_handshake(self, subprotocols: Sequence[str] = (), headers: Headers = ()) -> Response:
         """Return the HTTP answer to a handshake that must be refused; raises Broken when it is accepted."""
         peer, response, _ = await self.handshake(subprotocols, headers)
         peer.close()
@@ -212,7 +215,9 @@ class Target:
         trace.add("server", "response", _shown(response), code=response.status)
         return response
 
-    async def post(self, url: str, body: bytes | dict[str, Any] | None = None, *headers: tuple[str, str]) -> Response:
+    async def post(
+        self, url: str, body: bytes | dict[str, Any] | None = None, *headers: tuple[str, str]
+    ) -> Response:
         """POST JSON; a dictionary is encoded, None sends no body."""
         return await self.http("POST", url, [JSON, *headers], b"" if body is None else body)
 
@@ -252,8 +257,7 @@ class Target:
 
     async def end(self) -> None:
         """Let go of everything that was opened."""
-        for conversation in self._open:
-            await conversation.end()
+        await asyncio.gather(*(conversation.end() for conversation in self._open))
 
     def _headers(self, headers: Headers) -> list[tuple[str, str]]:
         named = {name.lower() for name, _ in headers}
@@ -278,7 +282,15 @@ def expect_refusal(message: Message, code: str) -> None:
 
 
 def _shown(response: Response) -> str:
-    names = {"content-type", "location", "retry-after", "allow", "upgrade", "cache-control", "sec-websocket-protocol"}
+    names = {
+        "content-type",
+        "location",
+        "retry-after",
+        "allow",
+        "upgrade",
+        "cache-control",
+        "sec-websocket-protocol",
+    }
     headers = "; ".join(f"{name}: {value}" for name, value in response.headers if name in names)
     return f"{response.status} {headers} {response.body[:300].decode('utf-8', 'replace')}".strip()
 

@@ -34,9 +34,20 @@ class Message(dict[str, Any]):
 
 #: Types of events; an `error` is one only with a `seq`.
 EVENT_TYPES = frozenset(
-    "token replace thinking tool_delta tool_call observation input_request input_closed done error".split()
+    [
+        "token",
+        "replace",
+        "thinking",
+        "tool_delta",
+        "tool_call",
+        "observation",
+        "input_request",
+        "input_closed",
+        "done",
+        "error",
+    ]
 )
-CONTROL_TYPES = frozenset("ready started resumed notice heartbeat".split())
+CONTROL_TYPES = frozenset(["ready", "started", "resumed", "notice", "heartbeat"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runwire_schemas import CLIENT_TYPES, SERVER_TYPES, client_message_violations, server_message_violations
-
 from runwire_conformance.bounds import Limits
 from runwire_conformance.invariants import Facts, findings
-from runwire_conformance.trace import Message, Record, Trace
+from runwire_conformance.trace import Message, Record, Trace, Transport
+from runwire_schemas import CLIENT_TYPES, SERVER_TYPES, client_message_violations, server_message_violations
 
 
 class Unreadable(Exception):
@@ -59,7 +58,7 @@ def validate_conversation(name: str, lines: list[tuple[int, Mapping[str, Any], s
             continue
         key = value.get("connection", 1)
         if key not in traces:
-            transport = "sse" if value.get("transport") == "sse" else "websocket"
+            transport: Transport = "sse" if value.get("transport") == "sse" else "websocket"
             at = float(value.get("at_ms", 0)) / 1000
             traces[key] = (Trace(transport, f"connection {key}", at), [])
             began[key] = at
@@ -90,9 +89,15 @@ def _record(value: Mapping[str, Any], raw: str) -> Record:
     return Record(at, value["from"], "close" if code is not None else "raw", raw, None, code)
 
 
-def _message(name: str, number: int, value: Mapping[str, Any], client: bool | None = None) -> Iterator[Problem]:
+def _message(
+    name: str, number: int, value: Mapping[str, Any], client: bool | None = None
+) -> Iterator[Problem]:
     kind = value.get("type")
-    from_client = client if client is not None else (kind is None or kind in CLIENT_TYPES and kind not in SERVER_TYPES)
+    from_client = (
+        client
+        if client is not None
+        else (kind is None or (kind in CLIENT_TYPES and kind not in SERVER_TYPES))
+    )
     check = client_message_violations if from_client else server_message_violations
     for violation in check(dict(value)):
         yield Problem(name, number, f"{kind or 'start'}{violation.pointer}: {violation.message}")

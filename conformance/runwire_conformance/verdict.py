@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from runwire_spec import Requirement, catalogue, registries
-
 from runwire_conformance.engine import Case, Outcome, State
 from runwire_conformance.trace import Trace
+from runwire_spec import Requirement, catalogue, registries
 
 
 class Verdict(StrEnum):
@@ -100,7 +99,10 @@ class Report:
 
 
 def judge(
-    cases: Sequence[Case], features: frozenset[str], script_agent: bool, known_broken: frozenset[str] = frozenset()
+    cases: Sequence[Case],
+    features: frozenset[str],
+    script_agent: bool,
+    known_broken: frozenset[str] = frozenset(),
 ) -> tuple[Judgement, ...]:
     """Return a judgement for every requirement that some case proves or watches."""
     concerned = [identifier for identifier in catalogue() if _concerns(cases, identifier)]
@@ -126,7 +128,9 @@ def _accusations(cases: Sequence[Case], known_broken: frozenset[str]) -> dict[st
             accusation = Accusation(case.name, finding.text, "", outcome.traces, outcome.seconds)
             accused.setdefault(finding.requirement, []).append(accusation)
         if outcome.state is State.FAILED and not _explained(case, outcome, known_broken):
-            accusation = Accusation(case.name, outcome.reason, outcome.details, outcome.traces, outcome.seconds)
+            accusation = Accusation(
+                case.name, outcome.reason, outcome.details, outcome.traces, outcome.seconds
+            )
             for identifier in case.claim.ids:
                 accused.setdefault(identifier, []).append(accusation)
     return accused
@@ -202,7 +206,8 @@ def class_results(
                     tuple(
                         j.requirement.id
                         for j in counted
-                        if j.verdict in {Verdict.NOT_EXERCISED, Verdict.JUDGE_ERROR} and j.requirement.mandatory
+                        if j.verdict in {Verdict.NOT_EXERCISED, Verdict.JUDGE_ERROR}
+                        and j.requirement.mandatory
                     ),
                 )
             )

@@ -120,7 +120,7 @@ class Server:
             HTTPException: _http_error,
             Exception: _crashed,
         }
-        return Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
+        return Starlette(routes=routes, exception_handlers=handlers)
 
 
 def create_server(settings: Settings, agent: Agent | None = None, store: Store | None = None) -> Server:

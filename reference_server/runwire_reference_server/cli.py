@@ -20,14 +20,22 @@ def parser() -> argparse.ArgumentParser:
         prog="runwire-server", description="A minimal, exemplary server of the Runwire protocol."
     )
     result.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
-    result.add_argument("--port", type=int, default=8080, help="port to bind, 0 for a free one (default: %(default)s)")
+    result.add_argument(
+        "--port", type=int, default=8080, help="port to bind, 0 for a free one (default: %(default)s)"
+    )
     result.add_argument("--agent", metavar="MODULE:CLASS", help="the agent to run (default: a small demo)")
-    result.add_argument("--script-agent", action="store_true", help="play scripts that tests send; never in production")
+    result.add_argument(
+        "--script-agent", action="store_true", help="play scripts that tests send; never in production"
+    )
     result.add_argument(
         "--without", choices=FEATURES, action="append", default=[], help="switch a feature off (repeatable)"
     )
     result.add_argument(
-        "--allow-origin", metavar="ORIGIN", action="append", default=[], help="admit pages of this origin (repeatable)"
+        "--allow-origin",
+        metavar="ORIGIN",
+        action="append",
+        default=[],
+        help="admit pages of this origin (repeatable)",
     )
     result.add_argument(
         "--allow-host", metavar="HOST", action="append", default=[], help="be known by this Host (repeatable)"

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 
-from runwire_schemas import violations
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
@@ -24,6 +23,7 @@ from runwire_reference_server.service import Refusal, Service
 from runwire_reference_server.session import Message, resumed, run_request, started
 from runwire_reference_server.sse import EventStream
 from runwire_reference_server.store import Snapshot
+from runwire_schemas import violations
 
 NO_STORE = {"Cache-Control": "no-store"}
 

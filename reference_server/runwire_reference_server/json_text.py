@@ -32,7 +32,9 @@ def read_object(text: str, max_depth: int) -> dict[str, Any]:
 
     too_deep = _depth(text) > max_depth
     try:
-        value = json.loads(text, object_pairs_hook=members, parse_constant=_refuse_constant, parse_int=_integer)
+        value = json.loads(
+            text, object_pairs_hook=members, parse_constant=_refuse_constant, parse_int=_integer
+        )
     except RecursionError:
         raise BadMessage(f"nested deeper than {max_depth}") from None
     except ValueError:

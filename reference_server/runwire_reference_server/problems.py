@@ -16,7 +16,9 @@ class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
 
 
-def problem(refusal: Refusal, status: int | None = None, headers: Mapping[str, str] | None = None) -> ProblemResponse:
+def problem(
+    refusal: Refusal, status: int | None = None, headers: Mapping[str, str] | None = None
+) -> ProblemResponse:
     """Return the answer for `refusal`, with `status` where the registry has none for the case."""
     code = ERRORS[refusal.code]
     status = status or code.status or 500

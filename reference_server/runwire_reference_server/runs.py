@@ -110,7 +110,7 @@ def equal_as_json(left: Any, right: Any) -> bool:
         return left.keys() == right.keys() and all(equal_as_json(left[key], right[key]) for key in left)
     if isinstance(left, list) and isinstance(right, list):
         return len(left) == len(right) and all(map(equal_as_json, left, right))
-    return type(left) is type(right) and left == right or (
+    return (type(left) is type(right) and left == right) or (
         isinstance(left, int | float) and isinstance(right, int | float) and left == right
     )
 

@@ -53,14 +53,10 @@ class DrainingServer(uvicorn.Server):
 
     async def _drain(self) -> None:
         await self._app.service.drain()
-        loop = asyncio.get_running_loop()
-        until = loop.time() + CLOSING_S
-        while self._app.service.connections and loop.time() < until:
-            await asyncio.sleep(0.02)
+        await self._app.service.left_alone(CLOSING_S)
         self.should_exit = True
 
 
 def _without_noise(record: logging.LogRecord) -> bool:
     """Drop the line uvicorn's layer writes for every refused handshake, which is no error."""
     return "without completing handshake" not in record.getMessage()
-

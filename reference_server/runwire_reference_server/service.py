@@ -1,6 +1,7 @@
 """What both transports ask for: start, attach, cancel, look at runs; and what becomes of a run nobody reads."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,6 +14,9 @@ from runwire_reference_server.worker import Worker
 
 #: How many entries a reader takes from the log at once.
 PAGE = 512
+
+#: Seconds between two looks at whether connections have ended.
+LOOK_S = 0.02
 
 
 class Refusal(Exception):
@@ -55,15 +59,18 @@ class Service:
     _workers: dict[RunKey, Worker] = field(default_factory=dict)
     _graces: dict[RunKey, asyncio.TimerHandle] = field(default_factory=dict)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        """A server begins without a run."""
+        self._idle.set()
 
     async def start(self, principal: Principal, request: RunRequest) -> Accepted:
         """Start a run or find the one that was started with the same id and body; raises Refusal."""
         if self.draining and not await self._knows(principal, request):
             raise Refusal("unavailable", "the server is draining", 1)
         try:
-            created = await self.store.create(
-                principal, request, self.settings.number("runs_per_principal")
-            )
+            created = await self.store.create(principal, request, self.settings.number("runs_per_principal"))
         except Conflict:
             raise Refusal("conflict", "this run_id was started with another body") from None
         except TooManyRuns:
@@ -74,6 +81,7 @@ class Service:
             return Accepted(created.run, existed=True)
         worker = Worker(self.store, self.agent, self.settings, created.run, created.lease)
         self._workers[created.run.key] = worker
+        self._idle.clear()
         worker.start(created.predecessor, lambda: self._forget(created.run.key))
         return Accepted(created.run, existed=False)
 
@@ -129,14 +137,20 @@ class Service:
         self.draining = True
         for connection in tuple(self.connections):
             connection.notify_draining()
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self.settings.seconds("drain_s")
-        while await self.store.unfinished() and loop.time() < until:
-            await asyncio.sleep(0.05)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.seconds("drain_s")):
+                await self._idle.wait()
         for key in await self.store.unfinished():
             await self._end(key, error("worker_lost", "the server stopped", True))
         for connection in tuple(self.connections):
             connection.close(4000)
+
+    async def left_alone(self, seconds: float) -> None:
+        """Wait until every connection has ended, for `seconds` at most."""
+        for _ in range(int(seconds / LOOK_S)):
+            if not self.connections:
+                return
+            await asyncio.sleep(LOOK_S)
 
     async def _knows(self, principal: Principal, request: RunRequest) -> bool:
         if request.run_id is None:
@@ -162,6 +176,8 @@ class Service:
 
     def _forget(self, key: RunKey) -> None:
         self._workers.pop(key, None)
+        if not self._workers:
+            self._idle.set()
         if grace := self._graces.pop(key, None):
             grace.cancel()
 

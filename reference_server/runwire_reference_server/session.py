@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from runwire_schemas import CLIENT_TYPES, client_message_violations
-
 from runwire_reference_server.json_text import BadMessage, NotJson, read_object
 from runwire_reference_server.registry import ERRORS
 from runwire_reference_server.runs import RunKey, RunRequest
 from runwire_reference_server.settings import Settings
 from runwire_reference_server.store import Snapshot
+from runwire_schemas import CLIENT_TYPES, client_message_violations
 
 Message = dict[str, Any]
 
@@ -118,7 +117,9 @@ class Session:
     def _start(self, message: Message, re: str | None) -> Command:
         run_id = message.get("run_id")
         if run_id is None and self.followed:
-            return Send(refusal("busy", "a run is in progress; name a run_id to follow several", re))  # [RUN-7]
+            return Send(
+                refusal("busy", "a run is in progress; name a run_id to follow several", re)
+            )  # [RUN-7]
         if self._full(run_id):
             return Send(refusal("busy", "the connection follows as many runs as it may", re))
         return Start(self.request(message), re)
@@ -131,7 +132,9 @@ class Session:
         return request
 
     def _full(self, run_id: str | None) -> bool:
-        return run_id not in self.followed and len(self.followed) >= self.settings.number("runs_per_connection")
+        return run_id not in self.followed and len(self.followed) >= self.settings.number(
+            "runs_per_connection"
+        )
 
     def follow(self, key: RunKey) -> None:
         """Note that the connection has a reader of the run."""

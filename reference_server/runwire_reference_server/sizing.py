@@ -92,7 +92,9 @@ class Fitter:
 def _valid(value: Any) -> Any:
     """Return `value` with only valid Unicode and finite numbers ([MSG-5])."""
     if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return (
+            value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        )
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**64:

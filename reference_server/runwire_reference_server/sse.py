@@ -43,7 +43,7 @@ class EventStream:
         self._last_sent = 0.0
         self._clock: asyncio.TimerHandle | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream; the reader was counted already and is given up at the end."""
         reader = Reader(self._service, self._run.key, self._after, self._wake.set)
         gone = asyncio.create_task(_disconnected(receive))

@@ -101,7 +101,9 @@ class Worker:
         except TooLarge:
             terminal = error("payload_too_large", "the arguments of a tool call are too large", False)
         except Exception as failure:
-            log.warning("an agent crashed: %s", type(failure).__name__, extra={"trace_id": self._run.trace_id})
+            log.warning(
+                "an agent crashed: %s", type(failure).__name__, extra={"trace_id": self._run.trace_id}
+            )
             terminal = error("agent_error", "the agent failed", False)
         await self._append_terminal(terminal)
 
@@ -141,4 +143,3 @@ class Worker:
         # [RUN-15], [CANCEL-12] a deadline is a timeout, never a cancel.
         loop = asyncio.get_running_loop()
         self._expiry = loop.create_task(self.end(error("timeout", "the run took too long", True)))
-

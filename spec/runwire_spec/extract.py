@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, field
 
 from runwire_spec import Requirement
 
-KEYWORDS = re.compile(r"\b(MUST NOT|SHOULD NOT|MUST|SHOULD|MAY|SHALL NOT|SHALL|REQUIRED|RECOMMENDED|OPTIONAL)\b")
+KEYWORDS = re.compile(
+    r"\b(MUST NOT|SHOULD NOT|MUST|SHOULD|MAY|SHALL NOT|SHALL|REQUIRED|RECOMMENDED|OPTIONAL)\b"
+)
 ALLOWED = {"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY"}
 OPENING = re.compile(r"\*\*\[([A-Z]+)-([1-9][0-9]*)\]\*\*\s+")
 REFERENCE = re.compile(r"(?<!\*)\[([A-Z]+-[0-9]+)\]")
@@ -187,7 +189,9 @@ class _Chapter:
         entries: list[dict[str, str]] = []
         for offset, cells in enumerate(rows[2:], start=2):
             if len(cells) != len(columns):
-                self.problem(table.line + offset, f"registry `{name}`: {len(cells)} cells, not {len(columns)}")
+                self.problem(
+                    table.line + offset, f"registry `{name}`: {len(cells)} cells, not {len(columns)}"
+                )
                 continue
             entry = dict(zip(columns, (cell.replace("`", "") for cell in cells), strict=True))
             if any(entry[columns[0]] == other[columns[0]] for other in entries):
@@ -224,7 +228,9 @@ def _check_numbers(result: Extract) -> None:
         missing = sorted(set(range(1, max(used) + 1)) - set(used))
         if missing:
             gaps = ", ".join(f"{prefix}-{number}" for number in missing)
-            result.problems.append(Problem("spec", 1, f"{gaps} missing: withdraw a requirement, do not delete it"))
+            result.problems.append(
+                Problem("spec", 1, f"{gaps} missing: withdraw a requirement, do not delete it")
+            )
     for requirement in result.requirements:
         prefix = requirement.id.rsplit("-", 1)[0]
         if homes.setdefault(prefix, requirement.chapter) != requirement.chapter:
@@ -236,7 +242,9 @@ def _check_classes(result: Extract) -> None:
     known = {row["class"] for row in result.registries.get("classes", [])}
     for requirement in result.requirements:
         if known and requirement.conformance_class and requirement.conformance_class not in known:
-            message = f"[{requirement.id}] names the class {requirement.conformance_class}, which is not registered"
+            message = (
+                f"[{requirement.id}] names the class {requirement.conformance_class}, which is not registered"
+            )
             result.problems.append(Problem(requirement.chapter, 1, message))
 
 

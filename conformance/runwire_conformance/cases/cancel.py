@@ -33,7 +33,9 @@ async def a_cancelled_run_ends_as_cancelled_by_its_user(client: Client, target: 
 
 
 @proves("CANCEL-2", watches=("CANCEL-3",))
-async def a_cancelled_run_ends_within_the_advertised_deadline(client: Client, target: Target, limits: Limits) -> None:
+async def a_cancelled_run_ends_within_the_advertised_deadline(
+    client: Client, target: Target, limits: Limits
+) -> None:
     run = await client.start(slow(target))
     await run.next_event()
 
@@ -51,7 +53,9 @@ async def a_cancelled_run_falls_silent(client: Client, limits: Limits) -> None:
     await client.quiet(run)
 
     late = handed + limits.seconds("cancel_quiet_ms") + client.clock.tolerance
-    assert [event.type for event in run.events if event.type in {"token", "thinking"} and event.at > late] == []
+    assert [
+        event.type for event in run.events if event.type in {"token", "thinking"} and event.at > late
+    ] == []
 
 
 @proves("CANCEL-4", script=True)
@@ -68,7 +72,9 @@ async def a_tool_that_cannot_be_interrupted_is_fenced(client: Client, limits: Li
 
 @proves("CANCEL-4", script=True, deadline_s=30)
 async def what_a_fenced_tool_says_later_is_not_in_the_log(client: Client, target: Target) -> None:
-    run = await client.start(scripts.script(scripts.token("first "), scripts.block(1500), scripts.token("late")))
+    run = await client.start(
+        scripts.script(scripts.token("first "), scripts.block(1500), scripts.token("late"))
+    )
     await run.until_text("first ")
     await client.cancel()
     await run.terminal()
@@ -119,7 +125,7 @@ async def a_repeated_cancel_changes_nothing(client: Client, target: Target) -> N
     assert ended_by_user(events[-1])
 
 
-@proves("CANCEL-8", script=True)
+@proves("CANCEL-8", script=True, timing=True)
 async def a_cancelled_agent_really_stops(client: Client, limits: Limits) -> None:
     run = await client.start(scripts.script(scripts.repeat(2000, scripts.token("x"), scripts.wait(10))))
     await run.next_event()

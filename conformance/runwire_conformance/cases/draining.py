@@ -8,7 +8,6 @@ from runwire_conformance.bounds import Limits
 from runwire_conformance.case import proves
 from runwire_conformance.target import Target, expect_refusal, new_run_id
 
-
 DRAINING = ("DRAIN-1", "DRAIN-2", "DRAIN-3", "DRAIN-4", "DRAIN-5", "DRAIN-6", "DRAIN-8")
 
 
@@ -28,7 +27,9 @@ async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -
     told = time.monotonic()
 
     for connection in (client, idle):
-        await connection.message(lambda m: m.type == "notice" and m.get("code") == "draining", "notice draining")
+        await connection.message(
+            lambda m: m.type == "notice" and m.get("code") == "draining", "notice draining"
+        )
     expect_refusal(await idle.ask({"type": "start", "prompt": scripts.THREE_TOKENS}), "unavailable")
     if "resume" in target.features:
         await idle.resume(endless.id)

@@ -36,7 +36,9 @@ async def text_comes_while_the_agent_works(client: Client, target: Target) -> No
     await client.send({"prompt": pause if scripted else target.long})
 
     first = await client.message(lambda message: message.type == "token", "a token", seconds=EVENT_S)
-    second = await client.message(lambda message: message.type == "token", "a second token", first.index, EVENT_S)
+    second = await client.message(
+        lambda message: message.type == "token", "a second token", first.index, EVENT_S
+    )
 
     assert second.at - first.at > (1.0 if scripted else -1.0)
 
@@ -57,7 +59,9 @@ async def tool_events_name_their_call(client: Client) -> None:
 
 @proves("EVENT-3", script=True)
 async def a_sub_agent_is_not_named_on_a_token(client: Client) -> None:
-    run = await client.start('{"runwire_script":[{"token":"x","agent":"helper"},{"replace":"y","agent":"helper"}]}')
+    run = await client.start(
+        '{"runwire_script":[{"token":"x","agent":"helper"},{"replace":"y","agent":"helper"}]}'
+    )
 
     events = await run.whole()
 
@@ -82,7 +86,9 @@ async def a_completed_run_has_an_observation_for_every_call(client: Client) -> N
     events = await run.whole()
 
     calls = {event.get("call_id") for event in events if event.type == "tool_call"}
-    final = {event.get("call_id") for event in events if event.type == "observation" and not event.get("partial")}
+    final = {
+        event.get("call_id") for event in events if event.type == "observation" and not event.get("partial")
+    }
     assert calls == final
 
 

@@ -42,7 +42,9 @@ async def heartbeats_come_while_a_tool_blocks(client: Client, limits: Limits, ta
     target.within_patience(limits.silence, "heartbeat_s")
     run = await client.start(scripts.script(scripts.block(limits.silence * 1000 + 1500)))
 
-    await client.within(limits.silence, run.started_at, lambda message: message.type == "heartbeat", "a heartbeat")
+    await client.within(
+        limits.silence, run.started_at, lambda message: message.type == "heartbeat", "a heartbeat"
+    )
 
     await client.cancel()
 
@@ -77,7 +79,7 @@ async def a_heartbeat_without_id_is_answered_too(client: Client) -> None:
     assert 20 <= heard <= 20 + 3, f"expected 20 answers; came {heard}"
 
 
-@proves("BEAT-6", deadline_s=60)
+@proves("BEAT-6", deadline_s=60, timing=True)
 async def the_server_pings(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits["heartbeat_s"], "heartbeat_s")
     begun = time.monotonic()
@@ -89,7 +91,7 @@ async def the_server_pings(client: Client, limits: Limits, target: Target) -> No
     assert client.pings[1] - begun <= 2 * (limits["heartbeat_s"] + client.clock.tolerance)
 
 
-@proves("BEAT-7", deadline_s=90)
+@proves("BEAT-7", deadline_s=90, timing=True)
 async def a_peer_that_answers_no_ping_is_dropped(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits.gives_up_after, "heartbeat_s and pong_timeout_s")
     client.stop_answering_pings()
@@ -97,26 +99,32 @@ async def a_peer_that_answers_no_ping_is_dropped(client: Client, limits: Limits,
     last_pong = time.monotonic()
 
     await client.wait_until(
-        lambda: client.ended, limits.gives_up_after + client.clock.tolerance + 1, "the server to drop the connection"
+        lambda: client.ended,
+        limits.gives_up_after + client.clock.tolerance + 1,
+        "the server to drop the connection",
     )
 
     assert client.ended_at is not None
     assert client.ended_at - last_pong <= limits.gives_up_after + client.clock.tolerance
 
 
-@proves("BEAT-7", script=True, deadline_s=90)
-async def a_busy_run_does_not_save_a_peer_that_answers_no_ping(client: Client, limits: Limits, target: Target) -> None:
+@proves("BEAT-7", script=True, deadline_s=90, timing=True)
+async def a_busy_run_does_not_save_a_peer_that_answers_no_ping(
+    client: Client, limits: Limits, target: Target
+) -> None:
     target.within_patience(limits.gives_up_after, "heartbeat_s and pong_timeout_s")
     await client.start(scripts.ENDLESS, on_disconnect="cancel")
     client.stop_answering_pings()
     client.trace.deaf = True
 
     await client.wait_until(
-        lambda: client.ended, limits.gives_up_after + client.clock.tolerance + 1, "the server to drop the connection"
+        lambda: client.ended,
+        limits.gives_up_after + client.clock.tolerance + 1,
+        "the server to drop the connection",
     )
 
 
-@proves("BEAT-8", script=True, alone=True, deadline_s=90)
+@proves("BEAT-8", script=True, deadline_s=90, timing=True)
 async def a_ping_behind_data_is_not_overdue(target: Target, limits: Limits) -> None:
     span = limits.gives_up_after + 2
     target.within_patience(span, "heartbeat_s and pong_timeout_s")
@@ -128,12 +136,14 @@ async def a_ping_behind_data_is_not_overdue(target: Target, limits: Limits) -> N
     await asyncio.sleep(span * 0.9)
 
     if client.ended:
-        raise Broken(f"expected a reader that takes its time to be served; it was dropped with {client.close_code}")
+        raise Broken(
+            f"expected a reader that takes its time to be served; it was dropped with {client.close_code}"
+        )
     client.resume_reading()
     await run.terminal(15)
 
 
-@proves("BEAT-9", deadline_s=90)
+@proves("BEAT-9", deadline_s=90, timing=True)
 async def a_peer_that_answers_pings_may_be_silent(client: Client, limits: Limits, target: Target) -> None:
     span = min(limits.gives_up_after + 1, limits["idle_s"] * 0.9)
     target.within_patience(span, "heartbeat_s and pong_timeout_s")

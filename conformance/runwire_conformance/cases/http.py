@@ -3,9 +3,6 @@
 import json
 from urllib.parse import urljoin, urlsplit
 
-from runwire_schemas import violations
-from runwire_spec import registries
-
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, proves
@@ -13,6 +10,8 @@ from runwire_conformance.client import Client
 from runwire_conformance.stream import problem_of
 from runwire_conformance.target import JSON, Target, new_run_id
 from runwire_conformance.wire.http import Response
+from runwire_schemas import violations
+from runwire_spec import registries
 
 ACCEPT_JSON = ("Accept", "application/json")
 
@@ -47,7 +46,9 @@ def is_problem(response: Response, status: int, code: str) -> bool:
 async def a_post_starts_a_run_as_a_start_does(target: Target) -> None:
     run_id, session_id = new_run_id(), new_run_id()
 
-    stream = await target.start_stream(target.short, run_id=run_id, session_id=session_id, on_disconnect="continue")
+    stream = await target.start_stream(
+        target.short, run_id=run_id, session_id=session_id, on_disconnect="continue"
+    )
 
     run = await stream.run()
     assert run.opening is not None
@@ -100,7 +101,12 @@ async def a_run_tells_how_it_stands(target: Target) -> None:
     body = json.loads(response.body)
     assert response.status == 200
     assert [str(problem) for problem in violations("run-status", body)] == []
-    assert (body["run_id"], body["epoch"], body["seq"], body["text"]) == (run.id, run.epoch, run.last_seq, run.text)
+    assert (body["run_id"], body["epoch"], body["seq"], body["text"]) == (
+        run.id,
+        run.epoch,
+        run.last_seq,
+        run.text,
+    )
 
 
 @proves("HTTP-5", script=True)
@@ -188,7 +194,15 @@ async def a_body_beyond_the_limit_is_413(target: Target, limits: Limits) -> None
 
 @proves("HTTP-11")
 async def a_body_that_is_no_valid_start_is_400(target: Target) -> None:
-    bodies = [b"", b"{", b"[]", b'{"prompt":7}', b'{"prompt":"\\ud800"}', b'{"prompt":"x","inputs":{"n":NaN}}', b"\xff"]
+    bodies = [
+        b"",
+        b"{",
+        b"[]",
+        b'{"prompt":7}',
+        b'{"prompt":"\\ud800"}',
+        b'{"prompt":"x","inputs":{"n":NaN}}',
+        b"\xff",
+    ]
 
     for body in bodies:
         assert is_problem(await target.post(target.runs_url, body, ACCEPT_JSON), 400, "bad_request"), body
@@ -229,7 +243,9 @@ async def nothing_below_runs_is_stored(target: Target) -> None:
 
     for response in responses:
         directives = (response.header("cache-control") or "").replace(" ", "").split(",")
-        assert "no-store" in directives, f"{response.status} with Cache-Control {response.header('cache-control')}"
+        assert "no-store" in directives, (
+            f"{response.status} with Cache-Control {response.header('cache-control')}"
+        )
 
 
 @proves("HTTP-14")
@@ -266,7 +282,9 @@ async def another_body_under_the_same_id_is_409(target: Target) -> None:
     run_id = new_run_id()
     await accepted(target, target.short, run_id=run_id)
 
-    response = await target.post(target.runs_url, {"prompt": target.short + "!", "run_id": run_id}, ACCEPT_JSON)
+    response = await target.post(
+        target.runs_url, {"prompt": target.short + "!", "run_id": run_id}, ACCEPT_JSON
+    )
 
     assert is_problem(response, 409, "conflict")
 

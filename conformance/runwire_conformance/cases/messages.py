@@ -233,7 +233,7 @@ async def a_negative_integer_is_refused(client: Client) -> None:
 
 def client_features(client: Client) -> list[str]:
     """Return the features that `ready` listed."""
-    return list((client.ready or {}).get("features", []))
+    return list(client.ready.get("features", [])) if client.ready is not None else []
 
 
 @proves("MSG-18")
@@ -284,7 +284,9 @@ async def an_unknown_type_leaves_the_connection_open(client: Client, target: Tar
     await client.send({"type": "vendor:hello", "content": "x"})
     await client.send({"prompt": target.short})
 
-    await client.message(lambda message: message.is_event and message.type != "error", "an event", seconds=EVENT_S)
+    await client.message(
+        lambda message: message.is_event and message.type != "error", "an event", seconds=EVENT_S
+    )
 
 
 @proves("MSG-24")

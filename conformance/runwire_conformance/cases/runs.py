@@ -18,7 +18,9 @@ CHOSEN_ID = re.compile(r"[A-Za-z0-9_-]{21,64}")
 async def a_prompt_without_type_starts_a_run(client: Client, target: Target) -> None:
     await client.send({"prompt": target.short})
 
-    await client.message(lambda message: message.is_event and message.type != "error", "an event", seconds=EVENT_S)
+    await client.message(
+        lambda message: message.is_event and message.type != "error", "an event", seconds=EVENT_S
+    )
 
 
 @proves("RUN-2")
@@ -51,16 +53,25 @@ async def a_run_ends_with_exactly_one_terminal(client: Client, target: Target) -
     await client.message(lambda message: message.type in {"done", "error"}, "the end", seconds=EVENT_S)
     await settled(client)
 
-    assert [message.type for message in client.messages if message.type in {"done", "error"}] in (["done"], ["error"])
+    assert [message.type for message in client.messages if message.type in {"done", "error"}] in (
+        ["done"],
+        ["error"],
+    )
 
 
 @proves("RUN-5")
 async def nothing_follows_the_terminal(client: Client, target: Target) -> None:
     await client.send({"prompt": target.short})
-    terminal = await client.message(lambda message: message.type in {"done", "error"}, "the end", seconds=EVENT_S)
+    terminal = await client.message(
+        lambda message: message.type in {"done", "error"}, "the end", seconds=EVENT_S
+    )
     await settled(client)
 
-    after = [m.type for m in client.messages[terminal.index + 1 :] if m.is_event and m.type not in {"done", "error"}]
+    after = [
+        m.type
+        for m in client.messages[terminal.index + 1 :]
+        if m.is_event and m.type not in {"done", "error"}
+    ]
     assert after == []
 
 
@@ -149,7 +160,7 @@ async def a_failing_agent_ends_the_run_with_an_error(client: Client) -> None:
     assert (terminal.type, terminal.get("code")) == ("error", "upstream_error")
 
 
-@proves("RUN-15", script=True, deadline_s=60)
+@proves("RUN-15", script=True, deadline_s=60, timing=True)
 async def a_run_beyond_its_time_ends_with_timeout(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits["run_s"], "run_s")
     run = await client.start(scripts.script(scripts.token("x"), scripts.block(limits["run_s"] * 1000 + 8000)))
@@ -160,7 +171,7 @@ async def a_run_beyond_its_time_ends_with_timeout(client: Client, limits: Limits
     assert terminal.at - run.started_at >= limits["run_s"] * 0.9
 
 
-@proves("RUN-16", script=True, connections=2)
+@proves("RUN-16", script=True, connections=2, timing=True)
 async def runs_of_one_session_do_not_overlap(target: Target) -> None:
     session_id = new_run_id()
     one, other = await target.connect(), await target.connect()
@@ -246,7 +257,9 @@ async def other_inputs_under_the_same_id_are_a_conflict(client: Client, target: 
     run = await client.start(target.short, run_id=run_id, inputs={"n": 1})
     await run.terminal()
 
-    answer = await client.ask({"type": "start", "prompt": target.short, "run_id": run_id, "inputs": {"n": True}})
+    answer = await client.ask(
+        {"type": "start", "prompt": target.short, "run_id": run_id, "inputs": {"n": True}}
+    )
 
     expect_refusal(answer, "conflict")
 
@@ -271,7 +284,10 @@ async def an_id_of_another_form_is_refused(client: Client, target: Target) -> No
 
 @proves("RUN-23")
 async def a_connection_follows_several_runs(client: Client, target: Target, limits: Limits) -> None:
-    runs = [await client.start(slow(target), run_id=new_run_id()) for _ in range(limits.whole("runs_per_connection"))]
+    runs = [
+        await client.start(slow(target), run_id=new_run_id())
+        for _ in range(limits.whole("runs_per_connection"))
+    ]
 
     for run in runs:
         await run.next_event()
@@ -283,7 +299,10 @@ async def a_connection_follows_several_runs(client: Client, target: Target, limi
 
 @proves("RUN-24")
 async def one_run_too_many_is_busy(client: Client, target: Target, limits: Limits) -> None:
-    runs = [await client.start(slow(target), run_id=new_run_id()) for _ in range(limits.whole("runs_per_connection"))]
+    runs = [
+        await client.start(slow(target), run_id=new_run_id())
+        for _ in range(limits.whole("runs_per_connection"))
+    ]
 
     answer = await client.ask({"type": "start", "prompt": target.short, "run_id": new_run_id()})
 
@@ -308,7 +327,7 @@ async def a_second_start_of_the_same_run_does_not_double_it(client: Client, targ
     assert len(ends) == 1
 
 
-@proves("RUN-26", script=True)
+@proves("RUN-26", script=True, timing=True)
 async def a_silent_run_does_not_hold_up_another(client: Client, limits: Limits) -> None:
     if limits.whole("runs_per_connection") < 2:
         raise NotExercised("runs_per_connection is 1")
@@ -372,6 +391,8 @@ async def a_log_beyond_its_size_ends_as_incomplete(client: Client, limits: Limit
 
     terminal = await run.terminal(20)
 
-    assert (terminal.type, terminal.get("status"), terminal.get("reason")) == ("done", "incomplete", "length"), (
-        f"came {json.dumps(terminal)[:200]}"
-    )
+    assert (terminal.type, terminal.get("status"), terminal.get("reason")) == (
+        "done",
+        "incomplete",
+        "length",
+    ), f"came {json.dumps(terminal)[:200]}"

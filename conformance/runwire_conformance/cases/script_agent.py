@@ -57,7 +57,11 @@ async def a_script_fails_as_told(client: Client) -> None:
 
     terminal = await run.terminal()
 
-    assert (terminal.type, terminal.get("code"), terminal.get("data")) == ("error", "content_filtered", "not this")
+    assert (terminal.type, terminal.get("code"), terminal.get("data")) == (
+        "error",
+        "content_filtered",
+        "not this",
+    )
 
 
 @proves("SCRIPT-4", script=True)
@@ -68,7 +72,7 @@ async def an_unknown_or_malformed_step_ends_the_run(client: Client) -> None:
         assert (terminal.type, terminal.get("code")) == ("error", "agent_error"), step
 
 
-@proves("SCRIPT-5", script=True)
+@proves("SCRIPT-5", script=True, timing=True)
 async def a_wait_notices_a_cancellation_at_once(client: Client) -> None:
     run = await client.start(scripts.QUIET)
     await run.until_text("first ")
@@ -81,9 +85,11 @@ async def a_wait_notices_a_cancellation_at_once(client: Client) -> None:
     assert json.loads(told.text)["stopped_after_ms"] <= client.clock.tolerance * 1000 + 250
 
 
-@proves("SCRIPT-9", script=True)
+@proves("SCRIPT-9", script=True, timing=True)
 async def a_report_waits_for_the_agent_to_stop(client: Client) -> None:
-    run = await client.start(scripts.script(scripts.token("first "), scripts.block(1200), scripts.token("late")))
+    run = await client.start(
+        scripts.script(scripts.token("first "), scripts.block(1200), scripts.token("late"))
+    )
     await run.until_text("first ")
     handed = await client.cancel()
     await run.terminal()

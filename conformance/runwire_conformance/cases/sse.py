@@ -196,7 +196,14 @@ async def a_malformed_cursor_is_400(target: Target) -> None:
     run = await posted.run()
     await run.terminal()
 
-    for cursor in ("x", "1.5.7", "-1", f"{run.epoch}.", f"{run.epoch}.{run.last_seq + 1}", str(run.last_seq + 1)):
+    for cursor in (
+        "x",
+        "1.5.7",
+        "-1",
+        f"{run.epoch}.",
+        f"{run.epoch}.{run.last_seq + 1}",
+        str(run.last_seq + 1),
+    ):
         headers = [EVENT_STREAM, ("Last-Event-ID", cursor)]
         response = await target.http("GET", target.run_url(run.id, "/events"), headers)
         assert (response.status, problem_of(response).get("code")) == (400, "bad_request"), cursor
@@ -266,7 +273,9 @@ async def one_log_serves_both_transports(client: Client, target: Target) -> None
 
 @proves("SSE-21", script=True)
 async def a_run_of_a_stream_is_resumed_on_a_websocket(client: Client, target: Target) -> None:
-    stream = await target.start_stream(scripts.script(scripts.repeat(20, scripts.token("x"), scripts.wait(40))))
+    stream = await target.start_stream(
+        scripts.script(scripts.repeat(20, scripts.token("x"), scripts.wait(40)))
+    )
     run = await stream.run()
     while run.last_seq < 5:
         await run.next_event()
@@ -279,11 +288,13 @@ async def a_run_of_a_stream_is_resumed_on_a_websocket(client: Client, target: Ta
     assert run.text[:cursor] + again.text == "x" * 20
 
 
-@proves("SSE-22", script=True, connections=2, deadline_s=60)
+@proves("SSE-22", script=True, connections=2, deadline_s=60, timing=True)
 async def a_stream_keeps_its_run_alive(client: Client, target: Target, limits: Limits) -> None:
     lasts = limits["detach_grace_s"] + 1
     target.within_patience(lasts, "detach_grace_s")
-    run = await client.start(scripts.script(scripts.repeat(int(lasts * 10), scripts.token("x"), scripts.wait(100))))
+    run = await client.start(
+        scripts.script(scripts.repeat(int(lasts * 10), scripts.token("x"), scripts.wait(100)))
+    )
     stream = await target.events(run.id)
     client.drop()
 
@@ -292,8 +303,10 @@ async def a_stream_keeps_its_run_alive(client: Client, target: Target, limits: L
     assert (await again.terminal(lasts + 6)).get("status") == "completed"
 
 
-@proves("SSE-22", script=True)
-async def a_run_whose_stream_breaks_off_follows_its_policy(client: Client, target: Target, limits: Limits) -> None:
+@proves("SSE-22", script=True, timing=True)
+async def a_run_whose_stream_breaks_off_follows_its_policy(
+    client: Client, target: Target, limits: Limits
+) -> None:
     stream = await target.start_stream(scripts.ENDLESS, on_disconnect="cancel", run_id=new_run_id())
     run = await stream.run()
     await run.next_event()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from runwire_conformance.invariants import Facts, Finding, Invariant
 from runwire_conformance.trace import Message, Trace
@@ -43,7 +44,9 @@ def readings(trace: Trace) -> tuple[list[Reading], list[tuple[int, Message]]]:
 def nothing_precedes_the_opening(trace: Trace, _facts: Facts) -> Iterator[Finding]:
     """[RUN-3]: no event of a run comes before its `started` or `resumed`."""
     for place, message in readings(trace)[1]:
-        yield Finding("RUN-3", f"{message.type} of run {message['run_id']} before its started or resumed", place)
+        yield Finding(
+            "RUN-3", f"{message.type} of run {message['run_id']} before its started or resumed", place
+        )
 
 
 def seq_has_no_hole(trace: Trace, _facts: Facts) -> Iterator[Finding]:
@@ -62,7 +65,7 @@ def _misplaced(
     reading: Reading, ranges: list[tuple[int, int, int]], cursor: int, first: int, last: int, place: int
 ) -> Finding:
     in_order = sorted(ranges)
-    joined = all(left[1] + 1 == right[0] for left, right in zip(in_order, in_order[1:], strict=False))
+    joined = all(left[1] + 1 == right[0] for left, right in pairwise(in_order))
     if in_order != ranges and joined and in_order[0][0] == reading.after + 1:
         return Finding("RUN-29", f"seq {last} came after seq {cursor}", place)
     if first <= cursor < last:
@@ -133,7 +136,9 @@ def answers_fit_questions(trace: Trace, _facts: Facts) -> Iterator[Finding]:
             asked.add(message.get("id"))
         elif "re" in message:
             if message["re"] not in asked:
-                yield Finding("MSG-29", f"{message.type} with re {message['re']!r}, which nobody asked", place)
+                yield Finding(
+                    "MSG-29", f"{message.type} with re {message['re']!r}, which nobody asked", place
+                )
             elif message["re"] in answered:
                 yield Finding("MSG-30", f"a second answer with re {message['re']!r}", place)
             answered.add(message["re"])
@@ -160,7 +165,9 @@ def text_stops_after_cancel(trace: Trace, facts: Facts) -> Iterator[Finding]:
                 cancelled.pop(run_id, None)  # a replay repeats what was appended before
             elif message.is_terminal:
                 open_runs.discard(run_id)
-            elif message.type in {"token", "thinking"} and record.at > cancelled.get(run_id, record.at) + quiet:
+            elif (
+                message.type in {"token", "thinking"} and record.at > cancelled.get(run_id, record.at) + quiet
+            ):
                 late = record.at - cancelled[run_id]
                 yield Finding("CANCEL-3", f"a {message.type} {late:.2f} s after the cancel", place)
 

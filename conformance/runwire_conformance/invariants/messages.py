@@ -4,11 +4,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runwire_schemas import SERVER_TYPES, schema, server_message_violations
-from runwire_spec import registries
-
 from runwire_conformance.invariants import Facts, Finding, Invariant
 from runwire_conformance.trace import Message, Trace
+from runwire_schemas import SERVER_TYPES, schema, server_message_violations
+from runwire_spec import registries
 
 MERGEABLE = {"token", "thinking", "tool_delta", "observation"}
 ANY_JSON = {("tool_call", "input"), ("observation", "content")}
@@ -46,8 +45,8 @@ def _strict(text: str, message: Message | None, place: int) -> Iterator[Finding]
     if not isinstance(value, dict):
         yield Finding("MSG-1", "the JSON text is not an object", place)
         return
-    for problem in problems:
-        yield Finding("MSG-5", problem, place)
+    for text in problems:
+        yield Finding("MSG-5", text, place)
     if _lone_surrogate(value):
         divided = message is not None and message.type in {"token", "thinking"}
         yield Finding("EVENT-2" if divided else "MSG-5", "a string holds half a surrogate pair", place)
@@ -104,7 +103,9 @@ def calls_are_named(trace: Trace, _facts: Facts) -> Iterator[Finding]:
         if message.type == "observation" and message.get("partial") is True:
             content = message.get("content")
             if not isinstance(content, str):
-                yield Finding("EVENT-14", f"the content of a partial observation is {json.dumps(content)[:60]}", place)
+                yield Finding(
+                    "EVENT-14", f"the content of a partial observation is {json.dumps(content)[:60]}", place
+                )
 
 
 def endings_are_explained(trace: Trace, _facts: Facts) -> Iterator[Finding]:
@@ -200,13 +201,19 @@ def _messages(trace: Trace) -> Iterator[tuple[int, Message]]:
 
 
 def _data_of(block: str) -> str:
-    lines = [line.removeprefix("data:").removeprefix(" ") for line in block.split("\n") if line.startswith("data:")]
+    lines = [
+        line.removeprefix("data:").removeprefix(" ") for line in block.split("\n") if line.startswith("data:")
+    ]
     return "\n".join(lines)
 
 
 def _lone_surrogate(value: object) -> bool:
     if isinstance(value, str):
-        return any("\ud800" <= character <= "\udfff" for character in value)
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return True
+        return False
     if isinstance(value, Mapping):
         return any(_lone_surrogate(key) or _lone_surrogate(item) for key, item in value.items())
     return isinstance(value, list) and any(map(_lone_surrogate, value))

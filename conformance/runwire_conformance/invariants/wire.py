@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-from runwire_spec import registries
-
 from runwire_conformance.invariants import Facts, Finding, Invariant
 from runwire_conformance.invariants.log import readings
 from runwire_conformance.trace import Trace
+from runwire_spec import registries
 
 
 def ready_comes_first_and_once(trace: Trace, _facts: Facts) -> Iterator[Finding]:
@@ -15,7 +14,9 @@ def ready_comes_first_and_once(trace: Trace, _facts: Facts) -> Iterator[Finding]
     for number, (place, message) in enumerate(served):
         if message.type != "ready":
             if number == 0 and trace.transport == "websocket":
-                yield Finding("CONN-15", f"the first message is {message.type or 'without type'}, not ready", place)
+                yield Finding(
+                    "CONN-15", f"the first message is {message.type or 'without type'}, not ready", place
+                )
         elif trace.transport == "sse":
             yield Finding("SSE-11", "ready in a stream", place)
         else:
@@ -54,7 +55,9 @@ def it_ends_in_order(trace: Trace, _facts: Facts) -> Iterator[Finding]:
         if record.side == "server" and record.kind == "close":
             if record.code not in known:
                 yield Finding("CLOSE-1", f"closed with code {record.code}", place)
-            open_runs = [reading.run_id for reading in readings(trace)[0] if not _ended(trace, reading.run_id)]
+            open_runs = [
+                reading.run_id for reading in readings(trace)[0] if not _ended(trace, reading.run_id)
+            ]
             if record.code == 1000 and open_runs:
                 yield Finding("LIMIT-6", "closed with code 1000 while a run was unfinished", place)
             return

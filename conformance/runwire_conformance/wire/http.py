@@ -172,7 +172,11 @@ class Exchange:
 
 
 async def fetch(
-    url: str, tls: ssl.SSLContext | None, method: str = "GET", headers: Headers = (), body: bytes | None = None
+    url: str,
+    tls: ssl.SSLContext | None,
+    method: str = "GET",
+    headers: Headers = (),
+    body: bytes | None = None,
 ) -> Response:
     """Return a whole response; raises Unreachable and Unanswered."""
     exchange = Exchange(place_of(url), tls)

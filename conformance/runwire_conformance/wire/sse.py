@@ -1,6 +1,9 @@
 """A strict reader of server-sent events on raw bytes, after the WHATWG algorithm, fed cut anywhere."""
 
+import re
 from dataclasses import dataclass, field
+
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +38,28 @@ class BlockParser:
     def feed(self, data: bytes) -> list[Block]:
         """Return the blocks that `data` completes; raises UnicodeDecodeError for a line that is not UTF-8."""
         blocks: list[Block] = []
-        for byte in data:
-            if self._after_cr:
-                self._after_cr = False
-                if byte == 0x0A:
-                    continue
-            if byte in {0x0A, 0x0D}:
-                self._after_cr = byte == 0x0D
-                self._line(blocks)
-            else:
-                self._bytes.append(byte)
+        if self._after_cr and data:
+            data = data.removeprefix(b"\n")
+            self._after_cr = False
+        self._after_cr = data.endswith(b"\r")
+        self._bytes += data
+        *lines, rest = _LINE_END.split(bytes(self._bytes))
+        self._bytes = bytearray(rest)
+        for line in lines:
+            self._line(line, blocks)
         return blocks
 
     def end(self) -> Block | None:
         """Return what the end of the stream cut off, if anything."""
         if self._bytes:
-            self._line([])
+            self._line(bytes(self._bytes), [])
+            self._bytes.clear()
         if not self._fields and not self._comments:
             return None
         return Block(tuple(self._fields), tuple(self._comments), closed=False)
 
-    def _line(self, blocks: list[Block]) -> None:
-        line = self._bytes.decode()
-        self._bytes.clear()
+    def _line(self, raw: bytes, blocks: list[Block]) -> None:
+        line = raw.decode()
         if self._first:
             self._first = False
             line = line.removeprefix("\ufeff")

@@ -55,7 +55,12 @@ class FramePeer:
         lines = [f"GET {target} HTTP/1.1"]
         if "host" not in named:
             lines.append(f"Host: {self._place.authority}")
-        lines += ["Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13"]
+        lines += [
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Key: {key}",
+            "Sec-WebSocket-Version: 13",
+        ]
         if subprotocols:
             lines.append(f"Sec-WebSocket-Protocol: {', '.join(subprotocols)}")
         lines += [f"{name}: {value}" for name, value in headers]
@@ -65,7 +70,9 @@ class FramePeer:
                 response = await self._response()
         except (OSError, TimeoutError, ValueError, IndexError, asyncio.IncompleteReadError) as problem:
             self.abort()
-            reason = f"nothing within {RESPONSE_S:g} s" if isinstance(problem, TimeoutError) else "no HTTP answer"
+            reason = (
+                f"nothing within {RESPONSE_S:g} s" if isinstance(problem, TimeoutError) else "no HTTP answer"
+            )
             raise Unanswered(f"the handshake got {reason}") from None
         if response.status == 101:
             wanted = base64.b64encode(hashlib.sha1((key + _GUID).encode()).digest()).decode()

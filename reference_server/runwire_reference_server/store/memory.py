@@ -149,7 +149,11 @@ class MemoryStore:
 
     async def unfinished(self, principal: Principal | None = None) -> list[RunKey]:
         owners = self._unfinished if principal is None else {principal: self._unfinished.get(principal, {})}
-        return [key for runs in owners.values() for key in runs] if principal is None else list(owners[principal])
+        return (
+            [key for runs in owners.values() for key in runs]
+            if principal is None
+            else list(owners[principal])
+        )
 
     def watch(self, key: RunKey, wake: Callable[[], None]) -> Callable[[], None]:
         run = self._runs.get(key)

@@ -1,0 +1,61 @@
+"""Starts the reference server with short timings and judges it: what `make check` runs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+BUILD = Path(__file__).parent.parent / "build"
+BIN = Path(sys.executable).parent
+
+#: Timings that let a suite of minutes play in seconds, within the bounds of the limits registry.
+CHECK_LIMITS = {
+    "connections_per_principal": 100,
+    "detach_grace_s": 1,
+    "drain_s": 1,
+    "heartbeat_s": 1,
+    "idle_s": 3,
+    "log_bytes": 4_000_000,
+    "pong_timeout_s": 1,
+    "run_s": 5,
+}
+
+
+def command(**limits: float) -> list[str]:
+    """Return the command line of a reference server on a free port, with the script agent."""
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in (CHECK_LIMITS | limits).items()]
+    return [str(BIN / "runwire-server"), "--port=0", "--script-agent", *options]
+
+
+def listening(server: subprocess.Popen[str]) -> str:
+    """Return the URL that a started server prints."""
+    assert server.stdout is not None
+    line = server.stdout.readline()
+    if "http://" not in line:
+        sys.exit(f"the reference server did not start: {line or 'it printed nothing'}")
+    return line.rsplit(" ", 1)[1].strip()
+
+
+def main() -> int:
+    """Judge the reference server; return the judge's exit code."""
+    BUILD.mkdir(exist_ok=True)
+    server = subprocess.Popen(command(), stdout=subprocess.PIPE, text=True)
+    try:
+        url = listening(server)
+        config = BUILD / "check.toml"
+        config.write_text(f'[hooks]\ndrain = "kill -TERM {server.pid}"\n', encoding="utf-8")
+        judge = [str(BIN / "runwire"), "check", url, f"--config={config}", f"--report={BUILD / 'report'}"]
+        code = subprocess.run([*judge, *sys.argv[1:]], check=False).returncode
+        if code == 0:
+            print(f"The report is in {os.path.relpath(BUILD / 'report')}.")
+        return code
+    finally:
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
