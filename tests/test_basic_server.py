@@ -19,8 +19,8 @@ GOOD_SERVERS = Path(__file__).parent / "good_servers"
 # is a KeyError, which ends the connection, and uvicorn ends it without a Close frame. All else they keep.
 BROKEN_BASIC = {"MSG-23", "CLOSE-2"}
 
-# Sentences of class `core` that they break and that hang on no other: they know nothing of discovery, neither
-# select nor refuse subprotocols, take compression, and have no `ready`, `started`, `run_id`, `status`, answers.
+# Sentences of class `core` that they break and that hang on no other: they have no discovery, no subprotocol,
+# no `ready`, `started`, `run_id` or `status`, answer no heartbeat, and take compression.
 BROKEN_CORE = {
     "CONN-1", "CONN-7", "CONN-8", "CONN-10", "CONN-11", "CONN-15", "RUN-3", "RUN-27", "EVENT-21", "BEAT-5",
 }  # fmt: skip

@@ -46,8 +46,9 @@ class UnknownMembers(Describes):
         response = super().response(request, response)
         is_json = "json" in (response.headers.get("content-type") or "")
         body = json.loads(response.body) if is_json and response.body else None
-        known = not isinstance(body, dict) or "vendor:note" in body
-        return response if known else response.with_body(json.dumps({**body, **self.extra}).encode())
+        if not isinstance(body, dict) or "vendor:note" in body:
+            return response
+        return response.with_body(json.dumps({**body, **self.extra}).encode())
 
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
         if message.get("type") == "ready":

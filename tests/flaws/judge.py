@@ -31,6 +31,7 @@ class Verdicts:
     output: str
     blames: tuple[Blame, ...]
     by_requirement: dict[str, str]
+    reasons: dict[str, tuple[str, ...]]
     cases: dict[str, tuple[str, ...]]
     classes: dict[str, str]
     seconds: float
@@ -92,6 +93,7 @@ def _verdicts(exit_code: int, output: str, document: dict[str, list[dict[str, ob
         output,
         blames,
         {str(entry["id"]): str(entry["verdict"]) for entry in requirements},
+        {str(entry["id"]): tuple(entry["reasons"]) for entry in requirements},  # type: ignore[arg-type]
         {str(entry["id"]): tuple(entry["cases"]) for entry in requirements},  # type: ignore[arg-type]
         {str(entry["class"]): str(entry["standing"]) for entry in document.get("classes", [])},
         float(document.get("seconds", 0.0)),  # type: ignore[arg-type]

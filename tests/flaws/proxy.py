@@ -31,6 +31,7 @@ class Proxy:
         self.links: set[Link] = set()
         self.book = Book()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._wires: set[Wire] = set()
 
     @property
     def url(self) -> str:
@@ -50,6 +51,9 @@ class Proxy:
             for task in tuple(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            for wire in tuple(self._wires):
+                wire.abort()
+            await asyncio.sleep(0.01)
 
     def _accepted(self) -> Wire:
         return _Accepted(self)
@@ -71,11 +75,13 @@ class Proxy:
         except OSError:
             judge.reset()
             return
+        self._wires |= {judge, server}
         try:
             await Exchanges(self, judge, server).run()
         finally:
             judge.close()
             server.close()
+            self._wires = {wire for wire in self._wires if not wire.lost}
 
     @contextmanager
     def carrying(self, link: Link) -> Iterator[None]:

@@ -34,7 +34,8 @@ async def try_flaw(flaw: Flaw, stands: Stands, *, whole: bool = False) -> tuple[
         return _trial(flaw, "blamed", blame.cases, reason, also, begun), verdicts
     verdict = verdicts.by_requirement.get(flaw.requirement)
     outcomes = {"pass": "survived", None: "no case", "judge error": "fault"}
-    reason = "" if verdict == "pass" else verdicts.output[-300:]
+    said = verdicts.reasons.get(flaw.requirement, ())
+    reason = said[0] if said else "" if verdict == "pass" else verdicts.output[-300:]
     return _trial(flaw, outcomes.get(verdict, str(verdict)), (), reason, also, begun), verdicts
 
 

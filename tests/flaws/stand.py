@@ -25,7 +25,7 @@ CHECK_LIMITS: Mapping[str, float] = {
     "heartbeat_s": 1,
     "pong_timeout_s": 1,
     "detach_grace_s": 1.5,
-    "idle_s": 4,
+    "idle_s": 20,
     "run_s": 6,
     "cancel_quiet_ms": 300,
     "cancel_deadline_ms": 1000,
@@ -75,10 +75,14 @@ async def start_server(stand: Stand, *, script_agent: bool = True) -> Server:
     except TimeoutError:
         process.kill()
         raise RuntimeError(f"the reference server did not start: {said.decode(errors='replace')}") from None
-    document = await asyncio.to_thread(_discovery, found[0])
+    try:
+        limits = await asyncio.to_thread(_discovery, found[0])
+    except OSError as problem:
+        process.kill()
+        raise RuntimeError(f"the reference server says it listens and does not: {problem}") from None
     if process.stdout:
         asyncio.create_task(_drain(process.stdout))  # noqa: RUF006 - ends with the process
-    return Server(found[0], process, document)
+    return Server(found[0], process, limits)
 
 
 async def _drain(output: asyncio.StreamReader) -> None:

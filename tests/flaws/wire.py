@@ -137,12 +137,17 @@ class Wire(asyncio.Protocol):
             try:
                 self._transport.write_eof()
             except OSError:
-                self.lost = True
+                self._transport.abort()
 
     def close(self) -> None:
         """Close both directions after what was written."""
         if not self.lost:
             self._transport.close()
+
+    def abort(self) -> None:
+        """Close both directions and forget what was not sent."""
+        if not self.lost:
+            self._transport.abort()
 
     def reset(self) -> None:
         """Break the connection off with a RST."""

@@ -289,7 +289,7 @@ def cancel_closes_the_connection(flaw: Rewrite, link: Link, message: Message) ->
     """The connection is closed after a cancelled run."""
     yield message
     if is_cancelled(message):
-        yield Close(1000)
+        yield Close(1001)
 
 
 @hears("CANCEL-13")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ..flaw import Describes, answers, asks, controls, discovery, flaw, hears, says
+from ..flaw import Describes, answers, asks, controls, discovery, flaw, says
 from ..frames import Frame, Opcode
 from ..http1 import Request, Response
 from ..link import Link
@@ -275,12 +275,6 @@ class CloseFrameIgnored(Rewrite):
     def client_frame(self, link: Link, frame: Frame) -> Iterable[Action]:
         if frame.opcode != Opcode.CLOSE or link.closed_by_server:
             yield Frames((frame,))
-
-
-@hears("CONN-6")
-def closed_without_a_subprotocol(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
-    """A connection without a subprotocol is closed at its first message."""
-    yield message if offered(link.request) else Close(1002)
 
 
 def offered(request: Request) -> list[str]:

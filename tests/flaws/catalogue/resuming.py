@@ -371,9 +371,8 @@ class CallsMerged(Merges):
     """Previews and partial observations of different calls are merged."""
 
     def holds(self, event: Message) -> bool:
-        return event["type"] == "tool_delta" or (
-            event["type"] == "observation" and event.get("partial", False)
-        )
+        partial = event["type"] == "observation" and event.get("partial")
+        return bool(event["type"] == "tool_delta" or partial)
 
     def merged(self, first: Message, second: Message) -> Message | None:
         if not is_next(first, second, first["type"]) or first["call_id"] == second["call_id"]:
