@@ -59,6 +59,8 @@ class Link:
         """For the rewrite: what it wants to remember of this connection."""
         self.followed: dict[str, int] = {}
         """The unfinished runs that this reader follows, each with its cursor."""
+        self.asked: list[Message] = []
+        """The starts that came here."""
         self.heard_at = self.opened = time.monotonic()
         """When the judge last sent a message here."""
         self.over = False
@@ -80,6 +82,8 @@ class Link:
         """Keep account of what the server said here."""
         self.proxy.book.said(message)
         run_id, seq = message.get("run_id"), message.get("seq", 0)
+        if message.get("type") == "started" and isinstance(run_id, str) and self.asked:
+            self.proxy.book.starts.setdefault(run_id, self.asked[-1])
         if message.get("type") in {"started", "resumed"} and isinstance(run_id, str):
             self.followed[run_id] = message.get("next_seq", 1) - 1
         elif is_terminal(message):

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from . import catalogue
+from .catalogue.same_breach import SAME_BREACH
 from .flaw import FLAWS, Flaw
 from .judge import Verdicts, judge
 from .kill_table import Trial, as_json, as_markdown, as_report
 from .stand import Stands
+
+HIDDEN = re.compile(r"could not be told from what broke ([A-Z0-9, -]+)")
+"""How the judge says that a case failed for the reason of another requirement."""
 
 assert catalogue.__all__, "importing the catalogue is what fills FLAWS"
 
@@ -33,6 +38,10 @@ async def try_flaw(flaw: Flaw, stands: Stands, *, whole: bool = False) -> tuple[
         reason = blame.reasons[0] if blame.reasons else ""
         return _trial(flaw, "blamed", blame.cases, reason, also, begun), verdicts
     verdict = verdicts.by_requirement.get(flaw.requirement)
+    hidden_by = HIDDEN.search(" ".join(verdicts.reasons.get(flaw.requirement, ())))
+    if hidden_by and set(hidden_by[1].split(", ")) & set(SAME_BREACH.get(flaw.name, ())):
+        cases = verdicts.cases.get(flaw.requirement, ())
+        return _trial(flaw, "blamed", cases, f"as {hidden_by[1]}", also, begun), verdicts
     outcomes = {"pass": "survived", None: "no case", "judge error": "fault"}
     said = verdicts.reasons.get(flaw.requirement, ())
     reason = said[0] if said else "" if verdict == "pass" else verdicts.output[-300:]

@@ -105,6 +105,8 @@ async def _client_message(link: Socket, parts: list[tuple[Frame, bytes]]) -> Non
         link.heard_at = time.monotonic()
         actions = tuple(link.rewrite.client_message(link, original.message))
         link.proxy.book.heard(original.message)
+        if original.message.get("type", "start") == "start":
+            link.asked.append(original.message)
         await link.send_up(actions, original)
 
 

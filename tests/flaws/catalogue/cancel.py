@@ -1,10 +1,10 @@
 """Flaws of chapter 6: cancelling a run."""
 
-# ruff: noqa: ARG001, ARG002, ARG005 - a hook has the arguments of its kind
+# ruff: noqa: ARG001, ARG002 - a hook has the arguments of its kind
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from ..flaw import flaw, hears, says
 from ..inserting import Inserting
@@ -40,51 +40,52 @@ def cancelled_is_an_error(flaw: Rewrite, link: Link, message: Message) -> Iterab
         yield message
 
 
-def acts_late(
-    name: str, requirement: str, limit: str, when: Callable[[Link, Message], bool], description: str
-) -> None:
-    """Register a flaw that lets some cancels act later than `limit` allows."""
+class EndsLate(Rewrite):
+    """Lets a cancelled run fall silent in time and end later than cancel_deadline_ms."""
 
-    def client_message(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
-        if message.get("type") == "cancel" and when(link, message):
-            runs = [message["run_id"]] if "run_id" in message else list(link.followed)
-            for run_id in runs:
-                yield Later(flaw.seconds(limit) + 1.2, {**message, "run_id": run_id})
+    def late(self, link: Link, run_id: str) -> bool:
+        """Tell whether the end of this run comes late."""
+        return True
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        if is_cancelled(message) and self.late(link, message["run_id"]):
+            yield Later(self.seconds("cancel_deadline_ms") + 1.2, message)
         else:
             yield message
 
-    client_message.__name__, client_message.__doc__ = name, description
-    hears(requirement)(client_message)
+
+@flaw("CANCEL-2")
+class CancelledRunEndsLate(EndsLate):
+    """A cancelled run ends later than cancel_deadline_ms."""
+
+
+@flaw("CANCEL-2")
+class NamedRunEndsLate(EndsLate):
+    """A run that is cancelled by its name ends later than cancel_deadline_ms."""
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        if message.get("type") == "cancel" and "run_id" in message:
+            self.nth("named", message["run_id"])
+        yield message
+
+    def late(self, link: Link, run_id: str) -> bool:
+        return self.seen["named", run_id] > 0
+
+
+@hears("CANCEL-3")
+def text_goes_on(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """Tokens are appended later than cancel_quiet_ms after the cancel."""
+    if message.get("type") == "cancel" and link.followed:
+        quiet, deadline = flaw.seconds("cancel_quiet_ms"), flaw.seconds("cancel_deadline_ms")
+        for run_id in [message["run_id"]] if "run_id" in message else list(link.followed):
+            yield Later((quiet + 2 * deadline) / 3, {**message, "run_id": run_id})
+    else:
+        yield message
 
 
 def _blocks(link: Link, message: Message) -> bool:
     runs = [message["run_id"]] if "run_id" in message else list(link.followed)
-    return any("block_ms" in link.proxy.book.prompt(str(run)) for run in runs) or link.notes.get(
-        "blocks", False
-    )
-
-
-acts_late(
-    "cancel_acts_late",
-    "CANCEL-2",
-    "cancel_deadline_ms",
-    lambda link, message: True,
-    "A cancelled run ends later than cancel_deadline_ms.",
-)
-acts_late(
-    "second_cancel_acts_late",
-    "CANCEL-2",
-    "cancel_deadline_ms",
-    lambda link, message: "run_id" in message,
-    "A run that is cancelled by its name ends later than cancel_deadline_ms.",
-)
-acts_late(
-    "text_goes_on",
-    "CANCEL-3",
-    "cancel_quiet_ms",
-    lambda link, message: True,
-    "Tokens are appended later than cancel_quiet_ms after the cancel.",
-)
+    return any("block_ms" in link.proxy.book.prompt(str(run)) for run in runs)
 
 
 @flaw("CANCEL-4")
@@ -92,8 +93,6 @@ class BlockedToolIsWaitedFor(Rewrite):
     """A cancelled run ends only when its blocked tool has come back."""
 
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:
-        if is_start(message) and "block_ms" in str(message.get("prompt")):
-            link.notes["blocks"] = True
         if message.get("type") == "cancel" and _blocks(link, message):
             for run_id in [message["run_id"]] if "run_id" in message else list(link.followed):
                 yield Later(self.seconds("cancel_deadline_ms") + 1.2, {**message, "run_id": run_id})

@@ -13,7 +13,7 @@ from ..flaw import Describes, answers, asks, controls, discovery, flaw, says
 from ..frames import Frame, Opcode
 from ..http1 import Request, Response
 from ..link import Link
-from ..rewrite import Action, Close, Drop, Frames, Message, Rewrite, is_terminal, less
+from ..rewrite import Action, Answer, Close, Drop, Frames, Message, Rewrite, is_terminal, less
 
 BASE64_ZEROS = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 
@@ -165,13 +165,15 @@ class ReadyOnlyWhenSpokenTo(Rewrite):
     """`ready` comes only after the first message of the client."""
 
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
-        if message.get("type") == "ready":
+        if message.get("type") == "ready" and link.heard_at == link.opened:
             link.notes["ready"] = message
-        elif ready := link.notes.pop("ready", None):
-            yield ready
+        elif "ready" not in link.notes:
             yield message
-        else:
-            yield message
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        if ready := link.notes.pop("ready", None):
+            yield Answer(ready)
+        yield message
 
 
 @says("CONN-15")

@@ -430,10 +430,3 @@ def last_event_id_not_allowed(flaw: Rewrite, request: Request, response: Respons
     return (
         response.with_header("access-control-allow-headers", "content-type, accept") if allowed else response
     )
-
-
-@answers("HTTP-18")
-def only_get_allowed(flaw: Rewrite, request: Request, response: Response) -> Response:
-    """A preflight does not allow POST."""
-    allowed = response.headers.get("access-control-allow-methods")
-    return response.with_header("access-control-allow-methods", "GET") if allowed else response

@@ -188,7 +188,8 @@ class Renames(Rewrite):
 
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
         run_id = message.get("run_id")
-        if not isinstance(run_id, str) or run_id in link.proxy.book.starts:
+        named = link.proxy.book.starts.get(str(run_id), {}).get("run_id") == run_id
+        if not isinstance(run_id, str) or named:
             yield message
         else:
             self.names[self.renamed(run_id)] = run_id
@@ -326,15 +327,6 @@ class WithoutSessions(Rewrite):
 @flaw("RUN-16")
 class SessionsRunInParallel(WithoutSessions):
     """The runs of one session run at the same time."""
-
-
-@flaw("RUN-16")
-class SessionsRunBackwards(Rewrite):
-    """Every other run of a session is accepted a little later than the one behind it, as if it had waited."""
-
-    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
-        waits = is_start(message) and "session_id" in message and self.nth(message["session_id"]) == 2
-        yield Later(0.3, message) if waits else message
 
 
 @says("RUN-17")
