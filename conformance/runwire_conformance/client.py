@@ -4,6 +4,7 @@ import asyncio
 import json
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from websockets.frames import Opcode
@@ -32,7 +33,7 @@ class Client(Conversation):
         trace: Trace,
         limits: Limits,
         clock: Clock,
-        broken: frozenset[str],
+        broken: Mapping[str, str],
     ) -> None:
         super().__init__(trace, limits, clock)
         self.response = response

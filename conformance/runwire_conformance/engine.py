@@ -263,6 +263,8 @@ async def arguments(case: Case, target: Target) -> dict[str, Any]:
         if name == "target":
             found[name] = target
         elif name == "limits":
+            if not target.limits.advertised:
+                raise Moot("CONN-15")  # a bound that nobody stated is not judged
             found[name] = target.limits
         elif name == "transport":
             found[name] = case.transport

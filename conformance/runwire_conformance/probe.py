@@ -1,6 +1,5 @@
 """A first look at the server: is it there, is it Runwire, and what can it be judged on at all."""
 
-import asyncio
 import json
 import time
 from dataclasses import replace
@@ -104,11 +103,11 @@ async def _listen(target: Target, profile: Profile, options: Options, clock: Clo
             raise NoRunwireServer(f"{asked}; give a credential with --token or --header")
         raise Mute("CONN-6", asked)
     client = await target.connect(ready=False)
-    missing: set[str] = set()
+    missing: dict[str, str] = {}
     try:
         await client.message(lambda message: message.type == "ready", "ready", seconds=READY_S)
     except Broken:
-        missing.add("CONN-15")
+        missing["CONN-15"] = f"no ready came within {READY_S:g} s of the handshake"
     if client.ready is not None:
         profile = replace(profile, ready=dict(client.ready))
     after = len(client.messages) - 1
@@ -125,17 +124,24 @@ async def _listen(target: Target, profile: Profile, options: Options, clock: Clo
     try:
         await client.message(lambda message: message.type == "started", "started", after, READY_S)
     except Broken:
-        missing.add("RUN-3")
+        missing["RUN-3"] = "a prompt was not answered with started"
+    try:
+        event = await client.message(lambda message: message.is_event, "an event", after, READY_S)
+        if "run_id" not in event or "seq" not in event:
+            missing["RUN-27"] = f"a {event.type} came without run_id or seq"
+    except Broken:
+        pass  # an agent may take its time
     asker = await target.connect(ready=False)
     await asker.send({"type": "heartbeat", "id": "probe"})
-    for requirement, answered in (("BEAT-5", "type"), ("MSG-28", "re")):
-        wanted = {"type": "heartbeat", "re": "probe"}[answered]
-        try:
-            await asker.message(lambda m, n=answered, w=wanted: m.get(n) == w, "an answer", seconds=READY_S)  # type: ignore[misc]
-        except Broken:
-            missing.add(requirement)
-    await asyncio.sleep(0)
-    return replace(profile, broken=frozenset(missing))
+    try:
+        await asker.message(lambda message: message.type == "heartbeat", "a heartbeat", seconds=READY_S)
+        await asker.message(lambda message: message.get("re") == "probe", "an answer", seconds=READY_S)
+    except Broken:
+        heard = any(message.type == "heartbeat" for message in asker.messages)
+        missing["MSG-28"] = "a heartbeat with an id was not answered with its re"
+        if not heard:
+            missing["BEAT-5"] = "a heartbeat was not answered with a heartbeat"
+    return replace(profile, broken=missing)
 
 
 def _unreachable(problem: Unreachable) -> str:

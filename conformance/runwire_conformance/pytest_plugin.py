@@ -20,8 +20,7 @@ ENGINE = pytest.StashKey["Judging"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the suite, and have pytest explain the assertions of its cases."""
-    pytest.register_assert_rewrite("runwire_conformance.cases")
+    """Add the options of the suite."""
     group = parser.getgroup("runwire", "Runwire conformance")
     group.addoption("--runwire-url", metavar="URL", help="the server to judge")
     group.addoption("--runwire-class", metavar="NAMES", help="only requirements of these classes, by commas")
@@ -37,6 +36,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--runwire-patience", metavar="SECONDS", type=float, default=30.0, help="longest wait")
     group.addoption("--runwire-concurrency", metavar="N", type=int, help="connections at once")
+
+
+def pytest_configure() -> None:
+    """Have pytest explain the assertions of the cases, which are not imported yet."""
+    pytest.register_assert_rewrite("runwire_conformance.cases")
 
 
 class Judging:
@@ -66,7 +70,7 @@ def report_of(engine: Engine) -> Report:
     profile = engine.profile
     features = profile.features if profile else frozenset()
     script_agent = profile.has_script_agent if profile else False
-    judgements = judge(engine.cases, features, script_agent, profile.broken if profile else frozenset())
+    judgements = judge(engine.cases, features, script_agent, profile.broken if profile else {})
     if engine.mute is not None:
         judgements = _muted(judgements, engine)
     outcomes = [(case.name, case.outcome) for case in engine.cases if case.outcome is not None]

@@ -11,6 +11,9 @@ from runwire_conformance.verdict import ClassResult, Judgement, Report, Verdict
 #: How many requirements of a class are named behind its line.
 MOST_NAMED = 3
 
+#: How many requirements are listed that one broken requirement makes moot.
+MOST_MOOT = 40
+
 #: How many failures are told in full; the report files hold all of them.
 MOST_TOLD = 12
 
@@ -55,6 +58,9 @@ def not_exercised(report: Report) -> str:
         by_reason.setdefault(reason, []).append(judgement.requirement.id)
     lines = []
     for reason, identifiers in by_reason.items():
+        if reason.startswith("moot") and len(identifiers) > MOST_MOOT:
+            lines.append(f"  {reason}\n    {len(identifiers)} requirements, listed in the report files")
+            continue
         listed = textwrap.fill(", ".join(identifiers), 100, initial_indent="    ", subsequent_indent="    ")
         lines.append(f"  {reason}\n{listed}")
     return "Not exercised\n" + "\n".join(lines) if lines else ""

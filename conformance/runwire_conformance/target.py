@@ -57,8 +57,8 @@ class Profile:
     discovery_url: str | None = None
     discovery: Mapping[str, Any] | None = None
     ready: Mapping[str, Any] | None = None
-    #: Requirements that were found broken and that others cannot be judged without.
-    broken: frozenset[str] = frozenset()
+    #: Requirements that were found broken, and that others cannot be judged without, with what showed it.
+    broken: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def said(self) -> Mapping[str, Any]:

@@ -98,15 +98,46 @@ class Report:
         return 1 if strict and (self.by(Verdict.ADVICE) or missing) else 0
 
 
+#: Requirements without which a conversation cannot be understood: what else fails in it may be their doing.
+SCRAMBLING = frozenset(
+    (
+        *(
+            "MSG-1",
+            "MSG-2",
+            "MSG-3",
+            "MSG-5",
+            "MSG-29",
+            "MSG-30",
+            "CONN-15",
+            "CONN-19",
+            "EVENT-2",
+            "EVENT-24",
+        ),
+        *(
+            "RUN-3",
+            "RUN-4",
+            "RUN-5",
+            "RUN-27",
+            "RUN-28",
+            "RUN-29",
+            "RESUME-10",
+            "RESUME-25",
+            "SSE-2",
+            "SSE-6",
+        ),
+    )
+)
+
+
 def judge(
     cases: Sequence[Case],
     features: frozenset[str],
     script_agent: bool,
-    known_broken: frozenset[str] = frozenset(),
+    known_broken: Mapping[str, str] | None = None,
 ) -> tuple[Judgement, ...]:
     """Return a judgement for every requirement that some case proves or watches."""
     concerned = [identifier for identifier in catalogue() if _concerns(cases, identifier)]
-    accused = _accusations(cases, known_broken)
+    accused = _accusations(cases, known_broken or {})
     return tuple(_judge_one(catalogue()[name], cases, accused, features, script_agent) for name in concerned)
 
 
@@ -114,12 +145,16 @@ def _concerns(cases: Sequence[Case], identifier: str) -> bool:
     return any(identifier in case.claim.ids + case.claim.watches for case in cases)
 
 
-def _accusations(cases: Sequence[Case], known_broken: frozenset[str]) -> dict[str, list[Accusation]]:
+def _accusations(cases: Sequence[Case], known_broken: Mapping[str, str]) -> dict[str, list[Accusation]]:
     """Attribute every failure to a requirement.
 
     What an invariant found is the cause of what else went wrong in the same case: one cause, one accusation.
     """
-    accused: dict[str, list[Accusation]] = {}
+    accused = {
+        identifier: [Accusation("the first look at the server", reason)]
+        for identifier, reason in known_broken.items()
+        if not (identifier == "MSG-28" and "BEAT-5" in known_broken)
+    }
     for case in cases:
         outcome = case.outcome
         if outcome is None:
@@ -136,9 +171,9 @@ def _accusations(cases: Sequence[Case], known_broken: frozenset[str]) -> dict[st
     return accused
 
 
-def _explained(case: Case, outcome: Outcome, known_broken: frozenset[str]) -> bool:
+def _explained(case: Case, outcome: Outcome, known_broken: Mapping[str, str]) -> bool:
     """Whether a failure is the consequence of what an invariant found in the same case."""
-    causes = {finding.requirement for finding in outcome.findings} - known_broken
+    causes = ({finding.requirement for finding in outcome.findings} & SCRAMBLING) - known_broken.keys()
     return bool(causes) and causes.isdisjoint(case.claim.ids)
 
 
@@ -164,15 +199,18 @@ def _judge_one(
         return Judgement(requirement, Verdict.JUDGE_ERROR, reasons, cases=names)
     if any(outcome.state is State.PASSED for outcome in outcomes):
         return Judgement(requirement, Verdict.PASS, cases=names)
-    reasons = tuple(dict.fromkeys(_why_not(outcome) for outcome in outcomes))
+    reasons = tuple(
+        dict.fromkeys(_why_not(case, case.outcome) for case in proving if case.outcome is not None)
+    )
     all_absent = bool(outcomes) and all(outcome.state is State.NOT_OFFERED for outcome in outcomes)
     verdict = Verdict.NOT_OFFERED if all_absent else Verdict.NOT_EXERCISED
     return Judgement(requirement, verdict, reasons, cases=names)
 
 
-def _why_not(outcome: Outcome) -> str:
+def _why_not(case: Case, outcome: Outcome) -> str:
     if outcome.state is State.FAILED:
-        causes = ", ".join(sorted({finding.requirement for finding in outcome.findings}))
+        broken = {finding.requirement for finding in outcome.findings} or set(case.claim.ids)
+        causes = ", ".join(sorted(broken))
         return f"could not be told from what broke {causes}"
     return outcome.reason
 

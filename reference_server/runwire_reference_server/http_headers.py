@@ -3,9 +3,8 @@
 import re
 
 _CURSOR = re.compile(r"(?:([A-Za-z0-9_-]{1,64})\.)?([0-9]{1,16})")
-_TRACEPARENT = re.compile(
-    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
-)
+_FIELDS = r"-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+_TRACEPARENT = re.compile(rf"00{_FIELDS}|(?!00|ff)[0-9a-f]{{2}}{_FIELDS}(?:-.*)?")
 
 EVENT_STREAM = "text/event-stream"
 
@@ -34,7 +33,7 @@ def read_cursor(text: str) -> tuple[str | None, int] | None:
 def trace_id(traceparent: str | None) -> str | None:
     """Return the trace id of a `traceparent`; None when it is absent or not valid ([OBS-4])."""
     found = _TRACEPARENT.fullmatch(traceparent.strip()) if traceparent else None
-    return found[1] if found else None
+    return found[1] or found[2] if found else None
 
 
 def _ranges(accept: str) -> set[str]:

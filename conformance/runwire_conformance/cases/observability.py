@@ -1,6 +1,6 @@
 """Chapter 15: traces."""
 
-from runwire_conformance.case import proves
+from runwire_conformance.case import Moot, proves
 from runwire_conformance.client import Client
 from runwire_conformance.target import Target
 
@@ -36,7 +36,8 @@ async def a_traceparent_of_the_handshake_is_taken_over(target: Target) -> None:
     run = await client.start(target.short)
 
     assert run.opening is not None
-    assert client.ready is not None
+    if client.ready is None:
+        raise Moot("CONN-15")
     assert (client.ready["trace_id"], run.opening["trace_id"]) == (TRACE_ID, TRACE_ID)
 
 
@@ -54,7 +55,8 @@ async def the_start_wins_over_the_handshake(target: Target) -> None:
 async def a_traceparent_header_that_is_not_valid_is_ignored(target: Target) -> None:
     for header in ("nonsense", f"00-{'0' * 32}-b7ad6b7169203331-01", f"ff-{TRACE_ID}-b7ad6b7169203331-01"):
         client = await target.connect(headers=[("traceparent", header)])
-        assert client.ready is not None
+        if client.ready is None:
+            raise Moot("CONN-15")
         assert client.ready["trace_id"] not in {TRACE_ID, "0" * 32}
 
 

@@ -141,6 +141,15 @@ async def an_unnamed_session_gets_an_id(client: Client, target: Target) -> None:
     assert CHOSEN_ID.fullmatch(run.opening["session_id"])
 
 
+@proves("RUN-36")
+async def a_named_run_is_called_by_its_name(client: Client, target: Target) -> None:
+    run_id = new_run_id()
+
+    answer = await client.ask({"type": "start", "prompt": target.short, "run_id": run_id})
+
+    assert (answer.type, answer.get("run_id")) == ("started", run_id)
+
+
 @proves("RUN-13", script=True)
 async def a_cancel_that_races_the_end_leaves_one_terminal(client: Client) -> None:
     for delay_ms in range(0, 40, 4):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from runwire_conformance.invariants import Facts, Finding, Invariant
-from runwire_conformance.trace import Message, Trace
+from runwire_conformance.trace import CONTROL_TYPES, Message, Trace
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ def readings(trace: Trace) -> tuple[list[Reading], list[tuple[int, Message]]]:
             after = next_seq - 1 if message.type == "resumed" and isinstance(next_seq, int) else 0
             current[run_id] = Reading(run_id, after, message.type == "resumed")
             found.append(current[run_id])
-        elif message.is_event and isinstance(message.get("seq"), int) and isinstance(run_id, str):
+        elif _in_log(message) and isinstance(run_id, str):
             if run_id in current:
                 current[run_id].events.append((place, message))
             else:
@@ -51,7 +51,11 @@ def nothing_precedes_the_opening(trace: Trace, _facts: Facts) -> Iterator[Findin
 
 def seq_has_no_hole(trace: Trace, _facts: Facts) -> Iterator[Finding]:
     """[RUN-28], [RUN-29], [RESUME-10], [RESUME-25]: events are numbered without hole and without repetition."""
-    for reading in readings(trace)[0]:
+    found, stray = readings(trace)
+    early = {message["run_id"] for _, message in stray}
+    for reading in found:
+        if reading.run_id in early:
+            continue  # [RUN-3] is broken, and the numbers are what it broke
         ranges = [(_first(message), message["seq"], place) for place, message in reading.events]
         cursor = reading.after
         for first, last, place in ranges:
@@ -100,6 +104,8 @@ def calls_pair(trace: Trace, _facts: Facts) -> Iterator[Finding]:
                 called.add(call_id)
             elif message.type == "observation":
                 partial = message.get("partial") is True
+                if call_id is None:
+                    continue  # [EVENT-7] is broken
                 if call_id not in called:
                     yield Finding("EVENT-10", f"an observation of {call_id}, which was not called", place)
                 elif call_id in observed:
@@ -135,7 +141,7 @@ def answers_fit_questions(trace: Trace, _facts: Facts) -> Iterator[Finding]:
         if record.side == "client":
             asked.add(message.get("id"))
         elif "re" in message:
-            if message["re"] not in asked:
+            if message["re"] not in asked or message.is_event:
                 yield Finding(
                     "MSG-29", f"{message.type} with re {message['re']!r}, which nobody asked", place
                 )
@@ -181,6 +187,11 @@ INVARIANTS: tuple[Invariant, ...] = (
     answers_fit_questions,
     text_stops_after_cancel,
 )
+
+
+def _in_log(message: Message) -> bool:
+    """Whether a message takes a place in a log; one of a type that is not known does too ([MSG-26])."""
+    return isinstance(message.get("seq"), int) and message.type not in CONTROL_TYPES
 
 
 def _first(message: Message) -> int:

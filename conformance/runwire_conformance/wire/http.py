@@ -136,7 +136,8 @@ class Exchange:
                     event = await self._next()
         except (OSError, TimeoutError, h11.RemoteProtocolError) as problem:
             self.close()
-            raise Unanswered(f"{method} {target}: {type(problem).__name__} {problem}".strip()) from None
+            reason = f"nothing within {RESPONSE_S:g} s" if isinstance(problem, TimeoutError) else str(problem)
+            raise Unanswered(f"{method} {target}: {reason}") from None
         if not isinstance(event, h11.Response):
             self.close()
             raise Unanswered(f"{method} {target}: the connection was closed without an answer")
