@@ -28,6 +28,8 @@ class Trial:
     also: tuple[str, ...] = ()
     """The other requirements that were blamed in the same run."""
     seconds: float = 0.0
+    whole: bool = False
+    """Whether all cases were played and not only those of the requirement."""
 
     @property
     def killed(self) -> bool:
@@ -67,7 +69,9 @@ def as_markdown(trials: Sequence[Trial]) -> str:
     for title, chapter in by_chapter.items():
         lines += [f"## {title}", "", "| requirement | flaw | blamed by |", "|---|---|---|"]
         for trial in chapter:
-            by = ", ".join(f"`{case}`" for case in trial.cases) if trial.killed else f"**{trial.outcome}**"
+            by = (
+                ", ".join(f"`{case}`" for case in trial.cases[:4]) if trial.killed else f"**{trial.outcome}**"
+            )
             lines.append(f"| {trial.requirement} | {cell(trial.description)} | {by} |")
         lines.append("")
     return "\n".join(lines)
@@ -82,6 +86,9 @@ def as_report(trials: Sequence[Trial], cases: Mapping[str, Sequence[str]]) -> st
     lines += [
         f"- {t.requirement} `{t.flaw}` ({t.outcome}): {t.description} {t.reason}".rstrip() for t in survivors
     ]
+    elsewhere = [trial for trial in trials if trial.killed and trial.whole]
+    lines += ["", "## Blamed only by cases of other requirements", ""]
+    lines += [f"- {t.requirement} `{t.flaw}`: {', '.join(t.cases[:3])}" for t in elsewhere]
     lines += ["", "## Cases never seen to fail", ""]
     lines += [f"- {case}" for case in never_failing(trials, cases)]
     lines += ["", "## Blamed besides", ""]

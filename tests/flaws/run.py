@@ -7,6 +7,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from . import catalogue
@@ -20,6 +21,15 @@ HIDDEN = re.compile(r"could not be told from what broke ([A-Z0-9, -]+)")
 """How the judge says that a case failed for the reason of another requirement."""
 
 assert catalogue.__all__, "importing the catalogue is what fills FLAWS"
+
+
+async def try_thoroughly(flaw: Flaw, stands: Stands) -> tuple[Trial, Verdicts | None]:
+    """Judge a server with `flaw` by the cases of its requirement, and by all cases if those do not blame it."""
+    trial, verdicts = await try_flaw(flaw, stands)
+    if trial.killed:
+        return trial, verdicts
+    second, _ = await try_flaw(flaw, stands, whole=True)
+    return (replace(second, whole=True) if second.killed else trial), verdicts
 
 
 async def try_flaw(flaw: Flaw, stands: Stands, *, whole: bool = False) -> tuple[Trial, Verdicts | None]:
@@ -68,6 +78,7 @@ async def try_all(
     *,
     parallel: int = 3,
     whole: bool = False,
+    thorough: bool = False,
     told: Callable[[Trial], None] | None = None,
 ) -> tuple[list[Trial], dict[str, tuple[str, ...]]]:
     """Try flaws, some at a time; return the trials in the order given and the cases of each requirement."""
@@ -76,7 +87,10 @@ async def try_all(
 
     async def one(flaw: Flaw) -> Trial:
         async with places:
-            trial, verdicts = await try_flaw(flaw, stands, whole=whole)
+            if thorough:
+                trial, verdicts = await try_thoroughly(flaw, stands)
+            else:
+                trial, verdicts = await try_flaw(flaw, stands, whole=whole)
             if verdicts:
                 cases.setdefault(flaw.requirement, verdicts.cases.get(flaw.requirement, ()))
             if told:
@@ -126,7 +140,11 @@ def main() -> None:
         if not trial.killed or arguments.names:
             print(f"              {trial.reason}", flush=True)
 
-    trials, cases = asyncio.run(try_all(flaws, parallel=arguments.parallel, whole=arguments.whole, told=told))
+    trials, cases = asyncio.run(
+        try_all(
+            flaws, parallel=arguments.parallel, whole=arguments.whole, thorough=arguments.thorough, told=told
+        )
+    )
     print(f"{sum(trial.killed for trial in trials)} of {len(trials)} blamed")
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
