@@ -172,9 +172,9 @@ def _accusations(cases: Sequence[Case], known_broken: Mapping[str, str]) -> dict
 
 
 def _explained(case: Case, outcome: Outcome, known_broken: Mapping[str, str]) -> bool:
-    """Whether a failure is the consequence of what an invariant found in the same case."""
-    causes = ({finding.requirement for finding in outcome.findings} & SCRAMBLING) - known_broken.keys()
-    return bool(causes) and causes.isdisjoint(case.claim.ids)
+    """Whether an invariant found in the same case what the failure comes from, or says itself."""
+    found = {finding.requirement for finding in outcome.findings}
+    return bool(found & set(case.claim.ids) or (found & SCRAMBLING) - known_broken.keys())
 
 
 def _judge_one(

@@ -128,6 +128,7 @@ def main() -> None:
     )
     parser.add_argument("--parallel", type=int, default=3)
     parser.add_argument("--whole", action="store_true", help="play the whole suite, to see unrelated blame")
+    parser.add_argument("--thorough", action="store_true", help="play the whole suite for what is not blamed")
     parser.add_argument(
         "--output", type=Path, help="folder for kill-table.json, kill-table.md and flaw-report.md"
     )

@@ -1,0 +1,68 @@
+"""Publishes the specification's chapters on the site, with an anchor for every requirement and a link for every id."""
+
+import re
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+from runwire_spec import Requirement, catalogue, registries
+
+ROOT = Path(__file__).parent.parent
+OPENING = re.compile(r"^\*\*\[([A-Z]+-[0-9]+)\]\*\* ", re.MULTILINE)
+REFERENCE = re.compile(r"(?<![*\w\]])\[([A-Z]+-[0-9]+)\](?!\()")
+CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.MULTILINE | re.DOTALL)
+LABEL = re.compile(r"^(Class|Registry): `([a-z_]+)`$", re.MULTILINE)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the chapters and the repository's own pages to the site."""
+    published = {f"spec/{path.name}": path for path in sorted((ROOT / "spec").glob("*.md"))}
+    published |= {"contributing.md": ROOT / "CONTRIBUTING.md", "changelog.md": ROOT / "CHANGELOG.md"}
+    for name, path in published.items():
+        files.append(File.generated(config, name, content=path.read_text(encoding="utf-8")))
+    files.append(File.generated(config, "requirements.md", content=index_of_requirements()))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
+    """Turn openings into anchors and references into links, outside code."""
+    own = page.file.src_uri.removeprefix("spec/") if page.file.src_uri.startswith("spec/") else None
+    folder = "" if own is not None else "spec/"
+    parts = CODE.split(markdown)
+    for place in range(0, len(parts), 2):
+        text = LABEL.sub(r"<small>\1: <b>\2</b></small>", parts[place])
+        text = OPENING.sub(lambda found: anchor(found[1]), text)
+        parts[place] = REFERENCE.sub(lambda found: link(found[1], own, folder), text)
+    return LABEL.sub(r"<small>\1: <b>\2</b></small>", "".join(parts))
+
+
+def anchor(identifier: str) -> str:
+    """Return the opening of a requirement as a place that can be linked to."""
+    return f'<a id="{identifier}" class="requirement" href="#{identifier}">{identifier} ¶</a> '
+
+
+def link(identifier: str, own: str | None, folder: str) -> str:
+    """Return a reference as a link; in the chapter itself to the anchor alone."""
+    requirement = catalogue().get(identifier)
+    if requirement is None:
+        return f"[{identifier}]"
+    chapter = "" if requirement.chapter == own else folder + requirement.chapter
+    return f"[{identifier}]({chapter}#{identifier})"
+
+
+def index_of_requirements() -> str:
+    """Return a page that lists every requirement by class."""
+    lines = ["# Requirements", "", "Every numbered sentence of the specification, by conformance class.", ""]
+    for row in registries()["classes"]:
+        own = [entry for entry in catalogue().values() if entry.conformance_class == row["class"]]
+        lines += [f"## {row['class']}", "", "| id | role | sentence |", "|---|---|---|"]
+        lines += [table_row(entry) for entry in own] + [""]
+    return "\n".join(lines)
+
+
+def table_row(requirement: Requirement) -> str:
+    """Return one line of the index."""
+    sentence = re.sub(r"\]\((?!\w+:)", "](spec/", requirement.sentence).replace("|", "\\|")
+    mark = "" if requirement.observable else " *(not observable)*"
+    return f"| [{requirement.id}] | {requirement.role} | {sentence}{mark} |"

@@ -1,0 +1,30 @@
+"""What the tests share: programs that must be there, and a reference server to talk to."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from check_reference_server import command, listening
+
+
+def require_program(name: str, apt: str) -> str:
+    """Return the path of a program; without it the test is skipped, and fails under CI=true."""
+    if path := shutil.which(name):
+        return path
+    message = f"{name} is missing; on Debian: apt-get install {apt}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """The URL of a reference server with the script agent and short timings."""
+    server = subprocess.Popen(command(), stdout=subprocess.PIPE, text=True)
+    yield listening(server)
+    server.terminate()
+    server.wait(10)
+    assert server.stdout is not None
+    server.stdout.close()
