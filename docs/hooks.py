@@ -6,6 +6,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
 from runwire_spec import Requirement, catalogue, registries
 
 ROOT = Path(__file__).parent.parent

@@ -64,7 +64,7 @@ def validate_conversation(name: str, lines: list[tuple[int, Mapping[str, Any], s
             began[key] = at
         trace, places = traces[key]
         places.append(number)
-        record = _record(value, raw)
+        record = record_of(value, raw)
         trace.records.append(record)
         if record.message is not None and side == "client":
             problems += _message(name, number, record.message, client=True)
@@ -72,13 +72,20 @@ def validate_conversation(name: str, lines: list[tuple[int, Mapping[str, Any], s
             problems.append(Problem(name, number, 'a line needs "message", an object, or "close", a code'))
     for trace, places in traces.values():
         trace.deaf = trace.transport == "sse" or len(trace.records) < 2
-        for finding in findings(trace, Facts(Limits({}), 0.25)):
+        for finding in findings(trace, stated_facts(trace)):
             line = places[finding.record] if finding.record >= 0 else places[-1]
             problems.append(Problem(name, line, f"[{finding.requirement}] {finding.text}"))
     return sorted(problems, key=lambda problem: problem.line)
 
 
-def _record(value: Mapping[str, Any], raw: str) -> Record:
+def stated_facts(trace: Trace) -> Facts:
+    """Return what a conversation's own `ready` says of the limits, and the smallest tolerance."""
+    ready = next((message for message in trace.messages("server") if message.type == "ready"), Message())
+    limits = ready.get("limits")
+    return Facts(Limits(limits if isinstance(limits, dict) else {}))
+
+
+def record_of(value: Mapping[str, Any], raw: str) -> Record:
     at = float(value.get("at_ms", 0)) / 1000
     message = value.get("message")
     if isinstance(message, dict):

@@ -4,7 +4,7 @@ import asyncio
 import json
 
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import Moot, NotExercised, proves
+from runwire_conformance.case import Moot, proves
 from runwire_conformance.client import Client
 from runwire_conformance.target import Target
 from runwire_conformance.wire.http import Response
@@ -163,12 +163,3 @@ async def a_close_is_answered_with_a_close(client: Client) -> None:
     code = await client.leave()
 
     assert code != 1006
-
-
-@proves("CONF-3")
-async def features_that_need_others_come_with_them(target: Target) -> None:
-    if not target.features:
-        raise NotExercised("the server offers no feature")
-
-    assert "sse" not in target.features or "resume" in target.features
-    assert "tickets" not in target.features or "auth" in target.features

@@ -1,0 +1,101 @@
+"""A page in a real browser that knows six types and nothing else, against the reference server."""
+
+import asyncio
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import require_program
+from playwright.async_api import Page, async_playwright
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+PAGE = """<!doctype html>
+<meta charset="utf-8"><title>six types</title>
+<pre id="answer"></pre><p id="end"></p>
+<script>
+  const answer = document.getElementById("answer"), end = document.getElementById("end");
+  const grown = [];
+  const socket = new WebSocket("%s");
+  socket.onopen = () => socket.send(JSON.stringify({ prompt: "What is AI?" }));
+  socket.onmessage = ({ data }) => {
+    const event = JSON.parse(data);
+    switch (event.type) {
+      case "token": answer.textContent += event.data; grown.push(answer.textContent.length); break;
+      case "done": end.textContent = "done: " + event.data; break;
+      case "error": end.textContent = "error: " + event.data; break;
+    }
+  };
+</script>
+"""
+
+
+@pytest.fixture
+def page_url(server_url: str, tmp_path: Path) -> Iterator[str]:
+    """The URL of the page, served from localhost."""
+    socket = server_url.replace("http", "ws", 1) + "/ws/generate"
+    (tmp_path / "index.html").write_text(PAGE % socket, encoding="utf-8")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            super().__init__(*args, directory=str(tmp_path), **kwargs)  # type: ignore[arg-type]
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://localhost:{server.server_port}/index.html"
+    server.shutdown()
+    server.server_close()
+
+
+def in_browser(url: str, act: object) -> None:
+    """Open `url` in Chromium and have `act` look at the page."""
+    chromium = require_program("chromium", apt="chromium")
+
+    async def play() -> None:
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+            page = await browser.new_page()
+            await page.goto(url)
+            await act(page)  # type: ignore[operator]
+            await browser.close()
+
+    asyncio.run(play())
+
+
+def test_the_text_arrives_piece_by_piece_and_ends(page_url: str) -> None:
+    async def look(page: Page) -> None:
+        await page.wait_for_function("document.getElementById('end').textContent", timeout=20_000)
+        grown = await page.evaluate("grown")
+        assert len(grown) > 10
+        assert grown == sorted(grown)
+        assert (await page.inner_text("#end")).startswith("done: ")
+        assert "AI" in await page.inner_text("#answer")
+
+    in_browser(page_url, look)
+
+
+def test_cancel_stops_it(page_url: str) -> None:
+    async def look(page: Page) -> None:
+        await page.wait_for_function("grown.length >= 3", timeout=20_000)
+        await page.evaluate("socket.send(JSON.stringify({type: 'cancel'}))")
+        await page.wait_for_function("document.getElementById('end').textContent", timeout=5_000)
+        stopped_at = await page.evaluate("grown.length")
+        await page.evaluate("socket.send(JSON.stringify({type: 'heartbeat'}))")
+        assert await page.inner_text("#end") == "done: cancelled"
+        assert await page.evaluate("grown.length") == stopped_at
+        assert stopped_at < 30
+
+    in_browser(page_url, look)

@@ -1,0 +1,146 @@
+"""The judge's readers and invariants: cut anywhere, silent on what is right, loud on what is wrong."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runwire_conformance.bounds import Limits
+from runwire_conformance.invariants import Facts, findings
+from runwire_conformance.trace import Message, Record, Trace
+from runwire_conformance.validate import record_of, stated_facts, validate_conversation
+from runwire_conformance.wire.sse import Block, BlockParser
+from runwire_schemas import transcripts
+
+STREAM = (
+    b"\xef\xbb\xbfretry: 2000\r\nid: e1.0\r\n\r\n: a comment\n\ndata: {\"a\":1}\nid:e1.1\n\n"
+    b"data\rdata:  two\r\r\r\nevent: x\ndata: \xc3\xbc\n\ndata: cut off"
+)  # fmt: skip
+BLOCKS = [
+    Block((("retry", "2000"), ("id", "e1.0"))),
+    Block((), (" a comment",)),
+    Block((("data", '{"a":1}'), ("id", "e1.1"))),
+    Block((("data", ""), ("data", " two"))),
+    Block((("event", "x"), ("data", "ü"))),
+]
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=12))
+def test_a_stream_reads_the_same_however_it_is_cut(cuts: list[int]) -> None:
+    places = [0, *sorted(cuts), len(STREAM)]
+    parser = BlockParser()
+
+    blocks = [block for begin, end in pairwise(places) for block in parser.feed(STREAM[begin:end])]
+
+    assert blocks == BLOCKS
+    assert parser.end() == Block((("data", "cut off"),), closed=False)
+
+
+def test_the_data_of_a_block_is_its_lines() -> None:
+    assert BLOCKS[3].data == "\n two"
+    assert BLOCKS[0].data is None
+
+
+def test_a_stream_byte_by_byte_reads_the_same() -> None:
+    parser = BlockParser()
+
+    assert [block for byte in STREAM for block in parser.feed(bytes([byte]))] == BLOCKS
+
+
+VALID = dict(transcripts("valid"))
+INVALID = dict(transcripts("invalid"))
+
+#: Rules that need the other side's intention, another connection or an absent message to be told: the cases judge them.
+NOT_IN_A_TRACE = {
+    *(
+        "CANCEL-1",
+        "CANCEL-2",
+        "CANCEL-13",
+        "CONF-3",
+        "CONN-17",
+        "CONN-18",
+        "ERR-1",
+        "ERR-3",
+        "INPUT-12",
+        "INPUT-19",
+    ),
+    *(
+        "MSG-28",
+        "MSG-31",
+        "OBS-2",
+        "RESUME-9",
+        "RESUME-12",
+        "RESUME-13",
+        "RESUME-16",
+        "RESUME-17",
+        "RUN-7",
+        "RUN-10",
+    ),
+    *("RUN-14", "RUN-19", "RUN-20", "RUN-24", "RUN-30", "RUN-36", "SSE-3", "SSE-4", "SSE-10"),
+}
+
+
+def blamed(lines: list[dict[str, object]]) -> set[str]:
+    """Return the requirements that the invariants find broken in a transcript."""
+    found: set[str] = set()
+    for connection in {line.get("connection", 1) for line in lines[1:]}:
+        own = [line for line in lines[1:] if line.get("connection", 1) == connection]
+        trace = Trace("sse" if own[0].get("transport") == "sse" else "websocket", "transcript", 0.0)
+        trace.records = [record_of(line, "") for line in own]
+        found |= {finding.requirement for finding in findings(trace, stated_facts(trace))}
+    return found
+
+
+def judged(transcripts_by_name: dict[str, list[dict[str, object]]]) -> list[str]:
+    """Return the transcripts that invariants can judge: of WebSockets, of servers that claim core, of rules in a trace."""
+    return [
+        name
+        for name, (header, first, *_) in transcripts_by_name.items()
+        if header.get("class") != "basic"
+        and first.get("transport") != "sse"
+        and not (header["breaks"] and set(header["breaks"]) <= NOT_IN_A_TRACE)  # type: ignore[call-overload]
+    ]
+
+
+@pytest.mark.parametrize("name", judged(VALID))
+def test_a_valid_transcript_is_accused_of_nothing(name: str) -> None:
+    assert blamed(VALID[name]) == set()
+
+
+@pytest.mark.parametrize("name", judged(INVALID))
+def test_an_invalid_transcript_is_accused_of_what_it_breaks(name: str) -> None:
+    assert blamed(INVALID[name]) & set(INVALID[name][0]["breaks"])
+
+
+def test_validate_names_the_line() -> None:
+    lines = [
+        (1, {"from": "server", "message": {"type": "token", "data": 7}}, ""),
+        (2, {"from": "client", "message": {"type": "start"}}, ""),
+    ]
+
+    problems = [str(problem) for problem in validate_conversation("talk.jsonl", lines)]
+
+    assert any(problem.startswith("talk.jsonl:1: [MSG-3]") for problem in problems)
+    assert any(problem.startswith("talk.jsonl:2: start") for problem in problems)
+
+
+def beats(gap: float, transport: str = "websocket") -> Trace:
+    """Return a conversation whose second heartbeat comes `gap` seconds after the first."""
+    trace = Trace("sse" if transport == "sse" else "websocket", "beats", 0.0)
+    beat = Message({"type": "heartbeat"})
+    ready = Message({"type": "vendor:ready"})
+    trace.records = [
+        Record(0.0, "server", "text", '{"type":"vendor:ready"}', ready),
+        Record(gap, "server", "text", '{"type":"heartbeat"}', beat),
+    ]
+    return trace
+
+
+@pytest.mark.parametrize(("gap", "silent"), [(2.9, False), (3.2, False), (3.4, True), (60, True)])
+def test_silence_is_found_beyond_its_bound_and_tolerance(gap: float, silent: bool) -> None:
+    facts = Facts(Limits({"heartbeat_s": 1}), 0.25)
+
+    found = {finding.requirement for finding in findings(beats(gap), facts)}
+
+    assert ("BEAT-1" in found) is silent

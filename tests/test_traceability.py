@@ -1,0 +1,74 @@
+"""Every provable requirement has a case, and every case names known ones; the list of exceptions only shrinks."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from runwire_conformance.case import Claim, claim_of
+from runwire_spec import catalogue
+
+CASES = Path(__file__).parent.parent / "conformance" / "runwire_conformance" / "cases"
+
+#: Requirements of these classes are not judged yet; their chapters are.
+UNPROVED_CLASSES = {"input", "auth", "tickets", "metrics", "cluster"}
+
+#: Single requirements of the other classes that no case proves yet.
+UNPROVED: set[str] = set()
+
+
+def claims() -> dict[str, Claim]:
+    """Return the claim of every case by its name."""
+    found: dict[str, Claim] = {}
+    for path in sorted(CASES.glob("*.py")):
+        module = __import__(f"runwire_conformance.cases.{path.stem}", fromlist=["*"])
+        for name, value in vars(module).items():
+            claim = claim_of(value)
+            if claim is not None and value.__module__ == module.__name__:
+                found[f"{path.stem}::{name}"] = claim
+    return found
+
+
+def claimed() -> set[str]:
+    """Return every requirement that some case proves or watches."""
+    return {identifier for claim in claims().values() for identifier in claim.ids + claim.watches}
+
+
+def test_every_provable_requirement_has_a_case() -> None:
+    provable = {
+        requirement.id
+        for requirement in catalogue().values()
+        if requirement.provable and requirement.conformance_class not in UNPROVED_CLASSES
+    }
+
+    assert provable - claimed() == UNPROVED
+
+
+def test_the_exceptions_are_still_exceptions() -> None:
+    proved = {catalogue()[identifier].conformance_class for identifier in claimed()}
+
+    assert claimed() & UNPROVED == set()
+    assert UNPROVED_CLASSES & proved == set()
+
+
+def test_every_case_names_requirements_that_can_be_proved() -> None:
+    assert [name for name in claimed() if name not in catalogue() or not catalogue()[name].provable] == []
+
+
+@pytest.mark.parametrize("path", sorted(CASES.glob("*.py")), ids=lambda path: path.stem)
+def test_a_case_is_a_claim_in_words_and_prints_nothing(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+
+    calls = [
+        node.func.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    ]
+
+    assert "print" not in calls
+
+
+def test_names_of_cases_are_unique() -> None:
+    names = [name.partition("::")[2] for name in claims()]
+
+    assert sorted(names) == sorted(set(names))
