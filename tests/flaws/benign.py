@@ -15,7 +15,7 @@ from .flaw import ALL_FEATURES, Describes, Stand
 from .frames import Frame, Opcode, text_frame
 from .http1 import Request, Response
 from .link import Link, Socket, encode
-from .rewrite import Action, Frames, Message, Pause, Rewrite, is_event, is_terminal
+from .rewrite import Action, Frames, Message, Pause, Rewrite, is_event, is_terminal, less
 
 SMALL = 1500
 """Bytes up to which a message can grow by a little without passing a limit."""
@@ -159,11 +159,10 @@ class OtherStream(Rewrite):
 
     def block(self, link: Link, block: bytes) -> Iterable[bytes]:
         lines = [line.replace(b": ", b":", 1) for line in block.splitlines() if line]
-        if not lines[-1:] or not lines[-1].startswith(b"data"):
-            lines = list(lines)
-        else:
-            lines.reverse()
-        yield b": a comment" + self.ending * 2 + self.ending.join([b":", *lines]) + self.ending * 2
+        lines = [*reversed(lines), b": a comment", b":"]
+        yield self.ending.join(lines) + self.ending * 2
+        if b"data" in block:
+            yield b": a comment between" + self.ending * 2
 
 
 class CarriageReturns(OtherStream):
@@ -275,8 +274,8 @@ class RicherEvents(Rewrite):
         richer = {**message, "ts": "2026-11-24T12:00:00.123Z"}
         if message.get("type") == "done":
             richer |= {"usage": {"input_tokens": 3, "output_tokens": 5}}
-        if message.get("type") == "error" and "retry_after_ms" not in message:
-            richer |= {"data": "Das ging schief.", "retry_after_ms": 50}
+        if message.get("type") == "error" and "seq" not in message:
+            richer = less(richer, "ts") | {"data": "Das ging schief.", "retry_after_ms": 50}
         changes = is_event(message) or message.get("type") == "error"
         yield richer if changes and len(encode(message)) < SMALL else message
 

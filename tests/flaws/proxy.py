@@ -78,6 +78,8 @@ class Proxy:
         self._wires |= {judge, server}
         try:
             await Exchanges(self, judge, server).run()
+            server.close()
+            await judge.linger()
         finally:
             judge.close()
             server.close()

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 
-from .frames import BadFrameError, Frame, FrameReader, Opcode
+from .frames import HELD_BYTES, BadFrameError, Frame, FrameReader, Opcode
 from .link import Original, Socket
 from .rewrite import Message
 from .wire import Wire
@@ -79,6 +79,7 @@ async def _up(link: Socket) -> None:
 
 async def _up_by_message(link: Socket) -> None:
     parts: list[tuple[Frame, bytes]] = []
+    passing = False
     async for frame, raw in _frames(link.judge, link.server, masked=True):
         if frame.is_control:
             passed = list(link.rewrite.client_frame(link, frame))
@@ -88,7 +89,11 @@ async def _up_by_message(link: Socket) -> None:
                 await link.send_up(passed)
             continue
         parts.append((frame, raw))
-        if frame.final:
+        if passing or sum(len(raw) for _, raw in parts) > HELD_BYTES[True]:
+            # A server answers a message that is too large before its end.
+            await link.server.write(b"".join(raw for _, raw in parts))
+            parts, passing = [], not frame.final
+        elif frame.final:
             await _client_message(link, parts)
             parts = []
 

@@ -125,6 +125,8 @@ class Wire(asyncio.Protocol):
         if self.lost or not data:
             return
         for piece in self.cut(data):
+            if self._transport.is_closing():
+                return
             self._transport.write(piece)
             self.bytes_written += len(piece)
             await self._writable.wait()
@@ -138,6 +140,16 @@ class Wire(asyncio.Protocol):
                 self._transport.write_eof()
             except OSError:
                 self._transport.abort()
+
+    async def linger(self) -> None:
+        """End this side and read on for a moment: unread bytes would turn the end into a reset."""
+        self.finish()
+        try:
+            async with asyncio.timeout(1):
+                while not self.ended and await self.read():
+                    pass
+        except TimeoutError:
+            pass
 
     def close(self) -> None:
         """Close both directions after what was written."""
