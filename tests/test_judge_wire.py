@@ -93,7 +93,7 @@ def blamed(lines: list[dict[str, object]]) -> set[str]:
 
 
 def judged(transcripts_by_name: dict[str, list[dict[str, object]]]) -> list[str]:
-    """Return the transcripts that invariants can judge: of WebSockets, of servers that claim core, of rules in a trace."""
+    """Return the transcripts that invariants can judge: WebSockets of `core` servers, rules a trace can show."""
     return [
         name
         for name, (header, first, *_) in transcripts_by_name.items()

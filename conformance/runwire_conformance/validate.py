@@ -11,6 +11,7 @@ from runwire_conformance.bounds import Limits
 from runwire_conformance.invariants import Facts, findings
 from runwire_conformance.trace import Message, Record, Trace, Transport
 from runwire_schemas import CLIENT_TYPES, SERVER_TYPES, client_message_violations, server_message_violations
+from runwire_spec import catalogue
 
 
 class Unreadable(Exception):
@@ -50,6 +51,7 @@ def validate_conversation(name: str, lines: list[tuple[int, Mapping[str, Any], s
     problems: list[Problem] = []
     traces: dict[object, tuple[Trace, list[int]]] = {}
     began: dict[object, float] = {}
+    only_basic = bool(lines) and lines[0][1].get("class") == "basic"
     for number, value, raw in lines:
         side = value.get("from")
         if side not in {"client", "server"}:
@@ -66,16 +68,25 @@ def validate_conversation(name: str, lines: list[tuple[int, Mapping[str, Any], s
         places.append(number)
         record = record_of(value, raw)
         trace.records.append(record)
-        if record.message is not None and side == "client":
+        if record.message is not None and side == "client" and not _refused(lines, number):
             problems += _message(name, number, record.message, client=True)
         if record.message is None and record.code is None:
             problems.append(Problem(name, number, 'a line needs "message", an object, or "close", a code'))
     for trace, places in traces.values():
         trace.deaf = trace.transport == "sse" or len(trace.records) < 2
         for finding in findings(trace, stated_facts(trace)):
+            if only_basic and catalogue()[finding.requirement].conformance_class != "basic":
+                continue
             line = places[finding.record] if finding.record >= 0 else places[-1]
             problems.append(Problem(name, line, f"[{finding.requirement}] {finding.text}"))
     return sorted(problems, key=lambda problem: problem.line)
+
+
+def _refused(lines: list[tuple[int, Mapping[str, Any], str]], number: int) -> bool:
+    """Whether the server refused the client's message in line `number` as it should: that is no problem."""
+    later = [value for line, value, _ in lines if line > number and value.get("from") == "server"]
+    answers = [value.get("message") for value in later]
+    return any(isinstance(answer, dict) and answer.get("code") == "bad_request" for answer in answers)
 
 
 def stated_facts(trace: Trace) -> Facts:
