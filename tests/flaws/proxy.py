@@ -117,13 +117,14 @@ class Proxy:
         return response
 
     async def send_aside(self, message: Message) -> None:
-        """Send a message to the server on a connection of the proxy's own, and read one answer."""
+        """Send a message to the server on a connection of the proxy's own, and wait until it has acted."""
         url = f"ws://{self.upstream_host}:{self.upstream_port}/ws/generate"
         async with connect_websocket(url, compression=None, proxy=None) as websocket:
-            await websocket.recv()
             await websocket.send(json.dumps(message))
-            async with asyncio.timeout(1):
-                await websocket.recv()
+            await websocket.send(json.dumps({"type": "heartbeat", "id": "aside"}))
+            async with asyncio.timeout(5):
+                while json.loads(await websocket.recv()).get("re") != "aside":
+                    pass
 
 
 class _Accepted(Wire):

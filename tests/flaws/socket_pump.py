@@ -12,8 +12,10 @@ from .link import Original, Socket
 from .rewrite import Message
 from .wire import Wire
 
-DOWN_HOOKS = ("server_message", "server_frame", "text", "watch", "client_message", "client_frame")
-UP_HOOKS = ("client_message", "client_frame", "client_data", "watch")
+BOTH_WAYS = ("server_message", "client_message", "client_frame", "server_left", "client_left", "watch")
+DOWN_HOOKS = (*BOTH_WAYS, "server_frame", "text")
+UP_HOOKS = (*BOTH_WAYS, "client_data")
+"""What makes a direction be taken apart; a rewrite of one side may ask the book what the other said."""
 
 
 async def run_socket(link: Socket) -> None:
