@@ -201,7 +201,7 @@ class Socket(Link):
         for action in actions:
             if isinstance(action, dict):
                 as_it_came = original is not None and action is original.message
-                masked = text_frame(encode(action)).encode(masked=True)
+                masked = text_frame(json.dumps(action)).encode(masked=True)
                 await self.server.write(original.raw if original and as_it_came else masked)
             elif isinstance(action, Frames):
                 await self.server.write(b"".join(frame.encode(masked=True) for frame in action.frames))

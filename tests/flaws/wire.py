@@ -28,6 +28,8 @@ class Wire(asyncio.Protocol):
         self.was_reset = False
         """The connection broke with an error rather than with a FIN."""
         self.lost = False
+        self.finished = False
+        """This side has sent its last byte."""
         self.bytes_written = 0
         self.cut: Callable[[bytes], Sequence[bytes]] = lambda data: (data,)
         """How data is divided into the segments that travel."""
@@ -122,7 +124,7 @@ class Wire(asyncio.Protocol):
 
     async def write(self, data: bytes) -> None:
         """Send `data` and wait while the peer's socket is full; a lost peer swallows it."""
-        if self.lost or not data:
+        if self.lost or self.finished or not data:
             return
         for piece in self.cut(data):
             if self._transport.is_closing():
@@ -135,7 +137,8 @@ class Wire(asyncio.Protocol):
 
     def finish(self) -> None:
         """Send a FIN after what was written."""
-        if not self.lost and not self._transport.is_closing():
+        if not self.lost and not self.finished and not self._transport.is_closing():
+            self.finished = True
             try:
                 self._transport.write_eof()
             except OSError:
