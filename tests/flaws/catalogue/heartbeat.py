@@ -166,18 +166,6 @@ misstates(
 )
 
 
-@flaw("BEAT-7")
-class AnyPongCounts(AnswersPings):
-    """A peer that sends text messages but answers no Ping is never dropped."""
-
-    def server_frame(self, link: Link, frame: Frame) -> Iterable[Action]:
-        spoke = time.monotonic() - link.heard_at < 3 and link.heard_at > link.opened
-        if spoke:
-            yield from tuple(super().server_frame(link, frame))
-        else:
-            yield Frames((frame,))
-
-
 class DropsLaggards(Rewrite):
     """Drops a reader that lags though it goes on taking bytes."""
 
@@ -190,7 +178,7 @@ class DropsLaggards(Rewrite):
             if not link.judge.unsent:
                 busy_since = None
             busy_since = busy_since or time.monotonic()
-            if link.judge.unsent and time.monotonic() - busy_since > 1.5 * self.seconds("pong_timeout_s"):
+            if link.judge.unsent and time.monotonic() - busy_since > self.seconds("pong_timeout_s"):
                 await link.send([Drop()])
 
 

@@ -159,7 +159,7 @@ class OneSlowReaderSlowsAll(Rewrite):
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
         others = [other for other in link.proxy.links if other is not link]
         if any(other.judge.blocked_for > 0.1 for other in others):
-            yield Hold(lambda: all(other.judge.blocked_for == 0 or other.over for other in others), 8)
+            yield Hold(lambda: all(other.judge.blocked_for == 0 for other in others))
         yield message
 
 
@@ -196,7 +196,7 @@ class LaggardsMissThoughts(Rewrite):
     """A reader that lagged once gets nothing more but the terminal."""
 
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
-        if link.judge.blocked_for > 0.3:
+        if link.judge.unsent:
             link.notes["lagged"] = True
         if "seq" not in message or is_terminal(message) or not link.notes.get("lagged"):
             yield message

@@ -137,7 +137,7 @@ def token_after_the_end(flaw: Rewrite, link: Link, message: Message) -> Iterable
 
 @says("RUN-5")
 def late_thinking(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
-    """Half a second after its `done` a run still thinks."""
+    """A moment after its `done` a run still thinks."""
     yield message
     if is_terminal(message):
         thought = {"type": "thinking", "run_id": message["run_id"], "seq": message["seq"] + 1, "content": "x"}

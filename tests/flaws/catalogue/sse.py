@@ -283,12 +283,30 @@ def malformed_cursors_ignored(flaw: Rewrite, request: Request) -> Request | Resp
     return with_cursor(request, lambda cursor: cursor if CURSOR.match(cursor) else None)
 
 
+class Tops(Rewrite):
+    """Knows how far each log has come, and which have ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tops: dict[str, int] = {}
+        self.ended: set[str] = set()
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        if is_event(message):
+            run_id = message["run_id"]
+            self.tops[run_id] = max(self.tops.get(run_id, 0), message["seq"])
+            if is_terminal(message):
+                self.ended.add(run_id)
+        yield message
+
+
 @flaw("SSE-16")
-class CursorsBeyondTheLogStream(Rewrite):
+class CursorsBeyondTheLogAreNone(Tops):
     """A cursor beyond the log is read as 0."""
 
     def request(self, request: Request) -> Request | Response:
-        return with_cursor(request, lambda cursor: cursor if int(_seq(cursor)) < 900 else "0")
+        top = self.tops.get(request.path.split("/")[-2] if is_events(request) else "", 2**53)
+        return with_cursor(request, lambda cursor: cursor if int(_seq(cursor)) <= top else "0")
 
 
 def _seq(cursor: str) -> str:
@@ -315,12 +333,11 @@ def nothing_left_is_an_empty_stream(flaw: Rewrite, request: Request, response: R
 
 
 @flaw("SSE-17")
-class FinishedRunsHaveNoContent(Rewrite):
+class FinishedRunsHaveNoContent(Tops):
     """A finished run is answered with 204 whatever the cursor."""
 
     def response(self, request: Request, response: Response) -> Response:
-        run_id = request.path.split("/")[-2]
-        if is_events(request) and response.is_stream and self.nth("asked", run_id) > 1:
+        if is_events(request) and response.is_stream and request.path.split("/")[-2] in self.ended:
             return Response(204).with_header("connection", "close").with_header("cache-control", "no-store")
         return response
 
