@@ -1,6 +1,6 @@
 """Flaws of chapter 9: the stream."""
 
-# ruff: noqa: ARG001 - a hook has the arguments of its kind
+# ruff: noqa: ARG001, ARG002 - a hook has the arguments of its kind
 from __future__ import annotations
 
 import asyncio
