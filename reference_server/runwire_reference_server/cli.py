@@ -104,14 +104,15 @@ def load_agent(path: str) -> Agent:
 
 
 def _bind(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        _fail(f"--port must be between 0 and 65535, not {port}")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
-    except (OSError, OverflowError) as problem:
-        reason = getattr(problem, "strerror", None) or problem
-        _fail(f"cannot listen at {host}:{port}: {reason}; choose another with --host and --port")
+    except OSError as problem:
+        _fail(f"cannot listen at {host}:{port}: {problem.strerror}; choose another with --host and --port")
     return bound
 
 
