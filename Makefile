@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test lint generate docs clean
+.PHONY: help setup check test proof lint generate docs clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/' | expand -t 18
@@ -24,7 +24,10 @@ check: setup ## run the conformance suite against the reference server
 
 test: setup ## run every test of this repository
 	@sh tests/install_system_packages.sh
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --ignore=tests/test_flaws.py --ignore=tests/test_benign.py
+
+proof: setup ## have the judge blame every flaw and mind no benign change
+	$(BIN)/python -m pytest -q tests/test_flaws.py tests/test_benign.py
 
 lint: setup ## format, style, types, boundaries, specification, generated files
 	$(BIN)/ruff format --check .
