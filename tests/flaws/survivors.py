@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 THE_CASES_DO_NOT_SHOW_IT = (
+    "accepted_under_another_name",
     "no_terminal_on_the_second_run",
     "done_after_error",
     "late_thinking",

@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from ..flaw import Describes, flaw, hears, misstates, says
+from ..flaw import Describes, answers, flaw, hears, misstates, says
+from ..http1 import Request, Response
 from ..inserting import Inserting
 from ..link import Link
 from ..rewrite import (
@@ -231,6 +232,29 @@ def another_session_named(flaw: Rewrite, link: Link, message: Message) -> Iterab
 def no_session_named(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """`started` names no session."""
     yield less(message, "session_id") if message.get("type") == "started" else message
+
+
+@flaw("RUN-36")
+class NamedRunsRenamed(Rewrite):
+    """`started` names another run than the start did, and so do the events behind it."""
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        run_id = message.get("run_id")
+        yield {**message, "run_id": run_id[::-1]} if isinstance(run_id, str) else message
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        run_id = message.get("run_id")
+        ours = not is_start(message) and isinstance(run_id, str)
+        yield {**message, "run_id": str(run_id)[::-1]} if ours else message
+
+
+@answers("RUN-36")
+def accepted_under_another_name(flaw: Rewrite, request: Request, response: Response) -> Response:
+    """The body of a 202 names another run than the request did."""
+    body = json.loads(response.body) if response.status == 202 and response.body else None
+    if not body:
+        return response
+    return response.with_body(json.dumps({**body, "run_id": body["run_id"][::-1]}).encode())
 
 
 @says("RUN-13")
