@@ -11,6 +11,7 @@ import typer
 
 from runwire_conformance import pytest_plugin
 from runwire_conformance.explain import sentence
+from runwire_conformance.judging import Judging
 from runwire_conformance.report import as_json, as_markdown, failures, not_exercised, table
 from runwire_conformance.validate import Unreadable, validate_file
 from runwire_conformance.verdict import Report
@@ -32,7 +33,7 @@ class _Follower:
     """Takes pytest's own output away, shows progress, and keeps what the engine found out."""
 
     def __init__(self, progress: bool) -> None:
-        self.judging: pytest_plugin.Judging | None = None
+        self.judging: Judging | None = None
         self._progress = progress
 
     @pytest.hookimpl(trylast=True)

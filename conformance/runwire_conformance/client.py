@@ -223,6 +223,9 @@ class Client(Conversation):
                 await self._announce()
                 if frame.opcode is Opcode.CLOSE:
                     break
+                if self.flooded:
+                    self.stop_reading()
+                    return
             else:
                 self.trace.add("server", "lost", "the connection ended without a Close frame")
         except BadFrame as problem:

@@ -17,6 +17,9 @@ ANSWER_S = 5.0
 #: Seconds to wait for the next event of a run whose agent may be slow.
 EVENT_S = 12.0
 
+#: Messages after which a conversation is read no further; the longest of a good server has a third of them.
+MOST_MESSAGES = 25_000
+
 Predicate = Callable[[Message], bool]
 
 
@@ -52,6 +55,11 @@ class Conversation:
     async def _announce(self) -> None:
         async with self._news:
             self._news.notify_all()
+
+    @property
+    def flooded(self) -> bool:
+        """Whether more came than the judge is willing to hold, so that it has stopped reading."""
+        return len(self.messages) >= MOST_MESSAGES
 
     async def _finished(self) -> None:
         self.ended_at = time.monotonic()
@@ -114,6 +122,8 @@ class Conversation:
 
     def seen(self) -> str:
         """Return the last few messages in a few words, for an assertion."""
+        if self.flooded:
+            return f"{len(self.messages)} messages, after which the judge stopped reading"
         shown = [message.type or "a message without type" for message in self.messages[-4:]]
         return "nothing" if not shown else "… " * (len(self.messages) > 4) + ", ".join(shown)
 

@@ -1,6 +1,7 @@
 """Plays all cases at once in one event loop, each with a deadline and a place, and keeps what came of them."""
 
 import asyncio
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import Any
 from runwire_conformance.bounds import Clock
 from runwire_conformance.case import Broken, Claim, Moot, NotExercised, TooLate
 from runwire_conformance.invariants import Facts, Finding, findings
+from runwire_conformance.places import Places
 from runwire_conformance.probe import Mute, probe
 from runwire_conformance.target import Options, Profile, Target
 from runwire_conformance.trace import Trace
@@ -17,7 +19,13 @@ from runwire_conformance.wire.http import Unanswered, Unreachable
 from runwire_spec import catalogue
 
 #: Seconds for the whole suite; what has not been played by then is not exercised.
-SUITE_S = 55.0
+SUITE_S = 48.0
+
+#: Seconds within which a server must answer a last handshake to count as alive.
+ALIVE_S = 4.0
+
+#: Records of all conversations after which no further case begins, as a server that never stops would fill the memory.
+MOST_RECORDS = 400_000
 
 #: How many failures of timing are repeated before anyone is accused.
 MOST_REPEATS = 20
@@ -33,6 +41,13 @@ RUNS_A_PLACE = 2
 
 #: Share of the advertised connections that the judge allows itself.
 SHARE = 0.6
+
+
+#: Why cases are not exercised that were not over when the server was gone.
+GONE = "moot, as the server was gone"
+
+#: Requirements whose breach makes messages unreadable, so that no case can be written against what comes.
+UNREADABLE = frozenset({"MSG-1", "MSG-2", "MSG-3", "MSG-5"})
 
 
 class State(StrEnum):
@@ -57,6 +72,8 @@ class Outcome:
     traces: tuple[Trace, ...] = ()
     seconds: float = 0.0
     details: str = ""
+    began_at: float = 0.0
+    ended_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -83,16 +100,19 @@ class Engine:
     progress: Callable[[int, int], None] | None = None
     profile: Profile | None = None
     mute: Mute | None = None
+    #: What showed that the server was gone before the suite ended, and the moment of its last word.
     died: str | None = None
+    last_word: float = 0.0
+    began_at: float = 0.0
     seconds: float = 0.0
     _clock: Clock = field(default_factory=Clock)
     _failed: int = 0
     _done: int = 0
+    _records: int = 0
 
     async def judge(self) -> None:
         """Play every case; raises NoRunwireServer when there is nothing to judge."""
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
+        self.began_at = time.monotonic()
         self._clock.start()
         try:
             self.profile = await probe(self.url, self.options, self._clock)
@@ -102,9 +122,11 @@ class Engine:
             self.mute = mute
         except TimeoutError:
             self._give_up(f"the suite's time of {SUITE_S:g} s was over")
+            if self.profile is not None:
+                await self._look_again(self.profile)
         finally:
             self._clock.stop()
-            self.seconds = loop.time() - begun
+            self.seconds = time.monotonic() - self.began_at
         self._watch()
 
     def _watch(self) -> None:
@@ -114,8 +136,14 @@ class Engine:
         facts = Facts(self.profile.limits, self._clock.worst_tolerance)
         for case in self.cases:
             if case.outcome is not None and case.outcome.traces:
+                if self.died is not None and case.outcome.ended_at > self.last_word:
+                    unfinished = case.outcome
+                    case.outcome = Outcome(
+                        State.NOT_EXERCISED, GONE, began_at=unfinished.began_at, ended_at=unfinished.ended_at
+                    )
+                    continue
                 found = tuple(finding for trace in case.outcome.traces for finding in findings(trace, facts))
-                case.outcome = replace(case.outcome, findings=found)
+                case.outcome = _blameless(replace(case.outcome, findings=found))
 
     async def _play_all(self, profile: Profile) -> None:
         todo = [case for case in self.cases if self._offered(case, profile)]
@@ -124,10 +152,13 @@ class Engine:
         await asyncio.gather(*(self._play_in_turn(case, profile, places) for case in crowd))
         for case in [case for case in todo if case.claim.alone]:
             await self._play(case, profile)
+        if not await self._look_again(profile):
+            return
         late = [case for case in todo if case.outcome is not None and case.outcome.late]
         for case in late[:MOST_REPEATS]:
             await self._play(case, profile)
-        await self._still_there(profile)
+        if late and not await self._look_again(profile):
+            return
         for case in [case for case in todo if case.claim.last]:
             await self._play(case, profile)
 
@@ -159,17 +190,18 @@ class Engine:
             self._done += 1
         return case.outcome is None
 
-    async def _play_in_turn(self, case: Case, profile: Profile, places: "Places") -> None:
+    async def _play_in_turn(self, case: Case, profile: Profile, places: Places) -> None:
         async with places.taken(case.claim.connections):
             if self.stop_after and self._failed >= self.stop_after:
                 case.outcome = Outcome(State.NOT_EXERCISED, "stopped after an earlier failure")
-                return
-            await self._play(case, profile)
+            elif self._records > MOST_RECORDS:
+                case.outcome = Outcome(State.NOT_EXERCISED, f"not begun after {self._records} messages")
+            else:
+                await self._play(case, profile)
 
     async def _play(self, case: Case, profile: Profile) -> None:
         target = Target(profile, self.options, self._clock)
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
+        began = time.monotonic()
         state, reason, moot, late, details = State.PASSED, "", None, False, ""
         try:
             async with asyncio.timeout(case.claim.deadline_s):
@@ -180,13 +212,17 @@ class Engine:
             state, reason = State.NOT_EXERCISED, str(problem)
         except (AssertionError, Unreachable, Unanswered) as problem:
             state, reason = State.FAILED, str(problem).strip() or type(problem).__name__
-            late = isinstance(problem, TooLate) or case.claim.timing
+            late = isinstance(problem, TooLate | Unreachable) or case.claim.timing
             details = (
                 case.explain(problem) if case.explain is not None and not isinstance(problem, Broken) else ""
             )
         except TimeoutError:
             state, reason = State.FAILED, f"it did not come to its end within {case.claim.deadline_s:g} s"
             late = case.claim.timing
+        except (ArithmeticError, LookupError, TypeError, ValueError) as problem:
+            # What a case reads from the server's answer is missing, or of another kind.
+            state, reason = State.FAILED, f"what came lacks something: {type(problem).__name__} {problem}"
+            details = case.explain(problem) if case.explain is not None else ""
         except Exception as problem:
             state, reason = State.JUDGE_ERROR, f"{type(problem).__name__}: {problem}"
             details = "".join(traceback.format_exception(problem))
@@ -196,21 +232,39 @@ class Engine:
         except Exception:
             pass
         traces = tuple(target.traces)
-        case.outcome = Outcome(state, reason, moot, late, (), traces, loop.time() - begun, details)
+        now = time.monotonic()
+        case.outcome = Outcome(state, reason, moot, late, (), traces, now - began, details, began, now)
         self._done += 1
+        self._records += sum(len(trace.records) for trace in traces)
         self._failed += state is State.FAILED
         if self.progress is not None:
             self.progress(self._done, len(self.cases))
 
-    async def _still_there(self, profile: Profile) -> None:
-        """Look once more: a server that died in the middle is said once."""
+    async def _look_again(self, profile: Profile) -> bool:
+        """Return whether the server still answers a handshake; when not, note since when it does not."""
+        problem = await self._absence(profile)
+        if problem is not None:
+            self.died = await self._absence(profile)
+        if self.died is not None:
+            self.last_word = max(map(_last_word, self.cases), default=0.0)
+            self._give_up(GONE)
+        return self.died is None
+
+    async def _absence(self, profile: Profile) -> str | None:
+        """Return what shows that the server is gone, or None."""
         target = Target(profile, self.options, self._clock)
         try:
-            await target.connect(ready=False)
-        except (Unreachable, Unanswered, Broken) as problem:
-            self.died = str(problem)
+            async with asyncio.timeout(ALIVE_S):
+                await target.connect(ready=False)
+        except TimeoutError:
+            return f"a handshake was not answered within {ALIVE_S:g} s"
+        except (Unreachable, Unanswered) as problem:
+            return str(problem)
+        except Broken:
+            return None  # refused, so it is there
         finally:
             await target.end()
+        return None
 
     def _give_up(self, reason: str) -> None:
         for case in self.cases:
@@ -218,41 +272,25 @@ class Engine:
                 case.outcome = Outcome(State.NOT_EXERCISED, reason)
 
 
-class Places:
-    """Places for connections, of which a case can take several at once without two cases locking each other out."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._free = most
-        self._changed = asyncio.Condition()
-
-    def taken(self, count: int) -> "_Taken":
-        """Return a context in which `count` places are held, or all there are."""
-        return _Taken(self, min(count, self._most))
-
-    async def take(self, count: int) -> None:
-        """Wait for `count` places and take them."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._free >= count)
-            self._free -= count
-
-    async def give_back(self, count: int) -> None:
-        """Free `count` places."""
-        async with self._changed:
-            self._free += count
-            self._changed.notify_all()
+def _last_word(case: Case) -> float:
+    """Return when the server last said something in a case's conversations."""
+    traces = case.outcome.traces if case.outcome is not None else ()
+    said = (
+        record.at
+        for trace in traces
+        for record in trace.records
+        if record.side == "server" and record.kind != "lost"
+    )
+    return max(said, default=0.0)
 
 
-@dataclass(slots=True)
-class _Taken:
-    places: Places
-    count: int
-
-    async def __aenter__(self) -> None:
-        await self.places.take(self.count)
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.places.give_back(self.count)
+def _blameless(outcome: Outcome) -> Outcome:
+    """Return the outcome of a case that stumbled over messages that no schema allows as a failure of these."""
+    broken = sorted({finding.requirement for finding in outcome.findings} & UNREADABLE)
+    if outcome.state is not State.JUDGE_ERROR or not broken:
+        return outcome
+    reason = f"could not be told from what broke {', '.join(broken)}"
+    return replace(outcome, state=State.NOT_EXERCISED, reason=reason, details="")
 
 
 async def arguments(case: Case, target: Target) -> dict[str, Any]:

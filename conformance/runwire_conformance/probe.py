@@ -3,11 +3,13 @@
 import json
 import time
 from dataclasses import replace
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from runwire_conformance.bounds import Clock
 from runwire_conformance.case import Broken
+from runwire_conformance.client import Client
 from runwire_conformance.target import Options, Profile, Target
+from runwire_conformance.trace import Record, Trace
 from runwire_conformance.wire.http import Response, Unanswered, Unreachable, fetch
 
 WELL_KNOWN = "/.well-known/runwire"
@@ -15,6 +17,10 @@ DEFAULT_WEBSOCKET = "/ws/generate"
 
 #: Seconds to wait for a `ready`, and for answers that another case will ask for again.
 READY_S = 3.0
+
+#: Statuses of HTTP that send a GET elsewhere, and how often the judge goes along.
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MOST_REDIRECTS = 4
 
 
 class NoRunwireServer(Exception):
@@ -44,16 +50,14 @@ async def probe(url: str, options: Options, clock: Clock) -> Profile:
 
 
 async def _locate(url: str, options: Options) -> Profile:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https", "ws", "wss"} or not parts.hostname:
-        raise NoRunwireServer(f"{url!r} is no URL of a server; write http://host:port or ws://host:port/path")
+    parts = _parts(url)
     bare = parts.scheme in {"ws", "wss"}
     origin = urlunsplit((parts.scheme.replace("ws", "http"), parts.netloc, "", "", ""))
     places = [origin + WELL_KNOWN] if bare or parts.path in {"", "/"} else [url, origin + WELL_KNOWN]
     response: Response | None = None
     for place in places:
         try:
-            response = await fetch(place, options.tls, headers=options.sent_headers)
+            place, response = await _followed(place, options)
         except Unreachable as problem:
             raise NoRunwireServer(_unreachable(problem)) from None
         except Unanswered as problem:
@@ -68,11 +72,37 @@ async def _locate(url: str, options: Options) -> Profile:
             found = urljoin(place, path if isinstance(path, str) else DEFAULT_WEBSOCKET)
             return Profile(url if bare else _as_websocket(found), place, document)
     if response is not None and response.status in {401, 403}:
-        raise NoRunwireServer(
-            f"{places[0]} answered {response.status}; give a credential with --token or --header"
-        )
+        if options.sent_headers:
+            raise NoRunwireServer(f"{places[0]} answered {response.status}; is the credential right?")
+        raise Mute("CONN-1", f"{places[0]} answered {response.status} to a request without credentials")
     guess = url if bare else _as_websocket(origin + DEFAULT_WEBSOCKET)
     return Profile(guess, origin + WELL_KNOWN)
+
+
+def _parts(url: str) -> SplitResult:
+    """Return the parts of a URL that names a server; raises NoRunwireServer."""
+    try:
+        parts = urlsplit(url)
+        named = parts.scheme in {"http", "https", "ws", "wss"} and parts.hostname and parts.port != 0
+    except ValueError:
+        named = False
+    if not named:
+        raise NoRunwireServer(f"{url!r} is no URL of a server; write http://host:port or ws://host:port/path")
+    return parts
+
+
+async def _followed(place: str, options: Options) -> tuple[str, Response]:
+    """Return the answer to a GET and its URL after redirects, which keep the credentials at their origin ([CONN-5])."""
+    origin = urlsplit(place).netloc
+    for _ in range(MOST_REDIRECTS):
+        own = urlsplit(place).netloc == origin
+        response = await fetch(place, options.tls, headers=options.sent_headers if own else ())
+        target = response.header("location")
+        if response.status not in REDIRECTS or target is None:
+            break
+        place = urljoin(place, target)
+        _parts(place)
+    return place, response
 
 
 def _discovery(response: Response) -> dict[str, object] | None:
@@ -99,7 +129,8 @@ async def _listen(target: Target, profile: Profile, options: Options, clock: Clo
         if profile.discovery is None:
             hint = "there is no Runwire server; check the URL, or name its WebSocket with ws://host:port/path"
             raise NoRunwireServer(f"{asked} and {profile.discovery_url} is no discovery document: {hint}")
-        if response.status in {401, 403}:
+        open_to_all = profile.said.get("auth", ["none"]) == ["none"]
+        if response.status in {401, 403} and not open_to_all:
             raise NoRunwireServer(f"{asked}; give a credential with --token or --header")
         raise Mute("CONN-6", asked)
     client = await target.connect(ready=False)
@@ -112,15 +143,7 @@ async def _listen(target: Target, profile: Profile, options: Options, clock: Clo
         profile = replace(profile, ready=dict(client.ready))
     after = len(client.messages) - 1
     await client.send({"prompt": target.short})
-    try:
-        await client.message(
-            lambda message: message.type != "heartbeat", "a message", after, options.patience_s
-        )
-    except Broken:
-        if not client.messages and not client.ended:
-            raise Mute(
-                "RUN-2", f"the connection was accepted; then nothing came for {options.patience_s:g} s"
-            ) from None
+    await _answered(client, after, options.patience_s)
     try:
         await client.message(lambda message: message.type == "started", "started", after, READY_S)
     except Broken:
@@ -142,6 +165,30 @@ async def _listen(target: Target, profile: Profile, options: Options, clock: Clo
         if not heard:
             missing["BEAT-5"] = "a heartbeat was not answered with a heartbeat"
     return replace(profile, broken=missing)
+
+
+async def _answered(client: Client, after: int, seconds: float) -> None:
+    """Wait for the first answer to a prompt; raises Mute when nothing comes, or nothing that can be read."""
+
+    def spoken() -> bool:
+        new = client.messages[after + 1 :]
+        return any(message.type != "heartbeat" for message in new) or _unreadable(client.trace) is not None
+
+    try:
+        await client.wait_until(spoken, seconds, "a message")
+    except Broken:
+        if not client.messages and not client.ended:
+            reason = f"the connection was accepted; then nothing came for {seconds:g} s"
+            raise Mute("RUN-2", reason) from None
+    if not client.messages and (record := _unreadable(client.trace)) is not None:
+        raise Mute("MSG-1", f"what the server sends is no JSON object: {record.payload[:80]!r}")
+
+
+def _unreadable(trace: Trace) -> Record | None:
+    """Return the first thing the server sent that is no message."""
+    kinds = {"text", "binary", "raw"}
+    sent = (record for record in trace.records if record.side == "server" and record.kind in kinds)
+    return next((record for record in sent if record.message is None), None)
 
 
 def _unreachable(problem: Unreachable) -> str:

@@ -1,7 +1,6 @@
 """The pytest plug-in: collects cases, has the engine play them all at once, and reports each as a test."""
 
-import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,13 @@ import pytest
 
 from runwire_conformance.case import claim_of
 from runwire_conformance.engine import Case, Engine, State
-from runwire_conformance.probe import NoRunwireServer
+from runwire_conformance.explain import explain_case
+from runwire_conformance.judging import Judging
 from runwire_conformance.settings import SettingsError, options_from
-from runwire_conformance.trace import Trace
-from runwire_conformance.transcript import transcript
-from runwire_conformance.verdict import Report, class_results, judge
+from runwire_spec import Requirement, catalogue
 
 CASES = Path(__file__).parent / "cases"
-ENGINE = pytest.StashKey["Judging"]()
+ENGINE = pytest.StashKey[Judging]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,82 +41,6 @@ def pytest_configure() -> None:
     pytest.register_assert_rewrite("runwire_conformance.cases")
 
 
-class Judging:
-    """One session's engine; a plug-in that wants to follow it sets `progress` and reads `report`."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.played = False
-        self.refused: str | None = None
-
-    def play(self) -> None:
-        """Play all cases, once."""
-        if not self.played:
-            self.played = True
-            try:
-                asyncio.run(self.engine.judge())
-            except NoRunwireServer as problem:
-                self.refused = str(problem)
-
-    def report(self) -> Report:
-        """Return what was found out."""
-        return report_of(self.engine)
-
-
-def report_of(engine: Engine) -> Report:
-    """Return the report of an engine that has judged."""
-    profile = engine.profile
-    features = profile.features if profile else frozenset()
-    script_agent = profile.has_script_agent if profile else False
-    judgements = judge(engine.cases, features, script_agent, profile.broken if profile else {})
-    if engine.mute is not None:
-        judgements = _muted(judgements, engine)
-    outcomes = [(case.name, case.outcome) for case in engine.cases if case.outcome is not None]
-    slowest = max(
-        ((name, outcome.seconds) for name, outcome in outcomes), key=lambda pair: pair[1], default=("", 0.0)
-    )
-    errors = tuple(
-        f"{name}: {outcome.reason}\n{outcome.details}"
-        for name, outcome in outcomes
-        if outcome.state is State.JUDGE_ERROR
-    )
-    remarks = (f"The server was gone at the end: {engine.died}",) if engine.died else ()
-    return Report(
-        url=engine.url,
-        server=profile.name if profile else "server",
-        judgements=judgements,
-        classes=class_results(judgements, features, script_agent),
-        seconds=engine.seconds,
-        slowest=slowest,
-        judge_errors=errors,
-        remarks=remarks,
-    )
-
-
-def _muted(judgements: tuple[Any, ...], engine: Engine) -> tuple[Any, ...]:
-    from dataclasses import replace
-
-    from runwire_conformance.verdict import Accusation, Judgement, Verdict
-    from runwire_spec import catalogue
-
-    assert engine.mute is not None
-    accused = engine.mute.requirement
-    accusation = Accusation("the first look at the server", str(engine.mute))
-    guilty = Judgement(catalogue()[accused], Verdict.FAIL, (str(engine.mute),), (accusation,))
-    others = tuple(
-        replace(
-            judgement,
-            verdict=Verdict.NOT_EXERCISED,
-            reasons=(f"moot while {accused} is broken",),
-            accusations=(),
-        )
-        for judgement in judgements
-        if judgement.requirement.id != accused
-    )
-    order = list(catalogue())
-    return tuple(sorted((guilty, *others), key=lambda judgement: order.index(judgement.requirement.id)))
-
-
 class CaseItem(pytest.Item):
     """One case as pytest sees it."""
 
@@ -126,12 +48,18 @@ class CaseItem(pytest.Item):
         super().__init__(**kwargs)
         self.case = case
 
+    def requirements(self) -> list[Requirement]:
+        """Return what the case proves or watches."""
+        return [catalogue()[name] for name in self.case.claim.ids + self.case.claim.watches]
+
     def runtest(self) -> None:
         """Report what came of the case; the first item to be asked has them all played."""
         judging = self.config.stash[ENGINE]
         judging.play()
         if judging.refused is not None:
             pytest.exit(judging.refused, returncode=2)
+        if judging.fault is not None:
+            pytest.exit(f"a fault of the judge, please report it:\n{judging.fault}", returncode=3)
         outcome = self.case.outcome
         if outcome is None:
             pytest.skip(f"not exercised: {judging.engine.mute or 'the case was not played'}")
@@ -146,8 +74,6 @@ class CaseItem(pytest.Item):
         """Return sentence, assertion and transcript instead of a traceback."""
         if not isinstance(excinfo.value, CaseFailed):
             return super().repr_failure(excinfo, style)
-        from runwire_conformance.explain import explain_case
-
         return explain_case(self.case)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
@@ -179,16 +105,20 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
     return items
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Select by class and requirement, and set up the engine for what is left."""
+    """Select by class and requirement, and set up the engine for what `-k` and these leave."""
     cases = [item for item in items if isinstance(item, CaseItem)]
     if not cases:
         return
-    chosen = list(_chosen(config, cases))
+    wanted = _wanted(config)
+    chosen = [item for item in cases if any(map(wanted, item.requirements()))]
     others = [item for item in items if not isinstance(item, CaseItem)]
     if len(chosen) < len(cases):
         config.hook.pytest_deselected(items=[item for item in cases if item not in chosen])
     items[:] = [*others, *chosen]
+    if not chosen:
+        return
     url = config.getoption("--runwire-url")
     try:
         options, configured = options_from(config)
@@ -205,21 +135,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     )
     for item in chosen:
         item.case.explain = _assertion
-    config.stash[ENGINE] = Judging(engine)
+    config.stash[ENGINE] = Judging(engine, wanted)
 
 
-def _chosen(config: pytest.Config, cases: list[CaseItem]) -> Iterator[CaseItem]:
-    from runwire_spec import catalogue
-
+def _wanted(config: pytest.Config) -> Callable[[Requirement], bool]:
+    """Return whether the user asked for a requirement, by class or by id."""
     classes = set(filter(None, (config.getoption("--runwire-class") or "").split(",")))
-    wanted = set(filter(None, (config.getoption("--runwire-requirement") or "").split(",")))
-    for item in cases:
-        claimed = set(item.case.claim.ids + item.case.claim.watches)
-        if wanted and not wanted & claimed:
-            continue
-        if classes and not classes & {catalogue()[identifier].conformance_class for identifier in claimed}:
-            continue
-        yield item
+    names = set(filter(None, (config.getoption("--runwire-requirement") or "").split(",")))
+
+    def wanted(requirement: Requirement) -> bool:
+        of_class = not classes or requirement.conformance_class in classes
+        return of_class and (not names or requirement.id in names)
+
+    return wanted
 
 
 def _assertion(problem: BaseException) -> str:
@@ -227,9 +155,5 @@ def _assertion(problem: BaseException) -> str:
     info = pytest.ExceptionInfo.from_exception(problem)
     entries = [entry for entry in info.traceback if CASES in Path(str(entry.path)).parents]
     place = f"{Path(str(entries[-1].path)).name}:{entries[-1].lineno + 1}: " if entries else ""
-    return f"{place}{problem}"
-
-
-def shown_traces(traces: tuple[Trace, ...]) -> str:
-    """Return the transcripts of a case's conversations."""
-    return "\n".join(transcript(trace) for trace in traces)
+    said = problem if isinstance(problem, AssertionError) else f"{type(problem).__name__}: {problem}"
+    return f"{place}{said}"

@@ -1,10 +1,8 @@
 """A run read as server-sent events, as cases use it."""
 
 import asyncio
-import json
 
 from runwire_conformance.bounds import Clock, Limits
-from runwire_conformance.case import Broken
 from runwire_conformance.conversation import ANSWER_S, Conversation, Run
 from runwire_conformance.trace import Trace
 from runwire_conformance.wire.http import Exchange, Response, Unanswered
@@ -63,6 +61,9 @@ class Stream(Conversation):
                 for block in parser.feed(data):
                     self._block(block)
                 await self._announce()
+                if self.flooded:
+                    self.trace.deaf = True
+                    return
             self.complete = True
         except (Unanswered, UnicodeDecodeError) as problem:
             self.trace.add("server", "lost", str(problem))
@@ -75,14 +76,3 @@ class Stream(Conversation):
         shown = "\n".join(f"{name}: {value}" for name, value in block.fields)
         data = block.data
         self.trace.add("server", "block", shown, self._received(data) if data is not None else None)
-
-
-def problem_of(response: Response) -> dict[str, object]:
-    """Return the problem body of a response; raises Broken when it has none."""
-    try:
-        body = json.loads(response.body)
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise Broken(f"expected a problem body; came {response.status} with {response.body[:200]!r}")
-    return body

@@ -1,19 +1,28 @@
 """What was said: every frame of a conversation, both ways, with times."""
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from runwire_conformance.case import Broken
 
 Transport = Literal["websocket", "sse", "http"]
 Side = Literal["client", "server"]
 
 
 class Message(dict[str, Any]):
-    """A message with the moment at which it was seen; an event carries `seq`."""
+    """A message with the moment at which it was seen; an event carries `seq`.
+
+    Looking up a member that the server left out raises Broken: that is the server's fault, and none of the judge.
+    """
 
     at: float = 0.0
     index: int = -1
+
+    def __missing__(self, name: str) -> Any:
+        raise Broken(f"expected {name!r} in {self.type or 'the object'}; came {json.dumps(self)[:300]}")
 
     @property
     def type(self) -> str:
@@ -30,6 +39,22 @@ class Message(dict[str, Any]):
     def is_event(self) -> bool:
         """Whether the message is an event of a run, by its type and, for an error, its `seq`."""
         return self.type in EVENT_TYPES and (self.type != "error" or "seq" in self)
+
+
+def json_of(text: Any, what: str) -> Any:
+    """Return the JSON value in a text that a server sent as `what`; raises Broken when there is none."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        raise Broken(f"expected {what} to be JSON text; came {str(text)[:200]!r}") from None
+
+
+def object_of(text: str | bytes, what: str) -> Message:
+    """Return the JSON object in a text that a server sent as `what`; raises Broken when there is none."""
+    value = json_of(text, what)
+    if not isinstance(value, dict):
+        raise Broken(f"expected {what} to be a JSON object; came {text[:200]!r}")
+    return Message(value)
 
 
 #: Types of events; an `error` is one only with a `seq`.
@@ -74,8 +99,6 @@ class Trace:
     title: str
     began: float = field(default_factory=time.monotonic)
     records: list[Record] = field(default_factory=list)
-    #: Whether the case did on purpose what no client may do, so that only framing is judged.
-    provoked: bool = False
     #: When the judge stopped reading, if it did: silence is then its own.
     deaf: bool = False
 

@@ -1,7 +1,7 @@
 """From what came of the cases to a verdict for each requirement and each class: pure rules."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from runwire_conformance.engine import Case, Outcome, State
@@ -75,7 +75,6 @@ class Report:
     slowest: tuple[str, float] = ("", 0.0)
     judge_errors: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
-    transcripts: Mapping[str, tuple[Trace, ...]] = field(default_factory=dict)
 
     def by(self, verdict: Verdict) -> list[Judgement]:
         """Return the judgements with one verdict."""
@@ -99,34 +98,7 @@ class Report:
 
 
 #: Requirements without which a conversation cannot be understood: what else fails in it may be their doing.
-SCRAMBLING = frozenset(
-    (
-        *(
-            "MSG-1",
-            "MSG-2",
-            "MSG-3",
-            "MSG-5",
-            "MSG-29",
-            "MSG-30",
-            "CONN-15",
-            "CONN-19",
-            "EVENT-2",
-            "EVENT-24",
-        ),
-        *(
-            "RUN-3",
-            "RUN-4",
-            "RUN-5",
-            "RUN-27",
-            "RUN-28",
-            "RUN-29",
-            "RESUME-10",
-            "RESUME-25",
-            "SSE-2",
-            "SSE-6",
-        ),
-    )
-)
+SCRAMBLING = frozenset({"MSG-1", "MSG-2", "MSG-5", "CONN-15", "RUN-3", "RUN-27", "SSE-3", "SSE-4"})
 
 
 def judge(
@@ -134,11 +106,45 @@ def judge(
     features: frozenset[str],
     script_agent: bool,
     known_broken: Mapping[str, str] | None = None,
+    wanted: Callable[[Requirement], bool] = lambda _: True,
 ) -> tuple[Judgement, ...]:
-    """Return a judgement for every requirement that some case proves or watches."""
-    concerned = [identifier for identifier in catalogue() if _concerns(cases, identifier)]
+    """Return a judgement for every `wanted` requirement that some case proves or watches, or that was found broken."""
     accused = _accusations(cases, known_broken or {})
-    return tuple(_judge_one(catalogue()[name], cases, accused, features, script_agent) for name in concerned)
+    concerned = [
+        requirement
+        for requirement in catalogue().values()
+        if wanted(requirement) and (requirement.id in accused or _concerns(cases, requirement.id))
+    ]
+    return tuple(_judge_one(requirement, cases, accused, features, script_agent) for requirement in concerned)
+
+
+def only_accused(
+    judgements: Iterable[Judgement], accused: str, case: str, reason: str
+) -> tuple[Judgement, ...]:
+    """Return judgements in which `accused` alone is to blame and the others could not be told because of it."""
+    guilty = Judgement(catalogue()[accused], Verdict.FAIL, (reason,), (Accusation(case, reason),))
+    moot = (f"moot while {accused} is broken",)
+    others = [
+        replace(judgement, verdict=Verdict.NOT_EXERCISED, reasons=moot, accusations=())
+        for judgement in judgements
+        if judgement.requirement.id != accused
+    ]
+    return _in_order([guilty, *others])
+
+
+def also_accused(
+    judgements: Iterable[Judgement], accused: str, case: str, reason: str
+) -> tuple[Judgement, ...]:
+    """Return judgements with one accusation more."""
+    accusation = Accusation(case, reason)
+    others = [judgement for judgement in judgements if judgement.requirement.id != accused]
+    guilty = Judgement(catalogue()[accused], Verdict.FAIL, (reason,), (accusation,))
+    return _in_order([guilty, *others])
+
+
+def _in_order(judgements: Iterable[Judgement]) -> tuple[Judgement, ...]:
+    order = list(catalogue())
+    return tuple(sorted(judgements, key=lambda judgement: order.index(judgement.requirement.id)))
 
 
 def _concerns(cases: Sequence[Case], identifier: str) -> bool:

@@ -8,7 +8,7 @@ from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client import Client
 from runwire_conformance.target import Target, new_run_id
-from runwire_conformance.trace import Message
+from runwire_conformance.trace import Message, object_of
 
 
 def slow(target: Target) -> str:
@@ -40,6 +40,18 @@ async def a_cancelled_run_ends_within_the_advertised_deadline(
     await run.next_event()
 
     handed = await client.cancel()
+
+    await run.terminal_within(limits.seconds("cancel_deadline_ms"), handed)
+
+
+@proves("CANCEL-2")
+async def a_run_cancelled_by_its_name_ends_in_time_too(
+    client: Client, target: Target, limits: Limits
+) -> None:
+    run = await client.start(slow(target), run_id=new_run_id())
+    await run.next_event()
+
+    handed = await client.cancel(run)
 
     await run.terminal_within(limits.seconds("cancel_deadline_ms"), handed)
 
@@ -82,7 +94,7 @@ async def what_a_fenced_tool_says_later_is_not_in_the_log(client: Client, target
 
     await client.quiet(run)
 
-    assert run.text == "first "
+    assert [event.type for event in run.events] == ["token", "done"]
     if "resume" in target.features:
         again = await client.resume(run.id)
         assert (await again.whole())[-1].get("seq") == run.last_seq
@@ -95,6 +107,20 @@ async def a_cancel_without_id_ends_every_run_of_the_connection(client: Client, t
     await client.cancel()
 
     assert [ended_by_user(await run.terminal()) for run in runs] == [True] * len(runs)
+
+
+@proves("CANCEL-5", connections=2)
+async def a_cancel_without_id_ends_resumed_runs_too(target: Target) -> None:
+    if "resume" not in target.features:
+        raise NotExercised("the server does not offer resume")
+    one, other = await target.connect(), await target.connect()
+    run = await one.start(slow(target))
+    await run.next_event()
+    followed = await other.resume(run.id)
+
+    await other.cancel()
+
+    assert ended_by_user(await followed.terminal())
 
 
 def most_runs(client: Client) -> int:
@@ -123,6 +149,7 @@ async def a_repeated_cancel_changes_nothing(client: Client, target: Target) -> N
     events = await client.quiet(run)
     assert [event.type for event in events if event.is_terminal] == ["done"]
     assert ended_by_user(events[-1])
+    assert [message for message in client.messages if message.type == "error"] == []
 
 
 @proves("CANCEL-8", script=True, timing=True)
@@ -135,7 +162,7 @@ async def a_cancelled_agent_really_stops(client: Client, limits: Limits) -> None
     told = await client.start(scripts.script(scripts.report(run.id)))
 
     await told.terminal()
-    report = json.loads(told.text)
+    report = object_of(told.text, "the report")
     bound = limits["cancel_deadline_ms"] + client.clock.tolerance * 1000
     assert report["stopped_after_ms"] <= bound
     assert report["steps_after_cancel"] <= bound / 10
@@ -201,6 +228,18 @@ async def a_deadline_is_no_cancel(client: Client, limits: Limits, target: Target
     terminal = await run.terminal(limits["run_s"] + 5)
 
     assert terminal.get("status") != "cancelled"
+
+
+@proves("CANCEL-13")
+async def a_connection_takes_a_start_after_a_cancel(client: Client, target: Target) -> None:
+    run = await client.start(slow(target))
+    await run.next_event()
+    await client.cancel()
+    await run.terminal()
+
+    following = await client.start(target.short)
+
+    assert (await following.terminal()).get("status") == "completed"
 
 
 @proves("CANCEL-13", script=True)

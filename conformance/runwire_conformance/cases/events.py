@@ -4,10 +4,11 @@ import json
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import proves
+from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import EVENT_S
 from runwire_conformance.target import Target, expect_refusal
+from runwire_conformance.trace import json_of
 from runwire_conformance.wire.websocket import MAX_FRAME
 
 
@@ -27,6 +28,21 @@ async def a_surrogate_pair_that_an_agent_divides_is_joined(client: Client) -> No
     await run.whole()
 
     assert run.text == "a🚀b"
+
+
+@proves("EVENT-4", script=True)
+async def text_comes_while_the_agent_works_on_a_stream(target: Target) -> None:
+    if "sse" not in target.features:
+        raise NotExercised("the server does not offer sse")
+    stream = await target.start_stream(
+        scripts.script(scripts.token("a"), scripts.wait(1500), scripts.token("b"))
+    )
+    run = await stream.run()
+
+    first = await run.next_event()
+    terminal = await run.terminal()
+
+    assert terminal.at - first.at > 1.0
 
 
 @proves("EVENT-4")
@@ -113,7 +129,8 @@ async def an_observation_that_is_too_large_is_cut(client: Client, limits: Limits
 
     assert event.get("truncated") is True
     assert isinstance(event["content"], str)
-    await run.terminal()
+    assert len(event["content"]) > limits["max_event_bytes"] / 4
+    assert (await run.terminal()).get("status") == "completed"
 
 
 def repeated(limits: Limits) -> str:
@@ -130,7 +147,7 @@ async def an_observation_that_is_too_deep_is_sent_as_text(client: Client, limits
     event = await run.event("observation")
 
     assert event.get("truncated") is True
-    assert json.loads(event["content"]) == deep
+    assert json_of(event.get("content"), "the content") == deep
 
 
 def deeply(depth: int) -> list[object]:
@@ -204,6 +221,16 @@ async def a_cancelled_run_says_why(client: Client, target: Target) -> None:
     await client.cancel()
 
     terminal = await run.terminal()
+
+    assert terminal.get("reason")
+
+
+@proves("EVENT-23", script=True)
+async def a_run_that_was_cut_says_why(client: Client, limits: Limits) -> None:
+    times = int(limits["log_bytes"] / 4000) + 50
+    run = await client.start(scripts.script(scripts.repeat(times, scripts.thinking("x" * 4000))))
+
+    terminal = await run.terminal(20)
 
     assert terminal.get("reason")
 

@@ -1,7 +1,6 @@
 """Chapter 12: limits and slow readers."""
 
 import asyncio
-import json
 import time
 
 from runwire_conformance import scripts
@@ -28,14 +27,14 @@ async def connections_are_counted(target: Target, limits: Limits) -> None:
 
     refused = await target.refused_handshake()
 
-    assert (refused.status, json.loads(refused.body).get("code")) == (429, "busy")
+    assert (refused.status, refused.json().get("code")) == (429, "busy")
     assert refused.header("retry-after")
     await clients[0].leave()
     await asyncio.sleep(target.clock.tolerance)
     await target.connect()
 
 
-@proves("LIMIT-3", script=True, alone=True, deadline_s=40)
+@proves("LIMIT-3", "LIMIT-4", script=True, alone=True, deadline_s=40)
 async def unfinished_runs_are_counted(target: Target, limits: Limits) -> None:
     most = reachable(limits["runs_per_principal"], "runs_per_principal")
     each = limits.whole("runs_per_connection")
@@ -53,6 +52,8 @@ async def unfinished_runs_are_counted(target: Target, limits: Limits) -> None:
         await client.cancel()
     for client in clients:
         await client.wait_until(lambda c=client: sum(m.is_terminal for m in c.messages) > 0, 10, "the end")  # type: ignore[misc]
+    for client in clients:
+        await client.barrier()
     again = await last.start(scripts.THREE_TOKENS)
     await again.terminal()
 

@@ -9,6 +9,7 @@ from runwire_conformance.case import proves
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import contents
 from runwire_conformance.target import Target
+from runwire_conformance.trace import object_of
 
 
 @proves("SCRIPT-1", "SCRIPT-12", script=True)
@@ -40,6 +41,32 @@ def without_run(event: dict[str, object]) -> dict[str, object]:
         for name, value in event.items()
         if name not in {"run_id", "usage"} and not (name in optional and value is False) and ":" not in name
     }
+
+
+@proves("SCRIPT-1", script=True)
+async def a_repeat_plays_its_steps_that_often(client: Client) -> None:
+    inner = scripts.repeat(3, scripts.token("b"))
+    run = await client.start(scripts.script(scripts.repeat(4, scripts.token("a"), inner), scripts.token("c")))
+
+    await run.terminal()
+
+    assert run.text == "abbb" * 4 + "c"
+
+
+@proves("SCRIPT-12", script=True)
+async def agent_and_call_stand_beside_every_step_but_text(client: Client) -> None:
+    beside = {"agent": "helper", "parent_call_id": "c0"}
+    steps = [scripts.call("c1", **beside), {**scripts.delta("c1", "x"), **beside}]
+    steps += [
+        {**scripts.observe("c1", "half", partial=True), **beside},
+        {**scripts.observe("c1", is_error=True), **beside},
+    ]
+    run = await client.start(scripts.script(*steps))
+
+    events = (await run.whole())[:-1]
+
+    assert [(event.get("agent"), event.get("parent_call_id")) for event in events] == [("helper", "c0")] * 4
+    assert events[-1].get("is_error") is True
 
 
 @proves("SCRIPT-2", script=True)
@@ -82,7 +109,7 @@ async def a_wait_notices_a_cancellation_at_once(client: Client) -> None:
     told = await client.start(scripts.script(scripts.report(run.id)))
 
     await told.terminal()
-    assert json.loads(told.text)["stopped_after_ms"] <= client.clock.tolerance * 1000 + 250
+    assert object_of(told.text, "the report")["stopped_after_ms"] <= client.clock.tolerance * 1000 + 250
 
 
 @proves("SCRIPT-9", script=True, timing=True)
@@ -97,7 +124,8 @@ async def a_report_waits_for_the_agent_to_stop(client: Client) -> None:
     told = await client.start(scripts.script(scripts.report(run.id)))
 
     await told.terminal()
-    report = json.loads(told.text)
+    report = object_of(told.text, "the report")
+    assert isinstance(report["steps_after_cancel"], int)
     assert report["stopped_after_ms"] >= 600
     assert time.monotonic() - handed >= 0.8
 
@@ -115,8 +143,21 @@ async def a_script_beyond_a_million_steps_fails(client: Client, limits: Limits, 
 
 @proves("SCRIPT-11", script=True)
 async def a_prompt_that_only_looks_like_a_script_is_a_prompt(client: Client) -> None:
-    for prompt in ('{"runwire_script":"x"}', '{"runwire_script":[],"more":1}', '["runwire_script"]'):
+    told = {"runwire_script": [{"fail": {"code": "vendor:played", "data": "x"}}], "more": 1}
+    for prompt in ('{"runwire_script":"x"}', json.dumps(told), '["runwire_script"]'):
         run = await client.start(prompt)
-        terminal = await run.terminal()
-        assert terminal.get("code") != "agent_error"
-        await client.barrier()
+        event = await run.next_event()
+        assert event.get("code") not in {"vendor:played", "agent_error"}
+        await client.cancel()
+        await run.terminal()
+
+
+@proves("SCRIPT-10", script=True, deadline_s=60)
+async def a_script_of_many_steps_is_played(client: Client) -> None:
+    run = await client.start(
+        scripts.script(scripts.repeat(400, scripts.repeat(400, scripts.token(""))), scripts.token("x"))
+    )
+
+    terminal = await run.terminal(20)
+
+    assert (terminal.get("status"), run.text) == ("completed", "x")

@@ -7,7 +7,6 @@ from runwire_conformance.bounds import Limits
 from runwire_conformance.case import proves
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import contents
-from runwire_conformance.stream import problem_of
 from runwire_conformance.target import EVENT_STREAM, Target, new_run_id
 
 
@@ -79,6 +78,35 @@ async def a_stream_carries_the_run(target: Target) -> None:
     assert {"thinking", "tool_call", "observation", "token"} <= {event.type for event in events}
 
 
+@proves("SSE-5", script=True)
+async def a_stream_resumes_at_its_cursor_and_repeats_nothing(target: Target) -> None:
+    posted = await target.start_stream(scripts.EVERYTHING)
+    run = await posted.run()
+    log = await run.whole()
+
+    for cursor in (1, 4, 9):
+        again = await (await target.events(run.id, f"{run.epoch}.{cursor}")).run()
+        assert contents(await again.whole()) == contents([event for event in log if event["seq"] > cursor])
+    seqs = [event["seq"] for event in log]
+    assert seqs == sorted(set(seqs))
+
+
+@proves("SSE-8", script=True, deadline_s=60)
+async def no_heartbeat_is_named(target: Target, limits: Limits) -> None:
+    target.within_patience(limits.silence, "heartbeat_s")
+    stream = await target.start_stream(scripts.SILENT)
+    run = await stream.run()
+
+    await stream.wait_until(
+        lambda: any('"heartbeat"' in (block.data or "") for block in stream.blocks),
+        limits.silence + 1,
+        "a heartbeat",
+    )
+
+    assert [block.values("event") for block in stream.blocks if block.values("event")] == []
+    await target.post(target.run_url(run.id, "/cancel"), {})
+
+
 @proves("SSE-6")
 async def every_event_has_one_data_line(target: Target) -> None:
     stream = await target.start_stream(target.short)
@@ -117,6 +145,7 @@ async def a_stream_ends_after_the_terminal_with_a_blank_line(target: Target) -> 
 
     assert stream.cut_off is None, "the last event is not closed by a blank line"
     assert run.events[-1:] == [event for event in run.events if event.is_terminal]
+    assert stream.messages[-1].is_terminal
 
 
 @proves("SSE-10")
@@ -197,16 +226,16 @@ async def a_malformed_cursor_is_400(target: Target) -> None:
     await run.terminal()
 
     for cursor in (
+        str(run.last_seq + 1),
         "x",
         "1.5.7",
         "-1",
         f"{run.epoch}.",
         f"{run.epoch}.{run.last_seq + 1}",
-        str(run.last_seq + 1),
     ):
         headers = [EVENT_STREAM, ("Last-Event-ID", cursor)]
         response = await target.http("GET", target.run_url(run.id, "/events"), headers)
-        assert (response.status, problem_of(response).get("code")) == (400, "bad_request"), cursor
+        assert (response.status, response.json().get("code")) == (400, "bad_request"), cursor
 
 
 @proves("SSE-17")
@@ -219,8 +248,9 @@ async def a_reader_that_has_everything_gets_204(target: Target) -> None:
         headers = [EVENT_STREAM, ("Last-Event-ID", cursor)]
         response = await target.http("GET", target.run_url(run.id, "/events"), headers)
         assert response.status == 204
-    earlier = await target.events(run.id, f"{run.epoch}.{run.last_seq - 1}")
-    assert earlier.response.status == 200
+    for earlier in (f"{run.epoch}.{run.last_seq - 1}", "0"):
+        stream = await target.events(run.id, earlier)
+        assert stream.response.status == 200
 
 
 @proves("SSE-17", script=True)
@@ -244,7 +274,7 @@ async def a_cursor_of_another_epoch_is_404(target: Target) -> None:
     for cursor in ("another.0", f"another.{run.last_seq}"):
         headers = [EVENT_STREAM, ("Last-Event-ID", cursor)]
         response = await target.http("GET", target.run_url(run.id, "/events"), headers)
-        assert (response.status, problem_of(response).get("code")) == (404, "not_found")
+        assert (response.status, response.json().get("code")) == (404, "not_found")
 
 
 @proves("SSE-19")

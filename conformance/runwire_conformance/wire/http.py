@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import h11
 
+from runwire_conformance.trace import Message, object_of
+
 Headers = Sequence[tuple[str, str]]
 
 #: Seconds to open a TCP connection, and to get the head of a response.
@@ -99,6 +101,10 @@ class Response:
         """Return the value of a header, several joined by commas; None when absent."""
         values = [value for key, value in self.headers if key == name.lower()]
         return ", ".join(values) if values else None
+
+    def json(self) -> Message:
+        """Return the JSON object in the body; raises Broken when there is none."""
+        return object_of(self.body, f"the body of the {self.status}")
 
     @property
     def media_type(self) -> str:

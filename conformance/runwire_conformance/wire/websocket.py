@@ -7,6 +7,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Generator, Sequence
 
+import h11
 from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader as FrameReader
@@ -21,7 +22,10 @@ from runwire_conformance.wire.http import (
 )
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_MAX_HEAD = 64 * 1024
+_MAX_BODY = 64 * 1024
+
+#: Seconds to wait for the body of a refused handshake, which a server may leave open.
+BODY_S = 2.0
 
 #: The largest frame the judge is willing to hold.
 MAX_FRAME = 32 * 1024 * 1024
@@ -48,57 +52,67 @@ class FramePeer:
         self.pace: tuple[int, float] | None = None
 
     async def handshake(self, target: str, headers: Headers, subprotocols: Sequence[str]) -> Response:
-        """Send the opening handshake and return the answer, with its body unless it is 101."""
+        """Send the opening handshake and return the answer, with its body unless it is 101; raises Unanswered."""
         self._reader, self._writer = await open_socket(self._place, self._tls, self._receive_buffer)
         key = base64.b64encode(os.urandom(16)).decode()
         named = {name.lower() for name, _ in headers}
-        lines = [f"GET {target} HTTP/1.1"]
-        if "host" not in named:
-            lines.append(f"Host: {self._place.authority}")
+        lines = [] if "host" in named else [("Host", self._place.authority)]
         lines += [
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            f"Sec-WebSocket-Key: {key}",
-            "Sec-WebSocket-Version: 13",
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Key", key),
+            ("Sec-WebSocket-Version", "13"),
         ]
         if subprotocols:
-            lines.append(f"Sec-WebSocket-Protocol: {', '.join(subprotocols)}")
-        lines += [f"{name}: {value}" for name, value in headers]
-        self._writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+            lines.append(("Sec-WebSocket-Protocol", ", ".join(subprotocols)))
+        http = h11.Connection(h11.CLIENT)
+        self._writer.write(
+            http.send(h11.Request(method="GET", target=target, headers=[*lines, *headers])) or b""
+        )
+        http.send(h11.EndOfMessage())
         try:
             async with asyncio.timeout(RESPONSE_S):
-                response = await self._response()
-        except (OSError, TimeoutError, ValueError, IndexError, asyncio.IncompleteReadError) as problem:
+                head = await self._head(http)
+        except (OSError, TimeoutError, h11.RemoteProtocolError) as problem:
             self.abort()
-            reason = (
-                f"nothing within {RESPONSE_S:g} s" if isinstance(problem, TimeoutError) else "no HTTP answer"
-            )
+            timed_out = isinstance(problem, TimeoutError)
+            reason = f"nothing within {RESPONSE_S:g} s" if timed_out else "no HTTP answer"
             raise Unanswered(f"the handshake got {reason}") from None
-        if response.status == 101:
-            wanted = base64.b64encode(hashlib.sha1((key + _GUID).encode()).digest()).decode()
-            if response.header("sec-websocket-accept") != wanted:
-                raise Unanswered("the handshake's Sec-WebSocket-Accept is wrong")
+        headers = tuple((name.decode().lower(), value.decode("latin-1")) for name, value in head.headers)
+        if head.status_code != 101:
+            return Response(head.status_code, headers, await self._body(http))
+        response = Response(101, headers)
+        self._frames.feed_data(http.trailing_data[0])
+        wanted = base64.b64encode(hashlib.sha1((key + _GUID).encode()).digest()).decode()
+        if response.header("sec-websocket-accept") != wanted:
+            raise Unanswered("the handshake's Sec-WebSocket-Accept is wrong")
         return response
 
-    async def _response(self) -> Response:
-        head = b""
-        while b"\r\n\r\n" not in head:
-            data = await self._reader.read(4096)
-            if not data or len(head) > _MAX_HEAD:
-                raise ValueError("no head")
-            head += data
-        text, _, rest = head.partition(b"\r\n\r\n")
-        first, *lines = text.decode("latin-1").split("\r\n")
-        status = int(first.split(" ")[1])
-        pairs = (line.partition(":") for line in lines)
-        headers = tuple((name.strip().lower(), value.strip()) for name, _, value in pairs)
-        if status == 101:
-            self._frames.feed_data(rest)
-            return Response(status, headers)
-        length = int(dict(headers).get("content-length", "0"))
-        while len(rest) < min(length, _MAX_HEAD) and (data := await self._reader.read(4096)):
-            rest += data
-        return Response(status, headers, rest)
+    async def _head(self, http: h11.Connection) -> h11.Response | h11.InformationalResponse:
+        while True:
+            event = await self._event(http)
+            if isinstance(event, h11.Response) or (
+                isinstance(event, h11.InformationalResponse) and event.status_code == 101
+            ):
+                return event
+            if isinstance(event, h11.ConnectionClosed):
+                raise h11.RemoteProtocolError("closed without an answer")
+
+    async def _body(self, http: h11.Connection) -> bytes:
+        """Return the body of a refusal, as much of it as comes soon: the status alone says what has to be known."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_S):
+                while isinstance(event := await self._event(http), h11.Data) and len(body) < _MAX_BODY:
+                    body += event.data
+        except (OSError, TimeoutError, h11.RemoteProtocolError):
+            pass
+        return bytes(body)
+
+    async def _event(self, http: h11.Connection) -> object:
+        while (event := http.next_event()) is h11.NEED_DATA:
+            http.receive_data(await self._reader.read(65536))
+        return event
 
     async def frames(self) -> AsyncIterator[Frame]:
         """Yield frames until the connection ends; raises BadFrame."""

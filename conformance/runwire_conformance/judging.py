@@ -1,0 +1,87 @@
+"""One judging of one server: the engine that plays it once, and the report of what it found out."""
+
+import asyncio
+import traceback
+from collections.abc import Callable
+
+from runwire_conformance.engine import Engine, State
+from runwire_conformance.probe import NoRunwireServer
+from runwire_conformance.verdict import Judgement, Report, also_accused, class_results, judge, only_accused
+from runwire_spec import Requirement
+
+#: How many cases are named that were under way when the server was gone.
+MOST_SUSPECTS = 5
+
+
+class Judging:
+    """One session's engine. `wanted` tells which requirements the user asked for."""
+
+    def __init__(self, engine: Engine, wanted: Callable[[Requirement], bool] = lambda _: True) -> None:
+        self.engine = engine
+        self.wanted = wanted
+        self.played = False
+        #: Why there is nothing to judge, in one line.
+        self.refused: str | None = None
+        #: What went wrong in the judge itself, outside its cases.
+        self.fault: str | None = None
+
+    def play(self) -> None:
+        """Play all cases, once."""
+        if self.played:
+            return
+        self.played = True
+        try:
+            asyncio.run(self.engine.judge())
+        except NoRunwireServer as problem:
+            self.refused = str(problem)
+        except Exception:
+            self.fault = traceback.format_exc()
+
+    def report(self) -> Report:
+        """Return what was found out."""
+        engine, profile = self.engine, self.engine.profile
+        features = profile.features if profile else frozenset[str]()
+        script_agent = profile.has_script_agent if profile else False
+        judgements = self._judgements(features, script_agent)
+        outcomes = [(case.name, case.outcome) for case in engine.cases if case.outcome is not None]
+        slowest = max(
+            ((name, o.seconds) for name, o in outcomes), key=lambda pair: pair[1], default=("", 0.0)
+        )
+        faults = [
+            f"{name}: {outcome.reason}\n{outcome.details}"
+            for name, outcome in outcomes
+            if outcome.state is State.JUDGE_ERROR
+        ]
+        return Report(
+            url=engine.url,
+            server=profile.name if profile else "server",
+            judgements=judgements,
+            classes=class_results(judgements, features, script_agent),
+            seconds=engine.seconds,
+            slowest=slowest,
+            judge_errors=tuple([self.fault, *faults] if self.fault else faults),
+            remarks=(f"The server was gone before the end: {engine.died}",) if engine.died else (),
+        )
+
+    def _judgements(self, features: frozenset[str], script_agent: bool) -> tuple[Judgement, ...]:
+        engine = self.engine
+        broken = engine.profile.broken if engine.profile else {}
+        judgements = judge(engine.cases, features, script_agent, broken, self.wanted)
+        if engine.mute is not None:
+            return only_accused(
+                judgements, engine.mute.requirement, "the first look at the server", str(engine.mute)
+            )
+        if engine.died is not None:
+            return also_accused(judgements, "CONN-6", "the last look at the server", self._death())
+        return judgements
+
+    def _death(self) -> str:
+        engine = self.engine
+        outcomes = [(case.name, case.outcome) for case in engine.cases if case.outcome is not None]
+        suspects = [
+            name for name, outcome in outcomes if outcome.began_at <= engine.last_word <= outcome.ended_at
+        ]
+        more = [f"{len(suspects) - MOST_SUSPECTS} more"] if len(suspects) > MOST_SUSPECTS else []
+        under_way = f"; under way then: {', '.join(suspects[:MOST_SUSPECTS] + more)}" if suspects else ""
+        after = max(0.0, engine.last_word - engine.began_at)
+        return f"the server was gone, {engine.died}; its last word came {after:.1f} s after the judge began{under_way}"
