@@ -168,7 +168,7 @@ misstates(
 )
 
 
-@flaw("MSG-11")
+@flaw("MSG-11", limits={"max_message_bytes": 65536})
 class SizeCountedByFrame(Rewrite):
     """The size of a message is checked frame by frame, and fragments of an oversize message pass."""
 

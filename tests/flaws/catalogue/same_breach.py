@@ -22,6 +22,9 @@ SAME_BREACH: dict[str, tuple[str, ...]] = {
     "posted_streams_without_started": ("RUN-3",),
     "large_results_end_the_run": ("EVENT-13", "RUN-4"),
     "laggards_skip": ("RUN-28",),
+    "laggards_miss_thoughts": ("RUN-28",),
+    "no_heartbeats_without_a_run": ("BEAT-1",),
+    "resumed_streams_without_resumed": ("RUN-3", "RESUME-9"),
     "blocked_tool_speaks_late": ("RUN-5",),
 }
 """By the name of the flaw: the other requirements it may be blamed for in its requirement's own cases."""
