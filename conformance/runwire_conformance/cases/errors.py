@@ -1,7 +1,8 @@
 """Chapter 13: refusals and close codes."""
 
 from runwire_conformance import scripts
-from runwire_conformance.case import proves
+from runwire_conformance.bounds import Limits
+from runwire_conformance.case import Moot, NotExercised, proves
 from runwire_conformance.client import Client
 from runwire_conformance.target import Target, expect_refusal, new_run_id
 
@@ -42,6 +43,28 @@ async def a_refused_second_prompt_leaves_the_first_run_alone(client: Client, tar
     assert (await run.terminal()).get("status") == "completed"
 
 
+@proves("ERR-2")
+async def a_refused_start_leaves_no_run(client: Client, target: Target) -> None:
+    if "resume" not in target.features:
+        raise NotExercised("the server does not offer resume")
+    run_id = new_run_id()
+    refused = await client.ask({"type": "start", "prompt": target.short, "run_id": run_id, "inputs": 7})
+    expect_refusal(refused, "bad_request")
+
+    answer = await client.ask({"type": "resume", "run_id": run_id, "after": 0})
+
+    expect_refusal(answer, "not_found")
+
+
+@proves("ERR-2", script=True)
+async def a_refused_cancel_cancels_nothing(client: Client) -> None:
+    run = await client.start(scripts.script(scripts.token("a"), scripts.wait(500), scripts.token("b")))
+
+    expect_refusal(await client.ask({"type": "cancel", "run_id": 7}), "bad_request")
+
+    assert (await run.terminal()).get("status") == "completed"
+
+
 @proves("ERR-3")
 async def the_connection_outlives_a_refusal(client: Client, target: Target) -> None:
     for _ in range(5):
@@ -58,6 +81,26 @@ async def a_refusal_is_as_retryable_as_registered(client: Client) -> None:
     assert refused.get("retryable") is False
 
 
+@proves("ERR-4")
+async def busy_is_worth_another_try(client: Client, target: Target) -> None:
+    run = await client.start(scripts.ENDLESS if target.profile.has_script_agent else target.long)
+
+    refused = await client.ask({"type": "start", "prompt": target.short})
+
+    expect_refusal(refused, "busy")
+    assert refused.get("retryable") is True
+    await client.cancel()
+    await run.terminal()
+
+
+@proves("ERR-4", script=True)
+async def a_call_that_is_too_large_is_not_worth_another_try(client: Client) -> None:
+    size = client.limits.whole("max_event_bytes")
+    run = await client.start(scripts.script(scripts.call("c1", "t", "x" * size)))
+
+    assert (await run.terminal()).get("retryable") is False
+
+
 @proves("ERR-5")
 async def a_refusal_has_a_text_for_a_person(client: Client) -> None:
     refused = await client.ask({"type": "start", "prompt": 7})
@@ -65,6 +108,26 @@ async def a_refusal_has_a_text_for_a_person(client: Client) -> None:
 
     assert refused.get("data")
     assert noticed.get("data")
+
+
+@proves("CLOSE-1", watches=("CLOSE-2",))
+async def a_bad_message_is_answered_with_a_registered_code(client: Client) -> None:
+    await client.send_text("no json")
+
+    await client.closed()
+
+    if client.close_code is None:
+        raise Moot("CLOSE-2")
+    assert client.close_code != 1005, "a Close frame without a code"
+
+
+@proves("CLOSE-1", watches=("CLOSE-2",), timing=True, deadline_s=90)
+async def an_idle_connection_ends_with_a_registered_code(
+    client: Client, limits: Limits, target: Target
+) -> None:
+    target.within_patience(limits["idle_s"], "idle_s")
+
+    await client.closed("the idle connection to be closed", limits["idle_s"] + 3)
 
 
 @proves("CLOSE-3")

@@ -10,7 +10,7 @@ from runwire_conformance.client import Client
 from runwire_conformance.target import Target
 
 
-@proves("BEAT-1", "BEAT-3", deadline_s=60)
+@proves("BEAT-3", watches=("BEAT-1",), deadline_s=60)
 async def a_connection_without_a_run_hears_heartbeats(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits.silence, "heartbeat_s")
     after = len(client.messages) - 1
@@ -35,6 +35,21 @@ async def a_silent_agent_does_not_silence_the_server(client: Client, limits: Lim
     )
 
     await client.cancel()
+
+
+@proves("BEAT-3", deadline_s=60)
+async def heartbeats_go_on_after_a_run(client: Client, limits: Limits, target: Target) -> None:
+    target.within_patience(limits.silence, "heartbeat_s")
+    run = await client.start(target.short)
+    terminal = await run.terminal()
+
+    await client.within(
+        limits.silence,
+        terminal.at,
+        lambda message: message.type == "heartbeat",
+        "a heartbeat",
+        terminal.index,
+    )
 
 
 @proves("BEAT-2", script=True, deadline_s=60)
@@ -106,6 +121,21 @@ async def a_peer_that_answers_no_ping_is_dropped(client: Client, limits: Limits,
 
     assert client.ended_at is not None
     assert client.ended_at - last_pong <= limits.gives_up_after + client.clock.tolerance
+
+
+@proves("BEAT-7", deadline_s=90, timing=True)
+async def messages_are_no_pongs(client: Client, limits: Limits, target: Target) -> None:
+    target.within_patience(limits.gives_up_after, "heartbeat_s and pong_timeout_s")
+    client.stop_answering_pings()
+    client.trace.deaf = True
+    bound = limits.gives_up_after + client.clock.tolerance + 1
+    begun = time.monotonic()
+
+    while not client.ended and time.monotonic() - begun < bound:
+        await client.send({"type": "heartbeat"})
+        await asyncio.sleep(0.2)
+
+    assert client.ended
 
 
 @proves("BEAT-7", script=True, deadline_s=90, timing=True)

@@ -51,6 +51,20 @@ async def a_message_may_come_in_fragments(client: Client, target: Target) -> Non
     await client.message(lambda message: message.is_event, "an event of the run", seconds=EVENT_S)
 
 
+@proves("MSG-4")
+async def an_empty_fragment_does_not_end_a_message(client: Client, target: Target) -> None:
+    first, last = (
+        json.dumps({"prompt": target.short}).encode()[:7],
+        json.dumps({"prompt": target.short}).encode()[7:],
+    )
+
+    await client.send_data(Opcode.TEXT, first, fin=False)
+    await client.send_data(Opcode.CONT, b"", fin=False)
+    await client.send_data(Opcode.CONT, last)
+
+    await client.message(lambda message: message.is_event, "an event of the run", seconds=EVENT_S)
+
+
 @proves("MSG-5", script=True)
 async def half_a_surrogate_pair_from_an_agent_is_not_passed_on(client: Client) -> None:
     prompt = '{"runwire_script":[{"tool_call":{"call_id":"c1","name":"t","input":"a\\ud800b"}},' + (
@@ -177,6 +191,20 @@ async def a_start_without_prompt_is_refused(client: Client) -> None:
 
     expect_refusal(answer, "bad_request")
     await client.barrier()
+
+
+@proves("MSG-14")
+async def an_unknown_policy_is_refused(client: Client) -> None:
+    answer = await client.ask({"type": "start", "prompt": "x", "on_disconnect": "never"})
+
+    expect_refusal(answer, "bad_request")
+
+
+@proves("MSG-14")
+async def an_id_that_is_too_long_is_refused(client: Client) -> None:
+    answer = await client.ask_text(json.dumps({"type": "start", "id": "x" * 65, "prompt": "x"}))
+
+    expect_refusal(answer, "bad_request")
 
 
 @proves("MSG-14")
@@ -313,6 +341,35 @@ async def a_refusal_and_a_notice_repeat_the_id(client: Client) -> None:
     assert (refused.type, noticed.type) == ("error", "notice")
 
 
+@proves("MSG-28")
+async def a_long_id_is_repeated_whole(client: Client, target: Target) -> None:
+    identifier = "x" * 64
+
+    started = await client.ask({"type": "start", "id": identifier, "prompt": target.short})
+
+    assert (started.type, started.get("re")) == ("started", identifier)
+
+
+@proves("MSG-29", deadline_s=60)
+async def heartbeats_of_the_servers_own_have_no_re(client: Client, limits: Limits, target: Target) -> None:
+    target.within_patience(limits.silence, "heartbeat_s")
+
+    beat = await client.message(
+        lambda message: message.type == "heartbeat", "a heartbeat", seconds=limits.silence + 1
+    )
+
+    assert "re" not in beat
+
+
+@proves("MSG-6", watches=("MSG-2",))
+async def what_is_absent_is_not_null(client: Client, target: Target) -> None:
+    await client.send({"type": "start", "prompt": target.short})
+    started = await client.message(lambda message: message.type == "started", "started")
+    await client.message(lambda message: message.is_terminal, "the terminal", seconds=EVENT_S)
+
+    assert [name for name, value in started.items() if value is None] == []
+
+
 @proves("MSG-29")
 async def what_had_no_id_is_answered_without_re(client: Client, target: Target) -> None:
     if "RUN-3" in client.broken:
@@ -332,6 +389,45 @@ async def each_message_gets_one_answer(client: Client) -> None:
 
     answers = [message["re"] for message in client.messages if str(message.get("re", ""))[:1] in {"h", "v"}]
     assert sorted(answers) == sorted([f"h{n}" for n in range(5)] + [f"v{n}" for n in range(5)])
+
+
+@proves("MSG-30")
+async def a_cancel_that_works_has_no_answer_but_the_log(client: Client, target: Target) -> None:
+    run = await client.start(scripts.ENDLESS if target.profile.has_script_agent else target.long)
+    await run.next_event()
+    await client.send({"type": "cancel", "id": "c"})
+    await run.terminal()
+
+    await client.barrier()
+
+    assert [
+        message for message in client.messages if message.get("re") == "c" or message.type == "notice"
+    ] == []
+
+
+@proves("MSG-30")
+async def a_refusal_is_said_once(client: Client) -> None:
+    for message in ({"type": "start", "prompt": 7}, {"type": "resume"}):
+        await client.send(message)
+
+    await client.barrier()
+
+    assert [message.type for message in client.messages if message.type == "error"] == ["error", "error"]
+
+
+@proves("MSG-31")
+async def a_resume_does_not_overtake_a_start(client: Client, target: Target) -> None:
+    if "resume" not in target.features:
+        raise NotExercised("the server does not offer resume")
+    for number in range(5):
+        await client.send({"type": "start", "id": f"s{number}", "prompt": target.short, "run_id": "short"})
+        await client.send({"type": "resume", "id": f"r{number}", "run_id": new_run_id(), "after": 0})
+    started = await client.ask({"type": "start", "prompt": target.short, "id": "start"})
+    await client.send({"type": "cancel"})
+
+    order = [message["re"] for message in client.messages if message.get("re")]
+    assert started.type == "started"
+    assert order == [f"{kind}{number}" for number in range(5) for kind in "sr"] + ["start"]
 
 
 @proves("MSG-31")

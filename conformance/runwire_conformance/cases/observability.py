@@ -1,5 +1,6 @@
 """Chapter 15: traces."""
 
+from runwire_conformance import scripts
 from runwire_conformance.case import Moot, proves
 from runwire_conformance.client import Client
 from runwire_conformance.target import Target
@@ -19,6 +20,18 @@ async def a_run_tells_its_trace(client: Client, target: Target) -> None:
     assert run.opening is not None
     assert run.opening.get("trace_id")
     assert terminal.get("trace_id") == run.opening.get("trace_id")
+
+
+@proves("OBS-1", script=True)
+async def a_failure_tells_its_trace(client: Client, target: Target) -> None:
+    run = await client.start(scripts.script(scripts.fail()))
+    terminal = await run.terminal()
+    again = await client.resume(run.id) if "resume" in target.features else run
+
+    told = [client.ready, run.opening, terminal, again.opening]
+    assert [message.get("trace_id") is not None for message in told if message is not None] == [True] * len(
+        told
+    )
 
 
 @proves("OBS-2")

@@ -151,6 +151,16 @@ async def a_resume_is_answered_with_its_place(client: Client, target: Target) ->
         assert (answer.type, answer.get("next_seq"), answer.get("epoch")) == ("resumed", after + 1, run.epoch)
 
 
+@proves("RESUME-9")
+async def a_resume_needs_no_epoch(client: Client, target: Target) -> None:
+    run = await client.start(target.short)
+    await run.terminal()
+
+    answer = await client.ask({"type": "resume", "run_id": run.id, "after": 0})
+
+    assert (answer.type, answer.get("next_seq")) == ("resumed", 1)
+
+
 @proves("RESUME-10", script=True)
 async def a_finished_run_is_replayed_from_every_cut(client: Client) -> None:
     run = await client.start(scripts.EVERYTHING)
@@ -227,7 +237,9 @@ async def a_second_viewer_does_not_disturb_the_first(target: Target) -> None:
 
     await run.terminal()
 
+    seqs = [int(event["seq"]) for event in run.events]
     assert run.text == "x" * 10
+    assert seqs == sorted(set(seqs))
     assert not one.ended
 
 

@@ -59,6 +59,40 @@ async def a_run_ends_with_exactly_one_terminal(client: Client, target: Target) -
     )
 
 
+@proves("RUN-4")
+async def every_run_of_a_connection_ends(client: Client, target: Target) -> None:
+    for _ in range(3):
+        run = await client.start(target.short)
+        await run.terminal()
+
+
+@proves("RUN-4", script=True)
+async def a_run_that_fails_ends_once(client: Client) -> None:
+    run = await client.start(scripts.script(scripts.token("x"), scripts.fail()))
+
+    events = await client.quiet(run)
+
+    assert [event.type for event in events if event.is_terminal] == ["error"]
+
+
+@proves("RUN-5", deadline_s=60)
+async def nothing_follows_the_terminal_even_later(client: Client, target: Target, limits: Limits) -> None:
+    target.within_patience(limits.silence, "heartbeat_s")
+    run = await client.start(target.short)
+    terminal = await run.terminal()
+
+    beat = await client.message(
+        lambda message: message.type == "heartbeat" and "re" not in message,
+        "a heartbeat",
+        terminal.index,
+        limits.silence + 1,
+    )
+
+    assert [
+        message.type for message in client.messages[terminal.index + 1 : beat.index] if message.is_event
+    ] == []
+
+
 @proves("RUN-5")
 async def nothing_follows_the_terminal(client: Client, target: Target) -> None:
     await client.send({"prompt": target.short})
@@ -89,7 +123,7 @@ async def settled(client: Client) -> None:
         await client.barrier()
 
 
-@proves("RUN-6")
+@proves("RUN-6", watches=("CONN-19",))
 async def a_connection_takes_one_run_after_another(client: Client, target: Target) -> None:
     first = await client.start(target.short)
     await first.terminal()
@@ -107,6 +141,8 @@ async def a_second_prompt_is_busy(client: Client, target: Target) -> None:
     answer = await client.ask({"type": "start", "prompt": target.short})
 
     expect_refusal(answer, "busy")
+    await client.barrier()
+    assert not any(event.is_terminal for event in run.events)
     await client.cancel()
     await run.terminal()
 
@@ -158,6 +194,34 @@ async def a_cancel_that_races_the_end_leaves_one_terminal(client: Client) -> Non
         await client.cancel()
         events = await client.quiet(run)
         assert [event.type for event in events if event.is_terminal] == ["done"]
+
+
+@proves("RUN-13", script=True)
+async def a_run_whose_agent_fails_ends(client: Client) -> None:
+    run = await client.start(scripts.script(scripts.token("x"), scripts.fail("upstream_error", "no answer")))
+
+    await run.terminal()
+
+
+@proves("RUN-13", script=True, deadline_s=60)
+async def a_run_whose_time_is_over_ends(client: Client, limits: Limits, target: Target) -> None:
+    target.within_patience(limits["run_s"], "run_s")
+    run = await client.start(scripts.script(scripts.wait(limits["run_s"] * 1000 + 8000)))
+
+    await run.terminal(limits["run_s"] + 5)
+
+
+@proves("RUN-13", script=True)
+async def a_queued_run_that_is_cancelled_ends(client: Client, limits: Limits) -> None:
+    if limits.whole("runs_per_connection") < 2:
+        raise NotExercised("runs_per_connection is 1")
+    session_id = new_run_id()
+    await client.start(scripts.ENDLESS, session_id=session_id, run_id=new_run_id())
+    queued = await client.start(scripts.THREE_TOKENS, session_id=session_id, run_id=new_run_id())
+
+    await client.cancel(queued)
+
+    await queued.terminal(4)
 
 
 @proves("RUN-14", script=True)
@@ -273,6 +337,16 @@ async def other_inputs_under_the_same_id_are_a_conflict(client: Client, target: 
     expect_refusal(answer, "conflict")
 
 
+@proves("RUN-20")
+async def every_member_of_the_body_counts(client: Client, target: Target) -> None:
+    for members in ({"on_disconnect": "continue"}, {"session_id": new_run_id()}, {"inputs": {"n": 1}}):
+        run_id = new_run_id()
+        run = await client.start(target.short, run_id=run_id)
+        await run.terminal()
+        answer = await client.ask({"type": "start", "prompt": target.short, "run_id": run_id, **members})
+        expect_refusal(answer, "conflict")
+
+
 @proves("RUN-21", without="resume")
 async def without_resume_a_known_id_is_a_conflict(client: Client, target: Target) -> None:
     run_id = new_run_id()
@@ -358,7 +432,15 @@ async def every_event_has_its_place(client: Client, target: Target) -> None:
     assert [event.type for event in events if "run_id" not in event or "seq" not in event] == []
 
 
-@proves("RUN-28", "RUN-29", script=True)
+@proves("RUN-28")
+async def every_run_of_a_connection_counts_from_one(client: Client, target: Target) -> None:
+    for _ in range(2):
+        run = await client.start(target.short)
+        events = await run.whole()
+        assert events[0].get("first_seq", events[0].get("seq")) == 1
+
+
+@proves("RUN-28", script=True, watches=("RUN-29",))
 async def a_long_run_is_numbered_without_hole(client: Client) -> None:
     run = await client.start(scripts.script(scripts.repeat(500, scripts.token("x"), scripts.thinking("y"))))
 
@@ -366,6 +448,18 @@ async def a_long_run_is_numbered_without_hole(client: Client) -> None:
 
     assert run.text == "x" * 500
     assert run.last_seq == 1001
+
+
+@proves("RUN-30", script=True)
+async def a_stream_tells_the_same_as_a_websocket(client: Client, target: Target) -> None:
+    if "sse" not in target.features:
+        raise NotExercised("the server does not offer sse")
+    run = await client.start(scripts.EVERYTHING)
+    await run.terminal()
+
+    streamed = await (await target.events(run.id)).run()
+
+    assert contents(await streamed.whole()) == contents(run.events)
 
 
 @proves("RUN-30", script=True, connections=3)
@@ -380,6 +474,17 @@ async def every_reader_sees_the_same_events(target: Target) -> None:
     logs = [contents(await run.whole()) for run in (first, second, third)]
 
     assert logs[0] == logs[1] == logs[2]
+
+
+@proves("RUN-33", timing=True)
+async def a_finished_run_can_be_read_a_while_later(client: Client, target: Target) -> None:
+    run = await client.start(target.short)
+    log = contents(await run.whole())
+    await asyncio.sleep(2.0)  # the window is at least a minute; this is what the judge can wait
+
+    again = await client.resume(run.id)
+
+    assert contents(await again.whole()) == log
 
 
 @proves("RUN-33")

@@ -42,10 +42,13 @@ def readings(trace: Trace) -> tuple[list[Reading], list[tuple[int, Message]]]:
 
 
 def nothing_precedes_the_opening(trace: Trace, _facts: Facts) -> Iterator[Finding]:
-    """[RUN-3]: no event of a run comes before its `started` or `resumed`."""
+    """[RUN-3], [SSE-3], [SSE-4]: no event of a run comes before its `started` or `resumed`."""
+    requirement = "RUN-3"
+    if trace.transport == "sse":
+        requirement = "SSE-3" if trace.title.startswith("POST") else "SSE-4"
     for place, message in readings(trace)[1]:
         yield Finding(
-            "RUN-3", f"{message.type} of run {message['run_id']} before its started or resumed", place
+            requirement, f"{message.type} of run {message['run_id']} before its started or resumed", place
         )
 
 

@@ -134,8 +134,11 @@ def codes_mean_what_they_say(trace: Trace, _facts: Facts) -> Iterator[Finding]:
             continue
         if "Traceback (most recent call last)" in str(message.get("data")):
             yield Finding("ERR-5", "data holds a stack trace", place)
-        row = known.get(str(message.get("code"))) if message.type == "error" else None
+        code = str(message.get("code"))
+        row = known.get(code) if message.type == "error" else None
         if row is None:
+            if message.type == "error" and "seq" not in message and "code" in message and ":" not in code:
+                yield Finding("ERR-1", f"{code} is neither registered nor a vendor's", place)
             continue
         if row["use"] == "log" and "seq" not in message:
             yield Finding("ERR-1", f"{row['code']} belongs into a log and refuses a message", place)
