@@ -28,3 +28,9 @@ def server_url() -> Iterator[str]:
     server.wait(10)
     assert server.stdout is not None
     server.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Tests marked `anyio` are coroutines on asyncio."""
+    return "asyncio"

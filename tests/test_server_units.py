@@ -24,7 +24,7 @@ from runwire_reference_server.runs import (
     after_event,
     equal_as_json,
 )
-from runwire_reference_server.session import Cancel, Close, Resume, Send, Session, Start
+from runwire_reference_server.session import Cancel, Close, Input, Resume, Send, Session, Start
 from runwire_reference_server.settings import SettingError, Settings, checked_limits
 from runwire_reference_server.sizing import Fitter, TooLarge
 from runwire_schemas import raw_texts
@@ -93,6 +93,10 @@ def test_a_queued_run_can_be_cancelled_but_not_speak() -> None:
         (f'{{"type":"cancel","run_id":"{RUN_ID}"}}', Cancel((RUN_ID,), None)),
         (f'{{"type":"resume","id":"r","run_id":"{RUN_ID}","after":3.0}}', Resume(RUN_ID, 3, None, "r")),
         ('{"type":"heartbeat","id":"h"}', Send({"type": "heartbeat", "re": "h"})),
+        (
+            f'{{"type":"input","id":"i","run_id":"{RUN_ID}","request_id":"q","data":1}}',
+            Input(RUN_ID, "q", 1, "i"),
+        ),
         ("[]", Close(4400)),
         ("", Close(4400)),
         ("{} {}", Close(4400)),
@@ -108,7 +112,8 @@ def test_a_text_means_a_command(text: str, command: object) -> None:
         ('{"type":"start","id":"1","prompt":7}', "bad_request", "1"),
         ('{"type":"start","id":7,"prompt":"x"}', "bad_request", None),
         ('{"id":"1"}', "bad_request", "1"),
-        (f'{{"type":"input","id":"1","run_id":"{RUN_ID}","request_id":"q","data":1}}', "unsupported", "1"),
+        (f'{{"type":"resume","id":"1","run_id":"{RUN_ID}","after":-1}}', "bad_request", "1"),
+        (f'{{"type":"input","id":"1","run_id":"{RUN_ID}","request_id":"q"}}', "bad_request", "1"),
     ],
 )
 def test_a_bad_message_is_refused_with_its_id(text: str, code: str, re: str | None) -> None:

@@ -114,6 +114,7 @@ class Server:
                 Route(run, endpoints.status, methods=["GET"]),
                 Route(run + "/events", endpoints.events, methods=["GET"]),
                 Route(run + "/cancel", endpoints.cancel, methods=["POST"]),
+                Route(run + "/input", endpoints.input, methods=["POST"]),
             ]
         handlers: dict[type[Exception] | int, Callable[[Request, Exception], Awaitable[Response]]] = {
             Refusal: _refused,
@@ -128,7 +129,7 @@ def create_server(settings: Settings, agent: Agent | None = None, store: Store |
     agent = agent or DemoAgent()
     if settings.script_agent:
         agent = ScriptAgent(agent)
-    store = store or MemoryStore(settings.seconds("resume_window_s"))
+    store = store or MemoryStore(settings.seconds("resume_window_s"), settings.session_s)
     places = Places(settings.number("connections_per_principal"))
     return Server(settings, Service(store, agent, settings), places)
 

@@ -40,6 +40,13 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--allow-host", metavar="HOST", action="append", default=[], help="be known by this Host (repeatable)"
     )
+    result.add_argument(
+        "--session-s",
+        type=float,
+        default=3600.0,
+        metavar="N",
+        help="seconds for which a session is remembered after its last run (default: %(default)g)",
+    )
     result.add_argument("--log-level", default="warning", choices=["debug", "info", "warning", "error"])
     limits = result.add_argument_group("limits", "as advertised; times in seconds (_s) or milliseconds (_ms)")
     for name, rule in LIMITS.items():
@@ -75,6 +82,7 @@ def main() -> None:
             allowed_origins=frozenset(options.allow_origin),
             allowed_hosts=frozenset(options.allow_host),
             script_agent=options.script_agent,
+            session_s=options.session_s,
         )
     except SettingError as problem:
         _fail(str(problem))
@@ -111,6 +119,7 @@ def _bind(host: str, port: int) -> socket.socket:
         bound = socket.socket(family, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
+        bound.listen(2048)
     except OSError as problem:
         _fail(f"cannot listen at {host}:{port}: {problem.strerror}; choose another with --host and --port")
     return bound

@@ -116,6 +116,18 @@ class HttpEndpoints:
         key = _key(request)
         await self._service.get(key)
         await self._service.cancel(key)
+        return await self._outcome(key)
+
+    async def input(self, request: Request) -> Response:
+        """`POST {runs}/{run_id}/input` ([INPUT-17])."""
+        message = await self._body(request)
+        if found := violations("input-request-body", message):
+            raise Refusal("bad_request", str(found[0]))
+        key = _key(request)
+        await self._service.input(key, message["request_id"], message["data"])
+        return await self._outcome(key)
+
+    async def _outcome(self, key: RunKey) -> Response:
         run = await self._service.get(key)
         return JSONResponse(
             {"run_id": run.key.run_id, "status": run.status, "seq": run.seq}, headers=NO_STORE

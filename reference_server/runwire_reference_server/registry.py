@@ -71,4 +71,4 @@ LIMITS: Mapping[str, LimitRule] = MappingProxyType(
 )
 
 #: Features that this server can serve.
-FEATURES = ("resume", "sse")
+FEATURES = ("resume", "sse", "input")

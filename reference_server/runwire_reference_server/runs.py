@@ -14,6 +14,7 @@ class Status(StrEnum):
 
     QUEUED = "queued"
     RUNNING = "running"
+    WAITING = "waiting"
     COMPLETED = "completed"
     INCOMPLETE = "incomplete"
     CANCELLED = "cancelled"
@@ -34,6 +35,14 @@ TRANSITIONS: Mapping[Status, Mapping[str, Status]] = MappingProxyType(
             "error": Status.FAILED,
         },
         Status.RUNNING: {
+            "input_request": Status.WAITING,
+            "done completed": Status.COMPLETED,
+            "done incomplete": Status.INCOMPLETE,
+            "done cancelled": Status.CANCELLED,
+            "error": Status.FAILED,
+        },
+        Status.WAITING: {
+            "last input_closed": Status.RUNNING,
             "done completed": Status.COMPLETED,
             "done incomplete": Status.INCOMPLETE,
             "done cancelled": Status.CANCELLED,
@@ -47,18 +56,22 @@ TRANSITIONS: Mapping[Status, Mapping[str, Status]] = MappingProxyType(
 )
 
 
-def after_event(status: Status, event: Mapping[str, Any]) -> Status:
-    """Return the state that `event` leads to; raises ValueError when it cannot happen in `status`."""
-    kind = event["type"]
-    if kind not in {"done", "error"}:
-        if status is not Status.RUNNING:
-            raise ValueError(f"{kind} cannot happen while {status}")
-        return status
-    step = f"done {event['status']}" if kind == "done" else "error"
-    try:
-        return TRANSITIONS[status][step]
-    except KeyError:
-        raise ValueError(f"{step} cannot happen while {status}") from None
+def after_event(status: Status, event: Mapping[str, Any], still_open: int = 0) -> Status:
+    """Return the state that `event` leads to; raises ValueError when it cannot happen in `status`.
+
+    `still_open` counts the input requests that are open once the event has happened ([INPUT-1]).
+    """
+    step = event["type"]
+    if step == "done":
+        step = f"done {event['status']}"
+    elif step == "input_closed" and not still_open:
+        step = "last input_closed"
+    after = TRANSITIONS[status].get(step)
+    if after is None and (
+        event["type"] in {"done", "error"} or status not in {Status.RUNNING, Status.WAITING}
+    ):
+        raise ValueError(f"{step} cannot happen while {status}")
+    return after or status
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,18 @@ from typing import Any, Protocol
 
 from runwire_reference_server.agents import Agent, done, error
 from runwire_reference_server.events import answer_text
-from runwire_reference_server.runs import Principal, RunKey, RunRequest
+from runwire_reference_server.input_requests import fits
+from runwire_reference_server.runs import Principal, RunKey, RunRequest, equal_as_json
 from runwire_reference_server.settings import Settings
-from runwire_reference_server.store import BeyondEnd, Conflict, RunNotFound, Snapshot, Store, TooManyRuns
+from runwire_reference_server.store import (
+    BeyondEnd,
+    Conflict,
+    InputState,
+    RunNotFound,
+    Snapshot,
+    Store,
+    TooManyRuns,
+)
 from runwire_reference_server.worker import Worker
 
 #: How many entries a reader takes from the log at once.
@@ -120,6 +129,35 @@ class Service:
     async def cancel(self, key: RunKey) -> bool:
         """End a run for its user; False when it is unknown or finished ([CANCEL-1], [CANCEL-10])."""
         return await self._end(key, done("cancelled", "cancelled", "user"))
+
+    async def input(self, key: RunKey, request_id: str, answer: Any) -> None:
+        """Answer an input request; raises Refusal ([INPUT-4] to [INPUT-11])."""
+        if not self.settings.serves("input"):
+            raise Refusal("unsupported", "this server does not serve input")  # [INPUT-18]
+        await self.get(key)
+        state = await self._input_state(key, request_id)
+        if state.outcome is None:
+            if not fits(state.request, answer):
+                raise Refusal(
+                    "bad_request", f"this is no answer to a request of kind {state.request['kind']}"
+                )
+            if await self.store.close_input(key, request_id, "answered", answer):
+                return
+            state = await self._input_state(key, request_id)  # somebody was faster
+        if state.outcome == "answered" and equal_as_json(state.answer, answer):
+            return
+        if state.outcome == "answered" and not (await self.get(key)).status.finished:
+            raise Refusal("conflict", "the request was answered otherwise")
+        raise Refusal("input_expired", "the request is no longer open")
+
+    async def _input_state(self, key: RunKey, request_id: str) -> InputState:
+        try:
+            state = await self.store.input_state(key, request_id)
+        except RunNotFound:
+            state = None
+        if state is None:
+            raise Refusal("not_found", "no such input request")
+        return state
 
     async def get(self, key: RunKey) -> Snapshot:
         """Return a run as it stands; raises Refusal."""

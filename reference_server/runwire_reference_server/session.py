@@ -58,7 +58,17 @@ class Cancel:
     re: str | None
 
 
-Command = Send | Close | Start | Resume | Cancel
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Answer an input request with `data`."""
+
+    run_id: str
+    request_id: str
+    data: Any
+    re: str | None
+
+
+Command = Send | Close | Start | Resume | Cancel | Input
 
 
 @dataclass(slots=True)
@@ -110,6 +120,8 @@ class Session:
         if not self.settings.serves(kind):
             # [RESUME-17], [INPUT-18]
             return Send(refusal("unsupported", f"this server does not serve {kind}", re))
+        if kind == "input":
+            return Input(message["run_id"], message["request_id"], message["data"], re)
         if self._full(message["run_id"]):
             return Send(refusal("busy", "the connection follows as many runs as it may", re))
         return Resume(message["run_id"], int(message["after"]), message.get("epoch"), re)

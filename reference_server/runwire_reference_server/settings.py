@@ -34,7 +34,8 @@ class Settings:
     """One server's configuration.
 
     `limits` maps every registered limit to its value; `features` is a subset of what the server can serve;
-    `allowed_origins` and `allowed_hosts` are added to the server's own ([ORIGIN-1], [ORIGIN-4]).
+    `session_s` is how long a session is remembered after its last run. `allowed_origins` and `allowed_hosts`
+    are added to the server's own ([ORIGIN-1], [ORIGIN-4]).
     """
 
     host: str = "127.0.0.1"
@@ -44,6 +45,7 @@ class Settings:
     allowed_origins: frozenset[str] = frozenset()
     allowed_hosts: frozenset[str] = frozenset()
     script_agent: bool = False
+    session_s: float = 3600.0
     websocket_path: str = "/ws/generate"
     runs_path: str = "/v1/runs"
     discovery_path: str = "/.well-known/runwire"

@@ -13,6 +13,7 @@ from runwire_reference_server.session import (
     Cancel,
     Close,
     Command,
+    Input,
     Message,
     Resume,
     Send,
@@ -121,11 +122,20 @@ class WebSocketConnection:
                 self.close(code)
             case Cancel(run_ids, re):
                 await self._cancel(run_ids, re)
-            case Start() | Resume():
+            case Start() | Resume() | Input():
                 try:
-                    await (self._start(command) if isinstance(command, Start) else self._resume(command))
+                    await self._serve(command)
                 except Refusal as reason:
                     self.answer(refusal(reason.code, str(reason), command.re, reason.retry_after_s))
+
+    async def _serve(self, command: Start | Resume | Input) -> None:
+        match command:
+            case Start():
+                await self._start(command)
+            case Resume():
+                await self._resume(command)
+            case Input(run_id, request_id, data):
+                await self.service.input(RunKey(self._principal, run_id), request_id, data)
 
     async def _start(self, command: Start) -> None:
         accepted = await self.service.start(self._principal, command.request)

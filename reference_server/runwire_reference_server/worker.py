@@ -8,11 +8,12 @@ from typing import Any, cast
 
 from runwire_reference_server.agents import Agent, AgentError, Task, done, error
 from runwire_reference_server.events import Entry, Event
+from runwire_reference_server.input_requests import InputRequests
 from runwire_reference_server.registry import ERRORS
 from runwire_reference_server.runs import RunKey
 from runwire_reference_server.settings import Settings
 from runwire_reference_server.sizing import ENVELOPE_BYTES, Fitter, TooLarge, encoded_size
-from runwire_reference_server.store import Snapshot, Store
+from runwire_reference_server.store import RunNotFound, Snapshot, Store
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,27 @@ TERMINAL_ROOM = 2048
 
 #: An agent that waits for nothing still lets others have their turn every so many events.
 YIELD_EVERY = 64
+
+
+class Deadline:
+    """How long a run may be running; time as queued or waiting does not count ([RUN-15])."""
+
+    def __init__(self, seconds: float, expire: Callable[[], None]) -> None:
+        self._left = seconds
+        self._expire = expire
+        self._timer: asyncio.TimerHandle | None = None
+
+    def go_on(self) -> None:
+        """Let the time run."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._left, self._expire)
+
+    def pause(self) -> None:
+        """Stop the time."""
+        if self._timer is not None:
+            self._left = max(0.0, self._timer.when() - asyncio.get_running_loop().time())
+            self._timer.cancel()
+            self._timer = None
 
 
 class Worker:
@@ -35,9 +57,14 @@ class Worker:
         self._seq = 0
         self._size = 0
         self._fitter = Fitter(settings.number("max_event_bytes"), settings.number("json_depth"))
-        self._task = Task(run.key, run.request.prompt, run.request.inputs)
+        self._task = Task(run.key, run.request.prompt, run.request.inputs, run.session_id)
+        self._input_requests: InputRequests | None = None
+        if settings.serves("input"):
+            most_s = settings.seconds("input_s")
+            self._input_requests = InputRequests(store, run.key, most_s, self._on_waiting)
+            self._task.input_requests = self._input_requests
         self._job: asyncio.Task[None] | None = None
-        self._deadline: asyncio.TimerHandle | None = None
+        self._deadline = Deadline(settings.seconds("run_s"), self._expire)
         self._expiry: asyncio.Task[Entry | None] | None = None
 
     def start(self, predecessor: RunKey | None, stopped: Callable[[], None]) -> None:
@@ -66,8 +93,9 @@ class Worker:
                 await self._after(predecessor)
                 if not await self._store.begin(self._run.key, self._lease):
                     return
-            run_s = self._settings.seconds("run_s")
-            self._deadline = asyncio.get_running_loop().call_later(run_s, self._expire)
+            self._deadline.go_on()
+            run = self._run
+            self._task.history = await self._store.history(run.key.principal, run.session_id)
             await self._play()
         except asyncio.CancelledError:
             pass
@@ -76,8 +104,9 @@ class Worker:
             log.error("a run failed inside the server", extra={"trace_id": self._run.trace_id})
             await self.end(error("internal", "the server failed", True))
         finally:
-            if self._deadline is not None:
-                self._deadline.cancel()
+            self._deadline.pause()
+            if self._input_requests is not None:
+                self._input_requests.stop()
 
     async def _play(self) -> None:
         terminal = done("generation completed")
@@ -89,7 +118,8 @@ class Worker:
                     if event["type"] == "done":
                         terminal = event
                         break
-                    if not await self._append(event):
+                    ask = event["type"] == "input_request"
+                    if not await (self._ask(event) if ask else self._append(event)):
                         return
                     if count % YIELD_EVERY == 0:
                         await asyncio.sleep(0)
@@ -107,6 +137,16 @@ class Worker:
             terminal = error("agent_error", "the agent failed", False)
         await self._append_terminal(terminal)
 
+    async def _ask(self, event: Event) -> bool:
+        """Append an input request; False when the run is over."""
+        if self._input_requests is None:
+            raise AgentError("agent_error", "this server does not serve input")
+        event, seconds = self._input_requests.prepared(event)
+        if not await self._append(event):
+            return False
+        self._input_requests.opened(event, seconds)
+        return True
+
     async def _append(self, event: Event) -> bool:
         """Append what `event` amounts to; False when the run is over."""
         for piece in self._fitter.fit(event):
@@ -115,17 +155,30 @@ class Worker:
             if size > self._settings.number("log_bytes") - TERMINAL_ROOM:
                 await self._append_terminal(done("the log is full", "incomplete", "length"))
                 return False
-            item = await self._store.append(self._run.key, self._lease, self._seq + 1, piece)
+            item = await self._append_next(piece)
             if item is None:
                 return False
-            self._seq = item.seq
             self._size += len(item.text.encode())
         return True
 
+    async def _append_next(self, event: Event) -> Entry | None:
+        """Append at the end of the log, wherever `input_closed` has moved it; None when the run is over."""
+        while True:
+            item = await self._store.append(self._run.key, self._lease, self._seq + 1, event)
+            if item is not None:
+                self._seq = item.seq
+                return item
+            try:
+                run = await self._store.get(self._run.key)
+            except RunNotFound:
+                return None
+            if run.status.finished or run.seq <= self._seq:
+                return None  # [RUN-31] another terminal came first, or the lease is lost
+            self._seq, self._size = run.seq, run.log_bytes
+
     async def _append_terminal(self, terminal: Event) -> None:
         (fitted,) = self._fitter.fit(terminal)
-        event = fitted | {"trace_id": self._run.trace_id}
-        await self._store.append(self._run.key, self._lease, self._seq + 1, event)
+        await self._append_next(fitted | {"trace_id": self._run.trace_id})
 
     async def _after(self, predecessor: RunKey) -> None:
         """Wait until `predecessor` is finished or gone."""
@@ -138,6 +191,12 @@ class Worker:
                     await asyncio.wait_for(woken.wait(), 1)  # [NODE-8] a wake-up is only a hint
         finally:
             unwatch()
+
+    def _on_waiting(self, waiting: bool) -> None:
+        if waiting:
+            self._deadline.pause()
+        else:
+            self._deadline.go_on()
 
     def _expire(self) -> None:
         # [RUN-15], [CANCEL-12] a deadline is a timeout, never a cancel.

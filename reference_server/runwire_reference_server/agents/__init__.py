@@ -10,6 +10,11 @@ An agent is anything with a method `run` that is an asynchronous generator of ev
 Pass it with `runwire-server --agent mymodule:Echo`. When the generator returns, the run is `completed`; `done(…)`
 ends it otherwise, AgentError fails it. When the run is cancelled the generator is, as any asyncio task would be,
 at the point where it waits.
+
+An agent asks its user with `input_request(…)` and then waits for the answer where it likes:
+
+    yield input_request("q1", "approval", "Send the mail?")
+    answer = await task.input_requests.answer("q1")
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -18,6 +23,7 @@ from typing import Any, Protocol
 
 from runwire_reference_server.events import Event
 from runwire_reference_server.runs import RunKey
+from runwire_reference_server.store import Exchange
 
 
 class AgentError(Exception):
@@ -30,13 +36,41 @@ class AgentError(Exception):
         self.retryable = retryable
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How an input request was closed: `answered`, `expired` or `withdrawn`; `data` only when answered."""
+
+    outcome: str
+    data: Any = None
+
+
+class OpenedRequests(Protocol):
+    """The input requests of a run, as its agent sees them."""
+
+    async def answer(self, request_id: str) -> Answer:
+        """Wait until the request is closed; raises KeyError for one that was never opened."""
+
+    async def none_open(self) -> None:
+        """Wait until no request is open."""
+
+    async def withdraw(self, request_id: str) -> None:
+        """Close a request that is no longer needed."""
+
+
 @dataclass(slots=True)
 class Task:
-    """What an agent is to work on. `cancelled_at` is set, on the event loop's clock, when the run is stopped."""
+    """What an agent is to work on.
+
+    `history` holds the turns of the session before this one, oldest first. `input_requests` is None where the
+    feature `input` is off. `cancelled_at` is set, on the event loop's clock, when the run is stopped.
+    """
 
     key: RunKey
     prompt: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    session_id: str = ""
+    history: tuple[Exchange, ...] = ()
+    input_requests: OpenedRequests | None = None
     cancelled_at: float | None = None
 
 
@@ -71,6 +105,24 @@ def observation(call_id: str, content: Any, *, is_error: bool = False) -> Event:
     """What the tool gave, any JSON value."""
     event: Event = {"type": "observation", "call_id": call_id, "content": content}
     return event | {"is_error": True} if is_error else event
+
+
+def input_request(
+    request_id: str,
+    kind: str,
+    data: str | None = None,
+    *,
+    schema: Any = None,
+    call_id: str | None = None,
+    expires_in_s: float | None = None,
+) -> Event:
+    """A question to the user: an `approval`, a `question`, or a `form` with its JSON Schema ([INPUT-2]).
+
+    It is open for `expires_in_s`, at most the limit `input_s`.
+    """
+    given = {"data": data, "schema": schema, "call_id": call_id, "expires_in_s": expires_in_s}
+    event: Event = {"type": "input_request", "request_id": request_id, "kind": kind}
+    return event | {name: value for name, value in given.items() if value is not None}
 
 
 def done(data: str, status: str = "completed", reason: str | None = None) -> Event:

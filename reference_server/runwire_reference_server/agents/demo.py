@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 
-from runwire_reference_server.agents import Task, observation, thinking, token, tool_call
+from runwire_reference_server.agents import Task, input_request, observation, thinking, token, tool_call
 from runwire_reference_server.events import Event
 
 #: Seconds between two pieces of the answer.
@@ -34,6 +34,12 @@ class DemoAgent:
             await asyncio.sleep(PACE_S)
         yield tool_call("c1", "search_glossary", {"words": words[:20]})
         await asyncio.sleep(4 * PACE_S)
+        if "ask" in words and task.input_requests is not None:
+            yield input_request("q1", "approval", "Shall I go on?", call_id="c1")
+            if (await task.input_requests.answer("q1")).data is not True:
+                yield observation("c1", "the user would rather not", is_error=True)
+                yield token("As you wish.")
+                return
         found = list(dict.fromkeys(word for word in words if word in GLOSSARY))
         yield observation("c1", {"found": found})
         if found:

@@ -25,8 +25,13 @@ _OBJECT_STEPS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
         frozenset({"call_id", "content", "is_error", "partial"}),
         frozenset({"call_id", "content"}),
     ),
+    "input_request": (
+        frozenset({"request_id", "kind", "data", "call_id", "schema", "expires_in_ms"}),
+        frozenset({"request_id", "kind"}),
+    ),
 }
 _TEXT_STEPS: Mapping[str, str] = {"token": "data", "replace": "data", "thinking": "content"}
+_TEXT_MEMBERS = frozenset({"call_id", "name", "data", "request_id", "kind"})
 _BESIDE = frozenset({"agent", "parent_call_id"})
 
 
@@ -73,9 +78,16 @@ class ScriptAgent:
             if record.task.cancelled_at is not None:
                 record.steps_after_cancel += 1
             name, value, beside = checked(step)
+            requests = record.task.input_requests
+            if requests is not None and name not in {"input_request", "echo_input"}:
+                await requests.none_open()  # [SCRIPT-7]
             if name in _TEXT_STEPS:
                 if value:
                     yield {"type": name, _TEXT_STEPS[name]: value, **beside}
+            elif name == "input_request":
+                yield _asked(value, beside)
+            elif name == "echo_input":
+                yield token(encode(await _answered(record.task, value)))
             elif name in _OBJECT_STEPS:
                 yield {"type": name, **value, **beside}
             elif name == "wait_ms":
@@ -86,6 +98,9 @@ class ScriptAgent:
                 yield token(encode(await self._report(RunKey(record.task.key.principal, value))))
             elif name == "fail":
                 raise AgentError(value["code"], value["data"], value.get("retryable"))
+
+        if record.task.input_requests is not None:
+            await record.task.input_requests.none_open()
 
     async def _report(self, key: RunKey) -> dict[str, Any]:
         record = self._records.get(key)
@@ -153,7 +168,7 @@ def checked(step: Any) -> tuple[str, Any, dict[str, Any]]:
 
 
 def _well_formed(name: str, value: Any) -> bool:
-    if name in _TEXT_STEPS or name == "report":
+    if name in _TEXT_STEPS or name in {"report", "echo_input"}:
         return isinstance(value, str)
     if name in {"wait_ms", "block_ms"}:
         return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
@@ -162,9 +177,30 @@ def _well_formed(name: str, value: Any) -> bool:
     if name == "fail":
         return isinstance(value.get("code"), str) and isinstance(value.get("data"), str)
     members, needed = _OBJECT_STEPS.get(name, (frozenset(), frozenset({""})))
-    texts = all(isinstance(value[member], str) for member in value.keys() & {"call_id", "name", "data"})
+    texts = all(isinstance(value[member], str) for member in value.keys() & _TEXT_MEMBERS)
+    if name == "input_request":
+        expiry = value.get("expires_in_ms", 1)
+        timed = isinstance(expiry, int | float) and not isinstance(expiry, bool) and expiry > 0
+        texts = texts and timed and value["kind"] in {"approval", "question", "form"}
     partial_text = not value.get("partial") or isinstance(value.get("content"), str)
     return needed <= value.keys() <= members and texts and partial_text
+
+
+def _asked(value: dict[str, Any], beside: dict[str, Any]) -> Event:
+    members = {**value, **beside}
+    if (expiry_ms := members.pop("expires_in_ms", None)) is not None:
+        members["expires_in_s"] = expiry_ms / 1000
+    return {"type": "input_request", **members}
+
+
+async def _answered(task: Task, request_id: str) -> Any:
+    """Return the answer to a request once it is closed, None when it expired ([SCRIPT-8])."""
+    try:
+        if task.input_requests is None:
+            raise KeyError
+        return (await task.input_requests.answer(request_id)).data
+    except KeyError:
+        raise AgentError("agent_error", "echo_input names a request that was not opened") from None
 
 
 async def _block(seconds: float) -> None:

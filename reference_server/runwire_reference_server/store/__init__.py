@@ -6,10 +6,13 @@ waited a second, reads the log again.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from runwire_reference_server.events import Entry, Event
 from runwire_reference_server.runs import Principal, RunKey, RunRequest, Status
+
+#: How many turns of a session are remembered.
+REMEMBERED_EXCHANGES = 100
 
 
 class Conflict(Exception):
@@ -51,8 +54,29 @@ class Created:
     predecessor: RunKey | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class InputState:
+    """An input request of a run: the event that opened it, and how it was closed, if it was.
+
+    `outcome` is `answered`, `expired`, `withdrawn`, or None while nothing has closed it; `answer` is what an
+    `answered` one was closed with, and never stands in the log ([INPUT-12]).
+    """
+
+    request: Event
+    outcome: str | None = None
+    answer: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One turn of a session: what was asked, and the answer text of its run."""
+
+    prompt: str
+    answer: str
+
+
 class Store(Protocol):
-    """Keeps the logs of runs."""
+    """Keeps the logs of runs, their input requests, and what the sessions remember."""
 
     async def create(self, principal: Principal, request: RunRequest, max_unfinished: int) -> Created:
         """Create a run, or find the one with the same id and body ([RUN-18]).
@@ -76,6 +100,22 @@ class Store(Protocol):
 
     async def finish(self, key: RunKey, terminal: Event) -> Entry | None:
         """Withdraw the lease and append `terminal`; None when the run is finished already."""
+
+    async def input_state(self, key: RunKey, request_id: str) -> InputState | None:
+        """Return an input request of a run, None when the log has none of that id; raises RunNotFound.
+
+        Appending an `input_request` opens it.
+        """
+
+    async def close_input(self, key: RunKey, request_id: str, outcome: str, answer: Any = None) -> bool:
+        """Append `input_closed`; False unless the request is open and the run unfinished ([INPUT-4])."""
+
+    async def history(self, principal: Principal, session_id: str) -> tuple[Exchange, ...]:
+        """Return what a session remembers, oldest first.
+
+        A run that ends with `done` is remembered by the append of its terminal. Failed ones are not: they are
+        tried again. A session is forgotten when no run of it has ended for `session_s`.
+        """
 
     async def read(self, key: RunKey, after: int, most: int) -> list[Entry]:
         """Return up to `most` entries above `after`; raises RunNotFound."""

@@ -3,10 +3,12 @@
 import asyncio
 import datetime
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from runwire_reference_server.events import Entry, Event, entry
+from runwire_reference_server.events import Entry, Event, answer_text, entry
 from runwire_reference_server.runs import (
     Principal,
     RunKey,
@@ -16,7 +18,17 @@ from runwire_reference_server.runs import (
     new_identifier,
     new_trace_id,
 )
-from runwire_reference_server.store import BeyondEnd, Conflict, Created, RunNotFound, Snapshot, TooManyRuns
+from runwire_reference_server.store import (
+    REMEMBERED_EXCHANGES,
+    BeyondEnd,
+    Conflict,
+    Created,
+    Exchange,
+    InputState,
+    RunNotFound,
+    Snapshot,
+    TooManyRuns,
+)
 
 
 @dataclass(slots=True)
@@ -32,6 +44,7 @@ class _Run:
     ends_at: list[int] = field(default_factory=list)  # bytes of the log up to and with each entry
     readers: int = 0
     watchers: set[Callable[[], None]] = field(default_factory=set)
+    inputs: dict[str, InputState] = field(default_factory=dict)
 
     def snapshot(self) -> Snapshot:
         size = self.ends_at[-1] if self.ends_at else 0
@@ -47,7 +60,10 @@ class _Run:
         )
 
     def append(self, event: Event) -> Entry:
-        self.status = after_event(self.status, event)
+        if event["type"] == "input_request":
+            self.inputs[event["request_id"]] = InputState(event)
+        still_open = sum(state.outcome is None for state in self.inputs.values())
+        self.status = after_event(self.status, event, still_open)
         item = entry(event | {"run_id": self.key.run_id, "seq": len(self.log) + 1, "ts": _now()})
         self.log.append(item)
         self.ends_at.append((self.ends_at[-1] if self.ends_at else 0) + len(item.text))
@@ -56,14 +72,22 @@ class _Run:
         return item
 
 
+@dataclass(slots=True)
+class _Session:
+    last_run: RunKey | None = None
+    exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=REMEMBERED_EXCHANGES))
+    expiry: asyncio.TimerHandle | None = None
+
+
 class MemoryStore:
     """Keeps logs in memory, finished ones for `resume_window_s` after their end ([RUN-33])."""
 
-    def __init__(self, resume_window_s: float) -> None:
+    def __init__(self, resume_window_s: float, session_s: float = 3600.0) -> None:
         self._window = resume_window_s
+        self._session_s = session_s
         self._runs: dict[RunKey, _Run] = {}
         self._unfinished: dict[Principal, dict[RunKey, None]] = {}
-        self._sessions: dict[tuple[Principal, str], RunKey] = {}
+        self._sessions: dict[tuple[Principal, str], _Session] = {}
 
     async def create(self, principal: Principal, request: RunRequest, max_unfinished: int) -> Created:
         key = RunKey(principal, request.run_id or new_identifier())
@@ -76,7 +100,10 @@ class MemoryStore:
         if len(unfinished) >= max_unfinished:
             raise TooManyRuns
         session_id = request.session_id or new_identifier()
-        predecessor = self._sessions.get((principal, session_id))
+        session = self._sessions.setdefault((principal, session_id), _Session())
+        if session.expiry:
+            session.expiry.cancel()
+        predecessor = session.last_run
         lease = new_identifier()
         run = _Run(
             key=key,
@@ -88,7 +115,7 @@ class MemoryStore:
         )
         self._runs[key] = run
         unfinished[key] = None
-        self._sessions[principal, session_id] = key
+        session.last_run = key
         if predecessor is None:
             run.status = Status.RUNNING
         return Created(run.snapshot(), lease, predecessor)
@@ -119,6 +146,22 @@ class MemoryStore:
         item = run.append(terminal)
         self._settle(run)
         return item
+
+    async def input_state(self, key: RunKey, request_id: str) -> InputState | None:
+        return self._run(key).inputs.get(request_id)
+
+    async def close_input(self, key: RunKey, request_id: str, outcome: str, answer: Any = None) -> bool:
+        run = self._runs.get(key)
+        state = run.inputs.get(request_id) if run else None
+        if run is None or run.status.finished or state is None or state.outcome is not None:
+            return False
+        run.inputs[request_id] = InputState(state.request, outcome, answer)
+        run.append({"type": "input_closed", "request_id": request_id, "outcome": outcome})
+        return True
+
+    async def history(self, principal: Principal, session_id: str) -> tuple[Exchange, ...]:
+        session = self._sessions.get((principal, session_id))
+        return tuple(session.exchanges) if session else ()
 
     async def read(self, key: RunKey, after: int, most: int) -> list[Entry]:
         return self._run(key).log[after : after + most]
@@ -175,9 +218,16 @@ class MemoryStore:
         unfinished.pop(run.key, None)
         if not unfinished:
             self._unfinished.pop(principal, None)
-        if self._sessions.get((principal, run.session_id)) == run.key:
-            del self._sessions[principal, run.session_id]
-        asyncio.get_running_loop().call_later(self._window, self._runs.pop, run.key, None)
+        loop = asyncio.get_running_loop()
+        session = self._sessions[principal, run.session_id]
+        if run.status is not Status.FAILED:
+            session.exchanges.append(Exchange(run.request.prompt, answer_text(run.log)))
+        if session.last_run == run.key:
+            session.last_run = None
+            session.expiry = loop.call_later(
+                self._session_s, self._sessions.pop, (principal, run.session_id), None
+            )
+        loop.call_later(self._window, self._runs.pop, run.key, None)
 
 
 def _now() -> str:
