@@ -14,6 +14,7 @@ from websockets.asyncio.client import connect
 
 from runwire_reference_server.app import create_server
 from runwire_reference_server.cli import parser
+from runwire_reference_server.places import MemoryPlaces
 from runwire_reference_server.registry import LIMITS
 from runwire_reference_server.server import DrainingServer
 from runwire_reference_server.settings import Settings, checked_limits
@@ -29,7 +30,8 @@ README = Path(__file__).parent.parent / "reference_server" / "README.md"
         (["--agent", "nonsense"], "--agent must be MODULE:CLASS"),
         (["--agent", "no_such_module:Agent"], "no module is called no_such_module"),
         (["--agent", "json:Agent"], "json has no Agent"),
-        (["--host", "192.0.2.1"], "cannot listen at 192.0.2.1"),
+        (["--host", "192.0.2.1", "--behind-proxy"], "cannot listen at 192.0.2.1"),
+        (["--host", "192.0.2.1"], "use --tls-cert and --tls-key, or --behind-proxy"),
         (["--port", "99999"], "--port must be between 0 and 65535, not 99999"),
         (["--nonsense"], "unrecognized arguments"),
     ],
@@ -77,6 +79,7 @@ def test_nothing_is_left_behind() -> None:
         await asyncio.gather(*(visit(port, place) for place in range(12)))
 
         await until(lambda: len(asyncio.all_tasks()) <= before and not app.service.connections)
+        assert isinstance(app.places, MemoryPlaces)
         assert app.places.taken == {}
         assert app.service._workers == {}
         assert app.service._graces == {}

@@ -1,89 +1,148 @@
-"""Who gets in, decided before a connection is accepted (chapter 11) and while there is room (chapter 12)."""
+"""Who gets in, decided before a connection is accepted (chapter 11).
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+The order is client address, `Host` and `Origin`, credentials; limits come last, where a connection takes its place.
+"""
 
-from starlette.datastructures import Headers
+import logging
+import time
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, cast
 
+from starlette.datastructures import Headers, QueryParams
+
+from runwire_reference_server.addresses import client_address, scheme, within
+from runwire_reference_server.credentials import (
+    Credential,
+    Kind,
+    Presented,
+    Unauthorized,
+    has_url_token,
+    presented,
+)
+from runwire_reference_server.origins import host_known, origin_listed
+from runwire_reference_server.places import place_of, place_of_address
+from runwire_reference_server.runs import ANYONE, Principal
 from runwire_reference_server.service import Refusal
-from runwire_reference_server.settings import LOOPBACK_NAMES, Settings
+from runwire_reference_server.settings import Settings
+from runwire_reference_server.tickets import Issued, Tickets
+from runwire_reference_server.tokens import TokenVerifier, token_verifier
 
-Scope = Mapping[str, object]
+log = logging.getLogger(__name__)
 
-
-def check_host_and_origin(settings: Settings, scope: Mapping[str, object], headers: Headers) -> None:
-    """Raise Refusal for a `Host` the server is not known by or an `Origin` that is not listed."""
-    host = headers.get("host", "")
-    if not _host_known(settings, scope, host):
-        raise Refusal("forbidden", "this server is not known by that Host; see --allow-host")  # [ORIGIN-4]
-    origin = headers.get("origin")
-    if origin is not None and not origin_listed(settings, scope, origin, host):
-        raise Refusal("forbidden", "this Origin is not listed; see --allow-origin")  # [ORIGIN-1]
+Scope = MutableMapping[str, Any]
 
 
-def origin_listed(settings: Settings, scope: Mapping[str, object], origin: str, host: str) -> bool:
-    """Whether `origin` may talk to the server; `null` never may ([ORIGIN-2])."""
-    if origin in settings.allowed_origins:
-        return origin != "null"
-    try:
-        parts = urlsplit(origin)
-        name = _host_name(parts.netloc)
-    except ValueError:
-        return False
-    if parts.scheme not in {"http", "https"} or parts.path or parts.query or parts.fragment or not name:
-        return False
-    if settings.loopback and name in LOOPBACK_NAMES:
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom an admitted request acts for.
+
+    `place` is what its connections are counted under. `credential` is None on a server without authentication and
+    for what answers without credentials.
+    """
+
+    principal: Principal
+    place: str
+    credential: Credential | None = None
+
+    def remaining_s(self) -> float | None:
+        """Return for how many seconds the credential is still good; None when it does not expire."""
+        if self.credential is None or self.credential.expires_at is None:
+            return None
+        return self.credential.expires_at - time.time()
+
+
+def caller_of(scope: Mapping[str, Any]) -> Caller:
+    """Return whom an admitted request acts for."""
+    return cast(Caller, scope["runwire.caller"])
+
+
+class Admission:
+    """The gate of one server."""
+
+    def __init__(self, settings: Settings, tickets: Tickets, verifier: TokenVerifier | None = None) -> None:
+        self.tickets = tickets
+        self._settings = settings
+        self._access = settings.access
+        self._verifier = verifier or token_verifier(settings.access)
+
+    async def check_place(self, scope: Scope, headers: Headers) -> None:
+        """Check client address, `Host` and `Origin`; raises Refusal.
+
+        A ticket is consumed here, so that it is spent whatever becomes of the handshake ([TICKET-4]).
+        """
+        access = self._access
+        scope["runwire.client"] = client_address(scope, headers, access.trusted_proxies)
+        if access.allowed_addresses and not within(scope["runwire.client"], access.allowed_addresses):
+            raise Refusal("forbidden", "this client address is not allowed")  # [ORIGIN-6]
+        scope["runwire.presented"] = given = self._presented(scope, headers)
+        if given is not None and given.kind is Kind.TICKET:
+            consume = scope["type"] == "websocket"  # [CONN-4], [TICKET-5]
+            take = self.tickets.take if consume else self.tickets.look
+            scope["runwire.ticket"] = await take(given.token)
+        if not host_known(self._settings, scope, headers):
+            raise Refusal(
+                "forbidden", "this server is not known by that Host; see --allow-host"
+            )  # [ORIGIN-4]
+        if not origin_listed(self._settings, scope, headers):
+            raise Refusal("forbidden", "this Origin is not listed; see --allow-origin")  # [ORIGIN-1]
+
+    async def check_credential(self, scope: Scope, headers: Headers) -> None:
+        """Find out whom the request acts for, for `caller_of` to return; raises Refusal ([AUTH-1])."""
+        scope["runwire.caller"] = Caller(ANYONE, place_of_address(scope["runwire.client"]))
+        if not self._access.authenticates or self._is_open(scope):
+            return
+        given = scope["runwire.presented"]
+        in_url = has_url_token(QueryParams(scope["query_string"]))
+        if given is None and not in_url and scope["path"] == self._settings.discovery_path:
+            return  # [CONN-1]
+        try:
+            credential = await self._verified(scope, headers, None if in_url else given, in_url=in_url)
+        except Unauthorized as refused:
+            log.info("a caller was not admitted: %s", refused.reason)  # [AUTH-8] the reason and no more
+            raise
+        scope["runwire.caller"] = Caller(credential.principal, place_of(credential.principal), credential)
+
+    async def _verified(
+        self, scope: Scope, headers: Headers, given: Presented | None, *, in_url: bool
+    ) -> Credential:
+        if given is None:
+            raise Unauthorized("in_url" if in_url else "missing")  # [AUTH-10]
+        if given.kind is Kind.TICKET:
+            return self._ticket(scope, headers)
+        credential = await self._verifier.verify(given.token)
+        if given.kind is Kind.COOKIE and not _page_is_known(scope, headers):
+            raise Refusal("forbidden", "a cookie counts only with an Origin")  # [AUTH-9]
+        return credential
+
+    def _ticket(self, scope: Scope, headers: Headers) -> Credential:
+        issued: Issued | None = scope["runwire.ticket"]
+        origin = headers.get("origin")
+        if scope["type"] == "http" and origin is None and headers.get("sec-fetch-site") == "same-origin":
+            # A page asks why its handshake failed; unlike the handshake, this request of it has no Origin.
+            own = scheme(scope, headers, self._access.trusted_proxies)
+            origin = f"{own}://{headers.get('host', '')}"
+        if issued is None or issued.origin != origin:
+            raise Unauthorized("ticket")  # [TICKET-6]
+        expires_at = issued.credential.expires_at
+        if expires_at is not None and expires_at <= time.time():
+            raise Unauthorized("expired")  # [TICKET-7]
+        return issued.credential
+
+    def _presented(self, scope: Scope, headers: Headers) -> Presented | None:
+        if not self._access.authenticates:
+            return None
+        # [CONN-3] discovery answers as the handshake would
+        handshake = scope["type"] == "websocket" or scope["path"] == self._settings.discovery_path
+        query = QueryParams(scope["query_string"])
+        return presented(headers, query, self._access.cookie, handshake=handshake)
+
+    def _is_open(self, scope: Scope) -> bool:
+        return scope["type"] == "http" and scope["path"] in self._settings.open_paths
+
+
+def _page_is_known(scope: Scope, headers: Headers) -> bool:
+    """Whether a browser vouches for the page that sends a cookie; a listed `Origin` was checked before."""
+    if "origin" in headers:
         return True
-    own = {"ws": "http", "wss": "https"}.get(str(scope["scheme"]), str(scope["scheme"]))
-    return origin == f"{own}://{host}"
-
-
-def _host_known(settings: Settings, scope: Mapping[str, object], host: str) -> bool:
-    name = _host_name(host)
-    server = scope.get("server")
-    bound = str(server[0]) if isinstance(server, tuple | list) else settings.host
-    known = {settings.host, bound, f"[{bound}]", *settings.allowed_hosts}
-    if settings.loopback or bound in {"127.0.0.1", "::1"}:
-        known |= LOOPBACK_NAMES
-    return name in known or host in settings.allowed_hosts
-
-
-def _host_name(host: str) -> str:
-    """Return the name in `name:port` or `[address]:port`; empty when malformed."""
-    if host.startswith("["):
-        name, bracket, rest = host.partition("]")
-        return name + bracket if bracket and (not rest or _is_port(rest)) else ""
-    name, colon, rest = host.partition(":")
-    return name.lower() if not colon or rest.isdigit() else ""
-
-
-def _is_port(text: str) -> bool:
-    return text.startswith(":") and text[1:].isdigit()
-
-
-@dataclass(slots=True)
-class Places:
-    """Counts the connections and streams of each caller ([LIMIT-1], [LIMIT-2], [LIMIT-4])."""
-
-    most: int
-    taken: Counter[str] = field(default_factory=Counter)
-
-    def take(self, caller: str) -> None:
-        """Take a place; raises Refusal when there is none."""
-        if self.taken[caller] >= self.most:
-            raise Refusal("busy", "too many connections", 1)
-        self.taken[caller] += 1
-
-    def give_back(self, caller: str) -> None:
-        """Free a place."""
-        self.taken[caller] -= 1
-        if not self.taken[caller]:
-            del self.taken[caller]
-
-
-def caller(scope: Mapping[str, object]) -> str:
-    """Return who a connection counts for; without authentication, the client's address."""
-    client = scope.get("client")
-    return str(client[0]) if isinstance(client, tuple | list) else ""
+    return scope.get("method", "GET") == "GET" and headers.get("sec-fetch-site") == "same-origin"

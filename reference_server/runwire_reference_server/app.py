@@ -13,19 +13,21 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from runwire_reference_server.admission import Places, caller, check_host_and_origin
+from runwire_reference_server.admission import Admission, caller_of
 from runwire_reference_server.agents import Agent
 from runwire_reference_server.agents.demo import DemoAgent
 from runwire_reference_server.agents.script import ScriptAgent
 from runwire_reference_server.http import HttpEndpoints
 from runwire_reference_server.http_headers import trace_id
+from runwire_reference_server.places import MemoryPlaces, Places
 from runwire_reference_server.problems import problem
-from runwire_reference_server.runs import ANYONE, new_identifier, new_trace_id
+from runwire_reference_server.runs import new_identifier, new_trace_id
 from runwire_reference_server.service import Refusal, Service
 from runwire_reference_server.session import Session
 from runwire_reference_server.settings import Settings
 from runwire_reference_server.store import Store
 from runwire_reference_server.store.memory import MemoryStore
+from runwire_reference_server.tickets import MemoryTickets
 from runwire_reference_server.websocket import WebSocketConnection
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ class Server:
     settings: Settings
     service: Service
     places: Places
+    admission: Admission
     session_class: type[Session] = Session
     connection_class: type[WebSocketConnection] = WebSocketConnection
     endpoints_class: type[HttpEndpoints] = HttpEndpoints
@@ -60,16 +63,23 @@ class Server:
             return
         headers = Headers(scope=scope)
         try:
-            check_host_and_origin(self.settings, scope, headers)
+            await self.admission.check_place(scope, headers)
         except Refusal as reason:
             await problem(reason)(scope, receive, send)  # [AUTH-3] for a handshake too
             return
         if scope["type"] == "http":
             origin = headers.get("origin")
             if scope["method"] == "OPTIONS" and origin and "access-control-request-method" in headers:
-                await Response(status_code=204, headers=PREFLIGHT)(scope, receive, _cors(send, origin))
+                await Response(status_code=204, headers=PREFLIGHT)(scope, receive, self._cors(send, origin))
                 return
-            send = _cors(send, origin) if origin else send
+            send = self._cors(send, origin) if origin else send
+        try:
+            await self.admission.check_credential(scope, headers)
+            if scope["type"] == "websocket" and scope["path"] != self.settings.websocket_path:
+                raise Refusal("not_found", "nothing lives here")
+        except Refusal as reason:
+            await problem(reason)(scope, receive, send)
+            return
         await self._routes(scope, receive, send)
 
     async def websocket(self, socket: WebSocket) -> None:
@@ -78,9 +88,9 @@ class Server:
         if offered and SUBPROTOCOL not in offered:
             await self._deny(socket, Refusal("bad_request", f"offer the subprotocol {SUBPROTOCOL}, or none"))
             return
-        who = caller(socket.scope)
+        caller = caller_of(socket.scope)
         try:
-            self.places.take(who)
+            await self.places.take(caller.place)
         except Refusal as reason:
             await self._deny(socket, reason)
             return
@@ -91,17 +101,32 @@ class Server:
             )
             await socket.receive()
             await socket.accept(SUBPROTOCOL if offered else None)
-            await self.connection_class(socket, self.service, ANYONE, session).serve()
+            await self.connection_class(socket, self.service, caller, session).serve()
         finally:
-            self.places.give_back(who)
+            await self.places.give_back(caller.place)
 
     async def _deny(self, socket: WebSocket, reason: Refusal) -> None:
         await socket.receive()
         await socket.send_denial_response(problem(reason))
 
+    def _cors(self, send: Send, origin: str) -> Send:
+        """Return a `send` that lets the listed `origin` read the response ([HTTP-17])."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Access-Control-Allow-Origin"] = origin
+                headers["Access-Control-Expose-Headers"] = EXPOSED
+                if self.settings.access.cookie is not None:
+                    headers["Access-Control-Allow-Credentials"] = "true"
+                headers.add_vary_header("Origin")
+            await send(message)
+
+        return with_headers
+
     def _build(self) -> ASGIApp:
         settings = self.settings
-        endpoints = self.endpoints_class(self.service, self.places)
+        endpoints = self.endpoints_class(self.service, self.places, self.admission)
         routes: list[Route | WebSocketRoute] = [
             WebSocketRoute(settings.websocket_path, self.websocket),
             Route(settings.websocket_path, endpoints.upgrade_required, methods=["GET"]),
@@ -116,6 +141,8 @@ class Server:
                 Route(run + "/cancel", endpoints.cancel, methods=["POST"]),
                 Route(run + "/input", endpoints.input, methods=["POST"]),
             ]
+        if settings.serves("tickets"):
+            routes.append(Route(settings.tickets_path, endpoints.ticket, methods=["POST"]))
         handlers: dict[type[Exception] | int, Callable[[Request, Exception], Awaitable[Response]]] = {
             Refusal: _refused,
             HTTPException: _http_error,
@@ -130,8 +157,9 @@ def create_server(settings: Settings, agent: Agent | None = None, store: Store |
     if settings.script_agent:
         agent = ScriptAgent(agent)
     store = store or MemoryStore(settings.seconds("resume_window_s"), settings.session_s)
-    places = Places(settings.number("connections_per_principal"))
-    return Server(settings, Service(store, agent, settings), places)
+    places = MemoryPlaces(settings.number("connections_per_principal"))
+    admission = Admission(settings, MemoryTickets())
+    return Server(settings, Service(store, agent, settings), places, admission)
 
 
 async def _refused(_request: Request, reason: Exception) -> Response:
@@ -150,17 +178,3 @@ async def _http_error(_request: Request, reason: Exception) -> Response:
 async def _crashed(_request: Request, reason: Exception) -> Response:
     log.error("a request failed inside the server: %s", type(reason).__name__)
     return problem(Refusal("internal", "the server failed"))
-
-
-def _cors(send: Send, origin: str) -> Send:
-    """Return a `send` that lets the listed `origin` read the response ([HTTP-17])."""
-
-    async def with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            headers["Access-Control-Allow-Origin"] = origin
-            headers["Access-Control-Expose-Headers"] = EXPOSED
-            headers.add_vary_header("Origin")
-        await send(message)
-
-    return with_headers

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn, cast
 
+from runwire_reference_server.access_options import access_from, add_access_options, certificate_from
 from runwire_reference_server.agents import Agent
 from runwire_reference_server.registry import FEATURES, LIMITS
 
@@ -28,7 +29,11 @@ def parser() -> argparse.ArgumentParser:
         "--script-agent", action="store_true", help="play scripts that tests send; never in production"
     )
     result.add_argument(
-        "--without", choices=FEATURES, action="append", default=[], help="switch a feature off (repeatable)"
+        "--without",
+        choices=[*FEATURES, "tickets"],
+        action="append",
+        default=[],
+        help="switch a feature off (repeatable)",
     )
     result.add_argument(
         "--allow-origin",
@@ -48,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
         help="seconds for which a session is remembered after its last run (default: %(default)g)",
     )
     result.add_argument("--log-level", default="warning", choices=["debug", "info", "warning", "error"])
+    add_access_options(result)
     limits = result.add_argument_group("limits", "as advertised; times in seconds (_s) or milliseconds (_ms)")
     for name, rule in LIMITS.items():
         upper = "" if rule.maximum is None else f", at most {rule.maximum:g}"
@@ -69,20 +75,23 @@ def main() -> None:
         from runwire_reference_server.server import DrainingServer
     except ModuleNotFoundError as missing:
         _fail(f"{_EXTRA} (no module {missing.name})")
-    from runwire_reference_server.settings import SettingError, Settings, checked_limits
+    from runwire_reference_server.settings import SettingError, Settings, checked_limits, offered_features
 
-    off = {*options.without, *({"sse"} if "resume" in options.without else set())}  # [CONF-3]
     given = {name: getattr(options, name) for name in LIMITS if getattr(options, name) is not None}
     try:
+        access = access_from(options)
         settings = Settings(
             host=options.host,
             port=options.port,
             limits=checked_limits(given),
-            features=tuple(feature for feature in FEATURES if feature not in off),
+            features=offered_features(access, options.without),
             allowed_origins=frozenset(options.allow_origin),
             allowed_hosts=frozenset(options.allow_host),
             script_agent=options.script_agent,
             session_s=options.session_s,
+            access=access,
+            certificate=certificate_from(options),
+            behind_proxy=options.behind_proxy,
         )
     except SettingError as problem:
         _fail(str(problem))
@@ -91,7 +100,8 @@ def main() -> None:
     bound = _bind(settings.host, settings.port)
     host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    print(f"runwire-server is listening at http://{shown}:{port}", flush=True)
+    scheme = "https" if settings.certificate else "http"
+    print(f"runwire-server is listening at {scheme}://{shown}:{port}", flush=True)
     DrainingServer(server, options.log_level).run(sockets=[bound])
 
 

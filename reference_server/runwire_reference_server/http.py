@@ -1,14 +1,14 @@
 """The HTTP transport: runs under their URL, and the discovery document (chapters 2 and 9)."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from runwire_reference_server import __version__
-from runwire_reference_server.admission import Places, caller
+from runwire_reference_server.admission import Admission, caller_of
 from runwire_reference_server.http_headers import (
     accepts_event_stream,
     is_json,
@@ -17,12 +17,14 @@ from runwire_reference_server.http_headers import (
     trace_id,
 )
 from runwire_reference_server.json_text import BadMessage, NotJson, read_object
+from runwire_reference_server.places import Places
 from runwire_reference_server.problems import problem
-from runwire_reference_server.runs import ANYONE, RunKey
+from runwire_reference_server.runs import RunKey
 from runwire_reference_server.service import Refusal, Service
 from runwire_reference_server.session import Message, resumed, run_request, started
 from runwire_reference_server.sse import EventStream
 from runwire_reference_server.store import Snapshot
+from runwire_reference_server.tickets import Issued
 from runwire_schemas import violations
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -31,17 +33,22 @@ NO_STORE = {"Cache-Control": "no-store"}
 class HttpEndpoints:
     """The handlers of one server."""
 
-    def __init__(self, service: Service, places: Places) -> None:
+    def __init__(self, service: Service, places: Places, admission: Admission) -> None:
         self._service = service
         self._settings = service.settings
         self._places = places
+        self._tickets = admission.tickets
 
-    async def discovery(self, _request: Request) -> Response:
-        """Answer with the discovery document ([CONN-1])."""
-        settings = self._settings
+    async def discovery(self, request: Request) -> Response:
+        """Answer with the discovery document, or as a handshake would be refused ([CONN-1], [CONN-3])."""
+        settings, caller = self._settings, caller_of(request.scope)
+        if caller.credential is not None:
+            await self._places.check(caller.place)
         endpoints = {"websocket": settings.websocket_path}
         if settings.serves("sse"):
             endpoints["runs"] = settings.runs_path
+        if settings.serves("tickets"):
+            endpoints["tickets"] = settings.tickets_path
         return JSONResponse(
             {
                 "protocol": "runwire",
@@ -49,7 +56,7 @@ class HttpEndpoints:
                 "endpoints": endpoints,
                 "features": list(settings.features),
                 "limits": dict(settings.limits),
-                "auth": ["none"],
+                "auth": settings.auth_methods,
                 "script_agent": settings.script_agent,
                 "server": {"name": "runwire-server", "version": __version__},
             },
@@ -67,21 +74,23 @@ class HttpEndpoints:
         if found := violations("run-request", message):
             raise Refusal("bad_request", str(found[0]))
         wanted = run_request(message, trace_id(request.headers.get("traceparent")))
+        principal = caller_of(request.scope).principal
         if not names_event_stream(request.headers.get("accept")):
-            run = (await self._service.start(ANYONE, wanted)).run
+            run = (await self._service.start(principal, wanted)).run
             body = {"run_id": run.key.run_id, "epoch": run.epoch, "status": run.status}
             return JSONResponse(body, 202, NO_STORE | self._location(run))
-        give_back = self._take_place(request)
+        give_back = await self._take_place(request)
         try:
-            accepted = await self._service.start(ANYONE, wanted)
+            accepted = await self._service.start(principal, wanted)
             run = await self._service.attach(accepted.run.key, 0)
         except BaseException:
-            give_back()
+            await give_back()
             raise
         opening: list[Message] = [started(accepted.run)]
         if accepted.existed:
             opening.append(resumed(run, 0))
-        return EventStream(self._service, run, 0, opening, self._location(run), give_back)
+        remaining = caller_of(request.scope).remaining_s
+        return EventStream(self._service, run, 0, opening, self._location(run), give_back, remaining)
 
     async def status(self, request: Request) -> Response:
         """`GET {runs}/{run_id}` ([HTTP-5])."""
@@ -102,13 +111,14 @@ class HttpEndpoints:
         run = await self._service.get(key)
         if run.status.finished and epoch in {None, run.epoch} and after == run.seq:
             return Response(status_code=204, headers=NO_STORE)  # [SSE-17]
-        give_back = self._take_place(request)
+        give_back = await self._take_place(request)
         try:
             run = await self._service.attach(key, after, epoch)
         except BaseException:
-            give_back()
+            await give_back()
             raise
-        return EventStream(self._service, run, after, [resumed(run, after)], {}, give_back)
+        remaining = caller_of(request.scope).remaining_s
+        return EventStream(self._service, run, after, [resumed(run, after)], {}, give_back, remaining)
 
     async def cancel(self, request: Request) -> Response:
         """`POST {runs}/{run_id}/cancel` ([HTTP-6], [HTTP-15])."""
@@ -133,10 +143,20 @@ class HttpEndpoints:
             {"run_id": run.key.run_id, "status": run.status, "seq": run.seq}, headers=NO_STORE
         )
 
-    def _take_place(self, request: Request) -> Callable[[], None]:
-        who = caller(request.scope)
-        self._places.take(who)
-        return lambda: self._places.give_back(who)
+    async def ticket(self, request: Request) -> Response:
+        """`POST {tickets}` ([TICKET-1])."""
+        await self._body(request, empty_allowed=True)
+        caller = caller_of(request.scope)
+        assert caller.credential is not None
+        left = caller.remaining_s()
+        lifetime = min(self._settings.access.ticket_s, 30 if left is None else max(left, 0.001))  # [TICKET-7]
+        ticket = await self._tickets.issue(Issued(caller.credential, request.headers.get("origin")), lifetime)
+        return JSONResponse({"ticket": ticket, "expires_in_s": lifetime}, headers=NO_STORE)
+
+    async def _take_place(self, request: Request) -> Callable[[], Awaitable[None]]:
+        place = caller_of(request.scope).place
+        await self._places.take(place)
+        return lambda: self._places.give_back(place)
 
     def _location(self, run: Snapshot) -> dict[str, str]:
         return {"Location": f"{self._settings.runs_path}/{run.key.run_id}/events"}
@@ -172,4 +192,4 @@ class HttpEndpoints:
 
 
 def _key(request: Request) -> RunKey:
-    return RunKey(ANYONE, request.path_params["run_id"])
+    return RunKey(caller_of(request.scope).principal, request.path_params["run_id"])

@@ -6,6 +6,7 @@ from math import ceil
 
 from starlette.responses import JSONResponse
 
+from runwire_reference_server.credentials import Unauthorized
 from runwire_reference_server.registry import ERRORS
 from runwire_reference_server.service import Refusal
 
@@ -35,4 +36,6 @@ def problem(
         after = refusal.retry_after_s or 1
         body["retry_after_ms"] = round(after * 1000)
         extra["Retry-After"] = str(ceil(after))  # [LIMIT-10]
+    if isinstance(refusal, Unauthorized):
+        extra["WWW-Authenticate"] = refusal.challenge  # [AUTH-1]
     return ProblemResponse(body, status, extra)

@@ -72,3 +72,6 @@ LIMITS: Mapping[str, LimitRule] = MappingProxyType(
 
 #: Features that this server can serve.
 FEATURES = ("resume", "sse", "input")
+
+#: Features that it serves beside them when callers have credentials.
+CREDENTIAL_FEATURES = ("auth", "tickets")

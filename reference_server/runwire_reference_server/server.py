@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from types import FrameType
 
 import uvicorn
@@ -12,12 +13,15 @@ from runwire_reference_server.wire import WireProtocol
 #: Seconds that clients get to answer the Close frames at the end of a drain.
 CLOSING_S = 1.0
 
+_QUERY = re.compile(r"\?[^\s\"']*")
+
 
 class DrainingServer(uvicorn.Server):
     """Drains before it exits; a second signal exits at once."""
 
     def __init__(self, app: Server, log_level: str = "warning") -> None:
         settings = app.settings
+        certificate, key = settings.certificate or (None, None)
         logging.getLogger("uvicorn.error").addFilter(_without_noise)
         super().__init__(
             uvicorn.Config(
@@ -33,6 +37,8 @@ class DrainingServer(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,  # [ORIGIN-5]
                 server_header=False,
+                ssl_certfile=certificate,
+                ssl_keyfile=key,
                 lifespan="off",
                 timeout_graceful_shutdown=2,
             )
@@ -58,5 +64,10 @@ class DrainingServer(uvicorn.Server):
 
 
 def _without_noise(record: logging.LogRecord) -> bool:
-    """Drop the line uvicorn's layer writes for every refused handshake, which is no error."""
+    """Drop the line uvicorn's layer writes for every refused handshake, which is no error; keep queries out."""
+    if isinstance(record.args, tuple):  # [AUTH-8] a ticket stands in the query
+        record.args = tuple(
+            _QUERY.sub("?...", argument) if isinstance(argument, str) else argument
+            for argument in record.args
+        )
     return "without completing handshake" not in record.getMessage()

@@ -1,10 +1,11 @@
 """What an operator can set."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from runwire_reference_server.registry import FEATURES, LIMITS
+from runwire_reference_server.access import Access
+from runwire_reference_server.registry import CREDENTIAL_FEATURES, FEATURES, LIMITS
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 LOOPBACK_ADDRESSES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -29,13 +30,21 @@ def checked_limits(values: Mapping[str, float]) -> Mapping[str, float]:
     return MappingProxyType(limits)
 
 
+def offered_features(access: Access, off: Collection[str] = ()) -> tuple[str, ...]:
+    """Return what a server serves, given how callers are told apart and what is switched off ([CONF-3])."""
+    off = {*off, *({"sse"} if "resume" in off else set())}
+    names = FEATURES + (CREDENTIAL_FEATURES if access.authenticates else ())
+    return tuple(name for name in names if name not in off)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """One server's configuration.
 
     `limits` maps every registered limit to its value; `features` is a subset of what the server can serve;
     `session_s` is how long a session is remembered after its last run. `allowed_origins` and `allowed_hosts`
-    are added to the server's own ([ORIGIN-1], [ORIGIN-4]).
+    are added to the server's own ([ORIGIN-1], [ORIGIN-4]). `certificate` holds the files of a certificate chain and
+    its key; `behind_proxy` says that a proxy in front ends TLS ([AUTH-15]).
     """
 
     host: str = "127.0.0.1"
@@ -46,9 +55,36 @@ class Settings:
     allowed_hosts: frozenset[str] = frozenset()
     script_agent: bool = False
     session_s: float = 3600.0
+    access: Access = field(default_factory=Access)
+    certificate: tuple[str, str] | None = None
+    behind_proxy: bool = False
     websocket_path: str = "/ws/generate"
     runs_path: str = "/v1/runs"
+    tickets_path: str = "/v1/tickets"
     discovery_path: str = "/.well-known/runwire"
+
+    def __post_init__(self) -> None:
+        """Refuse a server that would be open by mistake; raises SettingError."""
+        if ("auth" in self.features) != self.access.authenticates:
+            raise SettingError("the feature auth goes with credentials, and neither without the other")
+        if not (self.loopback or self.certificate or self.behind_proxy):
+            raise SettingError(
+                f"{self.host} is on a network and the server would talk in clear; use --tls-cert and --tls-key, "
+                "or --behind-proxy when a proxy in front ends TLS"
+            )
+
+    @property
+    def open_paths(self) -> frozenset[str]:
+        """The paths that answer HTTP requests without credentials, and tell nothing about anybody ([CONN-11])."""
+        return frozenset({self.websocket_path})
+
+    @property
+    def auth_methods(self) -> list[str]:
+        """The ways to authenticate, as discovery lists them (chapter 2)."""
+        if not self.access.authenticates:
+            return ["none"]
+        ways = {"bearer": True, "ticket": self.serves("tickets"), "cookie": self.access.cookie is not None}
+        return [way for way, there in ways.items() if there]
 
     @property
     def loopback(self) -> bool:

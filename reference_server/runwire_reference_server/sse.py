@@ -1,7 +1,7 @@
 """One run as a stream of server-sent events (chapter 9)."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from starlette.types import Receive, Scope, Send
 
@@ -29,7 +29,8 @@ class EventStream:
         after: int,
         opening: Sequence[Message],
         headers: Mapping[str, str],
-        on_end: Callable[[], None],
+        on_end: Callable[[], Awaitable[None]],
+        remaining_s: Callable[[], float | None],
     ) -> None:
         self._service = service
         self._run = run
@@ -37,6 +38,8 @@ class EventStream:
         self._opening = opening
         self._headers = HEADERS | dict(headers)
         self._on_end = on_end
+        self._remaining_s = remaining_s
+        self._expired = False
         self._wake = asyncio.Event()
         self._heartbeat_s = service.settings.seconds("heartbeat_s")
         self._stall_s = service.settings.seconds("pong_timeout_s")
@@ -57,8 +60,8 @@ class EventStream:
             for task in (gone, sending):
                 task.cancel()
             await asyncio.gather(gone, sending, return_exceptions=True)
-            await reader.close(by_server=stalled)
-            self._on_end()
+            await reader.close(by_server=stalled or self._expired)
+            await self._on_end()
 
     async def _send_all(self, reader: Reader, send: Send) -> None:
         headers = [(name.lower().encode(), value.encode()) for name, value in self._headers.items()]
@@ -67,14 +70,14 @@ class EventStream:
         opening += "".join(f"data: {encode(message)}\n\n" for message in self._opening)
         await self._write(send, opening)
         self._tick()
-        while not await self._send_page(reader, send):
+        while not await self._send_page(reader, send) and not self._expired:
             await self._wake.wait()
             self._wake.clear()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_page(self, reader: Reader, send: Send) -> bool:
         """Send what the log has, and a heartbeat that is due; True after the terminal."""
-        while page := await reader.pull():
+        while not self._expired and (page := await reader.pull()):
             blocks = [f"id: {self._run.epoch}.{item.seq}\ndata: {item.text}\n\n" for item in page]
             reader.cursor = page[-1].seq
             await self._write(send, "".join(blocks))
@@ -96,7 +99,12 @@ class EventStream:
         if due <= loop.time() + 0.001:
             self._wake.set()
             due = loop.time() + self._heartbeat_s
-        self._clock = loop.call_at(due, self._tick)
+        left = self._remaining_s()
+        if left is not None and left <= 0:
+            self._expired = True  # [AUTH-13]
+            self._wake.set()
+            return
+        self._clock = loop.call_at(due if left is None else min(due, loop.time() + left), self._tick)
 
 
 async def _disconnected(receive: Receive) -> None:

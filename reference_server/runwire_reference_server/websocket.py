@@ -5,9 +5,10 @@ from collections import deque
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from runwire_reference_server.admission import Caller
 from runwire_reference_server.events import Entry, encode
 from runwire_reference_server.reader import Reader
-from runwire_reference_server.runs import Principal, RunKey
+from runwire_reference_server.runs import RunKey
 from runwire_reference_server.service import Refusal, Service
 from runwire_reference_server.session import (
     Cancel,
@@ -39,11 +40,13 @@ class WebSocketConnection:
 
     session_class: type[Session] = Session
 
-    def __init__(self, socket: WebSocket, service: Service, principal: Principal, session: Session) -> None:
+    def __init__(self, socket: WebSocket, service: Service, caller: Caller, session: Session) -> None:
         self.service = service
         self.session = session
         self._socket = socket
-        self._principal = principal
+        self._principal = caller.principal
+        self._remaining_s = caller.remaining_s
+        self._expired = False
         self._readers: dict[str, Reader] = {}
         self._answers: deque[Message] = deque()
         self._wake = asyncio.Event()
@@ -98,6 +101,8 @@ class WebSocketConnection:
     async def _read(self) -> None:
         while self._close_code is None:
             message = await self._socket.receive()
+            if self._expired:
+                break
             if message["type"] == "websocket.disconnect":
                 code = message.get("code")
                 self._close_code = code if code in {1002, 1007, 1009} else None
@@ -186,7 +191,7 @@ class WebSocketConnection:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                while await self._write_what_waits():
+                while not self._expired and await self._write_what_waits():
                     pass
                 if self._close_code is not None:
                     await self._socket.close(self._close_code)
@@ -235,6 +240,13 @@ class WebSocketConnection:
             self.answer({"type": "heartbeat"})
             next_beat = now + self._heartbeat_s
         due = min(next_beat, now + self._idle_s)
+        left = self._remaining_s()
+        if left is not None:
+            if left <= 0:
+                self._expired = True
+                self.close(4101)  # [AUTH-13]
+                return
+            due = min(due, now + left)
         if not self._readers:
             idle_at = self._last_used + self._idle_s
             if idle_at <= now + 0.001:

@@ -5,11 +5,14 @@ Pings keep their own clock ([BEAT-6]); a peer is dropped for a missing Pong only
 """
 
 import asyncio
+import logging
 import socket
 from asyncio.transports import BaseTransport
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from runwire_reference_server.handshake import Handshake
 
 #: Bytes the kernel may hold for one reader; without a bound a Ping would wait behind megabytes.
 KERNEL_BUFFER_BYTES = 128 * 1024
@@ -24,6 +27,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.close_timeout = CLOSE_TIMEOUT_S
+        self.conn = Handshake(max_size=self.config.ws_max_size, logger=_quiet())
         self._written = 0
         self._taken_before = 0
         self._failed = False
@@ -75,8 +79,14 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand bytes to the frame parser; after a frame error they are only drained."""
-        if not self._failed:
-            super().data_received(data)
+        if self._failed:
+            return
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            # Refused before there was a request to look at, such as one with a header that is too long.
+            self.handshake_initiated = self.handshake_complete = self.close_sent = True
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
 
     def handle_parser_exception(self) -> None:
         """Send the close code, and drain what the peer still sends so that it arrives ([MSG-13])."""
@@ -114,6 +124,13 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
     def _abort_soon(self) -> None:
         self.loop.call_later(min(self.close_timeout, self.ping_timeout or 1), self.transport.abort)
+
+
+def _quiet() -> logging.Logger:
+    """Return a logger that hears nothing of requests and frames: they hold credentials and prompts ([AUTH-8])."""
+    logger = logging.getLogger("runwire_reference_server.frames")
+    logger.setLevel(logging.WARNING)
+    return logger
 
 
 class _CountingTransport:

@@ -1,0 +1,53 @@
+"""Who a connection counts for, and how many may be open at once (chapter 12)."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from runwire_reference_server.runs import Principal
+from runwire_reference_server.service import Refusal
+
+
+def place_of(principal: Principal) -> str:
+    """Return the name under which an authenticated principal's connections are counted."""
+    return "principal " + json.dumps([principal.issuer, principal.subject])
+
+
+def place_of_address(address: object) -> str:
+    """Return the name under which the connections of a client address are counted ([LIMIT-2])."""
+    return f"address {address}"
+
+
+class Places(Protocol):
+    """Counts the connections and streams of each caller ([LIMIT-1], [LIMIT-2], [LIMIT-4])."""
+
+    async def take(self, place: str) -> None:
+        """Take a place; raises Refusal when there is none."""
+
+    async def give_back(self, place: str) -> None:
+        """Free a place."""
+
+    async def check(self, place: str) -> None:
+        """Raise Refusal when `take` would."""
+
+
+@dataclass(slots=True)
+class MemoryPlaces:
+    """The places of a single process."""
+
+    most: int
+    taken: Counter[str] = field(default_factory=Counter)
+
+    async def take(self, place: str) -> None:
+        await self.check(place)
+        self.taken[place] += 1
+
+    async def give_back(self, place: str) -> None:
+        self.taken[place] -= 1
+        if not self.taken[place]:
+            del self.taken[place]
+
+    async def check(self, place: str) -> None:
+        if self.taken[place] >= self.most:
+            raise Refusal("busy", "too many connections", 1)
