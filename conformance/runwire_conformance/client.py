@@ -99,11 +99,11 @@ class Client(Conversation):
         return await self.message(lambda answer: answer.get("re") == identifier, expected, after, seconds)
 
     async def ask_text(self, text: str, seconds: float = ANSWER_S) -> Message:
-        """Send a text and return the next message that is no heartbeat and no event."""
+        """Send a text and return the next message that can be its answer."""
         after = len(self.messages) - 1
         await self.send_text(text)
         return await self.message(
-            lambda answer: answer.type != "heartbeat" and not answer.is_event, "an answer", after, seconds
+            lambda answer: not answer.is_aside and not answer.is_event, "an answer", after, seconds
         )
 
     async def start(self, prompt: str, **members: Any) -> Run:

@@ -133,7 +133,7 @@ async def _listen(target: Target, profile: Profile, options: Options, clock: Clo
         if response.status in {401, 403} and not open_to_all:
             raise NoRunwireServer(f"{asked}; give a credential with --token or --header")
         raise Mute("CONN-6", asked)
-    client = await target.connect(ready=False)
+    client = await _connected(target)
     missing: dict[str, str] = {}
     try:
         await client.message(lambda message: message.type == "ready", "ready", seconds=READY_S)
@@ -154,7 +154,7 @@ async def _listen(target: Target, profile: Profile, options: Options, clock: Clo
             missing["RUN-27"] = f"a {event.type} came without run_id or seq"
     except Broken:
         pass  # an agent may take its time
-    asker = await target.connect(ready=False)
+    asker = await _connected(target)
     await asker.send({"type": "heartbeat", "id": "probe"})
     try:
         await asker.message(lambda message: message.type == "heartbeat", "a heartbeat", seconds=READY_S)
@@ -165,6 +165,14 @@ async def _listen(target: Target, profile: Profile, options: Options, clock: Clo
         if not heard:
             missing["BEAT-5"] = "a heartbeat was not answered with a heartbeat"
     return replace(profile, broken=missing)
+
+
+async def _connected(target: Target) -> Client:
+    """Return a further connection; raises Mute when the server takes no more."""
+    try:
+        return await target.connect(ready=False)
+    except Broken as problem:
+        raise Mute("CONN-6", f"after a first handshake was accepted: {problem}") from None
 
 
 async def _answered(client: Client, after: int, seconds: float) -> None:

@@ -18,6 +18,7 @@ from runwire_conformance.wire.http import Exchange, Headers, Response, Unanswere
 from runwire_conformance.wire.websocket import FramePeer
 
 JSON = ("Content-Type", "application/json")
+ACCEPT_JSON = ("Accept", "application/json")
 EVENT_STREAM = ("Accept", "text/event-stream")
 
 #: A reader that must feel the server's back-pressure keeps little in its own kernel.
@@ -274,10 +275,17 @@ def new_run_id() -> str:
     return secrets.token_urlsafe(18)
 
 
-def expect_refusal(message: Message, code: str) -> None:
-    """Assert that a message refuses another with `code`."""
-    assert (message.type, message.get("code")) == ("error", code), (
-        f"expected error {code}; came {json.dumps(message)[:300]}"
+def is_problem(response: Response, status: int, code: str) -> bool:
+    """Assert that a response is a problem of this status and code; true, so that it can be asserted itself."""
+    assert response.status == status, f"expected {status}; came {response.status} {response.body[:200]!r}"
+    assert response.json().get("code") == code
+    return True
+
+
+def expect_refusal(message: Message, *codes: str) -> None:
+    """Assert that a message refuses another with one of `codes`."""
+    assert message.type == "error" and message.get("code") in codes, (
+        f"expected error {' or '.join(codes)}; came {json.dumps(message)[:300]}"
     )
 
 

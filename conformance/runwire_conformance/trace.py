@@ -40,6 +40,14 @@ class Message(dict[str, Any]):
         """Whether the message is an event of a run, by its type and, for an error, its `seq`."""
         return self.type in EVENT_TYPES and (self.type != "error" or "seq" in self)
 
+    @property
+    def is_aside(self) -> bool:
+        """Whether it may come at any time and answers nothing: a beat, a vendor's message, a notice of no message."""
+        if "re" in self:
+            return False
+        answers = self.get("code") in {"not_active", "unknown_type"}
+        return self.type == "heartbeat" or ":" in self.type or (self.type == "notice" and not answers)
+
 
 def json_of(text: Any, what: str) -> Any:
     """Return the JSON value in a text that a server sent as `what`; raises Broken when there is none."""

@@ -17,7 +17,7 @@ from .judge import Verdicts, judge
 from .kill_table import Trial, as_json, as_markdown, as_report
 from .stand import Stands
 
-HIDDEN = re.compile(r"could not be told from what broke ([A-Z0-9, -]+)")
+HIDDEN = re.compile(r"(?:could not be told from what broke|moot while) ([A-Z0-9, -]+)")
 """How the judge says that a case failed for the reason of another requirement."""
 
 assert catalogue.__all__, "importing the catalogue is what fills FLAWS"
@@ -49,9 +49,10 @@ async def try_flaw(flaw: Flaw, stands: Stands, *, whole: bool = False) -> tuple[
         return _trial(flaw, "blamed", blame.cases, reason, also, begun), verdicts
     verdict = verdicts.by_requirement.get(flaw.requirement)
     hidden_by = HIDDEN.search(" ".join(verdicts.reasons.get(flaw.requirement, ())))
-    if hidden_by and set(hidden_by[1].split(", ")) & set(SAME_BREACH.get(flaw.name, ())):
+    named = {*also, *(hidden_by[1].strip().split(", ") if hidden_by else ())}
+    if same := named & set(SAME_BREACH.get(flaw.name, ())):
         cases = verdicts.cases.get(flaw.requirement, ())
-        return _trial(flaw, "blamed", cases, f"as {hidden_by[1]}", also, begun), verdicts
+        return _trial(flaw, "blamed", cases, f"as {', '.join(sorted(same))}", also, begun), verdicts
     outcomes = {"pass": "survived", None: "no case", "judge error": "fault"}
     said = verdicts.reasons.get(flaw.requirement, ())
     reason = said[0] if said else "" if verdict == "pass" else verdicts.output[-300:]
@@ -87,7 +88,7 @@ async def try_all(
 
     async def one(flaw: Flaw) -> Trial:
         async with places:
-            if thorough:
+            if thorough or flaw.name in SAME_BREACH:
                 trial, verdicts = await try_thoroughly(flaw, stands)
             else:
                 trial, verdicts = await try_flaw(flaw, stands, whole=whole)

@@ -6,7 +6,7 @@ import time
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import proves
-from runwire_conformance.target import Target, expect_refusal, new_run_id
+from runwire_conformance.target import ACCEPT_JSON, Target, expect_refusal, is_problem, new_run_id
 
 DRAINING = ("DRAIN-1", "DRAIN-2", "DRAIN-3", "DRAIN-4", "DRAIN-5", "DRAIN-6", "DRAIN-8")
 
@@ -31,9 +31,13 @@ async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -
             lambda m: m.type == "notice" and m.get("code") == "draining", "notice draining"
         )
     expect_refusal(await idle.ask({"type": "start", "prompt": scripts.THREE_TOKENS}), "unavailable")
+    if "sse" in target.features:
+        posted = await target.post(target.runs_url, {"prompt": scripts.THREE_TOKENS}, ACCEPT_JSON)
+        assert is_problem(posted, 503, "unavailable")
     if "resume" in target.features:
         await idle.resume(endless.id)
     assert (await brief.terminal(limits["drain_s"] + 5)).get("status") == "completed"
+    assert brief.text == "x", "a run that ended while draining lost its text"
     terminal = await endless.terminal(limits["drain_s"] + 5)
     assert (terminal.type, terminal.get("code")) == ("error", "worker_lost")
     assert terminal.at - told <= limits["drain_s"] + target.clock.tolerance + 1

@@ -91,7 +91,7 @@ async def a_heartbeat_without_id_is_answered_too(client: Client) -> None:
     await client.barrier()
 
     heard = len([message for message in client.messages if message.type == "heartbeat"]) - before - 1
-    assert 20 <= heard <= 20 + 3, f"expected 20 answers; came {heard}"
+    assert heard >= 20, f"expected 20 answers; came {heard}"
 
 
 @proves("BEAT-6", deadline_s=60, timing=True)

@@ -7,12 +7,9 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client import Client
-from runwire_conformance.target import JSON, Target, new_run_id
-from runwire_conformance.wire.http import Response
+from runwire_conformance.target import ACCEPT_JSON, JSON, Target, is_problem, new_run_id
 from runwire_schemas import violations
 from runwire_spec import registries
-
-ACCEPT_JSON = ("Accept", "application/json")
 
 
 async def accepted(target: Target, prompt: str, **members: object) -> dict[str, object]:
@@ -32,13 +29,6 @@ async def until_finished(target: Target, run_id: str) -> dict[str, object]:
     body = response.json()
     assert isinstance(body, dict)
     return body
-
-
-def is_problem(response: Response, status: int, code: str) -> bool:
-    """Assert that a response is a problem of this status and code; true, so that it can be asserted itself."""
-    assert response.status == status, f"expected {status}; came {response.status} {response.body[:200]!r}"
-    assert response.json().get("code") == code
-    return True
 
 
 @proves("HTTP-1")

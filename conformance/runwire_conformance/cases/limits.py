@@ -86,19 +86,21 @@ async def a_connection_with_a_run_is_not_idle(client: Client, limits: Limits, ta
 
 
 @proves("FLOW-1", script=True, connections=2, deadline_s=40)
-async def a_reader_that_stops_does_not_hold_up_another(target: Target, limits: Limits) -> None:
-    stuck, free = await target.connect(small_buffer=True), await target.connect()
-    size = int(min(limits["log_bytes"] * 0.6, 3_000_000))
-    run = await free.start(
-        scripts.script(scripts.wait(300), scripts.repeat(size // 4000, scripts.token("x" * 3800)))
-    )
-    await stuck.resume(run.id) if "resume" in target.features else None
-    stuck.stop_reading()
+async def a_slow_reader_does_not_hold_up_another(target: Target, limits: Limits) -> None:
+    slow, free = await target.connect(small_buffer=True), await target.connect()
+    times = int(min(limits["log_bytes"] * 0.6, 3_000_000)) // 40_000
+    burst = scripts.repeat(10, scripts.token("x" * 3800))
+    run = await free.start(scripts.script(scripts.wait(300), scripts.repeat(times, burst, scripts.wait(20))))
+    if "resume" not in target.features:
+        raise NotExercised("the server does not offer resume")
+    await slow.resume(run.id)
+    # Slow enough to need minutes, steady enough never to be dropped.
+    slow.read_slowly(4096, min(0.5, limits["pong_timeout_s"] / 3))
 
     terminal = await run.terminal(15)
 
     assert terminal.get("status") == "completed"
-    assert len(run.text) == size // 4000 * 3800
+    assert len(run.text) == times * 38_000
 
 
 @proves("FLOW-3", "FLOW-4", script=True, deadline_s=60, timing=True)

@@ -113,6 +113,21 @@ async def a_second_reader_keeps_the_run_alive(target: Target, limits: Limits) ->
     assert terminal.get("status") == "completed"
 
 
+@proves("RESUME-6", script=True, connections=2)
+async def a_second_reader_keeps_a_run_of_policy_cancel_alive(target: Target) -> None:
+    one, other = await target.connect(), await target.connect()
+    run = await one.start(
+        scripts.script(scripts.token("a"), scripts.wait(800), scripts.token("b")), on_disconnect="cancel"
+    )
+    await run.next_event()
+    second = await other.resume(run.id)
+    one.drop()
+
+    terminal = await second.terminal()
+
+    assert terminal.get("status") == "completed"
+
+
 @proves("RESUME-6", script=True, deadline_s=60, timing=True)
 async def a_reader_that_came_back_stops_the_clock(target: Target, limits: Limits) -> None:
     lasts = limits["detach_grace_s"] * 1.5 + 1
@@ -278,7 +293,9 @@ async def a_finished_run_is_read_to_its_end(client: Client, target: Target) -> N
 
 
 @proves("RESUME-24", script=True, watches=("RESUME-25", "RESUME-26"), connections=2, deadline_s=40)
-async def a_reader_that_lagged_gets_merged_events_or_all(target: Target) -> None:
+async def a_reader_that_came_late_gets_merged_events_or_all(target: Target) -> None:
+    if "resume" not in target.features:
+        raise NotExercised("the server does not offer resume")
     writer, reader = await target.connect(), await target.connect()
     step = [scripts.token("x"), scripts.token("y"), scripts.thinking("t")]
     run = await writer.start(scripts.script(scripts.repeat(2000, *step)))
@@ -289,3 +306,47 @@ async def a_reader_that_lagged_gets_merged_events_or_all(target: Target) -> None
     await again.terminal()
     assert again.text == ("xy" * 2000)[5:]
     assert "".join(event["content"] for event in again.events if event.type == "thinking") == "t" * 1998
+
+
+@proves("RESUME-24", script=True, watches=("RESUME-25", "RESUME-26"), deadline_s=40)
+async def a_reader_that_is_slow_gets_merged_events_or_all(client: Client) -> None:
+    client.read_slowly(32_768, 0.01)
+    run = await client.start(scripts.script(scripts.repeat(4000, scripts.token("x"), scripts.token("y"))))
+
+    await run.terminal()
+
+    assert run.text == "xy" * 4000
+
+
+@proves("RESUME-26", script=True, connections=2, deadline_s=40)
+async def what_differs_is_not_merged(target: Target) -> None:
+    if "resume" not in target.features:
+        raise NotExercised("the server does not offer resume")
+    writer, reader = await target.connect(), await target.connect()
+    steps = [
+        scripts.call("c1"),
+        scripts.call("c2"),
+        scripts.repeat(
+            200,
+            scripts.thinking("own "),
+            scripts.thinking("its ", agent="helper", parent_call_id="c1"),
+            scripts.observe("c1", "one ", partial=True),
+            scripts.observe("c2", "two ", partial=True),
+            {"replace": "new "},
+            scripts.token("text "),
+        ),
+        scripts.observe("c1"),
+        scripts.observe("c2"),
+    ]
+    run = await writer.start(scripts.script(*steps))
+    await run.terminal()
+
+    again = await reader.resume(run.id)
+
+    await again.terminal()
+    thoughts = [(event.get("agent"), event["content"]) for event in again.events if event.type == "thinking"]
+    parts = [(event["call_id"], event["content"]) for event in again.events if event.get("partial") is True]
+    texts = [(event.type, event["data"]) for event in again.events if event.type in {"replace", "token"}]
+    assert thoughts == [(None, "own "), ("helper", "its ")] * 200
+    assert parts == [("c1", "one "), ("c2", "two ")] * 200
+    assert texts == [("replace", "new "), ("token", "text ")] * 200

@@ -11,6 +11,11 @@ from runwire_conformance.conversation import contents
 from runwire_conformance.target import Target
 from runwire_conformance.trace import object_of
 
+#: The members of events that a script can set.
+SAYABLE = frozenset(
+    ["type", "data", "content", "call_id", "name", "input", "is_error", "partial", "agent", "parent_call_id"]
+)
+
 
 @proves("SCRIPT-1", "SCRIPT-12", script=True)
 async def the_log_equals_the_script(client: Client) -> None:
@@ -35,11 +40,10 @@ async def the_log_equals_the_script(client: Client) -> None:
 
 def without_run(event: dict[str, object]) -> dict[str, object]:
     """Return what a script can say of an event, absent defaults left out."""
-    optional = {"is_error", "partial", "truncated"}
     return {
         name: value
         for name, value in event.items()
-        if name not in {"run_id", "usage"} and not (name in optional and value is False) and ":" not in name
+        if name in SAYABLE and not (name in {"is_error", "partial"} and value is False)
     }
 
 

@@ -18,6 +18,10 @@ Headers = Sequence[tuple[str, str]]
 CONNECT_S = 5.0
 RESPONSE_S = 10.0
 
+#: A body of more bytes is sent only when the head alone gets no answer in this many seconds (RFC 9110 section 10.1.1).
+LARGE_BODY = 65_536
+EARLY_S = 0.3
+
 #: What the judge is willing to hold of one response.
 MAX_BODY = 32 * 1024 * 1024
 
@@ -134,6 +138,8 @@ class Exchange:
             async with asyncio.timeout(RESPONSE_S):
                 head = h11.Request(method=method, target=target, headers=lines)
                 self._write(self._http.send(head))
+                if body and len(body) > LARGE_BODY:
+                    await self._refused_early()
                 if body:
                     self._write(self._http.send(h11.Data(data=body)))
                 self._write(self._http.send(h11.EndOfMessage()))
@@ -168,6 +174,18 @@ class Exchange:
     def abort(self) -> None:
         """Cut the connection without a goodbye."""
         self._writer.transport.abort()
+
+    async def _refused_early(self) -> None:
+        """Give the server a moment to answer by the head alone.
+
+        One that closes with a body on its way resets the connection, and its answer may be lost with that.
+        """
+        reading = asyncio.create_task(self._reader.read(65536))
+        await asyncio.wait({reading}, timeout=EARLY_S)
+        if reading.done():
+            self._http.receive_data(reading.result())
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
 
     def _write(self, data: bytes | None) -> None:
         self._writer.write(data or b"")

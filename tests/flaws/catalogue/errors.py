@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ..flaw import controls, flaw, hears, says
 from ..frames import Frame, Opcode, close_frame
 from ..link import Link
-from ..rewrite import Action, Aside, Close, Drop, Frames, Message, Rewrite, is_refusal, less
+from ..rewrite import Action, Aside, Close, Drop, Frames, Message, Pause, Rewrite, is_refusal, less
 from .runs import is_start
 
 
@@ -37,11 +37,20 @@ class RefusedStartsRun(Rewrite):
 
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
         asked = link.notes.get(str(message.get("re")))
-        yield message
         if is_refusal(message) and asked and message["code"] in {"bad_request", "busy"}:
             good = {name: asked[name] for name in ("type", "run_id") if name in asked}
             prompt = asked.get("prompt") if isinstance(asked.get("prompt"), str) else "Hello."
             yield Aside({**good, "prompt": prompt, "on_disconnect": "continue"})
+            yield Pause(0.3)
+        yield message
+
+
+@hears("ERR-2")
+def refused_starts_cancel(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A start that is refused cancels every run of the connection."""
+    yield message
+    if is_start(message) and not isinstance(message.get("prompt"), str):
+        yield {"type": "cancel"}
 
 
 @hears("ERR-2")

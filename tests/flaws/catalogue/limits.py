@@ -152,7 +152,7 @@ def no_retry_after(flaw: Rewrite, request: Request, response: Response) -> Respo
     return response.without_header("retry-after") if response.status in {429, 503} else response
 
 
-@flaw("FLOW-1", limits={"pong_timeout_s": 3, "heartbeat_s": 1})
+@flaw("FLOW-1", limits={"pong_timeout_s": 3, "heartbeat_s": 1, "log_bytes": 8_388_608})
 class OneSlowReaderSlowsAll(Rewrite):
     """While one reader takes nothing, the others get nothing."""
 

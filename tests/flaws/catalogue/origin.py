@@ -71,6 +71,13 @@ def origin_demanded_of_handshakes(flaw: Rewrite, request: Request) -> Request | 
     return problem(403, "forbidden") if without else request
 
 
+@asks("ORIGIN-3")
+def origin_demanded_of_later_handshakes(flaw: Rewrite, request: Request) -> Request | Response:
+    """A handshake without an Origin is refused, but for the first few."""
+    without = request.is_upgrade and request.headers.get("origin") is None
+    return problem(403, "forbidden") if without and flaw.nth("handshake") > 3 else request
+
+
 def _foreign_host(request: Request) -> bool:
     name = urlsplit(f"//{request.headers.get('host') or ''}").hostname
     return name not in LOOPBACK

@@ -26,5 +26,16 @@ SAME_BREACH: dict[str, tuple[str, ...]] = {
     "no_heartbeats_without_a_run": ("BEAT-1",),
     "resumed_streams_without_resumed": ("RUN-3", "RESUME-9"),
     "blocked_tool_speaks_late": ("RUN-5",),
+    "refused_clients_told_to_stop": ("RUN-7", "EVENT-24", "LIMIT-4"),
+    "pairs_divided": ("MSG-1", "RUN-28", "SCRIPT-1"),
+    "laggards_dropped": ("BEAT-8",),
+    "replay_for_everybody": ("RUN-28", "RESUME-10", "RESUME-14"),
+    "merged_without_first_seq": ("RUN-28", "RESUME-10"),
+    "merged_across_the_cursor": ("RESUME-10",),
+    "replayed_backwards": ("RUN-5", "RUN-28", "RESUME-10"),
+    "log_kept_for_a_second": ("RUN-30", "RESUME-9", "RESUME-10"),
+    "draining_servers_fall_silent": ("RUN-28",),
+    "origin_demanded": ("CONN-1",),
+    "origin_demanded_of_handshakes": ("CONN-6",),
 }
 """By the name of the flaw: the other requirements it may be blamed for in its requirement's own cases."""

@@ -384,6 +384,15 @@ def streams_have_an_epoch_of_their_own(flaw: Rewrite, link: Link, message: Messa
 
 
 @says("SSE-21")
+def streams_read_on_in_capitals(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A stream of a run that was started on a WebSocket has other text."""
+    if link.is_stream and message.get("type") == "resumed":
+        link.notes["resumed"] = True
+    other = message.get("type") == "token" and link.notes.get("resumed")
+    yield {**message, "data": message["data"].upper()} if other else message
+
+
+@says("SSE-21")
 def streams_count_started(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """On streams every event has the number above its own."""
     yield {**message, "seq": message["seq"] + 1} if link.is_stream and is_event(message) else message
