@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import jwt
 from check_reference_server import command, listening
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 ALICE, BOB = "alice-static-0123456789", "bob-static-0123456789"
@@ -181,6 +182,14 @@ def message_of(socket: ClientConnection, *types: str) -> dict[str, Any]:
     while (found := message(socket))["type"] not in types:
         pass
     return found
+
+
+def close_code(socket: ClientConnection) -> int | None:
+    """Wait for the server to close the connection and return its code."""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            socket.recv(timeout=10)
+    return socket.protocol.close_code
 
 
 def is_problem(answer: Answer, status: int, code: str) -> bool:
