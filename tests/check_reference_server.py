@@ -31,7 +31,7 @@ def listening(server: subprocess.Popen[str]) -> str:
     """Return the URL that a started server prints."""
     assert server.stdout is not None
     line = server.stdout.readline()
-    if "http://" not in line:
+    if "://" not in line:
         sys.exit(f"the reference server did not start: {line or 'it printed nothing'}")
     return line.rsplit(" ", 1)[1].strip()
 
