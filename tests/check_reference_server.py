@@ -1,9 +1,12 @@
 """Starts the reference server with short timings and judges it: what `make check` runs."""
 
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
+
+from mint_token import AUDIENCE, SCOPE, mint
 
 BUILD = Path(__file__).parent.parent / "build"
 BIN = Path(sys.executable).parent
@@ -19,6 +22,26 @@ CHECK_LIMITS = {
     "pong_timeout_s": 1,
     "run_s": 5,
 }
+
+#: Options that let callers in by every kind of credential, tickets short enough to wait for their end.
+CREDENTIAL_OPTIONS = (
+    f"--jwt-audience={AUDIENCE}",
+    f"--jwt-scope={SCOPE}",
+    "--auth-cookie=session",
+    "--ticket-s=2",
+)
+
+
+def credentials() -> dict[str, str]:
+    """Return variables of the environment with fresh tokens: of two principals, and of one that is forbidden."""
+    token, other_token, secret = (secrets.token_urlsafe(40) for _ in range(3))
+    return {
+        "RUNWIRE_AUTH_TOKENS": f"alice {token}\nbob {other_token}\n",
+        "RUNWIRE_CHECK_TOKEN": token,
+        "RUNWIRE_CHECK_OTHER_TOKEN": other_token,
+        "RUNWIRE_CHECK_FORBIDDEN_TOKEN": mint(secret, "mallory", 3600, scope="nothing"),
+        "RUNWIRE_JWT_SECRET": secret,
+    }
 
 
 def command(**limits: float) -> list[str]:
@@ -39,13 +62,17 @@ def listening(server: subprocess.Popen[str]) -> str:
 def main() -> int:
     """Judge the reference server; return the judge's exit code."""
     BUILD.mkdir(exist_ok=True)
-    server = subprocess.Popen(command(), stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, **credentials()}
+    server = subprocess.Popen(
+        [*command(), *CREDENTIAL_OPTIONS], stdout=subprocess.PIPE, text=True, env=environment
+    )
     try:
         url = listening(server)
         config = BUILD / "check.toml"
-        config.write_text(f'[hooks]\ndrain = "kill -TERM {server.pid}"\n', encoding="utf-8")
+        target = '[target]\ntoken = "${RUNWIRE_CHECK_TOKEN}"\n'
+        config.write_text(f'{target}[hooks]\ndrain = "kill -TERM {server.pid}"\n', encoding="utf-8")
         judge = [str(BIN / "runwire"), "check", url, f"--config={config}", f"--report={BUILD / 'report'}"]
-        code = subprocess.run([*judge, *sys.argv[1:]], check=False).returncode
+        code = subprocess.run([*judge, *sys.argv[1:]], check=False, env=environment).returncode
         if code == 0:
             print(f"The report is in {os.path.relpath(BUILD / 'report')}.")
         return code

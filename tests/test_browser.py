@@ -1,6 +1,7 @@
 """A page in a real browser that knows six types and nothing else, against the reference server."""
 
 import asyncio
+import contextlib
 import http.server
 import threading
 from collections.abc import Iterator
@@ -44,11 +45,19 @@ PAGE = """<!doctype html>
 def page_url(server_url: str, tmp_path: Path) -> Iterator[str]:
     """The URL of the page, served from localhost."""
     socket = server_url.replace("http", "ws", 1) + "/ws/generate"
-    (tmp_path / "index.html").write_text(PAGE % socket, encoding="utf-8")
+    with served_page(tmp_path / "page", PAGE % socket) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def served_page(folder: Path, text: str) -> Iterator[str]:
+    """Serve one page from localhost, from a port of its own."""
+    folder.mkdir()
+    (folder / "index.html").write_text(text, encoding="utf-8")
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args: object, **kwargs: object) -> None:
-            super().__init__(*args, directory=str(tmp_path), **kwargs)  # type: ignore[arg-type]
+            super().__init__(*args, directory=str(folder), **kwargs)  # type: ignore[arg-type]
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

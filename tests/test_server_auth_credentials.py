@@ -209,6 +209,14 @@ def test_line_ends_in_headers_break_nothing(stand: Stand, smuggled: str) -> None
         assert "set-cookie" not in answer.headers
 
 
+def test_a_redirect_does_not_repeat_the_query(stand: Stand) -> None:
+    for path in ("/v1/runs/", "/v1/tickets/", "/.well-known/runwire/"):
+        answer = stand.ask("GET", f"{path}?ticket=secret-in-the-query", bearer(ALICE))
+
+        assert is_problem(answer, 404, "not_found")
+        assert "secret-in-the-query" not in f"{answer.headers}{answer.body!r}"
+
+
 def test_two_origins_are_none(stand: Stand) -> None:
     pages = [LISTED, ("Origin", "https://attacker.example")]
 

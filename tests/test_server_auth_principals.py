@@ -2,11 +2,14 @@
 
 import contextlib
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mint_token
 import pytest
 from auth_stand import (
     ALICE,
@@ -20,6 +23,7 @@ from auth_stand import (
     served,
     token_options,
 )
+from check_reference_server import CREDENTIAL_OPTIONS, credentials
 
 LONG = json.dumps({"runwire_script": [{"token": "secret of alice"}, {"wait_ms": 4000}, {"token": "end"}]})
 ENDLESS = json.dumps({"runwire_script": [{"repeat": 10000, "steps": [{"token": "x"}, {"wait_ms": 1}]}]})
@@ -120,6 +124,23 @@ def test_a_token_cannot_name_a_principal_of_the_list(stand: Stand) -> None:
     for issuer in (None, "", "static", "alice"):
         token = minted(sub="alice", iss=issuer)
         assert is_problem(stand.ask("GET", f"/v1/runs/{run_id}", bearer(token)), 404, "not_found")
+
+
+def test_the_tokens_of_make_check_are_what_they_are_said_to_be(tmp_path: Path) -> None:
+    env = credentials()
+
+    def printed(*arguments: str) -> str:
+        return subprocess.check_output(
+            [sys.executable, str(Path(mint_token.__file__)), *arguments], env=env, text=True
+        ).strip()
+
+    with served(tmp_path, *CREDENTIAL_OPTIONS, env=env) as stand:
+        good = [env["RUNWIRE_CHECK_TOKEN"], env["RUNWIRE_CHECK_OTHER_TOKEN"], printed("carol", "60")]
+        assert [stand.shake(bearer(token)).status for token in good] == [101] * 3
+        for token in (env["RUNWIRE_CHECK_FORBIDDEN_TOKEN"], printed("carol", "60", "nothing")):
+            assert is_problem(stand.shake(bearer(token)), 403, "forbidden")
+            assert is_problem(stand.ask("GET", "/.well-known/runwire", bearer(token)), 403, "forbidden")
+        assert is_problem(stand.shake(bearer(printed("carol", "-1"))), 401, "unauthorized")
 
 
 def test_connections_are_counted_for_each_principal(tmp_path: Path) -> None:

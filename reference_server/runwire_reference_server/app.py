@@ -27,7 +27,7 @@ from runwire_reference_server.session import Session
 from runwire_reference_server.settings import Settings
 from runwire_reference_server.store import Store
 from runwire_reference_server.store.memory import MemoryStore
-from runwire_reference_server.tickets import MemoryTickets
+from runwire_reference_server.tickets import MemoryTickets, Tickets
 from runwire_reference_server.websocket import WebSocketConnection
 
 log = logging.getLogger(__name__)
@@ -148,17 +148,25 @@ class Server:
             HTTPException: _http_error,
             Exception: _crashed,
         }
-        return Starlette(routes=routes, exception_handlers=handlers)
+        application = Starlette(routes=routes, exception_handlers=handlers)
+        application.router.redirect_slashes = False  # [AUTH-7] a redirect would repeat the query
+        return application
 
 
-def create_server(settings: Settings, agent: Agent | None = None, store: Store | None = None) -> Server:
-    """Return a server with the given agent (default: the demo) and store (default: in memory)."""
+def create_server(
+    settings: Settings,
+    agent: Agent | None = None,
+    store: Store | None = None,
+    places: Places | None = None,
+    tickets: Tickets | None = None,
+) -> Server:
+    """Return a server with the given agent (default: the demo), and what is shared (default: in memory)."""
     agent = agent or DemoAgent()
     if settings.script_agent:
         agent = ScriptAgent(agent)
     store = store or MemoryStore(settings.seconds("resume_window_s"), settings.session_s)
-    places = MemoryPlaces(settings.number("connections_per_principal"))
-    admission = Admission(settings, MemoryTickets())
+    places = places or MemoryPlaces(settings.number("connections_per_principal"))
+    admission = Admission(settings, tickets or MemoryTickets())
     return Server(settings, Service(store, agent, settings), places, admission)
 
 
