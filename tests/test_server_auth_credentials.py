@@ -22,6 +22,11 @@ from auth_stand import (
     served,
     token_options,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.datastructures import Headers, QueryParams
+
+from runwire_reference_server.credentials import Kind, presented
 
 LISTED = ("Origin", "http://localhost:3000")
 RUN = "/v1/runs/" + "r" * 22
@@ -141,6 +146,32 @@ def test_a_subprotocol_is_a_credential_in_handshakes_only(stand: Stand) -> None:
     answer = stand.ask("GET", RUN, offer("runwire.v1", as_subprotocol(ALICE)))
 
     assert is_problem(answer, 401, "unauthorized")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"authorization", b"cookie", b"sec-websocket-protocol"]),
+            st.binary(max_size=30)
+            | st.builds(
+                bytes.__add__,
+                st.sampled_from([b"Bearer ", b"bearer.", b"session=", b"a, bearer."]),
+                st.binary(),
+            ),
+        ),
+        max_size=4,
+    ),
+    st.binary(max_size=30) | st.just(b"ticket=%ff&ticket"),
+    st.booleans(),
+)
+def test_whatever_is_presented_is_read_or_not_there(
+    headers: list[tuple[bytes, bytes]], query: bytes, handshake: bool
+) -> None:
+    found = presented(Headers(raw=headers), QueryParams(query), "session", handshake=handshake)
+
+    assert found is None or isinstance(found.token, str)
+    if found is not None and not handshake:
+        assert found.kind in {Kind.HEADER, Kind.COOKIE}
 
 
 COOKIE_REQUESTS: dict[str, tuple[str, list[Header], int]] = {

@@ -7,6 +7,7 @@ import hmac
 import http.server
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ import pytest
 from auth_stand import SECRET, minted
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from runwire_reference_server.access import Access, JwtSettings
 from runwire_reference_server.credentials import Credential, Unauthorized
@@ -26,6 +30,19 @@ from runwire_reference_server.jwt_tokens import JwtVerifier
 from runwire_reference_server.runs import Principal
 from runwire_reference_server.service import Refusal
 from runwire_reference_server.tokens import token_verifier
+
+#: Any JSON value, and values that pass for good ones.
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["tests", "runwire", "HS256", "RS256", "none", "rsa-1"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=4,
+)
 
 RSA, OTHER_RSA = (rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2))
 EC = ec.generate_private_key(ec.SECP256R1())
@@ -192,6 +209,8 @@ def bad_tokens() -> dict[str, tuple[str, str]]:
         "an issuer that is a list": (signed_by_hand(secret, hs256, good(iss=["tests"])), "unknown"),
         "no subject": (minted(sub=None), "unknown"),
         "a subject that is a number": (signed_by_hand(secret, hs256, good(sub=7)), "unknown"),
+        "no subject at all": (signed_by_hand(secret, hs256, good(sub="", iss="")), "unknown"),
+        "half a character": (signed_by_hand(secret, hs256, good(sub="\ud800")), "malformed"),
         "a body that is a list": (signed_by_hand(secret, hs256, [good()]), "unknown"),
         "a body that is no JSON": (signed_by_hand(secret, hs256, b"\xff\xfe"), "unknown"),
         "a body without bottom": (signed_by_hand(secret, hs256, b"[" * 3000), "unknown"),
@@ -208,6 +227,42 @@ def test_a_bad_token_is_refused(access: Access, name: str) -> None:
 
     assert isinstance(result, str), f"accepted: {result}"
     assert result in {"malformed", "unknown"} if reason in {"malformed", "unknown"} else result == reason
+
+
+@hypothesis_settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    headers=st.dictionaries(
+        st.sampled_from(["alg", "kid", "typ", "crit", "b64", "jwk", "zip"]), ANYTHING, max_size=3
+    ),
+    claims=st.dictionaries(
+        st.sampled_from(["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "scope"]), ANYTHING, max_size=5
+    ),
+)
+def test_whatever_a_token_says_it_is_a_credential_or_refused(
+    access: Access, headers: dict[str, Any], claims: dict[str, Any]
+) -> None:
+    token = signed_by_hand(SECRET.encode(), {"alg": "HS256", **headers}, good(**claims))
+
+    result = checked(access, token)
+
+    if isinstance(result, Credential):
+        assert claims.get("exp", math.inf) > time.time() - 1
+        assert result.principal.issuer in {"tests", "others"}
+        assert result.expires_at is not None
+        assert math.isfinite(result.expires_at)
+
+
+@pytest.mark.parametrize("exp", [1e300, 10**400, 2**63])
+def test_a_credential_that_lasts_very_long_is_still_one(access: Access, exp: float) -> None:
+    token = signed_by_hand(SECRET.encode(), {"alg": "HS256"}, good(exp=exp))
+
+    result = checked(access, token)
+
+    assert isinstance(result, Credential)
+    assert result.expires_at is not None
+    assert math.isfinite(result.expires_at)
 
 
 def test_leeway_is_for_clocks_and_moves_the_end_of_the_credential() -> None:

@@ -3,6 +3,7 @@
 import json
 import ssl
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,18 @@ import trustme
 from auth_stand import ALICE, SECRET, TOKENS, Stand, bearer, is_problem, message_of, served, token_options
 from starlette.datastructures import Headers
 
+from runwire_reference_server.access import Access
 from runwire_reference_server.addresses import client_address, network, scheme
 from runwire_reference_server.cli import main
-from runwire_reference_server.settings import SettingError, Settings
+from runwire_reference_server.origins import host_known, origin_listed
+from runwire_reference_server.settings import SettingError, Settings, offered_features
 
 RUN = "/v1/runs/" + "r" * 22
 HOPS = ("10.0.0.0/8", "::1")
+
+OPEN_ON_A_NETWORK = Settings(host="192.0.2.1", behind_proxy=True, allowed_hosts=frozenset({"chat.example"}))
+CREDENTIALS = Access(tokens={ALICE: "alice"})
+CLOSED_ON_A_NETWORK = replace(OPEN_ON_A_NETWORK, access=CREDENTIALS, features=offered_features(CREDENTIALS))
 
 
 def address(peer: str | None, *forwarded: str) -> str | None:
@@ -155,6 +162,73 @@ def test_a_server_on_a_network_does_not_talk_in_clear() -> None:
             Settings(host=host)
         assert Settings(host=host, behind_proxy=True)
         assert Settings(host=host, certificate=("chain", "key"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_a_server_for_this_machine_may_talk_in_clear(host: str) -> None:
+    assert Settings(host=host).loopback
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "known"),
+    [
+        (Settings(), "attacker.example", False),
+        (Settings(), "127.0.0.1:8080", True),
+        (OPEN_ON_A_NETWORK, "attacker.example", False),
+        (OPEN_ON_A_NETWORK, "chat.example", True),
+        (OPEN_ON_A_NETWORK, "chat.example:8080", True),
+        (OPEN_ON_A_NETWORK, "chat.example:8080.attacker.example", False),
+        (CLOSED_ON_A_NETWORK, "whatever.example", True),
+        (replace(CLOSED_ON_A_NETWORK, host="127.0.0.1"), "whatever.example", False),
+    ],
+)
+def test_a_host_must_be_known_on_loopback_and_where_everybody_may_come_in(
+    settings: Settings, name: str, known: bool
+) -> None:
+    scope = {"server": (settings.host, 8080), "client": ("192.0.2.1", 1)}
+
+    assert host_known(settings, scope, Headers({"host": name})) is known
+
+
+PAGES: dict[str, bool] = {
+    "http://localhost": True,
+    "https://localhost:3000": True,
+    "http://127.0.0.1:3000": True,
+    "http://[::1]:3000": True,
+    "http://chat.example:8080": True,
+    "https://chat.example:8080": False,
+    "http://chat.example": False,
+    "null": False,
+    "": False,
+    "http://": False,
+    "http://localhost.attacker.example": False,
+    "http://localhost:3000.attacker.example": False,
+    "http://localhost:": False,
+    "http://localhost:\xb2": False,
+    "http://localhost/": False,
+    "http://local\thost": False,
+    "http://user@localhost": False,
+    "http://attacker.example#@localhost": False,
+    "http://attacker.example, http://localhost": False,
+    "file://localhost": False,
+    "localhost": False,
+    "http://[::1": False,
+    "http://2130706433": False,
+}
+
+
+@pytest.mark.parametrize(("origin", "listed"), PAGES.items())
+def test_a_page_is_listed_when_it_is_exactly_one_of_those_that_are(origin: str, listed: bool) -> None:
+    headers = Headers(raw=[(b"host", b"chat.example:8080"), (b"origin", origin.encode("latin-1"))])
+    scope = {"scheme": "ws", "client": ("127.0.0.1", 1)}
+
+    assert origin_listed(Settings(), scope, headers) is listed
+
+
+def test_without_a_host_nothing_is_the_servers_own() -> None:
+    headers = Headers({"origin": "http://"})
+
+    assert not origin_listed(Settings(), {"scheme": "http", "client": ("127.0.0.1", 1)}, headers)
 
 
 def test_features_and_credentials_go_together() -> None:

@@ -15,7 +15,7 @@ import jwt
 
 from runwire_reference_server.credentials import Unauthorized
 from runwire_reference_server.service import Refusal
-from runwire_reference_server.settings import LOOPBACK_ADDRESSES
+from runwire_reference_server.settings import is_loopback
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class KeySet:
         fit = [
             key
             for key in self._keys or ()
-            if key.algorithm_name == algorithm and key.public_key_use in {None, "sig"}
+            if key.algorithm_name == algorithm and key.public_key_use in (None, "sig")
         ]
         named = fit if kid is None else [key for key in fit if key.key_id == kid]
         return named[0] if len(named) == 1 else None
@@ -99,7 +99,7 @@ def is_url(place: str) -> bool:
 def is_safe_url(place: str) -> bool:
     """Whether nobody on the way can put other keys there: https, or this machine."""
     parts = urlsplit(place)
-    return parts.scheme == "https" or parts.hostname in LOOPBACK_ADDRESSES
+    return parts.scheme == "https" or is_loopback(parts.hostname or "")
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

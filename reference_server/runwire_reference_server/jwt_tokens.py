@@ -21,6 +21,10 @@ _REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
 )
 
 
+#: The last moment, in seconds since the epoch, that is told from later ones.
+MAX_TIME_S = 2.0**53
+
+
 class JwtVerifier:
     """Tells for whom a JSON Web Token is good."""
 
@@ -42,8 +46,8 @@ class JwtVerifier:
         scope = self._settings.scope
         if scope is not None and scope not in _scopes(claims):
             raise Refusal("forbidden", "this principal may not use the server")  # [AUTH-2]
-        principal = Principal(str(claims.get("iss", "")), claims["sub"])  # [AUTH-12]
-        return Credential(principal, claims["exp"] + self._settings.leeway_s)
+        expires_at = min(claims["exp"], MAX_TIME_S) + self._settings.leeway_s
+        return Credential(_principal(claims), expires_at)
 
     async def _key(self, algorithm: str, kid: str | None) -> Any:
         """Return the key for an algorithm; each kind of algorithm has keys of its own, so none can be swapped."""
@@ -71,6 +75,17 @@ class JwtVerifier:
         if any(isinstance(number, bool) or not isinstance(number, int | float) for number in numbers):
             raise Unauthorized("malformed")  # RFC 7519, section 2: NumericDate
         return claims
+
+
+def _principal(claims: dict[str, Any]) -> Principal:
+    """Return issuer and subject of a token, a subject being there ([AUTH-12])."""
+    issuer, subject = claims.get("iss", ""), claims["sub"]
+    try:
+        if isinstance(issuer, str) and (issuer + subject).encode():
+            return Principal(issuer, subject)
+    except UnicodeEncodeError:
+        pass  # half a surrogate pair is nobody's name
+    raise Unauthorized("malformed")
 
 
 def _scopes(claims: dict[str, Any]) -> list[str]:

@@ -1,12 +1,19 @@
 """Which names a server is known by, and which pages may talk to it (chapter 11)."""
 
+import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
 from runwire_reference_server.addresses import scheme
 from runwire_reference_server.settings import LOOPBACK_NAMES, Settings
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/?#@\[\]]+)(?::[0-9]{1,5})?")
+
+#: The pages that a server on the loopback interface admits ([ORIGIN-1]), names being those of LOOPBACK_NAMES.
+_LOOPBACK_PAGE = re.compile(
+    rf"https?://(?:{'|'.join(re.escape(name) for name in sorted(LOOPBACK_NAMES))})(?::[0-9]{{1,5}})?"
+)
 
 
 def host_known(settings: Settings, scope: Mapping[str, object], headers: Headers) -> bool:
@@ -31,29 +38,14 @@ def origin_listed(settings: Settings, scope: Mapping[str, object], headers: Head
     origin = given[0]
     if len(given) > 1 or origin == "null":
         return False
-    if origin in settings.allowed_origins:
+    if origin in settings.allowed_origins or (settings.loopback and _LOOPBACK_PAGE.fullmatch(origin)):
         return True
-    try:
-        parts = urlsplit(origin)
-        name = _host_name(parts.netloc)
-    except ValueError:
-        return False
-    if parts.scheme not in {"http", "https"} or parts.path or parts.query or parts.fragment or not name:
-        return False
-    if settings.loopback and name in LOOPBACK_NAMES:
-        return True
+    host = headers.get("host", "")
     own = scheme(scope, headers, settings.access.trusted_proxies)
-    return origin == f"{own}://{headers.get('host', '')}"
+    return bool(_host_name(host)) and origin == f"{own}://{host}"
 
 
 def _host_name(host: str) -> str:
     """Return the name in `name:port` or `[address]:port`; empty when malformed."""
-    if host.startswith("["):
-        name, bracket, rest = host.partition("]")
-        return name + bracket if bracket and (not rest or _is_port(rest)) else ""
-    name, colon, rest = host.partition(":")
-    return name.lower() if not colon or rest.isdigit() else ""
-
-
-def _is_port(text: str) -> bool:
-    return text.startswith(":") and text[1:].isdigit()
+    found = _HOST.fullmatch(host)
+    return found[1].lower() if found else ""

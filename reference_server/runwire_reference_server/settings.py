@@ -2,17 +2,25 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from types import MappingProxyType
 
 from runwire_reference_server.access import Access
 from runwire_reference_server.registry import CREDENTIAL_FEATURES, FEATURES, LIMITS
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-LOOPBACK_ADDRESSES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class SettingError(ValueError):
     """A setting is out of its bounds; the message names it and the remedy."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine and nobody else."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def checked_limits(values: Mapping[str, float]) -> Mapping[str, float]:
@@ -89,7 +97,7 @@ class Settings:
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the server."""
-        return self.host in LOOPBACK_ADDRESSES
+        return is_loopback(self.host)
 
     def serves(self, feature: str) -> bool:
         """Whether `feature` is on."""
