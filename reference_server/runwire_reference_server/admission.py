@@ -5,7 +5,7 @@ The order is client address, `Host` and `Origin`, credentials; limits come last,
 
 import logging
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -60,8 +60,16 @@ def caller_of(scope: Mapping[str, Any]) -> Caller:
 class Admission:
     """The gate of one server."""
 
-    def __init__(self, settings: Settings, tickets: Tickets, verifier: TokenVerifier | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        tickets: Tickets,
+        verifier: TokenVerifier | None = None,
+        on_failure: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`on_failure` is told the reason whenever a credential is not good."""
         self.tickets = tickets
+        self._on_failure = on_failure
         self._settings = settings
         self._access = settings.access
         self._verifier = verifier or token_verifier(settings.access)
@@ -100,6 +108,7 @@ class Admission:
             credential = await self._verified(scope, headers, None if in_url else given, in_url=in_url)
         except Unauthorized as refused:
             log.info("a caller was not admitted: %s", refused.reason)  # [AUTH-8] the reason and no more
+            self._on_failure(refused.reason)
             raise
         scope["runwire.caller"] = Caller(credential.principal, place_of(credential.principal), credential)
 

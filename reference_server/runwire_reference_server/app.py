@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -33,6 +33,9 @@ from runwire_reference_server.websocket import WebSocketConnection
 log = logging.getLogger(__name__)
 
 SUBPROTOCOL = "runwire.v1"
+#: Whether the process lives, and whether it takes on new runs.
+READY = "/readyz"
+HEALTH = frozenset({"/healthz", READY})
 EXPOSED = "Location, Retry-After, WWW-Authenticate"
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
@@ -61,6 +64,9 @@ class Server:
         if scope["type"] == "lifespan":
             await self._routes(scope, receive, send)
             return
+        if scope["type"] == "http" and scope["path"] in HEALTH:
+            await self._health(scope["path"])(scope, receive, send)
+            return
         headers = Headers(scope=scope)
         try:
             await self.admission.check_place(scope, headers)
@@ -81,6 +87,12 @@ class Server:
             await problem(reason)(scope, receive, send)
             return
         await self._routes(scope, receive, send)
+
+    def _health(self, path: str) -> Response:
+        """Answer a probe, whoever asks and by whatever `Host`: it tells nothing about anybody."""
+        if path == READY and self.service.draining:
+            return JSONResponse({"status": "draining"}, 503)
+        return JSONResponse({"status": "ok"})
 
     async def websocket(self, socket: WebSocket) -> None:
         """Refuse or accept a handshake, and serve the connection ([CONN-6] to [CONN-9])."""
@@ -141,6 +153,8 @@ class Server:
                 Route(run + "/cancel", endpoints.cancel, methods=["POST"]),
                 Route(run + "/input", endpoints.input, methods=["POST"]),
             ]
+        if settings.serves("metrics"):
+            routes.append(Route("/metrics", endpoints.metrics, methods=["GET"]))
         if settings.serves("tickets"):
             routes.append(Route(settings.tickets_path, endpoints.ticket, methods=["POST"]))
         handlers: dict[type[Exception] | int, Callable[[Request, Exception], Awaitable[Response]]] = {
@@ -166,8 +180,9 @@ def create_server(
         agent = ScriptAgent(agent)
     store = store or MemoryStore(settings.seconds("resume_window_s"), settings.session_s)
     places = places or MemoryPlaces(settings.number("connections_per_principal"))
-    admission = Admission(settings, tickets or MemoryTickets())
-    return Server(settings, Service(store, agent, settings), places, admission)
+    service = Service(store, agent, settings)
+    admission = Admission(settings, tickets or MemoryTickets(), on_failure=service.metrics.not_admitted)
+    return Server(settings, service, places, admission)
 
 
 async def _refused(_request: Request, reason: Exception) -> Response:

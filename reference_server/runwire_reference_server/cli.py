@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import logging
 import socket
 import sys
 from pathlib import Path
@@ -53,6 +52,12 @@ def parser() -> argparse.ArgumentParser:
         help="seconds for which a session is remembered after its last run (default: %(default)g)",
     )
     result.add_argument("--log-level", default="warning", choices=["debug", "info", "warning", "error"])
+    result.add_argument(
+        "--log-format",
+        choices=["json", "text"],
+        default="text" if sys.stderr.isatty() else "json",
+        help="JSON lines, or text for a person (default: text on a terminal)",
+    )
     add_access_options(result)
     limits = result.add_argument_group("limits", "as advertised; times in seconds (_s) or milliseconds (_ms)")
     for name, rule in LIMITS.items():
@@ -72,6 +77,7 @@ def main() -> None:
     options = parser().parse_args()
     try:
         from runwire_reference_server.app import create_server
+        from runwire_reference_server.logs import set_up
         from runwire_reference_server.server import DrainingServer
     except ModuleNotFoundError as missing:
         _fail(f"{_EXTRA} (no module {missing.name})")
@@ -95,7 +101,7 @@ def main() -> None:
         )
     except SettingError as problem:
         _fail(str(problem))
-    logging.basicConfig(level=options.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
+    set_up(options.log_level, json=options.log_format == "json")
     server = create_server(settings, load_agent(options.agent) if options.agent else None)
     bound = _bind(settings.host, settings.port)
     host, port = bound.getsockname()[:2]

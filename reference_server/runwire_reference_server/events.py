@@ -1,7 +1,8 @@
 """Events as they stand in a log: encoded once, merged for readers that lag (chapters 5 and 7)."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -26,11 +27,15 @@ def encode(message: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An event in a log: its place, its members and its JSON text, which every reader shares."""
+    """An event in a log: its place, its members and its JSON text, which every reader shares.
+
+    `at` is when this process first had it, on the monotonic clock.
+    """
 
     seq: int
     event: Event
     text: str
+    at: float
 
     @property
     def terminal(self) -> bool:
@@ -40,7 +45,7 @@ class Entry:
 
 def entry(event: Event) -> Entry:
     """Make the log entry of an event that has its `seq`."""
-    return Entry(event["seq"], event, encode(event))
+    return Entry(event["seq"], event, encode(event), time.monotonic())
 
 
 def mergeable(left: Event, right: Event) -> bool:
@@ -80,7 +85,7 @@ def _joined(group: Sequence[Entry]) -> Entry:
     event = dict(group[-1].event)
     event["first_seq"] = group[0].seq
     event[text] = "".join(item.event[text] for item in group)
-    return entry(event)
+    return replace(entry(event), at=group[-1].at)
 
 
 def answer_text(entries: Sequence[Entry]) -> str:

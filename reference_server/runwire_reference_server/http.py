@@ -17,6 +17,7 @@ from runwire_reference_server.http_headers import (
     trace_id,
 )
 from runwire_reference_server.json_text import BadMessage, NotJson, read_object
+from runwire_reference_server.metrics import CONTENT_TYPE
 from runwire_reference_server.places import Places
 from runwire_reference_server.problems import problem
 from runwire_reference_server.runs import RunKey
@@ -62,6 +63,10 @@ class HttpEndpoints:
             },
             headers={"Cache-Control": "no-cache"},
         )
+
+    async def metrics(self, _request: Request) -> Response:
+        """`GET /metrics` ([OBS-6])."""
+        return Response(self._service.metrics.text(), media_type=CONTENT_TYPE)
 
     async def upgrade_required(self, _request: Request) -> Response:
         """Answer a plain GET on the WebSocket endpoint ([CONN-11])."""
@@ -113,7 +118,7 @@ class HttpEndpoints:
             return Response(status_code=204, headers=NO_STORE)  # [SSE-17]
         give_back = await self._take_place(request)
         try:
-            run = await self._service.attach(key, after, epoch)
+            run = await self._service.resume(key, after, epoch)
         except BaseException:
             await give_back()
             raise

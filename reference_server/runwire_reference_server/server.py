@@ -35,6 +35,7 @@ class DrainingServer(uvicorn.Server):
                 ws_per_message_deflate=False,  # [CONN-10]
                 log_level=log_level,
                 access_log=False,
+                log_config=None,
                 proxy_headers=False,  # [ORIGIN-5]
                 server_header=False,
                 ssl_certfile=certificate,

@@ -3,11 +3,12 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from runwire_reference_server.agents import Agent, done, error
 from runwire_reference_server.events import answer_text
 from runwire_reference_server.input_requests import fits
+from runwire_reference_server.metrics import Metrics
 from runwire_reference_server.runs import Principal, RunKey, RunRequest, equal_as_json
 from runwire_reference_server.settings import Settings
 from runwire_reference_server.store import (
@@ -19,6 +20,7 @@ from runwire_reference_server.store import (
     Store,
     TooManyRuns,
 )
+from runwire_reference_server.store.measured import MeasuredStore
 from runwire_reference_server.worker import Worker
 
 #: How many entries a reader takes from the log at once.
@@ -63,6 +65,7 @@ class Service:
     store: Store
     agent: Agent
     settings: Settings
+    metrics: Metrics = field(default_factory=Metrics)
     draining: bool = False
     connections: set[Connection] = field(default_factory=set)
     _workers: dict[RunKey, Worker] = field(default_factory=dict)
@@ -72,6 +75,8 @@ class Service:
 
     def __post_init__(self) -> None:
         """A server begins without a run."""
+        self.store = cast(Store, MeasuredStore(self.store, self.metrics))
+        self.metrics.runs_active.set_function(lambda: len(self._workers))
         self._idle.set()
 
     async def start(self, principal: Principal, request: RunRequest) -> Accepted:
@@ -93,6 +98,16 @@ class Service:
         self._idle.clear()
         worker.start(created.predecessor, lambda: self._forget(created.run.key))
         return Accepted(created.run, existed=False)
+
+    async def resume(self, key: RunKey, after: int, epoch: str | None = None) -> Snapshot:
+        """Like `attach`, for somebody who comes back."""
+        try:
+            run = await self.attach(key, after, epoch)
+        except Refusal as reason:
+            self.metrics.resumed(reason.code)
+            raise
+        self.metrics.resumed("resumed")
+        return run
 
     async def attach(self, key: RunKey, after: int, epoch: str | None = None) -> Snapshot:
         """Count a reader of a run from `after`; raises Refusal ([RESUME-9] to [RESUME-13])."""
@@ -128,7 +143,8 @@ class Service:
 
     async def cancel(self, key: RunKey) -> bool:
         """End a run for its user; False when it is unknown or finished ([CANCEL-1], [CANCEL-10])."""
-        return await self._end(key, done("cancelled", "cancelled", "user"))
+        with self.metrics.cancel.time():
+            return await self._end(key, done("cancelled", "cancelled", "user"))
 
     async def input(self, key: RunKey, request_id: str, answer: Any) -> None:
         """Answer an input request; raises Refusal ([INPUT-4] to [INPUT-11])."""

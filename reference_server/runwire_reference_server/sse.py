@@ -1,6 +1,7 @@
 """One run as a stream of server-sent events (chapter 9)."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from starlette.types import Receive, Scope, Send
@@ -48,6 +49,10 @@ class EventStream:
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream; the reader was counted already and is given up at the end."""
+        with self._service.metrics.connection("sse"):
+            await self._serve(receive, send)
+
+    async def _serve(self, receive: Receive, send: Send) -> None:
         reader = Reader(self._service, self._run.key, self._after, self._wake.set)
         gone = asyncio.create_task(_disconnected(receive))
         sending = asyncio.create_task(self._send_all(reader, send))
@@ -60,8 +65,16 @@ class EventStream:
             for task in (gone, sending):
                 task.cancel()
             await asyncio.gather(gone, sending, return_exceptions=True)
+            self._count_end(stalled, finished=sending.done() and not stalled)
             await reader.close(by_server=stalled or self._expired)
             await self._on_end()
+
+    def _count_end(self, stalled: bool, *, finished: bool) -> None:
+        metrics = self._service.metrics
+        if stalled:
+            metrics.slow_readers.inc()
+        expired = "expired" if self._expired else "client"
+        metrics.disconnected("slow" if stalled else "finished" if finished and not self._expired else expired)
 
     async def _send_all(self, reader: Reader, send: Send) -> None:
         headers = [(name.lower().encode(), value.encode()) for name, value in self._headers.items()]
@@ -81,6 +94,7 @@ class EventStream:
             blocks = [f"id: {self._run.epoch}.{item.seq}\ndata: {item.text}\n\n" for item in page]
             reader.cursor = page[-1].seq
             await self._write(send, "".join(blocks))
+            self._service.metrics.delivery.observe(time.monotonic() - page[-1].at)
             if page[-1].terminal:
                 return True
         if self._last_sent + self._heartbeat_s <= asyncio.get_running_loop().time() + 0.001:

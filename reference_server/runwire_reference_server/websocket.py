@@ -1,7 +1,10 @@
 """The WebSocket transport: carries out what the session decides, and pulls the readers of one connection."""
 
 import asyncio
+import logging
+import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -27,12 +30,20 @@ from runwire_reference_server.session import (
 )
 from runwire_reference_server.store import RunNotFound, Snapshot
 
+Attach = Callable[[RunKey, int, str | None], Awaitable[Snapshot]]
+
 #: How many answers may wait for a client before its next message is read.
 MAX_ANSWERS_WAITING = 1000
 
 #: Bytes of replay a connection may ask for at once, in logs, and how many seconds buy one more ([LIMIT-8]).
 REPLAY_LOGS = 8
 REPLAY_REFILL_S = 10.0
+
+
+#: Why a connection ended, by the code the server closed it with; other codes are for bad messages.
+_REASONS = {None: "client", 1000: "idle", 4000: "draining", 4001: "slow", 4101: "expired"}
+
+log = logging.getLogger(__name__)
 
 
 class WebSocketConnection:
@@ -63,6 +74,14 @@ class WebSocketConnection:
 
     async def serve(self) -> None:
         """Serve the connection until it ends."""
+        with self.service.metrics.connection("websocket"):
+            await self._serve_until_ended()
+        reason = _REASONS.get(self._close_code, "bad_message")
+        self.service.metrics.disconnected(reason)
+        ids = {"connection_id": self.session.connection_id, "trace_id": self.session.trace_id}
+        log.info("a connection ended", extra=ids | {"reason": reason})
+
+    async def _serve_until_ended(self) -> None:
         self.service.connections.add(self)
         self.answer(self.session.ready())
         if self.service.draining:
@@ -105,7 +124,9 @@ class WebSocketConnection:
                 break
             if message["type"] == "websocket.disconnect":
                 code = message.get("code")
-                self._close_code = code if code in {1002, 1007, 1009} else None
+                self._close_code = code if code in {1002, 1007, 1009, 4001} else None
+                if code == 4001:
+                    self.service.metrics.slow_readers.inc()
                 return
             if message.get("bytes") is not None:
                 self.close(1003)  # [MSG-9]
@@ -145,7 +166,7 @@ class WebSocketConnection:
     async def _start(self, command: Start) -> None:
         accepted = await self.service.start(self._principal, command.request)
         run = accepted.run
-        await self._follow(run.key, 0, run.epoch)
+        await self._follow(run.key, 0, run.epoch, self.service.attach)
         self.answer(started(run, command.re))
         if accepted.existed:
             self.answer(resumed(run, 0))  # [RUN-19]
@@ -153,12 +174,12 @@ class WebSocketConnection:
     async def _resume(self, command: Resume) -> None:
         key = RunKey(self._principal, command.run_id)
         await self._ration(key, command.after)
-        run = await self._follow(key, command.after, command.epoch)
+        run = await self._follow(key, command.after, command.epoch, self.service.resume)
         self.answer(resumed(run, command.after, command.re))
 
-    async def _follow(self, key: RunKey, after: int, epoch: str | None) -> Snapshot:
+    async def _follow(self, key: RunKey, after: int, epoch: str | None, attach: Attach) -> Snapshot:
         """Attach a reader, or move the one the connection has ([RUN-25])."""
-        run = await self.service.attach(key, after, epoch)
+        run = await attach(key, after, epoch)
         if reader := self._readers.get(key.run_id):
             reader.move(after)
             await self.service.detach(key, by_server=False)
@@ -218,6 +239,8 @@ class WebSocketConnection:
                 return True
             reader.cursor = place = item.seq
             await self._send_event(reader, item)
+        if page:
+            self.service.metrics.delivery.observe(time.monotonic() - page[-1].at)
         return bool(page)
 
     async def _send_event(self, reader: Reader, item: Entry) -> None:

@@ -73,8 +73,9 @@ class WireProtocol(WebSocketsSansIOProtocol):
             assert self.ping_timeout is not None
             self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
             return
+        blocked = bool(self.transport.get_write_buffer_size())
         super().keepalive_timeout()
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1011})
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": 4001 if blocked else 1011})
         self._abort_soon()
 
     def data_received(self, data: bytes) -> None:
