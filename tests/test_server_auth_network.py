@@ -91,6 +91,7 @@ def test_nobody_gets_in_from_elsewhere_whatever_they_say(tmp_path: Path) -> None
                 stand.shake(bearer(ALICE), *said),
                 stand.ask("GET", RUN, bearer(ALICE), *said),
                 stand.ask("GET", "/.well-known/runwire", *said),
+                stand.ask("GET", "/healthz", *said),
                 stand.ask("OPTIONS", RUN, ("Access-Control-Request-Method", "GET"), *said),
             ):
                 assert is_problem(answer, 403, "forbidden")

@@ -74,15 +74,18 @@ class Admission:
         self._access = settings.access
         self._verifier = verifier or token_verifier(settings.access)
 
-    async def check_place(self, scope: Scope, headers: Headers) -> None:
-        """Check client address, `Host` and `Origin`; raises Refusal.
-
-        A ticket is consumed here, so that it is spent whatever becomes of the handshake ([TICKET-4]).
-        """
+    def check_address(self, scope: Scope, headers: Headers) -> None:
+        """Check the client address, before anything else; raises Refusal ([ORIGIN-6])."""
         access = self._access
         scope["runwire.client"] = client_address(scope, headers, access.trusted_proxies)
         if access.allowed_addresses and not within(scope["runwire.client"], access.allowed_addresses):
-            raise Refusal("forbidden", "this client address is not allowed")  # [ORIGIN-6]
+            raise Refusal("forbidden", "this client address is not allowed")
+
+    async def check_place(self, scope: Scope, headers: Headers) -> None:
+        """Check `Host` and `Origin`; raises Refusal.
+
+        A ticket is consumed here, so that it is spent whatever becomes of the handshake ([TICKET-4]).
+        """
         scope["runwire.presented"] = given = self._presented(scope, headers)
         if given is not None and given.kind is Kind.TICKET:
             consume = scope["type"] == "websocket"  # [CONN-4], [TICKET-5]

@@ -64,11 +64,12 @@ class Server:
         if scope["type"] == "lifespan":
             await self._routes(scope, receive, send)
             return
-        if scope["type"] == "http" and scope["path"] in HEALTH:
-            await self._health(scope["path"])(scope, receive, send)
-            return
         headers = Headers(scope=scope)
         try:
+            self.admission.check_address(scope, headers)
+            if scope["type"] == "http" and scope["path"] in HEALTH:
+                await self._health(scope["path"])(scope, receive, send)
+                return
             await self.admission.check_place(scope, headers)
         except Refusal as reason:
             await problem(reason)(scope, receive, send)  # [AUTH-3] for a handshake too
@@ -89,7 +90,7 @@ class Server:
         await self._routes(scope, receive, send)
 
     def _health(self, path: str) -> Response:
-        """Answer a probe, whoever asks and by whatever `Host`: it tells nothing about anybody."""
+        """Answer a probe from an allowed address, by whatever `Host`: it tells nothing about anybody."""
         if path == READY and self.service.draining:
             return JSONResponse({"status": "draining"}, 503)
         return JSONResponse({"status": "ok"})
