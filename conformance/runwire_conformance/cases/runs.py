@@ -1,14 +1,13 @@
-"""Chapter 4: starting, states, identity, the log."""
+"""Chapter 4: starting, states, ends, and several runs at once."""
 
 import asyncio
-import json
 import re
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client import Client
-from runwire_conformance.conversation import EVENT_S, contents
+from runwire_conformance.conversation import EVENT_S
 from runwire_conformance.target import ACCEPT_JSON, Target, expect_refusal, new_run_id
 
 CHOSEN_ID = re.compile(r"[A-Za-z0-9_-]{21,64}")
@@ -159,24 +158,6 @@ async def a_run_without_id_gets_one(client: Client, target: Target) -> None:
     assert CHOSEN_ID.fullmatch(run.id)
 
 
-@proves("RUN-10")
-async def a_named_session_is_kept(client: Client, target: Target) -> None:
-    session_id = new_run_id()
-
-    run = await client.start(target.short, session_id=session_id)
-
-    assert run.opening is not None
-    assert run.opening["session_id"] == session_id
-
-
-@proves("RUN-10")
-async def an_unnamed_session_gets_an_id(client: Client, target: Target) -> None:
-    run = await client.start(target.short)
-
-    assert run.opening is not None
-    assert CHOSEN_ID.fullmatch(run.opening["session_id"])
-
-
 @proves("RUN-36")
 async def a_named_run_is_called_by_its_name(client: Client, target: Target) -> None:
     run_id = new_run_id()
@@ -222,19 +203,6 @@ async def a_run_whose_time_is_over_ends(client: Client, limits: Limits, target: 
     await run.terminal(limits["run_s"] + 5)
 
 
-@proves("RUN-13", script=True)
-async def a_queued_run_that_is_cancelled_ends(client: Client, limits: Limits) -> None:
-    if limits.whole("runs_per_connection") < 2:
-        raise NotExercised("runs_per_connection is 1")
-    session_id = new_run_id()
-    await client.start(scripts.ENDLESS, session_id=session_id, run_id=new_run_id())
-    queued = await client.start(scripts.THREE_TOKENS, session_id=session_id, run_id=new_run_id())
-
-    await client.cancel(queued)
-
-    await queued.terminal(4)
-
-
 @proves("RUN-14", script=True)
 async def a_failing_agent_ends_the_run_with_an_error(client: Client) -> None:
     run = await client.start(scripts.script(scripts.token("x"), scripts.fail("upstream_error", "no answer")))
@@ -253,129 +221,6 @@ async def a_run_beyond_its_time_ends_with_timeout(client: Client, limits: Limits
 
     assert (terminal.type, terminal.get("code")) == ("error", "timeout")
     assert terminal.at - run.started_at >= limits["run_s"] * 0.9
-
-
-@proves("RUN-16", script=True, connections=2, timing=True)
-async def runs_of_one_session_do_not_overlap(target: Target) -> None:
-    session_id = new_run_id()
-    one, other = await target.connect(), await target.connect()
-    first = await one.start(scripts.script(scripts.wait(1000), scripts.token("1")), session_id=session_id)
-    second = await other.start(scripts.script(scripts.token("2")), session_id=session_id)
-
-    early = await second.terminal()
-    late = await first.terminal()
-
-    # Two connections need not deliver in the order of the logs.
-    assert late.at < second.events[0].at + target.clock.tolerance
-    assert second.events[0].at <= early.at
-
-
-@proves("RUN-17", script=True, connections=2)
-async def a_run_that_waits_for_its_session_is_queued(target: Target) -> None:
-    session_id = new_run_id()
-    one, other = await target.connect(), await target.connect()
-    await one.start(scripts.ENDLESS, session_id=session_id)
-
-    second = await other.start(scripts.THREE_TOKENS, session_id=session_id)
-
-    assert second.opening is not None
-    assert second.opening["status"] == "queued"
-    await one.cancel()
-    await second.terminal()
-
-
-@proves("RUN-18", connections=2)
-async def two_starts_at_once_become_one_run(target: Target) -> None:
-    run_id = new_run_id()
-    one, other = await target.connect(), await target.connect()
-    message = {"type": "start", "prompt": target.short, "run_id": run_id}
-
-    answers = await asyncio.gather(one.ask(message), other.ask(message))
-
-    if "resume" in target.features:
-        assert [answer.type for answer in answers] == ["started", "started"]
-        assert answers[0]["epoch"] == answers[1]["epoch"]
-    else:
-        assert sorted(answer.type for answer in answers) == ["error", "started"]
-
-
-@proves("RUN-19", connections=2)
-async def a_repeated_start_replays_the_run(target: Target) -> None:
-    run_id = new_run_id()
-    one, other = await target.connect(), await target.connect()
-    first = await one.start(target.short, run_id=run_id)
-    await first.terminal()
-
-    again = await other.start(target.short, run_id=run_id)
-
-    await again.terminal()
-    assert again.epoch == first.epoch
-    kinds = [message.type for message in other.messages if message.type in {"started", "resumed"}]
-    assert kinds == ["started", "resumed"]
-    assert contents(again.events) == contents(first.events)
-
-
-@proves("RUN-19")
-async def defaults_belong_to_the_same_body(client: Client, target: Target) -> None:
-    run_id = new_run_id()
-    first = await client.start(target.short, run_id=run_id)
-    await first.terminal()
-
-    again = await client.start(target.short, run_id=run_id, on_disconnect="grace")
-
-    assert again.epoch == first.epoch
-
-
-@proves("RUN-20")
-async def another_prompt_under_the_same_id_is_a_conflict(client: Client, target: Target) -> None:
-    run_id = new_run_id()
-    run = await client.start(target.short, run_id=run_id)
-    await run.terminal()
-
-    answer = await client.ask({"type": "start", "prompt": target.short + " ", "run_id": run_id})
-
-    expect_refusal(answer, "conflict")
-
-
-@proves("RUN-20")
-async def other_inputs_under_the_same_id_are_a_conflict(client: Client, target: Target) -> None:
-    run_id = new_run_id()
-    run = await client.start(target.short, run_id=run_id, inputs={"n": 1})
-    await run.terminal()
-
-    answer = await client.ask(
-        {"type": "start", "prompt": target.short, "run_id": run_id, "inputs": {"n": True}}
-    )
-
-    expect_refusal(answer, "conflict")
-
-
-@proves("RUN-20")
-async def every_member_of_the_body_counts(client: Client, target: Target) -> None:
-    for members in ({"on_disconnect": "continue"}, {"session_id": new_run_id()}, {"inputs": {"n": 1}}):
-        run_id = new_run_id()
-        run = await client.start(target.short, run_id=run_id)
-        await run.terminal()
-        answer = await client.ask({"type": "start", "prompt": target.short, "run_id": run_id, **members})
-        expect_refusal(answer, "conflict")
-
-
-@proves("RUN-21", without="resume")
-async def without_resume_a_known_id_is_a_conflict(client: Client, target: Target) -> None:
-    run_id = new_run_id()
-    run = await client.start(target.short, run_id=run_id)
-    await run.terminal()
-
-    answer = await client.ask({"type": "start", "prompt": target.short, "run_id": run_id})
-
-    expect_refusal(answer, "conflict")
-
-
-@proves("RUN-22")
-async def an_id_of_another_form_is_refused(client: Client, target: Target) -> None:
-    for members in ({"run_id": "short"}, {"run_id": "x" * 65}, {"session_id": "with space and more text"}):
-        answer = await client.ask({"type": "start", "prompt": target.short, **members})
-        expect_refusal(answer, "bad_request")
 
 
 @proves("RUN-23")
@@ -408,21 +253,6 @@ async def one_run_too_many_is_busy(client: Client, target: Target, limits: Limit
         await run.terminal()
 
 
-@proves("RUN-25", script=True)
-async def a_second_start_of_the_same_run_does_not_double_it(client: Client, target: Target) -> None:
-    if "resume" not in target.features:
-        raise NotExercised("the server does not offer resume")
-    prompt = scripts.script(scripts.token("a"), scripts.wait(600), scripts.token("b"))
-    run_id = new_run_id()
-    await client.start(prompt, run_id=run_id)
-    again = await client.start(prompt, run_id=run_id)
-
-    await client.quiet(again)
-
-    ends = [message for message in client.messages if message.type == "done"]
-    assert len(ends) == 1
-
-
 @proves("RUN-26", script=True, timing=True)
 async def a_silent_run_does_not_hold_up_another(client: Client, limits: Limits) -> None:
     if limits.whole("runs_per_connection") < 2:
@@ -434,92 +264,3 @@ async def a_silent_run_does_not_hold_up_another(client: Client, limits: Limits) 
     await lively.terminal(2.5)
     assert silent.events == []
     await client.cancel()
-
-
-@proves("RUN-27", watches=("RUN-28", "RUN-29"))
-async def every_event_has_its_place(client: Client, target: Target) -> None:
-    await client.send({"prompt": target.short})
-    await client.message(lambda message: message.type in {"done", "error"}, "the end", seconds=EVENT_S)
-
-    events = [message for message in client.messages if message.is_event]
-    assert [event.type for event in events if "run_id" not in event or "seq" not in event] == []
-
-
-@proves("RUN-28")
-async def every_run_of_a_connection_counts_from_one(client: Client, target: Target) -> None:
-    for _ in range(2):
-        run = await client.start(target.short)
-        events = await run.whole()
-        assert events[0].get("first_seq", events[0].get("seq")) == 1
-
-
-@proves("RUN-28", script=True, watches=("RUN-29",))
-async def a_long_run_is_numbered_without_hole(client: Client) -> None:
-    run = await client.start(scripts.script(scripts.repeat(500, scripts.token("x"), scripts.thinking("y"))))
-
-    await run.whole()
-
-    assert run.text == "x" * 500
-    assert run.last_seq == 1001
-
-
-@proves("RUN-30", script=True)
-async def a_stream_tells_the_same_as_a_websocket(client: Client, target: Target) -> None:
-    if "sse" not in target.features:
-        raise NotExercised("the server does not offer sse")
-    run = await client.start(scripts.EVERYTHING)
-    await run.terminal()
-
-    streamed = await (await target.events(run.id)).run()
-
-    assert contents(await streamed.whole()) == contents(run.events)
-
-
-@proves("RUN-30", script=True, connections=3)
-async def every_reader_sees_the_same_events(target: Target) -> None:
-    prompt = scripts.EVERYTHING
-    clients = [await target.connect() for _ in range(3)]
-    first = await clients[0].start(prompt)
-    second = await clients[1].resume(first.id)
-    await first.terminal()
-    third = await clients[2].resume(first.id)
-
-    logs = [contents(await run.whole()) for run in (first, second, third)]
-
-    assert logs[0] == logs[1] == logs[2]
-
-
-@proves("RUN-33", timing=True)
-async def a_finished_run_can_be_read_a_while_later(client: Client, target: Target) -> None:
-    run = await client.start(target.short)
-    log = contents(await run.whole())
-    await asyncio.sleep(2.0)  # the window is at least a minute; this is what the judge can wait
-
-    again = await client.resume(run.id)
-
-    assert contents(await again.whole()) == log
-
-
-@proves("RUN-33")
-async def a_finished_run_can_be_read_whole(client: Client, target: Target) -> None:
-    run = await client.start(target.short)
-    log = contents(await run.whole())
-
-    again = await client.resume(run.id)
-
-    assert contents(await again.whole()) == log
-
-
-@proves("RUN-34", script=True)
-async def a_log_beyond_its_size_ends_as_incomplete(client: Client, limits: Limits) -> None:
-    piece = "x" * 4000
-    times = int(limits["log_bytes"] / 4000) + 50
-    run = await client.start(scripts.script(scripts.repeat(times, scripts.thinking(piece))))
-
-    terminal = await run.terminal(20)
-
-    assert (terminal.type, terminal.get("status"), terminal.get("reason")) == (
-        "done",
-        "incomplete",
-        "length",
-    ), f"came {json.dumps(terminal)[:200]}"
