@@ -18,6 +18,8 @@ KEYS: Mapping[str, frozenset[str]] = {
     "prompts": frozenset(DEFAULT_PROMPTS),
     "hooks": frozenset({"drain"}),
 }
+_HEADER = re.compile(r"\s*\[\s*([\w-]+)\s*\]")
+_NAMED = re.compile(r"""\s*["']?([\w-]+)["']?\s*=""")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -56,7 +58,8 @@ def options_from(config: pytest.Config) -> tuple[Options, str | None]:
 def read_settings(path: Path) -> dict[str, dict[str, str]]:
     """Return the tables of a `runwire.toml` with variables expanded; raises SettingsError."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        document = tomllib.loads(text)
     except OSError as problem:
         raise SettingsError(f"{path}: {problem.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
@@ -64,12 +67,14 @@ def read_settings(path: Path) -> dict[str, dict[str, str]]:
     settings: dict[str, dict[str, str]] = {}
     for table, values in document.items():
         if table not in KEYS or not isinstance(values, dict):
-            raise SettingsError(f"{path}: no table is called [{table}]; there are: {_listed(KEYS)}")
+            place = _place(path, text, table)
+            raise SettingsError(f"{place}: no table is called [{table}]; there are: {_listed(KEYS)}")
         for key, value in values.items():
+            place = _place(path, text, table, key)
             if key not in KEYS[table]:
                 known = ", ".join(sorted(KEYS[table]))
-                raise SettingsError(f"{path}: [{table}] has no key {key}; it may have: {known}")
-            settings.setdefault(table, {})[key] = _expanded(path, table, key, value)
+                raise SettingsError(f"{place}: [{table}] has no key {key}; it may have: {known}")
+            settings.setdefault(table, {})[key] = _expanded(place, table, key, value)
     return settings
 
 
@@ -81,17 +86,29 @@ def tls_context(cafile: str | None) -> ssl.SSLContext:
         raise SettingsError(f"{cafile}: no certificates could be read ({problem})") from None
 
 
-def _expanded(path: Path, table: str, key: str, value: Any) -> str:
+def _expanded(place: str, table: str, key: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise SettingsError(f"{path}: [{table}] {key} must be a string")
+        raise SettingsError(f"{place}: [{table}] {key} must be a string")
 
     def replaced(found: re.Match[str]) -> str:
         try:
             return os.environ[found[1]]
         except KeyError:
-            raise SettingsError(f"{path}: [{table}] {key} names ${{{found[1]}}}, which is not set") from None
+            raise SettingsError(f"{place}: [{table}] {key} names ${{{found[1]}}}, which is not set") from None
 
     return _VARIABLE.sub(replaced, value)
+
+
+def _place(path: Path, text: str, table: str, key: str = "") -> str:
+    """Return file and line of a table, or of a key in it; without the line where the file writes it otherwise."""
+    current = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _HEADER.match(line):
+            current = header[1]
+        named = _NAMED.match(line)
+        if (current, named[1] if named else "") in {(table, key), ("", table)}:
+            return f"{path}:{number}"
+    return str(path)
 
 
 def _listed(keys: Mapping[str, frozenset[str]]) -> str:

@@ -1,0 +1,71 @@
+"""`runwire.toml`: what it may say, and that each mistake is named with its line and its remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runwire_conformance.settings import SettingsError, read_settings, tls_context
+
+
+def written(folder: Path, text: str) -> Path:
+    """Return the path of a `runwire.toml` with this text."""
+    path = folder / "runwire.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_variables_of_the_environment_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "s3cret")
+
+    settings = read_settings(written(tmp_path, '[target]\ntoken = "Bearer-${MY_TOKEN}"\nurl = "ws://a"\n'))
+
+    assert settings == {"target": {"token": "Bearer-s3cret", "url": "ws://a"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "word"),
+    [
+        ('[target]\nurl = "ws://a"\ntokn = "x"\n', 3, "tokn"),
+        ("[target]\n\n[prompts]\nshort = 7\n", 4, "short"),
+        ('[hooks]\n[targets]\nurl = "x"\n', 2, "[targets]"),
+        ('url = "x"\n', 1, "url"),
+        ('# token\n[target]\ntoken = "${NOT_SET_AT_ALL}"\n', 3, "NOT_SET_AT_ALL"),
+        ('[target]\nurl = "unclosed\n', 2, ""),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, line: int, word: str) -> None:
+    path = written(tmp_path, text)
+
+    with pytest.raises(SettingsError) as problem:
+        read_settings(path)
+
+    said = str(problem.value)
+    assert said.startswith(str(path))
+    assert f":{line}:" in said or f"line {line}" in said
+    assert word in said
+    assert "\n" not in said
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"none\.toml: No such file"):
+        read_settings(tmp_path / "none.toml")
+
+
+def test_a_value_is_not_shown_in_a_complaint(tmp_path: Path) -> None:
+    path = written(tmp_path, '[target]\ntoken = ["s3cret"]\n')
+
+    with pytest.raises(SettingsError) as problem:
+        read_settings(path)
+
+    assert "s3cret" not in str(problem.value)
+
+
+def test_certificates_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    empty = tmp_path / "ca.pem"
+    empty.touch()
+
+    for path in (empty, tmp_path / "none.pem"):
+        with pytest.raises(SettingsError, match=path.name):
+            tls_context(str(path))
