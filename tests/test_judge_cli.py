@@ -1,0 +1,186 @@
+"""The command `runwire`: a wrong call is one line and exit code 2, and never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+RUNWIRE = str(Path(sys.executable).parent / "runwire")
+
+
+def runwire(
+    folder: Path, *arguments: str, said: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder and return what it wrote."""
+    return subprocess.run(
+        [RUNWIRE, *arguments],
+        cwd=folder,
+        input=said,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def closed_port() -> int:
+    """Return a port on which nothing listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port: int = unused.getsockname()[1]
+    return port
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["not a url"], ["'not a url'", "http://host:port"]),
+        (["ftp://host"], ["ftp://host", "http://host:port"]),
+        (["http://[::1"], ["http://[::1"]),
+        (["http://host:99999"], ["http://host:99999"]),
+        (["http://"], ["http://host:port"]),
+        ([], ["--runwire-url"]),
+        (["http://127.0.0.1:1", "--requirement", "RUN-999"], ["RUN-999", "did you mean RUN-"]),
+        (["http://127.0.0.1:1", "--class", "cores"], ["'cores'", "core"]),
+        (["http://127.0.0.1:1", "--header", "nonsense"], ["'Name: value'"]),
+        (["http://127.0.0.1:1", "--cafile", "none.pem"], ["none.pem"]),
+        (["http://127.0.0.1:1", "--config", "none.toml"], ["none.toml", "No such file"]),
+        (["http://127.0.0.1:1", "-k", "no_such_case_at_all"], ["no case is left"]),
+    ],
+)
+def test_a_wrong_call_is_one_line(tmp_path: Path, arguments: list[str], words: list[str]) -> None:
+    result = runwire(tmp_path, "check", *arguments)
+
+    assert result.returncode == 2, result.stdout + result.stderr
+    complaint = (result.stdout + result.stderr).strip()
+    assert len(complaint.splitlines()) == 1, complaint
+    assert "Traceback" not in complaint
+    assert [word for word in words if word not in complaint] == []
+
+
+def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    result = runwire(tmp_path, "check", f"http://127.0.0.1:{closed_port()}")
+
+    assert result.returncode == 2
+    assert len((result.stdout + result.stderr).strip().splitlines()) == 1
+
+
+def test_a_wrong_file_is_named_with_line_and_key(tmp_path: Path) -> None:
+    (tmp_path / "runwire.toml").write_text('[target]\nurl = "http://127.0.0.1:1"\ntokn = "s3cret"\n')
+
+    result = runwire(tmp_path, "check")
+
+    complaint = (result.stdout + result.stderr).strip()
+    assert result.returncode == 2
+    assert "runwire.toml:3: [target] has no key tokn" in complaint
+    assert len(complaint.splitlines()) == 1
+    assert "s3cret" not in complaint
+
+
+def test_a_report_that_cannot_be_written_is_said(tmp_path: Path, server_url: str) -> None:
+    result = runwire(
+        tmp_path, "check", server_url, "--requirement", "CONN-6", "--json", "no/such/folder/report.json"
+    )
+
+    assert result.returncode == 2
+    assert "cannot write no/such/folder/report.json" in result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_terminal_json_junit_and_exit_code_agree(tmp_path: Path, server_url: str) -> None:
+    result = runwire(
+        tmp_path, "check", server_url, "--requirement", "CONN-6,RUN-6", "--json", "r.json", "--junitxml", "r.xml"
+    )  # fmt: skip
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert {entry["id"]: entry["verdict"] for entry in report["requirements"]} == {
+        "CONN-6": "pass",
+        "RUN-6": "pass",
+    }
+    suite = ElementTree.parse(tmp_path / "r.xml").getroot().find("testsuite")
+    assert suite is not None
+    assert (suite.get("failures"), suite.get("errors")) == ("0", "0")
+    named = {p.get("value") for p in suite.iter("property") if p.get("name") == "requirement"}
+    assert named >= {"CONN-6", "RUN-6"}
+    assert "exit 0" in result.stdout
+
+
+def test_what_was_not_exercised_fails_under_strict_alone(tmp_path: Path, server_url: str) -> None:
+    asked = ("check", server_url, "--requirement", "DRAIN-1,CONN-6")
+
+    loose, strict = runwire(tmp_path, *asked), runwire(tmp_path, *asked, "--strict")
+
+    assert (loose.returncode, strict.returncode) == (0, 1), loose.stdout + strict.stdout
+    assert "DRAIN-1" in loose.stdout
+
+
+def test_nothing_exercised_is_nothing_shown(tmp_path: Path, server_url: str) -> None:
+    assert runwire(tmp_path, "check", server_url, "--requirement", "DRAIN-1").returncode == 2
+
+
+def test_the_user_s_pytest_is_left_alone(tmp_path: Path, server_url: str) -> None:
+    (tmp_path / "conftest.py").write_text("raise SystemExit('the conftest of the user was run')\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
+
+    result = runwire(
+        tmp_path, "check", server_url, "--requirement", "CONN-6", PYTEST_ADDOPTS="--another-unknown-option"
+    )
+
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_a_token_is_in_no_output(tmp_path: Path, server_url: str) -> None:
+    asked = ("check", server_url, "--requirement", "CONN-6,RUN-6", "--report", "out", "--junitxml", "r.xml")
+
+    result = runwire(tmp_path, *asked, RUNWIRE_TOKEN="a-very-s3cret-token")
+
+    written = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) >= 3
+    assert [text for text in [result.stdout, result.stderr, *written] if "s3cret" in text] == []
+
+
+def test_cases_play_together(tmp_path: Path, server_url: str) -> None:
+    asked = ("check", server_url, "--requirement", "RUN-4,RUN-5,RUN-13,MSG-29", "--json", "r.json")
+    seconds = []
+    for options in ((), ("--concurrency", "1")):
+        assert runwire(tmp_path, *asked, *options).returncode == 0
+        seconds.append(json.loads((tmp_path / "r.json").read_text())["seconds"])
+
+    together, one_by_one = seconds
+
+    assert together < 0.7 * one_by_one
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ('{"type":"token","data":"x","run_id":"abcdefghijklmnopqrstuvw","seq":1}\n', 0, ["valid"]),
+        ('{"type":"heartbeat"}\n{"type":"token","data":7}\n', 1, ["-:2:"]),
+        ('{"type":\n', 2, ["-:1:"]),
+        ("", 2, ["empty"]),
+        ("[1]\n", 2, ["element 1"]),
+    ],
+)
+def test_validate_names_line_and_place(tmp_path: Path, text: str, code: int, words: list[str]) -> None:
+    result = runwire(tmp_path, "validate", "-", said=text)
+
+    assert result.returncode == code, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    assert [word for word in words if word not in result.stdout + result.stderr] == []
+
+
+def test_a_requirement_is_shown_by_its_id(tmp_path: Path) -> None:
+    shown, listed = runwire(tmp_path, "spec", "show", "RUN-4"), runwire(tmp_path, "spec", "list")
+
+    assert (shown.returncode, listed.returncode) == (0, 0)
+    assert "RUN-4" in shown.stdout
+    assert len(listed.stdout.splitlines()) > 300
