@@ -151,6 +151,15 @@ class Client(Conversation):
         answer = await self.ask({"type": "heartbeat"})
         return self.messages[before : answer.index]
 
+    async def send_heartbeat(self) -> None:
+        """Send a heartbeat and wait for any message; raises Moot when none comes, as [BEAT-5] is then broken."""
+        before = len(self.messages)
+        await self.send({"type": "heartbeat"})
+        try:
+            await self.wait_until(lambda: len(self.messages) > before, ANSWER_S, "an answer")
+        except Broken:
+            raise Moot("BEAT-5") from None
+
     async def quiet(self, run: Run) -> list[Message]:
         """Return the run's events once nothing more can follow: terminal, barrier, and a further barrier."""
         await run.terminal()
