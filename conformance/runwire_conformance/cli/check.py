@@ -1,32 +1,20 @@
-"""The command `runwire`."""
+"""`runwire check`: judge a server."""
 
-import difflib
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import pytest
 import typer
 
 from runwire_conformance import pytest_plugin
-from runwire_conformance.explain import sentence
+from runwire_conformance.cli.complaint import check_names, fail
 from runwire_conformance.judging import Judging
 from runwire_conformance.report import as_json, as_markdown, failures, not_exercised, table
-from runwire_conformance.validate import Unreadable, validate_file
 from runwire_conformance.verdict import Report
-from runwire_spec import Requirement, catalogue, registries
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="The judge of the Runwire protocol: tests servers, shows requirements, validates messages.",
-)
-spec_app = typer.Typer(no_args_is_help=True, help="Look up the specification.")
-app.add_typer(spec_app, name="spec")
-
-HERE = Path(__file__).parent
+SUITE = Path(pytest_plugin.__file__).parent
 
 
 class _Follower:
@@ -54,7 +42,6 @@ class _Follower:
         print(f"\r  {done} of {of} cases played", end=end, file=sys.stderr, flush=True)
 
 
-@app.command()
 def check(
     url: Annotated[
         str, typer.Argument(help="http(s)://host:port, its discovery URL, or ws(s)://host:port/path")
@@ -84,7 +71,7 @@ def check(
     exitfirst: Annotated[bool, typer.Option("-x", help="stop at the first failure")] = False,
 ) -> None:
     """Judge a server. Exit code 0: nothing broken; 1: something is; 2: nothing to judge; 3: a fault of the judge."""
-    _check_names(classes, requirement)
+    check_names(classes, requirement)
     arguments = [f"--runwire-patience={patience}"]
     for option, value in {
         "url": url, "class": classes, "requirement": requirement, "token": token, "cafile": cafile, "config": config,
@@ -112,17 +99,17 @@ def _judge(arguments: list[str]) -> Report:
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     follower = _Follower(progress=sys.stderr.isatty())
     fixed = [
-        str(HERE / "cases"), "-c", str(HERE / "suite.ini"), f"--rootdir={HERE}", f"--confcutdir={HERE}",
+        str(SUITE / "cases"), "-c", str(SUITE / "suite.ini"), f"--rootdir={SUITE}", f"--confcutdir={SUITE}",
         "-p", "no:cacheprovider", "-q",
     ]  # fmt: skip
     code = pytest.main([*fixed, *arguments], plugins=[pytest_plugin, follower])
     judging = follower.judging
     if judging is None:
         if code == pytest.ExitCode.NO_TESTS_COLLECTED:
-            _fail("no case is left to play; see `runwire spec list` for classes and ids")
+            fail("no case is left to play; see `runwire spec list` for classes and ids")
         raise typer.Exit(2 if code == pytest.ExitCode.USAGE_ERROR else 3)
     if judging.refused is not None:
-        _fail(judging.refused)
+        fail(judging.refused)
     return judging.report()
 
 
@@ -141,73 +128,4 @@ def _write(result: Report, strict: bool, json_file: Path | None, folder: Path | 
             (folder / "report.json").write_text(as_json(result, strict), encoding="utf-8")
             (folder / "report.md").write_text(as_markdown(result, strict), encoding="utf-8")
     except OSError as problem:
-        _fail(f"cannot write {problem.filename}: {problem.strerror}")
-
-
-def _check_names(classes: str, requirements: str) -> None:
-    known = [row["class"] for row in registries()["classes"]]
-    for name in filter(None, classes.split(",")):
-        if name not in known:
-            _fail(f"no class is called {name!r}; there are: {', '.join(known)}")
-    for identifier in filter(None, requirements.split(",")):
-        _find(identifier)
-
-
-@spec_app.command("list")
-def spec_list(
-    classes: Annotated[str, typer.Option("--class", help="only these classes, by commas")] = "",
-) -> None:
-    """List the requirements, one a line."""
-    _check_names(classes, "")
-    for requirement in catalogue().values():
-        if not classes or requirement.conformance_class in classes.split(","):
-            print(f"{requirement.id:<12}{requirement.conformance_class:<14}{requirement.sentence}")
-
-
-@spec_app.command("show")
-def spec_show(identifier: Annotated[str, typer.Argument(metavar="ID")]) -> None:
-    """Show one requirement: sentence, reason, place, and how it is judged."""
-    requirement = _find(identifier)
-    print(sentence(requirement))
-    if requirement.not_observable_because:
-        print(f"  Not observable: {requirement.not_observable_because}")
-
-
-@app.command()
-def validate(
-    files: Annotated[
-        list[str], typer.Argument(help="messages, JSON lines or recorded conversations; - for standard input")
-    ],
-) -> None:
-    """Check messages and recorded conversations, without a server."""
-    broken = False
-    for name in files:
-        try:
-            problems = validate_file(name)
-        except Unreadable as problem:
-            _fail(str(problem))
-        for found in problems:
-            print(found)
-        broken = broken or bool(problems)
-        if not problems:
-            print(f"{name}: valid")
-    raise typer.Exit(1 if broken else 0)
-
-
-def _find(identifier: str) -> Requirement:
-    try:
-        return catalogue()[identifier]
-    except KeyError:
-        near = difflib.get_close_matches(identifier.upper(), catalogue(), n=3)
-        hint = f"; did you mean {', '.join(near)}?" if near else "; see `runwire spec list`"
-        _fail(f"no requirement is called {identifier!r}{hint}")
-
-
-def _fail(message: str) -> NoReturn:
-    print(f"runwire: {message}", file=sys.stderr)
-    raise typer.Exit(2)
-
-
-def main() -> None:
-    """Run the command."""
-    app()
+        fail(f"cannot write {problem.filename}: {problem.strerror}")

@@ -1,0 +1,35 @@
+"""What a wrong call is answered with: one line that names the place and the remedy, and exit code 2."""
+
+import difflib
+import sys
+from typing import NoReturn
+
+import typer
+
+from runwire_spec import Requirement, catalogue, registries
+
+
+def fail(message: str) -> NoReturn:
+    """Say what is wrong with the call, in one line, and end with exit code 2."""
+    print(f"runwire: {message}", file=sys.stderr)
+    raise typer.Exit(2)
+
+
+def requirement_called(identifier: str) -> Requirement:
+    """Return the requirement with an id; complain, with ids that look like it, when there is none."""
+    try:
+        return catalogue()[identifier]
+    except KeyError:
+        near = difflib.get_close_matches(identifier.upper(), catalogue(), n=3)
+        hint = f"; did you mean {', '.join(near)}?" if near else "; see `runwire spec list`"
+        fail(f"no requirement is called {identifier!r}{hint}")
+
+
+def check_names(classes: str, requirements: str) -> None:
+    """Complain about a class or a requirement, given by commas, that the specification does not know."""
+    known = [row["class"] for row in registries()["classes"]]
+    for name in filter(None, classes.split(",")):
+        if name not in known:
+            fail(f"no class is called {name!r}; there are: {', '.join(known)}")
+    for identifier in filter(None, requirements.split(",")):
+        requirement_called(identifier)

@@ -1,0 +1,31 @@
+"""`runwire spec`: look up the specification."""
+
+from typing import Annotated
+
+import typer
+
+from runwire_conformance.cli.complaint import check_names, requirement_called
+from runwire_conformance.explain import sentence
+from runwire_spec import catalogue
+
+spec_app = typer.Typer(no_args_is_help=True, help="Look up the specification.")
+
+
+@spec_app.command("list")
+def spec_list(
+    classes: Annotated[str, typer.Option("--class", help="only these classes, by commas")] = "",
+) -> None:
+    """List the requirements, one a line."""
+    check_names(classes, "")
+    for requirement in catalogue().values():
+        if not classes or requirement.conformance_class in classes.split(","):
+            print(f"{requirement.id:<12}{requirement.conformance_class:<14}{requirement.sentence}")
+
+
+@spec_app.command("show")
+def spec_show(identifier: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """Show one requirement: sentence, reason, place, and how it is judged."""
+    requirement = requirement_called(identifier)
+    print(sentence(requirement))
+    if requirement.not_observable_because:
+        print(f"  Not observable: {requirement.not_observable_because}")
