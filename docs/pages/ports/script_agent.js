@@ -1,0 +1,160 @@
+// The script agent of chapter 16 in JavaScript, for Node. Never enable it in production.
+//
+//     const steps = parse(prompt);
+//     for await (const event of steps ? play(steps, run) : yourAgent(prompt))
+//       if (!append(event)) break; // puts run_id and seq on it; Failed becomes the `error` that ends the run
+//
+// `run` is what your server tells about a run: `principal`, `runId`, `signal`, an AbortSignal for its cancellation, and
+// `cancelledAt`, the performance.now() of it. For the feature `input` there are `noneOpen()`, which waits until no input
+// request of the run is open, and `answer(requestId)`, which waits until a request is closed and gives its answer: null
+// if it expired, undefined if it was never opened. A cancelled run throws the reason of its signal.
+
+import { setTimeout as sleep } from "node:timers/promises";
+
+const MAX_STEPS = 1_000_000; // [SCRIPT-10]
+const MAX_REPORTS = 10_000; // runs that `report` can name; the oldest are forgotten
+const MOST_MS = 2 ** 31 - 1; // the longest time of a timer
+
+// Steps whose value is an object: the members they must have, and those they may have.
+const OBJECTS = {
+  tool_delta: [["call_id", "name", "data"], []],
+  tool_call: [["call_id", "name", "input"], []],
+  observation: [["call_id", "content"], ["is_error", "partial"]],
+  input_request: [["request_id", "kind"], ["data", "call_id", "schema", "expires_in_ms"]],
+  fail: [["code", "data"], ["retryable"]],
+};
+const TEXTS = { token: "data", replace: "data", thinking: "content" };
+const STRINGS = ["call_id", "name", "data", "request_id", "kind", "code"];
+const BOOLEANS = ["is_error", "partial", "retryable"];
+const BESIDE = ["agent", "parent_call_id"];
+const KINDS = ["approval", "question", "form"];
+
+const reports = new Map(); // "principal runId" → what `report` tells, oldest first
+
+/** Ends the run with an `error` of `code`; `retryable` is undefined where the script does not say. */
+export class Failed extends Error {
+  constructor(code, data, retryable) {
+    super(data);
+    Object.assign(this, { code, data, retryable });
+  }
+}
+
+/** Returns the steps of a script, or null when the prompt is for your own agent ([SCRIPT-11]). */
+export function parse(prompt) {
+  try {
+    const value = JSON.parse(prompt);
+    const isScript = isObject(value) && Object.keys(value).join() === "runwire_script";
+    return isScript && Array.isArray(value.runwire_script) ? value.runwire_script : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Yields the events of a script, without `run_id` and `seq`; an `input_request` keeps `expires_in_ms`. */
+export async function* play(steps, run) {
+  const report = { run, late: 0, stoppedAt: 0 };
+  report.stopped = new Promise((resolve) => (report.stop = resolve));
+  reports.set(`${run.principal} ${run.runId}`, report);
+  while (reports.size > MAX_REPORTS) reports.delete(reports.keys().next().value);
+  const noneOpen = () => stoppable(run.noneOpen?.(), run.signal);
+  try {
+    let count = 0;
+    for (const step of expanded(steps)) {
+      if (++count > MAX_STEPS) throw new Failed("agent_error", `the script has more than ${MAX_STEPS} steps`);
+      if (count % 256 === 0) await new Promise(setImmediate); // others have their turn too
+      run.signal.throwIfAborted();
+      if (run.cancelledAt != null) report.late += 1;
+      const [name, value, beside] = checked(step);
+      if (name !== "input_request" && name !== "echo_input") await noneOpen(); // [SCRIPT-7]
+      if (name in TEXTS) {
+        if (value) yield { type: name, [TEXTS[name]]: value, ...(name === "thinking" ? beside : {}) };
+      } else if (name === "fail") {
+        throw new Failed(value.code, value.data, value.retryable);
+      } else if (name in OBJECTS) {
+        yield { type: name, ...value, ...beside };
+      } else if (name === "wait_ms") {
+        await sleep(Math.min(value, MOST_MS), null, { signal: run.signal }); // [SCRIPT-5]
+      } else if (name === "block_ms") {
+        await sleep(Math.min(value, MOST_MS)); // [SCRIPT-6]: whatever happens to the run
+        run.signal.throwIfAborted();
+      } else if (name === "echo_input") {
+        const answer = await stoppable(run.answer?.(value), run.signal);
+        if (answer === undefined) throw new Failed("agent_error", "echo_input names a request that was not opened");
+        yield { type: "token", data: JSON.stringify(answer) };
+      } else {
+        const earlier = await told(reports.get(`${run.principal} ${value}`), run.signal);
+        yield { type: "token", data: JSON.stringify(earlier) };
+      }
+    }
+    await noneOpen();
+  } finally {
+    report.stoppedAt = performance.now();
+    report.stop();
+  }
+}
+
+/** Yields the steps with every `repeat` unrolled, without holding them all. */
+function* expanded(steps) {
+  const todo = [steps[Symbol.iterator]()];
+  while (todo.length) {
+    const { done, value: step } = todo.at(-1).next();
+    if (done) todo.pop();
+    else if (isObject(step) && "repeat" in step) todo.push(repeated(step));
+    else yield step;
+  }
+}
+
+function* repeated({ repeat, steps, ...more }) {
+  const whole = Number.isInteger(repeat) && repeat >= 1 && Object.keys(more).length === 0;
+  if (!whole) throw new Failed("agent_error", "repeat needs a whole number of at least 1, and steps beside it");
+  if (!Array.isArray(steps) || !steps.length) throw new Failed("agent_error", "steps must be a list that is not empty");
+  for (let time = 0; time < repeat; time += 1) yield* steps;
+}
+
+/** Returns name, value and further members of a step ([SCRIPT-4]). */
+function checked(step) {
+  const names = isObject(step) ? Object.keys(step).filter((name) => !BESIDE.includes(name)) : [];
+  if (names.length !== 1 || !wellFormed(names[0], step[names[0]]))
+    throw new Failed("agent_error", `unknown or malformed: ${JSON.stringify(step).slice(0, 80)}`);
+  const { [names[0]]: value, ...beside } = step;
+  return [names[0], value, beside];
+}
+
+function wellFormed(name, value) {
+  if (Object.hasOwn(TEXTS, name) || name === "report" || name === "echo_input") return typeof value === "string";
+  if (name === "wait_ms" || name === "block_ms") return isTime(value);
+  if (!isObject(value)) return false;
+  if (!Object.hasOwn(OBJECTS, name)) return false;
+  const [needed, allowed] = OBJECTS[name];
+  return (
+    needed.every((member) => member in value) &&
+    Object.keys(value).every((member) => needed.includes(member) || allowed.includes(member)) &&
+    STRINGS.every((member) => !(member in value) || typeof value[member] === "string") &&
+    BOOLEANS.every((member) => !(member in value) || typeof value[member] === "boolean") &&
+    (!("kind" in value) || KINDS.includes(value.kind)) &&
+    (!("expires_in_ms" in value) || isTime(value.expires_in_ms)) &&
+    (!value.partial || typeof value.content === "string")
+  );
+}
+
+const isTime = (value) => typeof value === "number" && value >= 0;
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** Waits for `promise`, but no longer than until `signal` is aborted. */
+async function stoppable(promise, signal) {
+  let stop;
+  const stopped = new Promise((_, reject) => (stop = () => reject(signal.reason)));
+  signal.throwIfAborted();
+  signal.addEventListener("abort", stop);
+  return Promise.race([promise, stopped]).finally(() => signal.removeEventListener("abort", stop));
+}
+
+/** Returns what `report` emits, once the agent of that run has stopped ([SCRIPT-9]). */
+async function told(report, signal) {
+  if (!report) throw new Failed("agent_error", "report names no earlier script run");
+  await stoppable(report.stopped, signal);
+  const cancelledAt = report.run.cancelledAt;
+  if (cancelledAt == null) return { stopped_after_ms: null, steps_after_cancel: 0 };
+  const elapsed = Math.max(0, Math.round(report.stoppedAt - cancelledAt));
+  return { stopped_after_ms: elapsed, steps_after_cancel: report.late };
+}
