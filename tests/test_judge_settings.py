@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from runwire_conformance.settings import SettingsError, read_settings, tls_context
+from runwire_conformance.settings import TABLES, SettingsError, read_settings, tls_context
+from runwire_conformance.settings_file import commented_settings
 
 
 def written(folder: Path, text: str) -> Path:
@@ -69,3 +71,20 @@ def test_certificates_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     for path in (empty, tmp_path / "none.pem"):
         with pytest.raises(SettingsError, match=path.name):
             tls_context(str(path))
+
+
+def test_a_first_file_says_nothing_but_the_url(tmp_path: Path) -> None:
+    assert read_settings(written(tmp_path, commented_settings())) == {}
+    assert read_settings(written(tmp_path, commented_settings("ws://a"))) == {"target": {"url": "ws://a"}}
+
+
+def test_a_first_file_has_every_key_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = re.sub(r"(?m)^#(?=\w)", "", commented_settings())
+    for name in re.findall(r"\$\{(\w+)\}", text.replace("${NAME}", "")):
+        monkeypatch.setenv(name, "x")
+
+    settings = read_settings(written(tmp_path, text))
+
+    assert {name: set(keys) for name, keys in settings.items()} == {
+        name: set(table.keys) for name, table in TABLES.items()
+    }

@@ -5,6 +5,7 @@ import re
 import ssl
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,46 @@ import pytest
 
 from runwire_conformance.target import DEFAULT_PROMPTS, Options
 
-#: The tables of `runwire.toml` and the keys they may have.
-KEYS: Mapping[str, frozenset[str]] = {
-    "target": frozenset({"url", "token", "cafile"}),
-    "prompts": frozenset(DEFAULT_PROMPTS),
-    "hooks": frozenset({"drain"}),
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of `runwire.toml`: what it means, and a value as an example."""
+
+    meaning: str
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of `runwire.toml`: what it is for, and its keys."""
+
+    purpose: str
+    keys: Mapping[str, Key]
+
+
+#: The tables of `runwire.toml`; what `runwire init` writes comes from here.
+TABLES: Mapping[str, Table] = {
+    "target": Table(
+        "The server to judge, and how to get in.",
+        {
+            "url": Key("its origin, its discovery document, or ws://host:port/path", "http://localhost:8080"),
+            "token": Key("a bearer token; keep it in the environment, not in this file", "${RUNWIRE_TOKEN}"),
+            "cafile": Key("certificates to trust beside those of the system", "ca.pem"),
+        },
+    ),
+    "prompts": Table(
+        "What to ask an agent that cannot play scripts.",
+        {
+            "short": Key("a prompt with a short answer", DEFAULT_PROMPTS["short"]),
+            "long": Key("a prompt with an answer of several seconds, to interrupt", DEFAULT_PROMPTS["long"]),
+        },
+    ),
+    "hooks": Table(
+        "What no client can cause from outside; what is absent is not exercised.",
+        {
+            "drain": Key("a command that makes the server drain; played last", "docker kill -s TERM app"),
+        },
+    ),
 }
 _HEADER = re.compile(r"\s*\[\s*([\w-]+)\s*\]")
 _NAMED = re.compile(r"""\s*["']?([\w-]+)["']?\s*=""")
@@ -66,13 +102,14 @@ def read_settings(path: Path) -> dict[str, dict[str, str]]:
         raise SettingsError(f"{path}: {problem}") from None
     settings: dict[str, dict[str, str]] = {}
     for table, values in document.items():
-        if table not in KEYS or not isinstance(values, dict):
+        if table not in TABLES or not isinstance(values, dict):
             place = _place(path, text, table)
-            raise SettingsError(f"{place}: no table is called [{table}]; there are: {_listed(KEYS)}")
+            known = ", ".join(f"[{name}]" for name in TABLES)
+            raise SettingsError(f"{place}: no table is called [{table}]; there are: {known}")
         for key, value in values.items():
             place = _place(path, text, table, key)
-            if key not in KEYS[table]:
-                known = ", ".join(sorted(KEYS[table]))
+            if key not in TABLES[table].keys:
+                known = ", ".join(sorted(TABLES[table].keys))
                 raise SettingsError(f"{place}: [{table}] has no key {key}; it may have: {known}")
             settings.setdefault(table, {})[key] = _expanded(place, table, key, value)
     return settings
@@ -109,7 +146,3 @@ def _place(path: Path, text: str, table: str, key: str = "") -> str:
         if (current, named[1] if named else "") in {(table, key), ("", table)}:
             return f"{path}:{number}"
     return str(path)
-
-
-def _listed(keys: Mapping[str, frozenset[str]]) -> str:
-    return ", ".join(f"[{table}]" for table in keys)

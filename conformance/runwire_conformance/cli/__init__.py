@@ -2,6 +2,7 @@
 
 import typer
 
+from runwire_conformance.cli.beginning import init
 from runwire_conformance.cli.check import check
 from runwire_conformance.cli.specification import spec_app
 from runwire_conformance.cli.validating import validate
@@ -14,6 +15,7 @@ app = typer.Typer(
 )
 app.command()(check)
 app.command()(validate)
+app.command()(init)
 app.add_typer(spec_app, name="spec")
 
 
