@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runwire_conformance.settings import TABLES, SettingsError, read_settings, tls_context
+from runwire_conformance.keys import TABLES
+from runwire_conformance.settings import SettingsError, read_settings, tls_context
 from runwire_conformance.settings_file import commented_settings
 
 
@@ -35,6 +36,13 @@ def test_variables_of_the_environment_are_expanded(tmp_path: Path, monkeypatch: 
         ('url = "x"\n', 1, "url"),
         ('# token\n[target]\ntoken = "${NOT_SET_AT_ALL}"\n', 3, "NOT_SET_AT_ALL"),
         ('[target]\nurl = "unclosed\n', 2, ""),
+        ('[hooks]\nurls = "http://b"\n', 2, "list of strings"),
+        ('[hooks]\nurls = ["http://b", 7]\n', 2, "list of strings"),
+        ('[hooks]\nurls = ["node-b:8080"]\n', 2, "base URLs such as http://node-b:8080"),
+        ('[hooks]\norigin = "https://app.example/page"\n', 2, "an origin such as"),
+        ('[hooks]\ncookie = "session"\n', 2, "name=value"),
+        ('[hooks]\nother_token = "two words"\n', 2, "without spaces"),
+        ('[target]\nheaders = ["X-Tenant"]\n', 2, "'Name: value'"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, line: int, word: str) -> None:
@@ -55,13 +63,30 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         read_settings(tmp_path / "none.toml")
 
 
+def test_lists_are_read_and_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODE", "http://b:1")
+    text = '[target]\nheaders = ["X-Tenant: a"]\n[hooks]\nurls = ["${NODE}", "https://c/"]\n'
+
+    settings = read_settings(written(tmp_path, text))
+
+    assert settings == {
+        "target": {"headers": ["X-Tenant: a"]},
+        "hooks": {"urls": ["http://b:1", "https://c/"]},
+    }
+
+
 def test_a_value_is_not_shown_in_a_complaint(tmp_path: Path) -> None:
-    path = written(tmp_path, '[target]\ntoken = ["s3cret"]\n')
+    for text in (
+        '[target]\ntoken = ["s3cret"]\n',
+        '[hooks]\ncookie = "a=s3cret; b"\n',
+        '[target]\ntoken = "s3cret é"\n',
+    ):
+        path = written(tmp_path, text)
 
-    with pytest.raises(SettingsError) as problem:
-        read_settings(path)
+        with pytest.raises(SettingsError) as problem:
+            read_settings(path)
 
-    assert "s3cret" not in str(problem.value)
+        assert "s3cret" not in str(problem.value)
 
 
 def test_certificates_that_cannot_be_read_are_named(tmp_path: Path) -> None:

@@ -23,6 +23,10 @@ class NotExercised(Exception):
     """The situation that a requirement speaks of never came about; says what to configure."""
 
 
+class NotOffered(Exception):
+    """The requirement speaks of something that this server does not have, by its own word; says what."""
+
+
 class Moot(NotExercised):
     """The case cannot be played because another requirement is broken, which is reported by itself."""
 

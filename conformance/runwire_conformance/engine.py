@@ -9,11 +9,13 @@ from enum import StrEnum
 from typing import Any
 
 from runwire_conformance.bounds import Clock
-from runwire_conformance.case import Broken, Claim, Moot, NotExercised, TooLate
+from runwire_conformance.case import Broken, Claim, Moot, NotExercised, NotOffered, TooLate
 from runwire_conformance.invariants import Facts, Finding, findings
 from runwire_conformance.places import Places
 from runwire_conformance.probe import Mute, probe
-from runwire_conformance.target import Options, Profile, Target
+from runwire_conformance.profile import Options, Profile
+from runwire_conformance.redaction import Redaction
+from runwire_conformance.target import Target
 from runwire_conformance.trace import Trace
 from runwire_conformance.wire.http import Unanswered, Unreachable
 from runwire_spec import catalogue
@@ -74,6 +76,8 @@ class Outcome:
     details: str = ""
     began_at: float = 0.0
     ended_at: float = 0.0
+    #: The credentials that the case had to do with.
+    redaction: Redaction = field(default_factory=Redaction)
 
 
 @dataclass(slots=True)
@@ -144,6 +148,8 @@ class Engine:
                     continue
                 found = tuple(finding for trace in case.outcome.traces for finding in findings(trace, facts))
                 case.outcome = _blameless(replace(case.outcome, findings=found))
+            if case.outcome is not None:
+                case.outcome = _without_secrets(case.outcome)
 
     async def _play_all(self, profile: Profile) -> None:
         todo = [case for case in self.cases if self._offered(case, profile)]
@@ -208,6 +214,8 @@ class Engine:
                 await case.function(**await arguments(case, target))
         except Moot as problem:
             state, reason, moot = State.NOT_EXERCISED, str(problem), problem.requirement
+        except NotOffered as problem:
+            state, reason = State.NOT_OFFERED, str(problem)
         except NotExercised as problem:
             state, reason = State.NOT_EXERCISED, str(problem)
         except (AssertionError, Unreachable, Unanswered) as problem:
@@ -233,7 +241,10 @@ class Engine:
             pass
         traces = tuple(target.traces)
         now = time.monotonic()
-        case.outcome = Outcome(state, reason, moot, late, (), traces, now - began, details, began, now)
+        redaction = target.redaction
+        case.outcome = Outcome(
+            state, reason, moot, late, (), traces, now - began, details, began, now, redaction
+        )
         self._done += 1
         self._records += sum(len(trace.records) for trace in traces)
         self._failed += state is State.FAILED
@@ -291,6 +302,15 @@ def _blameless(outcome: Outcome) -> Outcome:
         return outcome
     reason = f"could not be told from what broke {', '.join(broken)}"
     return replace(outcome, state=State.NOT_EXERCISED, reason=reason, details="")
+
+
+def _without_secrets(outcome: Outcome) -> Outcome:
+    """Return the outcome of a case, which was judged, without the credentials that it had to do with."""
+    masked = outcome.redaction.masked
+    for trace in outcome.traces:
+        outcome.redaction.mask(trace)
+    found = tuple(replace(finding, text=masked(finding.text)) for finding in outcome.findings)
+    return replace(outcome, reason=masked(outcome.reason), details=masked(outcome.details), findings=found)
 
 
 async def arguments(case: Case, target: Target) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 from runwire_conformance.bounds import Clock
 from runwire_conformance.case import Broken
 from runwire_conformance.client import Client
-from runwire_conformance.target import Options, Profile, Target
+from runwire_conformance.profile import Options, Profile
+from runwire_conformance.target import Target
 from runwire_conformance.trace import Record, Trace
 from runwire_conformance.wire.http import Response, Unanswered, Unreachable, fetch
 

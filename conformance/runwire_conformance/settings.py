@@ -4,56 +4,18 @@ import os
 import re
 import ssl
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runwire_conformance.target import DEFAULT_PROMPTS, Options
+from runwire_conformance.keys import TABLES
+from runwire_conformance.profile import DEFAULT_PROMPTS, Options
 
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A key of `runwire.toml`: what it means, and a value as an example."""
-
-    meaning: str
-    example: str
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table of `runwire.toml`: what it is for, and its keys."""
-
-    purpose: str
-    keys: Mapping[str, Key]
-
-
-#: The tables of `runwire.toml`; what `runwire init` writes comes from here.
-TABLES: Mapping[str, Table] = {
-    "target": Table(
-        "The server to judge, and how to get in.",
-        {
-            "url": Key("its origin, its discovery document, or ws://host:port/path", "http://localhost:8080"),
-            "token": Key("a bearer token; keep it in the environment, not in this file", "${RUNWIRE_TOKEN}"),
-            "cafile": Key("certificates to trust beside those of the system", "ca.pem"),
-        },
-    ),
-    "prompts": Table(
-        "What to ask an agent that cannot play scripts.",
-        {
-            "short": Key("a prompt with a short answer", DEFAULT_PROMPTS["short"]),
-            "long": Key("a prompt with an answer of several seconds, to interrupt", DEFAULT_PROMPTS["long"]),
-        },
-    ),
-    "hooks": Table(
-        "What no client can cause from outside; what is absent is not exercised.",
-        {
-            "drain": Key("a command that makes the server drain; played last", "docker kill -s TERM app"),
-        },
-    ),
-}
+#: Keys that hold what goes into a header: characters that HTTP allows there (RFC 9110, section 5.5).
+TOKENS = (("target", "token"), ("hooks", "other_token"), ("hooks", "forbidden_token"))
+_TOKEN = re.compile(r"[!-~]+")
+_VALUE = re.compile(r"[ -~]*")
 _HEADER = re.compile(r"\s*\[\s*([\w-]+)\s*\]")
 _NAMED = re.compile(r"""\s*["']?([\w-]+)["']?\s*=""")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -74,24 +36,31 @@ def options_from(config: pytest.Config) -> tuple[Options, str | None]:
         if not equals or name not in DEFAULT_PROMPTS:
             raise SettingsError(f"a prompt is given as short=TEXT or long=TEXT, not {given!r}")
         prompts[name] = text
-    headers = []
-    for given in config.getoption("--runwire-header"):
-        name, colon, value = given.partition(":")
-        if not colon or not name.strip():
-            raise SettingsError("a header is given as 'Name: value'")
-        headers.append((name.strip(), value.strip()))
+    token = config.getoption("--runwire-token")
+    if token and not _TOKEN.fullmatch(token):
+        raise SettingsError("a token has no spaces and no characters beyond ASCII")
+    hooks = dict(settings.get("hooks", {}))
+    urls = hooks.pop("urls", [])
     options = Options(
-        token=config.getoption("--runwire-token") or target.get("token"),
-        headers=tuple(headers),
+        token=token or target.get("token"),
+        headers=tuple(map(_header, [*target.get("headers", []), *config.getoption("--runwire-header")])),
         prompts=prompts,
-        hooks=settings.get("hooks", {}),
+        hooks=hooks,
+        urls=tuple(urls),
         tls=tls_context(config.getoption("--runwire-cafile") or target.get("cafile")),
         patience_s=config.getoption("--runwire-patience"),
     )
     return options, target.get("url")
 
 
-def read_settings(path: Path) -> dict[str, dict[str, str]]:
+def _header(given: str) -> tuple[str, str]:
+    name, colon, value = given.partition(":")
+    if not colon or not _TOKEN.fullmatch(name.strip()) or not _VALUE.fullmatch(value.strip()):
+        raise SettingsError("a header is given as 'Name: value'")
+    return name.strip(), value.strip()
+
+
+def read_settings(path: Path) -> dict[str, dict[str, Any]]:
     """Return the tables of a `runwire.toml` with variables expanded; raises SettingsError."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -100,7 +69,7 @@ def read_settings(path: Path) -> dict[str, dict[str, str]]:
         raise SettingsError(f"{path}: {problem.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise SettingsError(f"{path}: {problem}") from None
-    settings: dict[str, dict[str, str]] = {}
+    settings: dict[str, dict[str, Any]] = {}
     for table, values in document.items():
         if table not in TABLES or not isinstance(values, dict):
             place = _place(path, text, table)
@@ -111,7 +80,7 @@ def read_settings(path: Path) -> dict[str, dict[str, str]]:
             if key not in TABLES[table].keys:
                 known = ", ".join(sorted(TABLES[table].keys))
                 raise SettingsError(f"{place}: [{table}] has no key {key}; it may have: {known}")
-            settings.setdefault(table, {})[key] = _expanded(place, table, key, value)
+            settings.setdefault(table, {})[key] = _value(place, table, key, value)
     return settings
 
 
@@ -123,10 +92,41 @@ def tls_context(cafile: str | None) -> ssl.SSLContext:
         raise SettingsError(f"{cafile}: no certificates could be read ({problem})") from None
 
 
-def _expanded(place: str, table: str, key: str, value: Any) -> str:
-    if not isinstance(value, str):
+def _value(place: str, table: str, key: str, value: Any) -> str | list[str]:
+    """Return a value with variables expanded; a complaint about it does not show it, as it may be a secret."""
+    is_list = TABLES[table].keys[key].is_list
+    if is_list:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise SettingsError(f"{place}: [{table}] {key} must be a list of strings")
+        found = [_expanded(place, table, key, item) for item in value]
+    elif isinstance(value, str):
+        found = [_expanded(place, table, key, value)]
+    else:
         raise SettingsError(f"{place}: [{table}] {key} must be a string")
+    for text in found:
+        if complaint := _complaint(table, key, text):
+            raise SettingsError(f"{place}: [{table}] {key} {complaint}")
+    return found if is_list else found[0]
 
+
+def _complaint(table: str, key: str, text: str) -> str | None:
+    if (table, key) in TOKENS and not _TOKEN.fullmatch(text):
+        return "must be a token, without spaces"
+    if (table, key) == ("target", "headers"):
+        try:
+            _header(text)
+        except SettingsError:
+            return "must hold headers, each as 'Name: value'"
+    if key == "cookie" and not re.fullmatch(r"[!-<>-~]+=[!-:<-~]+", text):
+        return "must be one cookie as name=value"
+    if key == "origin" and not re.fullmatch(r"https?://[^/\s]+", text):
+        return "must be an origin such as https://app.example"
+    if key == "urls" and not re.fullmatch(r"(https?|wss?)://[^/\s]+/?", text):
+        return "must hold base URLs such as http://node-b:8080"
+    return None
+
+
+def _expanded(place: str, table: str, key: str, value: str) -> str:
     def replaced(found: re.Match[str]) -> str:
         try:
             return os.environ[found[1]]

@@ -2,7 +2,7 @@
 
 import json
 
-from runwire_conformance.settings import TABLES
+from runwire_conformance.keys import TABLES
 
 PREFACE = """\
 # Settings of `runwire check`, found in the working directory or named with --config.

@@ -1,17 +1,19 @@
 """The server under test, as cases use it: opens connections, sends requests, keeps every trace."""
 
 import asyncio
+import copy
 import json
 import secrets
-import ssl
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from runwire_conformance.bounds import Clock, Limits
-from runwire_conformance.case import Broken, Moot, NotExercised
+from runwire_conformance.bounds import Clock
+from runwire_conformance.case import Broken, NotExercised
 from runwire_conformance.client import Client
+from runwire_conformance.hooks import missing, printed
+from runwire_conformance.profile import DEFAULT_PROMPTS, Options, Profile
 from runwire_conformance.stream import Stream
 from runwire_conformance.trace import Message, Trace
 from runwire_conformance.wire.http import Exchange, Headers, Response, Unanswered, fetch, place_of, target_of
@@ -21,78 +23,11 @@ JSON = ("Content-Type", "application/json")
 ACCEPT_JSON = ("Accept", "application/json")
 EVENT_STREAM = ("Accept", "text/event-stream")
 
+#: Seconds for which a token is good that the judge has minted to see it expire.
+SHORT_LIFE_S = 3
+
 #: A reader that must feel the server's back-pressure keeps little in its own kernel.
 SMALL_BUFFER = 16 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the user said about the server beside its URL."""
-
-    token: str | None = None
-    headers: tuple[tuple[str, str], ...] = ()
-    prompts: Mapping[str, str] = field(default_factory=dict)
-    hooks: Mapping[str, str] = field(default_factory=dict)
-    tls: ssl.SSLContext | None = None
-    patience_s: float = 30.0
-
-    @property
-    def sent_headers(self) -> tuple[tuple[str, str], ...]:
-        """The headers that go with every request."""
-        bearer = (("Authorization", f"Bearer {self.token}"),) if self.token else ()
-        return (*bearer, *self.headers)
-
-
-#: Prompts that any agent can be asked; a long answer gives time to interrupt.
-DEFAULT_PROMPTS = {
-    "short": "Say hello.",
-    "long": "Count from one to five hundred, one number a line, in words.",
-}
-
-
-@dataclass(slots=True)
-class Profile:
-    """What the probe learned about the server."""
-
-    websocket_url: str
-    discovery_url: str | None = None
-    discovery: Mapping[str, Any] | None = None
-    ready: Mapping[str, Any] | None = None
-    #: Requirements that were found broken, and that others cannot be judged without, with what showed it.
-    broken: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def said(self) -> Mapping[str, Any]:
-        """What the server says about itself: discovery, or else `ready`."""
-        return self.discovery or self.ready or {}
-
-    @property
-    def features(self) -> frozenset[str]:
-        """The features it claims."""
-        features = self.said.get("features")
-        return (
-            frozenset(name for name in features if isinstance(name, str))
-            if isinstance(features, list)
-            else frozenset()
-        )
-
-    @property
-    def limits(self) -> Limits:
-        """The limits it advertises."""
-        limits = self.said.get("limits")
-        return Limits(limits if isinstance(limits, dict) else {})
-
-    @property
-    def has_script_agent(self) -> bool:
-        """Whether it announces the script agent."""
-        return self.said.get("script_agent") is True
-
-    @property
-    def name(self) -> str:
-        """What it calls itself."""
-        server = self.said.get("server")
-        parts = [server.get("name"), server.get("version")] if isinstance(server, dict) else []
-        return " ".join(part for part in parts if isinstance(part, str)) or "unnamed server"
 
 
 class Target:
@@ -104,6 +39,8 @@ class Target:
         self.clock = clock
         self.limits = profile.limits
         self.features = profile.features
+        #: What must not be told of the conversations.
+        self.redaction = options.redaction
         self.traces: list[Trace] = []
         self._open: list[Client | Stream] = []
 
@@ -123,11 +60,62 @@ class Target:
         return self.options.prompts.get(name) or DEFAULT_PROMPTS[name]
 
     def hook(self, name: str) -> str:
-        """Return the command configured for what no client can cause; raises NotExercised."""
+        """Return what was configured for what no client can cause; raises NotExercised."""
         try:
             return self.options.hooks[name]
         except KeyError:
-            raise NotExercised(f"configure [hooks] {name} in runwire.toml") from None
+            raise missing(name) from None
+
+    # Callers and nodes.
+
+    def as_caller(self, token: str | None = None, *headers: tuple[str, str]) -> "Target":
+        """Return this server as another caller sees it: with this bearer token, or with no credential at all."""
+        view = copy.copy(self)
+        if token:
+            self.redaction.add(token)
+        view.options = self.options.as_caller(token, *headers)
+        return view
+
+    def as_other(self) -> "Target":
+        """Return this server as a second principal sees it; raises NotExercised."""
+        return self.as_caller(self.hook("other_token"))
+
+    async def short_lived_token(self) -> str:
+        """Return a new token of one principal that is good for a few seconds; raises NotExercised."""
+        if "short_lived_token" in self.options.hooks or "jwt" not in self.options.hooks:
+            command = self.hook("short_lived_token")
+            return self.redaction.add(await printed("short_lived_token", command))
+        return await self.jwt(exp=int(time.time() + SHORT_LIFE_S))
+
+    async def jwt(self, **claims: Any) -> str:
+        """Return a JSON Web Token with these claims, None leaving one out; raises NotExercised."""
+        return self.redaction.add(await printed("jwt", self.hook("jwt"), json.dumps(claims)))
+
+    async def ticket(self, *headers: tuple[str, str]) -> str:
+        """Return a ticket for one handshake; raises Broken when none is issued."""
+        response = await self.post(self.profile.endpoint("tickets"), {}, *headers)
+        ticket = response.json().get("ticket") if response.status == 200 else None
+        if not isinstance(ticket, str):
+            raise Broken(f"expected a ticket; came {_shown(response)}")
+        return self.redaction.add(ticket)
+
+    def node(self, number: int) -> "Target":
+        """Return this server as its node `number` shows it, 0 being the one under test; raises NotExercised.
+
+        Beyond the last node the count begins anew with the first of the others.
+        """
+        if not self.options.urls:
+            raise missing("urls")
+        view = copy.copy(self)
+        if number:
+            view.profile = self.profile.of_node(self.options.urls[(number - 1) % len(self.options.urls)])
+        return view
+
+    @property
+    def origin(self) -> str:
+        """A listed origin: the configured one, or the server's own, which is listed by default."""
+        own = urlsplit(self.profile.discovery_url or self.profile.websocket_url.replace("ws", "http", 1))
+        return self.options.hooks.get("origin") or f"{own.scheme}://{own.netloc}"
 
     def within_patience(self, seconds: float, setting: str) -> None:
         """Raise NotExercised when a bound is longer than the user will wait."""
@@ -192,11 +180,7 @@ class Target:
     @property
     def runs_url(self) -> str:
         """The URL of the `runs` endpoint; raises Moot when discovery names none."""
-        endpoints = self.profile.said.get("endpoints")
-        runs = endpoints.get("runs") if isinstance(endpoints, dict) else None
-        if not isinstance(runs, str) or self.profile.discovery_url is None:
-            raise Moot("CONN-1")
-        return urljoin(self.profile.discovery_url, runs)
+        return self.profile.endpoint("runs")
 
     def run_url(self, run_id: str, suffix: str = "") -> str:
         """The URL of a run, or of what lives below it."""
@@ -312,6 +296,7 @@ def _text(body: bytes | None) -> str:
 
 
 __all__ = [
+    "DEFAULT_PROMPTS",
     "EVENT_STREAM",
     "JSON",
     "Options",
