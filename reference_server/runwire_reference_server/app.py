@@ -13,6 +13,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from runwire_reference_server import playground
 from runwire_reference_server.admission import Admission, caller_of
 from runwire_reference_server.agents import Agent
 from runwire_reference_server.agents.demo import DemoAgent
@@ -158,6 +159,8 @@ class Server:
             routes.append(Route("/metrics", endpoints.metrics, methods=["GET"]))
         if settings.serves("tickets"):
             routes.append(Route(settings.tickets_path, endpoints.ticket, methods=["POST"]))
+        if settings.playground:
+            routes += playground.routes()
         handlers: dict[type[Exception] | int, Callable[[Request, Exception], Awaitable[Response]]] = {
             Refusal: _refused,
             HTTPException: _http_error,

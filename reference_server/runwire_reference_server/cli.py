@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="seconds for which a session is remembered after its last run (default: %(default)g)",
     )
+    result.add_argument("--no-playground", dest="playground", action="store_false", help="serve no page at /")
     result.add_argument("--log-level", default="warning", choices=["debug", "info", "warning", "error"])
     result.add_argument(
         "--log-format",
@@ -98,6 +99,7 @@ def main() -> None:
             access=access,
             certificate=certificate_from(options),
             behind_proxy=options.behind_proxy,
+            playground=options.playground,
         )
     except SettingError as problem:
         _fail(str(problem))

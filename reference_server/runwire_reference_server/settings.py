@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from types import MappingProxyType
 
 from runwire_reference_server.access import Access
+from runwire_reference_server.playground import PAGES
 from runwire_reference_server.registry import CREDENTIAL_FEATURES, FEATURES, LIMITS
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -70,6 +71,7 @@ class Settings:
     runs_path: str = "/v1/runs"
     tickets_path: str = "/v1/tickets"
     discovery_path: str = "/.well-known/runwire"
+    playground: bool = True
 
     def __post_init__(self) -> None:
         """Refuse a server that would be open by mistake; raises SettingError."""
@@ -84,7 +86,7 @@ class Settings:
     @property
     def open_paths(self) -> frozenset[str]:
         """The paths that answer HTTP requests without credentials, and tell nothing about anybody ([CONN-11])."""
-        return frozenset({self.websocket_path})
+        return frozenset({self.websocket_path, *(PAGES if self.playground else ())})
 
     @property
     def auth_methods(self) -> list[str]:
