@@ -1,0 +1,119 @@
+"""Makes events fit to be sent: valid Unicode, finite numbers, no larger and no deeper than advertised."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from .limits import Limits
+from .messages import deeper_than
+
+#: The member of each event whose text can be cut, or carried on in a further event.
+TEXT = {"token": "data", "replace": "data", "thinking": "content", "tool_delta": "data"}
+
+#: Room for `run_id`, `seq`, `first_seq` and `trace_id`, which are added when the event is appended.
+ENVELOPE = 256
+
+
+class Unfit(Exception):
+    """An event that cannot be made to fit."""
+
+
+def encoded(value: Any) -> str:
+    """Return a value as JSON text on one line."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def size(text: str) -> int:
+    """Return the bytes of a text in UTF-8."""
+    return len(text.encode())
+
+
+def clean(value: Any) -> Any:
+    """Return a value that can be sent: surrogates without a partner replaced, numbers that overflow as `null`."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {clean(name): clean(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [clean(inner) for inner in value]
+    return value
+
+
+def cut(text: str, room: int) -> str:
+    """Return the longest beginning of a text whose JSON form, without quotes, has at most `room` bytes."""
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if size(encoded(text[:middle])) - 2 <= room:
+            low = middle
+        else:
+            high = middle - 1
+    return text[:low]
+
+
+def fitted(event: dict[str, Any], limits: Limits) -> Iterator[dict[str, Any]]:
+    """Yield the event, or the events that mean the same, in sizes that can be sent.
+
+    Raises `Unfit` for a call whose arguments are too large, as arguments are not cut.
+    """
+    kind = event["type"]
+    room = limits.max_event_bytes - ENVELOPE
+    deep = deeper_than(event, limits.json_depth)
+    if not deep and size(encoded(event)) <= room:
+        yield event
+    elif kind in TEXT:
+        yield from _pieces(event, TEXT[kind], room)
+    elif kind == "observation":
+        text = encoded(event["content"])
+        rest = {**event, "content": "", "truncated": True}
+        yield {**rest, "content": cut(text, room - size(encoded(rest)))}
+    elif kind == "error" or kind == "done":
+        rest = {**event, "data": ""}
+        yield {**rest, "data": cut(event["data"], room - size(encoded(rest)))}
+    else:
+        raise Unfit(f"a {kind} of this size is not sent")
+
+
+class Halves:
+    """Holds back the first half of a surrogate pair until the agent hands over the second [EVENT-2]."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Any] | None = None
+
+    def joined(self, event: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield what can be appended now that this event has come."""
+        member = "content" if event.get("partial") else TEXT.get(event["type"])
+        held, self._held = self._held, None
+        if held and member and {**event, member: ""} == {**held, member: ""}:
+            event = {**event, member: held[member] + event[member]}
+        elif held:
+            yield held
+        if member and event["type"] != "replace" and "\ud800" <= event[member][-1:] <= "\udbff":
+            self._held = {**event, member: event[member][-1]}
+            event = {**event, member: event[member][:-1]}
+            if not event[member]:
+                return
+        yield event
+
+    def rest(self) -> Iterator[dict[str, Any]]:
+        """Yield the half that no other followed."""
+        if self._held:
+            yield self._held
+            self._held = None
+
+
+def _pieces(event: dict[str, Any], member: str, room: int) -> Iterator[dict[str, Any]]:
+    rest = {**event, member: ""}
+    text = event[member]
+    room -= size(encoded(rest))
+    while text:
+        piece = cut(text, room)
+        yield {**rest, member: piece}
+        text = text[len(piece) :]
+        if rest["type"] == "replace":
+            rest["type"] = "token"

@@ -1,0 +1,155 @@
+"""What uvicorn's WebSocket leaves to its user: Pings that are reckoned fairly, slow readers, and orderly ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+
+from .limits import Limits
+
+
+class CountingTransport:
+    """A transport that knows how many bytes the peer's socket has taken."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._given = 0
+
+    def write(self, data: bytes) -> None:
+        """Write, and count."""
+        self._given += len(data)
+        self._transport.write(data)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that were given and not taken."""
+        return self._transport.get_write_buffer_size()
+
+    @property
+    def taken(self) -> int:
+        """Bytes that the socket took."""
+        return self._given - self.waiting
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's protocol with the keep-alive of chapter 8; the application finds it in its scope as `wire`."""
+
+    limits = Limits()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.app_state = {**self.app_state, "wire": self}
+        self.vanished = False
+        self._ticker: asyncio.TimerHandle | None = None
+        self._discarding = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count what is written."""
+        assert isinstance(transport, asyncio.Transport)
+        super().connection_made(CountingTransport(transport))  # type: ignore[arg-type]
+
+    @property
+    def closed_by_server(self) -> bool:
+        """Whether the server decided on the close: it sent its Close frame before it had the peer's."""
+        return self.conn.close_sent is not None and not self.conn.close_rcvd_then_sent and not self.vanished
+
+    def handle_connect(self, event: Any) -> None:
+        """Refuse a malformed handshake with a problem body [AUTH-3]."""
+        response = self.conn.accept(event)
+        if response.status_code == 101:
+            super().handle_connect(event)
+            return
+        code = "unsupported" if response.status_code == HTTPStatus.UPGRADE_REQUIRED else "bad_request"
+        title = HTTPStatus(response.status_code).phrase
+        problem = {"title": title, "status": response.status_code, "code": code, "retryable": False}
+        response = self.conn.reject(response.status_code, json.dumps(problem))
+        del response.headers["Content-Type"]
+        response.headers["Content-Type"] = "application/problem+json"
+        self.handshake_complete = self.close_sent = True
+        self.conn.send_response(response)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.close()
+
+    def start_keepalive(self) -> None:
+        """Begin to look after the peer."""
+        now = self.loop.time()
+        self._ping_at = self._progress_at = now
+        self._asked_at: float | None = None
+        self._taken = 0
+        self._tick()
+
+    def stop_keepalive(self) -> None:
+        """Stop looking after the peer."""
+        if self._ticker:
+            self._ticker.cancel()
+            self._ticker = None
+
+    def handle_pong(self, event: Frame) -> None:  # noqa: ARG002
+        """Any Pong says that the peer is there."""
+        self._asked_at = None
+
+    def _tick(self) -> None:
+        """Send Pings [BEAT-6], and drop a peer that answers none [BEAT-7] or takes nothing [FLOW-5]."""
+        transport: Any = self.transport
+        now, patience = self.loop.time(), self.limits.pong_timeout_s
+        if transport.taken > self._taken or not transport.waiting:
+            if transport.waiting and self._asked_at is not None:
+                self._asked_at = now
+            self._taken, self._progress_at = transport.taken, now
+        if now - self._progress_at > patience:
+            self.conn.fail(4001, "takes no byte")
+            self._drop()
+            return
+        if self._asked_at is not None and now - self._asked_at > patience:
+            self.vanished = True
+            self.conn.fail(1011, "no Pong")
+            self._drop()
+            return
+        if now - self._ping_at >= 0.7 * self.limits.heartbeat_s and not self.close_sent:
+            self.conn.send_ping(b"")
+            transport.write(b"".join(self.conn.data_to_send()))
+            self._ping_at = now
+            if self._asked_at is None:
+                self._asked_at = now
+        self._ticker = self.loop.call_later(min(self.limits.heartbeat_s, patience) / 10, self._tick)
+
+    def _drop(self) -> None:
+        """End the connection, with a Close frame if the socket still takes it."""
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.transport.close()
+        self.loop.call_later(0.2, self.transport.abort)
+
+    def handle_parser_exception(self) -> None:
+        """Send the Close frame, then read on for a moment, so that a reset does not overtake it [CLOSE-2]."""
+        if self._discarding:
+            return
+        self._discarding = True
+        assert self.conn.close_sent is not None
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": self.conn.close_sent.code})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(1, self.transport.close)
+
+    def eof_received(self) -> None:
+        """Close when the peer has closed its side."""
+        self.transport.close()
+
+
+class HttpProtocol(H11Protocol):
+    """uvicorn's HTTP with a short buffer, so that a stream notices a reader that takes nothing."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Keep little unsent."""
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=16_384)
