@@ -157,12 +157,12 @@ class Engine:
         places = Places(self._width(profile))
         await asyncio.gather(*(self._play_in_turn(case, profile, places) for case in crowd))
         for case in [case for case in todo if case.claim.alone]:
-            await self._play(case, profile)
+            await self._play_alone(case, profile)
         if not await self._look_again(profile):
             return
         late = [case for case in todo if case.outcome is not None and case.outcome.late]
         for case in late[:MOST_REPEATS]:
-            await self._play(case, profile)
+            await self._play_alone(case, profile)
         if late and not await self._look_again(profile):
             return
         for case in [case for case in todo if case.claim.last]:
@@ -204,6 +204,11 @@ class Engine:
                 case.outcome = Outcome(State.NOT_EXERCISED, f"not begun after {self._records} messages")
             else:
                 await self._play(case, profile)
+
+    async def _play_alone(self, case: Case, profile: Profile) -> None:
+        """Play a case when the server had the time it may take to free the places of what was played before."""
+        await asyncio.sleep(self._clock.tolerance)
+        await self._play(case, profile)
 
     async def _play(self, case: Case, profile: Profile) -> None:
         target = Target(profile, self.options, self._clock)

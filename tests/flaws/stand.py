@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +40,7 @@ CHECK_LIMITS: Mapping[str, float] = {
 
 @dataclass(slots=True)
 class Server:
-    """A running reference server."""
+    """A running server."""
 
     url: str
     process: asyncio.subprocess.Process
@@ -61,8 +61,13 @@ async def start_server(stand: Stand, *, script_agent: bool = True) -> Server:
         command += [f"--{name.replace('_', '-')}", f"{value:g}" if value < 1e5 else str(int(value))]
     for feature in set(ALL_FEATURES) - set(stand.features):
         command += ["--without", feature]
+    return await listening(command)
+
+
+async def listening(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Server:
+    """Start a server that prints its URL once it listens; raises RuntimeError when it does not come up."""
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=environment
     )
     said = b""
     try:
@@ -70,16 +75,16 @@ async def start_server(stand: Stand, *, script_agent: bool = True) -> Server:
             while not (found := LISTENING.search(said.decode(errors="replace"))):
                 line = await process.stdout.readline() if process.stdout else b""
                 if not line:
-                    raise RuntimeError(f"the reference server ended: {said.decode(errors='replace')}")
+                    raise RuntimeError(f"the server ended: {said.decode(errors='replace')}")
                 said += line
     except TimeoutError:
         process.kill()
-        raise RuntimeError(f"the reference server did not start: {said.decode(errors='replace')}") from None
+        raise RuntimeError(f"the server did not start: {said.decode(errors='replace')}") from None
     try:
         limits = await asyncio.to_thread(_discovery, found[0])
     except OSError as problem:
         process.kill()
-        raise RuntimeError(f"the reference server says it listens and does not: {problem}") from None
+        raise RuntimeError(f"the server says it listens and does not: {problem}") from None
     if process.stdout:
         asyncio.create_task(_drain(process.stdout))  # noqa: RUF006 - ends with the process
     return Server(found[0], process, limits)

@@ -11,7 +11,18 @@ from fastapi import WebSocket
 
 from .events import encoded
 from .limits import ERRORS, FEATURES, Refusal
-from .messages import Cancel, Heartbeat, Input, NoMessage, Resume, Start, identity, read, trace_id_of, understand
+from .messages import (
+    Cancel,
+    Heartbeat,
+    Input,
+    NoMessage,
+    Resume,
+    Start,
+    identity,
+    read,
+    trace_id_of,
+    understand,
+)
 from .runs import Run
 from .service import Service
 from .wire import WebSocketProtocol

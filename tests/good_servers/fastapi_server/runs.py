@@ -43,7 +43,7 @@ class Run:
         self.log: list[str] = []
         self._text: list[str] = []
         self.readers: set[Callable[[], None]] = set()
-        self.on_end: Callable[[Run], None] = lambda run: None
+        self.on_end: Callable[[Run], None] = lambda _: None
         self.task: asyncio.Task[None] | None = None
         self.cancelled_at: float | None = None
         self.stopped_at: float | None = None

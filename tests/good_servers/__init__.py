@@ -1,0 +1,48 @@
+"""Servers written from the specification alone, without a line of the reference server: the judge accuses none.
+
+`start(GOOD_SERVERS[0])` starts one the way that `flaws.stand` starts the reference server.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flaws.stand import CHECK_LIMITS, Server, listening
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class GoodServer:
+    """A server of this folder: how it is started, and the classes that it claims."""
+
+    name: str
+    command: tuple[str, ...]
+    classes: frozenset[str]
+    program: str = ""
+    apt: str = ""
+
+    def command_line(self, limits: Mapping[str, float]) -> list[str]:
+        """Return the command that serves on a free port with these limits and prints the URL."""
+        options = [
+            f"--{name.replace('_', '-')}={value:g}"
+            if value < 1e5
+            else f"--{name.replace('_', '-')}={value:.0f}"
+            for name, value in limits.items()
+        ]
+        return [*self.command, "--port=0", *options]
+
+
+READS = frozenset({"basic", "core", "resume", "sse", "script_agent"})
+
+GOOD_SERVERS = (GoodServer("fastapi", (sys.executable, "-m", "fastapi_server"), READS),)
+
+
+async def start(good: GoodServer, limits: Mapping[str, float] = CHECK_LIMITS) -> Server:
+    """Start a good server on a free port; raises RuntimeError when it does not come up."""
+    environment = {**os.environ, "PYTHONPATH": str(FOLDER)}
+    return await listening(good.command_line(limits), environment)

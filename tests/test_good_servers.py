@@ -1,0 +1,31 @@
+"""Servers that share no code with the reference server pass: nothing is accused, and every claim is shown."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from check_reference_server import CHECK_LIMITS
+from conftest import require_program
+from flaws.judge import Verdicts, judge
+from good_servers import GOOD_SERVERS, GoodServer, start
+
+
+@pytest.mark.parametrize("good", GOOD_SERVERS, ids=lambda good: good.name)
+def test_a_good_server_is_conformant(good: GoodServer) -> None:
+    if good.program:
+        require_program(good.program, good.apt)
+
+    async def run() -> Verdicts:
+        server = await start(good, CHECK_LIMITS)
+        try:
+            return await judge(server.url, ["--strict"], drain_pid=server.process.pid)
+        finally:
+            await server.stop()
+
+    verdicts = asyncio.run(run())
+
+    assert verdicts.blamed == (), verdicts.output
+    assert verdicts.exit_code == 0, verdicts.output
+    conformant = {name for name, standing in verdicts.classes.items() if standing == "conformant"}
+    assert conformant == good.classes, verdicts.output
