@@ -32,6 +32,16 @@ def member_names(part: object) -> set[str]:
     return set(part.get("properties", {})).union(*map(member_names, part.values()))
 
 
+def formats_of(part: object) -> set[str]:
+    """Return the formats that a schema asks for."""
+    if isinstance(part, list):
+        return set().union(*map(formats_of, part))
+    if not isinstance(part, dict):
+        return set()
+    own = {part["format"]} if isinstance(part.get("format"), str) else set()
+    return own.union(*map(formats_of, part.values()))
+
+
 KNOWN = set().union(*(member_names(schema(name)) for name in names()))
 
 json_values = st.recursive(
@@ -88,6 +98,13 @@ def test_a_schema_is_written_in_one_layout(name: str) -> None:
     text = (PACKAGE / "v1" / f"{name}.json").read_text(encoding="utf-8")
 
     assert text == json.dumps(schema(name), indent=2, ensure_ascii=False) + "\n"
+
+
+def test_every_format_is_asserted() -> None:
+    formats = {found for name in names() for found in formats_of(schema(name))}
+
+    assert formats
+    assert formats <= set(Draft202012Validator.FORMAT_CHECKER.checkers)
 
 
 @pytest.mark.parametrize("name", names())
