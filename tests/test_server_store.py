@@ -1,152 +1,385 @@
-"""The store's promises, held against random appends, readers, ends and lost leases."""
+"""The store's promises, in memory and on Redis, held against random runs, appends, inputs, readers and crashes."""
 
 import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
+import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from redis_stand import RedisStand
+from store_rigs import MemoryRig, Play, RedisRig, Rig
 
-from runwire_reference_server.runs import ANYONE, Principal, RunKey, RunRequest
-from runwire_reference_server.store import BeyondEnd, Conflict, RunNotFound, TooManyRuns
-from runwire_reference_server.store.memory import MemoryStore
+from runwire_reference_server.events import Event
+from runwire_reference_server.runs import ANYONE, Principal, RunKey, RunRequest, Status
+from runwire_reference_server.store import BeyondEnd, Conflict, RunNotFound, Store, TooManyRuns
 
 DONE = {"type": "done", "data": "", "status": "completed"}
 CANCELLED = {"type": "done", "data": "", "status": "cancelled", "reason": "user"}
 
+#: So many runs may be unfinished.
+MOST = 3
 
-class OneLog(RuleBasedStateMachine):
-    """One run's log against a list."""
+PRINCIPALS = (ANYONE, Principal("a issuer", 'sub"ject'))
+RUN_IDS = tuple(letter * 22 for letter in "abcd")
+SESSIONS = ("s" * 22, "t" * 22)
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+
+
+@pytest.fixture(scope="module", params=["memory", "redis"])
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """The store in each of its forms."""
+    if request.param == "memory":
+        yield MemoryRig()
+        return
+    stand = RedisStand(tmp_path_factory.mktemp("redis"))
+    yield RedisRig(stand)
+    stand.kill()
+
+
+@dataclass
+class Model:
+    """What a run has to be."""
+
+    request: RunRequest
+    lease: str
+    session: tuple[Principal, str]
+    status: Status
+    events: list[Event] = field(default_factory=list)
+    outcomes: dict[str, str | None] = field(default_factory=dict)
+    readers: set[str] = field(default_factory=set)
+    left: bool = False
+
+    @property
+    def finished(self) -> bool:
+        return self.status.finished
+
+    def answer(self) -> str:
+        text = ""
+        for event in self.events:
+            if event["type"] in {"token", "replace"}:
+                text = event["data"] if event["type"] == "replace" else text + event["data"]
+        return text
+
+
+class Logs(RuleBasedStateMachine):
+    """Runs of two principals and their sessions against lists."""
+
+    rig: Rig
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner()
-        self.store = MemoryStore(300)
-        self.texts: list[str] = []
-        self.finished = False
-        self.readers = 0
+        self.play = Play(self.rig)
+        self.runs: dict[RunKey, Model] = {}
+        self.last: dict[tuple[Principal, str], RunKey] = {}
+        self.turns: dict[tuple[Principal, str], list[tuple[str, str]]] = {}
 
-    def do(self, coroutine: object) -> object:
-        """Run one step of the store."""
-        return self.runner.run(coroutine)  # type: ignore[arg-type]
+    def teardown(self) -> None:
+        self.play.end()
 
-    @initialize()
-    def create(self) -> None:
-        created = self.do(self.store.create(ANYONE, RunRequest("x", "r" * 22), 5))
-        self.key = created.run.key  # type: ignore[attr-defined]
-        self.lease = created.lease  # type: ignore[attr-defined]
+    def some(self, data: st.DataObject, *, unfinished: bool = False) -> tuple[RunKey, Model]:
+        """Draw a run."""
+        keys = [key for key, run in self.runs.items() if not (unfinished and run.finished)]
+        key = data.draw(st.sampled_from(keys))
+        return key, self.runs[key]
 
-    @rule(text=st.text(max_size=5), offset=st.sampled_from([0, 0, 0, -1, 1]), own=st.booleans())
-    def append(self, text: str, offset: int, own: bool) -> None:
-        lease = self.lease if own else "stolen"
-        event = {"type": "token", "data": text}
+    def store(self, data: st.DataObject) -> Store:
+        """Draw the node at which something is asked."""
+        return data.draw(st.sampled_from([self.rig.workers, self.rig.others]))
 
-        item = self.do(self.store.append(self.key, lease, len(self.texts) + 1 + offset, event))
-
-        allowed = own and offset == 0 and not self.finished
-        assert (item is not None) is allowed
-        if allowed:
-            self.texts.append(text)
-
-    @rule(by_worker=st.booleans())
-    def end(self, by_worker: bool) -> None:
-        if by_worker:
-            item = self.do(self.store.append(self.key, self.lease, len(self.texts) + 1, dict(DONE)))
-        else:
-            item = self.do(self.store.finish(self.key, dict(CANCELLED)))
-        assert (item is not None) is not self.finished
-        if not self.finished:
-            self.texts.append("")
-        self.finished = True
-
-    @rule(after=st.integers(0, 12), epoch=st.sampled_from([None, "another"]))
-    def attach(self, after: int, epoch: str | None) -> None:
+    @rule(
+        principal=st.sampled_from(PRINCIPALS),
+        run_id=st.sampled_from(RUN_IDS),
+        session_id=st.sampled_from(SESSIONS),
+        prompt=st.sampled_from(["x", "ÿ\x00\U0001f600"]),
+        policy=st.sampled_from(["grace", "continue"]),
+    )
+    def create(self, principal: Principal, run_id: str, session_id: str, prompt: str, policy: str) -> None:
+        request = RunRequest(prompt, run_id, session_id, {"n": 1}, policy)
+        key, existing = RunKey(principal, run_id), self.runs.get(RunKey(principal, run_id))
+        unfinished = [k for k, run in self.runs.items() if k.principal == principal and not run.finished]
         try:
-            self.do(self.store.attach(self.key, after, epoch))
+            created = self.play(self.rig.workers.create(principal, request, MOST))
+        except Conflict:
+            assert existing is not None
+            assert (existing.request.prompt, existing.request.on_disconnect) != (prompt, policy) or (
+                existing.request.session_id != session_id
+            )
+            return
+        except TooManyRuns:
+            assert existing is None
+            assert len(unfinished) == MOST
+            return
+        assert (created.lease is None) is (existing is not None)
+        if created.lease is None:
+            return
+        session = (principal, session_id)
+        assert created.predecessor == self.last.get(session)
+        status = Status.QUEUED if created.predecessor else Status.RUNNING
+        self.runs[key] = Model(request, created.lease, session, status)
+        self.last[session] = key
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data(), own=st.booleans())
+    def begin(self, data: st.DataObject, own: bool) -> None:
+        key, run = self.some(data)
+        begun = self.play(self.rig.workers.begin(key, run.lease if own else "stolen"))
+        assert begun is (own and not run.finished)
+        if begun and run.status is Status.QUEUED:
+            run.status = Status.RUNNING
+
+    @precondition(lambda self: any(run.status in {"running", "waiting"} for run in self.runs.values()))
+    @rule(
+        data=st.data(),
+        kind=st.sampled_from(["token", "token", "replace", "input_request", "done"]),
+        offset=st.sampled_from([0, 0, 0, 0, -1, 1]),
+        own=st.sampled_from([True, True, True, False]),
+        text=texts,
+    )
+    def append(self, data: st.DataObject, kind: str, offset: int, own: bool, text: str) -> None:
+        key, run = self.some(data)
+        if run.status is Status.QUEUED:
+            return
+        event: Event = {"type": kind, "data": text}
+        if kind == "input_request":
+            event |= {"request_id": f"q{len(run.events)}", "kind": "question"}
+        event = dict(DONE) if kind == "done" else event
+        lease = run.lease if own else "stolen"
+        item = self.play(self.rig.workers.append(key, lease, len(run.events) + 1 + offset, event))
+        assert (item is not None) is (own and offset == 0 and not run.finished)
+        if item is not None:
+            self.happened(key, run, event)
+
+    @precondition(lambda self: any(run.outcomes for run in self.runs.values()))
+    @rule(data=st.data(), outcome=st.sampled_from(["answered", "expired"]))
+    def close_input(self, data: st.DataObject, outcome: str) -> None:
+        key, run = self.some(data)
+        request_id = data.draw(st.sampled_from([*run.outcomes, "unknown"]))
+        store = self.store(data)
+        closed = self.play(store.close_input(key, request_id, outcome, {"a": 1}))
+        assert closed is (not run.finished and run.outcomes.get(request_id, "none") is None)
+        if closed:
+            self.happened(
+                key, run, {"type": "input_closed", "request_id": request_id, "outcome": outcome, "data": ""}
+            )
+        state = self.play(store.input_state(key, request_id))
+        assert (state is None) is (request_id == "unknown")
+        if state is not None:
+            assert state.outcome == run.outcomes[request_id]
+            assert state.answer == ({"a": 1} if state.outcome else None)
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        key, run = self.some(data)
+        item = self.play(self.store(data).finish(key, dict(CANCELLED)))
+        assert (item is not None) is not run.finished
+        if item is not None:
+            self.happened(key, run, CANCELLED)
+
+    @rule()
+    def crash(self) -> None:
+        self.play(self.rig.crash())
+        for key, run in self.runs.items():
+            if not run.finished:
+                self.happened(key, run, {"type": "error", "code": "worker_lost"})
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data(), after=st.integers(0, 9), epoch=st.sampled_from([None, "another"]))
+    def attach(self, data: st.DataObject, after: int, epoch: str | None) -> None:
+        key, run = self.some(data)
+        reader = data.draw(st.sampled_from(["one", "two"]))
+        try:
+            found = self.play(
+                self.rig.others.attach(key, f"{reader} of {key.run_id}{key.principal}", after, epoch)
+            )
         except RunNotFound:
             assert epoch == "another"
         except BeyondEnd:
-            assert after > len(self.texts)
+            assert after > len(run.events)
         else:
             assert epoch is None
-            assert after <= len(self.texts)
-            self.readers += 1
+            assert after <= len(run.events)
+            assert found.seq == len(run.events)
+            run.readers.add(reader)
+            run.left = False
 
-    @precondition(lambda self: self.readers > 0)
-    @rule()
-    def detach(self) -> None:
-        self.readers -= 1
-        assert self.do(self.store.detach(self.key)) == self.readers
+    @precondition(lambda self: any(run.readers for run in self.runs.values()))
+    @rule(data=st.data(), grace_s=st.sampled_from([None, 0.0, 60.0]))
+    def detach(self, data: st.DataObject, grace_s: float | None) -> None:
+        key, run = self.some(data)
+        reader = data.draw(st.sampled_from(["one", "two"]))
+        name = f"{reader} of {key.run_id}{key.principal}"
+        last = run.readers == {reader}
+        assert self.play(self.rig.others.detach(key, name, grace_s)) is (
+            last and not run.finished and grace_s is not None
+        )
+        run.readers.discard(reader)
+        if last:
+            run.left = grace_s == 0.0
 
-    @rule()
-    def end_unread(self) -> None:
-        item = self.do(self.store.finish_unread(self.key, dict(CANCELLED)))
-        allowed = not self.finished and self.readers == 0
-        assert (item is not None) is allowed
-        if allowed:
-            self.texts.append("")
-            self.finished = True
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data())
+    def end_unread(self, data: st.DataObject) -> None:
+        key, run = self.some(data)
+        item = self.play(self.store(data).finish_unread(key, dict(CANCELLED)))
+        assert (item is not None) is (run.left and not run.finished)
+        if item is not None:
+            self.happened(key, run, CANCELLED)
+
+    def happened(self, key: RunKey, run: Model, event: Event) -> None:
+        """Note what an append does."""
+        run.events.append(event)
+        match event["type"]:
+            case "input_request":
+                run.outcomes[event["request_id"]] = None
+                run.status = Status.WAITING
+            case "input_closed":
+                run.outcomes[event["request_id"]] = event["outcome"]
+                if None not in run.outcomes.values():
+                    run.status = Status.RUNNING
+            case "done" | "error":
+                run.status = Status(event.get("status", "failed"))
+                if run.status is not Status.FAILED:
+                    turn = (run.request.prompt, run.answer())
+                    self.turns.setdefault(run.session, []).append(turn)
+                if self.last.get(run.session) == key:
+                    del self.last[run.session]
 
     @invariant()
-    def the_log_is_what_was_appended(self) -> None:
-        if not hasattr(self, "key"):
-            return
-        entries = self.do(self.store.read(self.key, 0, 1000))
-        assert [item.seq for item in entries] == list(range(1, len(self.texts) + 1))  # type: ignore[attr-defined]
-        texts = [item.event["data"] for item in entries]  # type: ignore[attr-defined]
-        assert texts == self.texts
-        assert [item.terminal for item in entries[:-1]] == [False] * max(0, len(self.texts) - 1)  # type: ignore[index]
-        unfinished = self.do(self.store.unfinished(ANYONE))
-        assert (self.key in unfinished) is not self.finished  # type: ignore[operator]
+    def every_node_sees_what_was_appended(self) -> None:
+        for store in {id(store): store for store in (self.rig.workers, self.rig.others)}.values():
+            self.play(self.seen(store))
 
-    def teardown(self) -> None:
-        self.runner.close()
+    async def seen(self, store: Store) -> None:
+        for key, run in self.runs.items():
+            snapshot, entries = await store.get(key), await store.read(key, 0, 1000)
+            assert [item.seq for item in entries] == list(range(1, len(run.events) + 1))
+            assert [item.event["type"] for item in entries] == [event["type"] for event in run.events]
+            texts = [event["data"] for event in run.events if event["type"] == "token"]
+            assert [item.event["data"] for item in entries if item.event["type"] == "token"] == texts
+            assert [item.terminal for item in entries] == [False] * (len(entries) - run.finished) + [
+                True
+            ] * run.finished
+            assert (snapshot.status, snapshot.seq) == (run.status, len(run.events))
+            assert snapshot.log_bytes == sum(len(item.text.encode()) for item in entries)
+            if entries:
+                assert (await store.read(key, 1, 1)) == [] or (await store.read(key, 1, 1))[0].seq == 2
+                assert await store.bytes_after(key, 1) == snapshot.log_bytes - len(entries[0].text.encode())
+            if run.finished:
+                assert entries[-1].event["trace_id"] == snapshot.trace_id
+        for principal in PRINCIPALS:
+            mine = {key for key, run in self.runs.items() if key.principal == principal and not run.finished}
+            assert set(await store.unfinished(principal)) == mine
+        for (principal, session_id), turns in self.turns.items():
+            history = await store.history(principal, session_id)
+            assert [(turn.prompt, turn.answer) for turn in history] == turns
 
 
-TestOneLog = OneLog.TestCase
-TestOneLog.settings = hypothesis_settings(max_examples=60, stateful_step_count=25, deadline=None)
+def test_the_store_keeps_its_promises(rig: Rig) -> None:
+    machine = type("Logs", (Logs,), {"rig": rig})
+    run_state_machine_as_test(
+        machine,
+        settings=hypothesis_settings(max_examples=40, stateful_step_count=25, deadline=None),
+    )
 
 
-def test_a_run_is_its_principals_alone() -> None:
-    async def play() -> None:
-        store = MemoryStore(300)
+def played(rig: Rig, play: Callable[[Rig], Coroutine[Any, Any, None]], **windows: float) -> None:
+    """Play one test on a rig."""
+
+    async def whole() -> None:
+        await rig.open(**windows)
+        try:
+            await play(rig)
+        finally:
+            await rig.close()
+
+    asyncio.run(whole())
+
+
+def test_a_run_is_its_principals_alone(rig: Rig) -> None:
+    async def play(rig: Rig) -> None:
         mine, yours = Principal("a", "me"), Principal("a", "you")
-        created = await store.create(mine, RunRequest("x", "r" * 22), 5)
-        other = await store.create(yours, RunRequest("y", "r" * 22), 5)
+        created = await rig.workers.create(mine, RunRequest("x", "r" * 22), 5)
+        other = await rig.others.create(yours, RunRequest("y", "r" * 22), 5)
 
         assert other.run.epoch != created.run.epoch
-        assert (await store.get(RunKey(mine, "r" * 22))).request.prompt == "x"
+        assert (await rig.others.get(RunKey(mine, "r" * 22))).request.prompt == "x"
 
-    asyncio.run(play())
-
-
-def test_the_same_id_with_another_body_is_a_conflict_and_runs_are_counted() -> None:
-    async def play() -> None:
-        store = MemoryStore(300)
-        await store.create(ANYONE, RunRequest("x", "r" * 22), 1)
-        again = await store.create(ANYONE, RunRequest("x", "r" * 22), 1)
-        assert again.lease is None
-        for request, expected in ((RunRequest("y", "r" * 22), Conflict), (RunRequest("z"), TooManyRuns)):
-            try:
-                await store.create(ANYONE, request, 1)
-            except expected:
-                continue
-            raise AssertionError(f"expected {expected.__name__}")
-
-    asyncio.run(play())
+    played(rig, play)
 
 
-def test_a_log_is_gone_after_its_window_and_not_before() -> None:
-    async def play() -> None:
-        store = MemoryStore(0.05)
-        created = await store.create(ANYONE, RunRequest("x"), 5)
-        await store.finish(created.run.key, dict(CANCELLED))
-        assert (await store.get(created.run.key)).seq == 1
+def test_one_start_on_two_nodes_at_once_is_one_run(rig: Rig) -> None:
+    async def play(rig: Rig) -> None:
+        request = RunRequest("x", "r" * 22, inputs={"a": [1, True, None]})
+        both = await asyncio.gather(
+            *(store.create(ANYONE, request, 1) for store in (rig.workers, rig.others) for _ in range(5))
+        )
+
+        assert len([created for created in both if created.lease is not None]) == 1
+        assert len({created.run.epoch for created in both}) == 1
+        for other, expected in ((RunRequest("y", "r" * 22), Conflict), (RunRequest("z"), TooManyRuns)):
+            with pytest.raises(expected):
+                await rig.others.create(ANYONE, other, 1)
+
+    played(rig, play)
+
+
+def test_a_log_and_a_session_are_gone_after_their_windows_and_nothing_makes_a_new_one(rig: Rig) -> None:
+    async def play(rig: Rig) -> None:
+        request = RunRequest("x", session_id="s" * 22)
+        created = await rig.workers.create(ANYONE, request, 5)
+        key = created.run.key
+        assert created.lease is not None
+        await rig.others.finish(key, dict(CANCELLED))
+        assert (await rig.workers.get(key)).seq == 1
+        assert len(await rig.workers.history(ANYONE, "s" * 22)) == 1
+        for _ in range(500):
+            if not await rig.others.history(ANYONE, "s" * 22) and not await known(rig.others, key):
+                break
+            await asyncio.sleep(0.02)
+
+        assert await rig.workers.append(key, created.lease, 2, {"type": "token", "data": "late"}) is None
+        assert await rig.workers.append(key, created.lease, 1, {"type": "token", "data": "late"}) is None
+        assert await rig.workers.finish(key, dict(CANCELLED)) is None
+        assert not await known(rig.others, key)
+        assert await rig.others.history(ANYONE, "s" * 22) == ()
+
+    played(rig, play, window_s=0.3, session_s=0.3)
+
+
+async def known(store: Store, key: RunKey) -> bool:
+    """Whether the store has the run's log."""
+    try:
+        await store.get(key)
+    except RunNotFound:
+        return False
+    return True
+
+
+def test_wake_ups_reach_watchers_and_workers_of_other_nodes(rig: Rig) -> None:
+    async def play(rig: Rig) -> None:
+        created = await rig.workers.create(ANYONE, RunRequest("x"), 5)
+        key, woken, withdrawn = created.run.key, asyncio.Event(), asyncio.Event()
+        assert created.lease is not None
+        unwatch = rig.others.watch(key, woken.set)
+        release = rig.workers.hold(key, withdrawn.set)
+        await rig.others.attach(key, "reader", 0, None)
         async with asyncio.timeout(5):
-            while True:
-                try:
-                    await store.get(created.run.key)
-                except RunNotFound:
-                    return
-                await asyncio.sleep(0.01)
+            await rig.workers.append(key, created.lease, 1, {"type": "token", "data": "x"})
+            await woken.wait()
+            await rig.others.finish(key, dict(CANCELLED))
+            await withdrawn.wait()
+        unwatch()
+        release()
 
-    asyncio.run(play())
+    played(rig, play)

@@ -22,8 +22,8 @@ from runwire_reference_server.credentials import (
 )
 from runwire_reference_server.origins import host_known, origin_listed
 from runwire_reference_server.places import place_of, place_of_address
+from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import ANYONE, Principal
-from runwire_reference_server.service import Refusal
 from runwire_reference_server.settings import Settings
 from runwire_reference_server.tickets import Issued, Tickets
 from runwire_reference_server.tokens import TokenVerifier, token_verifier

@@ -22,8 +22,9 @@ from runwire_reference_server.http import HttpEndpoints
 from runwire_reference_server.http_headers import trace_id
 from runwire_reference_server.places import MemoryPlaces, Places
 from runwire_reference_server.problems import problem
+from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import new_identifier, new_trace_id
-from runwire_reference_server.service import Refusal, Service
+from runwire_reference_server.service import Service
 from runwire_reference_server.session import Session
 from runwire_reference_server.settings import Settings
 from runwire_reference_server.store import Store
@@ -94,6 +95,8 @@ class Server:
         """Answer a probe from an allowed address, by whatever `Host`: it tells nothing about anybody."""
         if path == READY and self.service.draining:
             return JSONResponse({"status": "draining"}, 503)
+        if path == READY and not self.service.store.reachable:
+            return JSONResponse({"status": "without store"}, 503)
         return JSONResponse({"status": "ok"})
 
     async def websocket(self, socket: WebSocket) -> None:
@@ -104,7 +107,7 @@ class Server:
             return
         caller = caller_of(socket.scope)
         try:
-            await self.places.take(caller.place)
+            give_back = await self.places.take(caller.place)
         except Refusal as reason:
             await self._deny(socket, reason)
             return
@@ -117,7 +120,7 @@ class Server:
             await socket.accept(SUBPROTOCOL if offered else None)
             await self.connection_class(socket, self.service, caller, session).serve()
         finally:
-            await self.places.give_back(caller.place)
+            await give_back()
 
     async def _deny(self, socket: WebSocket, reason: Refusal) -> None:
         await socket.receive()

@@ -10,8 +10,8 @@ from types import MappingProxyType
 
 from starlette.datastructures import Headers, QueryParams
 
+from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import Principal
-from runwire_reference_server.service import Refusal
 
 #: Query parameters in which clients are known to put tokens ([AUTH-10]; `access_token` is RFC 6750's).
 URL_TOKENS = frozenset(

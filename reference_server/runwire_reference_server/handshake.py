@@ -8,7 +8,7 @@ from websockets.http11 import Response
 from websockets.server import ServerProtocol
 
 from runwire_reference_server.problems import problem
-from runwire_reference_server.service import Refusal
+from runwire_reference_server.refusal import Refusal
 
 #: The library's statuses as codes of the errors registry, with the status where the registry has another.
 _REFUSALS: Mapping[int, tuple[str, int | None, str]] = MappingProxyType(

@@ -20,8 +20,9 @@ from runwire_reference_server.json_text import BadMessage, NotJson, read_object
 from runwire_reference_server.metrics import CONTENT_TYPE
 from runwire_reference_server.places import Places
 from runwire_reference_server.problems import problem
+from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import RunKey
-from runwire_reference_server.service import Refusal, Service
+from runwire_reference_server.service import Service
 from runwire_reference_server.session import Message, resumed, run_request, started
 from runwire_reference_server.sse import EventStream
 from runwire_reference_server.store import Snapshot
@@ -87,15 +88,17 @@ class HttpEndpoints:
         give_back = await self._take_place(request)
         try:
             accepted = await self._service.start(principal, wanted)
-            run = await self._service.attach(accepted.run.key, 0)
+            stream = EventStream(
+                self._service, accepted.run.key, give_back, caller_of(request.scope).remaining_s
+            )
+            run = await stream.attach(0)
         except BaseException:
             await give_back()
             raise
         opening: list[Message] = [started(accepted.run)]
         if accepted.existed:
             opening.append(resumed(run, 0))
-        remaining = caller_of(request.scope).remaining_s
-        return EventStream(self._service, run, 0, opening, self._location(run), give_back, remaining)
+        return stream.open_with(opening, self._location(run))
 
     async def status(self, request: Request) -> Response:
         """`GET {runs}/{run_id}` ([HTTP-5])."""
@@ -117,13 +120,13 @@ class HttpEndpoints:
         if run.status.finished and epoch in {None, run.epoch} and after == run.seq:
             return Response(status_code=204, headers=NO_STORE)  # [SSE-17]
         give_back = await self._take_place(request)
+        stream = EventStream(self._service, key, give_back, caller_of(request.scope).remaining_s)
         try:
-            run = await self._service.resume(key, after, epoch)
+            run = await stream.attach(after, epoch, resume=True)
         except BaseException:
             await give_back()
             raise
-        remaining = caller_of(request.scope).remaining_s
-        return EventStream(self._service, run, after, [resumed(run, after)], {}, give_back, remaining)
+        return stream.open_with([resumed(run, after)], {})
 
     async def cancel(self, request: Request) -> Response:
         """`POST {runs}/{run_id}/cancel` ([HTTP-6], [HTTP-15])."""
@@ -159,9 +162,7 @@ class HttpEndpoints:
         return JSONResponse({"ticket": ticket, "expires_in_s": lifetime}, headers=NO_STORE)
 
     async def _take_place(self, request: Request) -> Callable[[], Awaitable[None]]:
-        place = caller_of(request.scope).place
-        await self._places.take(place)
-        return lambda: self._places.give_back(place)
+        return await self._places.take(caller_of(request.scope).place)
 
     def _location(self, run: Snapshot) -> dict[str, str]:
         return {"Location": f"{self._settings.runs_path}/{run.key.run_id}/events"}

@@ -12,7 +12,7 @@ from jsonschema.exceptions import SchemaError
 from runwire_reference_server.agents import AgentError, Answer
 from runwire_reference_server.events import Event
 from runwire_reference_server.runs import RunKey
-from runwire_reference_server.store import RunNotFound, Store
+from runwire_reference_server.store import RunNotFound, Store, StoreGone
 
 #: Seconds after which a closing is looked for without a hint ([NODE-8]).
 LOOK_S = 1.0
@@ -112,7 +112,7 @@ class InputRequests:
                     state = await self._store.input_state(self._key, request_id)
                     if state is not None and state.outcome is not None:
                         self._close(request_id, Answer(state.outcome, state.answer))
-        except RunNotFound:
+        except (RunNotFound, StoreGone):
             return
         finally:
             unwatch()

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import jwt
 
 from runwire_reference_server.credentials import Unauthorized
-from runwire_reference_server.service import Refusal
+from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.settings import is_loopback
 
 log = logging.getLogger(__name__)

@@ -2,11 +2,12 @@
 
 import json
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import Principal
-from runwire_reference_server.service import Refusal
 
 
 def place_of(principal: Principal) -> str:
@@ -19,14 +20,16 @@ def place_of_address(address: object) -> str:
     return f"address {address}"
 
 
+def too_many() -> Refusal:
+    """Return what is told to whoever has no place ([LIMIT-1])."""
+    return Refusal("busy", "too many connections", 1)
+
+
 class Places(Protocol):
     """Counts the connections and streams of each caller ([LIMIT-1], [LIMIT-2], [LIMIT-4])."""
 
-    async def take(self, place: str) -> None:
-        """Take a place; raises Refusal when there is none."""
-
-    async def give_back(self, place: str) -> None:
-        """Free a place."""
+    async def take(self, place: str) -> Callable[[], Awaitable[None]]:
+        """Take a place and return what frees it; raises Refusal when there is none."""
 
     async def check(self, place: str) -> None:
         """Raise Refusal when `take` would."""
@@ -39,15 +42,17 @@ class MemoryPlaces:
     most: int
     taken: Counter[str] = field(default_factory=Counter)
 
-    async def take(self, place: str) -> None:
+    async def take(self, place: str) -> Callable[[], Awaitable[None]]:
         await self.check(place)
         self.taken[place] += 1
 
-    async def give_back(self, place: str) -> None:
-        self.taken[place] -= 1
-        if not self.taken[place]:
-            del self.taken[place]
+        async def give_back() -> None:
+            self.taken[place] -= 1
+            if not self.taken[place]:
+                del self.taken[place]
+
+        return give_back
 
     async def check(self, place: str) -> None:
         if self.taken[place] >= self.most:
-            raise Refusal("busy", "too many connections", 1)
+            raise too_many()

@@ -7,8 +7,8 @@ from math import ceil
 from starlette.responses import JSONResponse
 
 from runwire_reference_server.credentials import Unauthorized
+from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.registry import ERRORS
-from runwire_reference_server.service import Refusal
 
 
 class ProblemResponse(JSONResponse):

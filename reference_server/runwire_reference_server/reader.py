@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from runwire_reference_server.events import Entry, merged
-from runwire_reference_server.runs import RunKey
+from runwire_reference_server.runs import RunKey, new_identifier
 from runwire_reference_server.service import PAGE, Service
+from runwire_reference_server.store import Snapshot
 
 #: From how many waiting entries on a reader counts as lagging, so that adjacent ones are merged.
 LAG = 32
@@ -13,12 +14,23 @@ LAG = 32
 class Reader:
     """Reads one run for one connection or stream."""
 
-    def __init__(self, service: Service, key: RunKey, after: int, wake: Callable[[], None]) -> None:
+    def __init__(self, service: Service, key: RunKey, wake: Callable[[], None]) -> None:
+        """`wake` is called whenever there may be more to pull."""
         self.key = key
-        self.cursor = after
+        self.cursor = 0
         self._service = service
-        self._unwatch = service.store.watch(key, wake)
-        self._open = True
+        self._name = new_identifier()
+        self._wake = wake
+        self._unwatch: Callable[[], None] | None = None
+
+    async def attach(self, after: int, epoch: str | None = None, *, resume: bool = False) -> Snapshot:
+        """Begin, or go on, to read from `after` ([RESUME-16]); raises Refusal."""
+        attach = self._service.resume if resume else self._service.attach
+        run = await attach(self.key, self._name, after, epoch)
+        if self._unwatch is None:
+            self._unwatch = self._service.store.watch(self.key, self._wake)
+        self.cursor = after
+        return run
 
     async def pull(self) -> list[Entry]:
         """Return the next entries, merged when the reader lags; empty when there are none."""
@@ -27,13 +39,9 @@ class Reader:
             entries = list(merged(entries, self._service.settings.number("max_event_bytes")))
         return entries
 
-    def move(self, after: int) -> None:
-        """Go on from another place ([RESUME-16])."""
-        self.cursor = after
-
     async def close(self, *, by_server: bool) -> None:
         """Give up the place of a reader."""
-        if self._open:
-            self._open = False
+        if self._unwatch is not None:
             self._unwatch()
-            await self._service.detach(self.key, by_server=by_server)
+            self._unwatch = None
+            await self._service.detach(self.key, self._name, by_server=by_server)

@@ -9,6 +9,7 @@ from runwire_reference_server.agents import Agent, done, error
 from runwire_reference_server.events import answer_text
 from runwire_reference_server.input_requests import fits
 from runwire_reference_server.metrics import Metrics
+from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import Principal, RunKey, RunRequest, equal_as_json
 from runwire_reference_server.settings import Settings
 from runwire_reference_server.store import (
@@ -18,6 +19,7 @@ from runwire_reference_server.store import (
     RunNotFound,
     Snapshot,
     Store,
+    StoreGone,
     TooManyRuns,
 )
 from runwire_reference_server.store.measured import MeasuredStore
@@ -26,18 +28,11 @@ from runwire_reference_server.worker import Worker
 #: How many entries a reader takes from the log at once.
 PAGE = 512
 
+#: Seconds by which a grace is awaited longer, lest the store's clock finds it not quite over.
+ROUNDING_S = 0.005
+
 #: Seconds between two looks at whether connections have ended.
 LOOK_S = 0.02
-
-
-class Refusal(Exception):
-    """A message or request that is refused and had no effect, with a registered code and a text for a person."""
-
-    def __init__(self, code: str, data: str, retry_after_s: float | None = None) -> None:
-        super().__init__(data)
-        self.code = code
-        self.data = data
-        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +44,13 @@ class Accepted:
 
 
 class Connection(Protocol):
-    """What a drain has to tell and end."""
+    """A connection or stream: what a drain has to tell and end."""
 
     def notify_draining(self) -> None:
         """Say that no new runs are taken on."""
 
     def close(self, code: int) -> None:
-        """Close with `code`."""
+        """Close with `code`, a stream just so, after what is in the logs was sent."""
 
 
 @dataclass(slots=True)
@@ -99,20 +94,20 @@ class Service:
         worker.start(created.predecessor, lambda: self._forget(created.run.key))
         return Accepted(created.run, existed=False)
 
-    async def resume(self, key: RunKey, after: int, epoch: str | None = None) -> Snapshot:
+    async def resume(self, key: RunKey, reader: str, after: int, epoch: str | None = None) -> Snapshot:
         """Like `attach`, for somebody who comes back."""
         try:
-            run = await self.attach(key, after, epoch)
+            run = await self.attach(key, reader, after, epoch)
         except Refusal as reason:
             self.metrics.resumed(reason.code)
             raise
         self.metrics.resumed("resumed")
         return run
 
-    async def attach(self, key: RunKey, after: int, epoch: str | None = None) -> Snapshot:
-        """Count a reader of a run from `after`; raises Refusal ([RESUME-9] to [RESUME-13])."""
+    async def attach(self, key: RunKey, reader: str, after: int, epoch: str | None = None) -> Snapshot:
+        """Count `reader` of a run, once however often; raises Refusal ([RESUME-9] to [RESUME-13])."""
         try:
-            run = await self.store.attach(key, after, epoch)
+            run = await self.store.attach(key, reader, after, epoch)
         except RunNotFound:
             raise Refusal("not_found", "no such run") from None
         except BeyondEnd:
@@ -121,30 +116,34 @@ class Service:
             grace.cancel()
         return run
 
-    async def detach(self, key: RunKey, *, by_server: bool) -> None:
+    async def detach(self, key: RunKey, reader: str, *, by_server: bool) -> None:
         """Uncount a reader and apply the run's policy when it was the last ([RESUME-1] to [RESUME-5])."""
-        if await self.store.detach(key) > 0:
-            return
         try:
             run = await self.store.get(key)
-        except RunNotFound:
-            return
-        policy = run.request.on_disconnect
-        if policy == "grace" and not self.settings.serves("resume"):
-            policy = "cancel"  # [RESUME-8] nobody can come back
-        if run.status.finished or policy == "continue":
-            return
-        if policy == "cancel" and (not by_server or not self.settings.serves("resume")):
-            await self._end_unread(key)
-            return
-        delay = self.settings.seconds("detach_grace_s")
+            grace_s = self._grace_s(run.request.on_disconnect, by_server=by_server)
+            if not await self.store.detach(key, reader, grace_s) or grace_s is None:
+                return
+            if not grace_s:
+                await self._end_unread(key)
+                return
+        except (RunNotFound, StoreGone):
+            return  # a store that comes back has given up this node's readers
         loop = asyncio.get_running_loop()
-        self._graces[key] = loop.call_later(delay, lambda: self._spawn(self._end_unread(key)))
+        self._graces[key] = loop.call_later(grace_s + ROUNDING_S, lambda: self._spawn(self._end_unread(key)))
+
+    def _grace_s(self, policy: str, *, by_server: bool) -> float | None:
+        """Return for how long a run goes on that lost its last reader; None when it does not mind."""
+        resumable = self.settings.serves("resume")
+        if policy == "continue":
+            return None
+        if not resumable or (policy == "cancel" and not by_server):
+            return 0.0  # [RESUME-8] where nobody can come back, grace is cancel
+        return self.settings.seconds("detach_grace_s")
 
     async def cancel(self, key: RunKey) -> bool:
         """End a run for its user; False when it is unknown or finished ([CANCEL-1], [CANCEL-10])."""
         with self.metrics.cancel.time():
-            return await self._end(key, done("cancelled", "cancelled", "user"))
+            return await self.store.finish(key, done("cancelled", "cancelled", "user")) is not None
 
     async def input(self, key: RunKey, request_id: str, answer: Any) -> None:
         """Answer an input request; raises Refusal ([INPUT-4] to [INPUT-11])."""
@@ -194,10 +193,18 @@ class Service:
         with suppress(TimeoutError):
             async with asyncio.timeout(self.settings.seconds("drain_s")):
                 await self._idle.wait()
-        for key in await self.store.unfinished():
-            await self._end(key, error("worker_lost", "the server stopped", True))
+        for worker in tuple(self._workers.values()):
+            with suppress(StoreGone):
+                await worker.end(error("worker_lost", "the server stopped", True))
         for connection in tuple(self.connections):
             connection.close(4000)
+
+    def let_go(self) -> None:
+        """Stop every agent and send everybody away: the store has given up on this node, or cannot be reached."""
+        for worker in tuple(self._workers.values()):
+            worker.stop()
+        for connection in tuple(self.connections):
+            connection.close(1013)
 
     async def left_alone(self, seconds: float) -> None:
         """Wait until every connection has ended, for `seconds` at most."""
@@ -215,18 +222,10 @@ class Service:
             return False
         return True
 
-    async def _end(self, key: RunKey, terminal: dict[str, Any]) -> bool:
-        worker = self._workers.get(key)
-        if worker is not None:
-            return await worker.end(terminal) is not None
-        return await self.store.finish(key, terminal) is not None
-
     async def _end_unread(self, key: RunKey) -> None:
         self._graces.pop(key, None)
-        trace_id = (await self.get(key)).trace_id
-        terminal = done("nobody was reading", "cancelled", "disconnected") | {"trace_id": trace_id}
-        if await self.store.finish_unread(key, terminal) and (worker := self._workers.get(key)):
-            worker.stop()
+        with suppress(StoreGone):
+            await self.store.finish_unread(key, done("nobody was reading", "cancelled", "disconnected"))
 
     def _forget(self, key: RunKey) -> None:
         self._workers.pop(key, None)

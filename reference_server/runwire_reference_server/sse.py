@@ -8,9 +8,10 @@ from starlette.types import Receive, Scope, Send
 
 from runwire_reference_server.events import encode
 from runwire_reference_server.reader import Reader
+from runwire_reference_server.runs import RunKey
 from runwire_reference_server.service import Service
 from runwire_reference_server.session import Message
-from runwire_reference_server.store import Snapshot
+from runwire_reference_server.store import RunNotFound, Snapshot, StoreGone
 
 #: [SSE-1] each of these stops one kind of intermediary from gathering the stream.
 HEADERS = {
@@ -26,39 +27,59 @@ class EventStream:
     def __init__(
         self,
         service: Service,
-        run: Snapshot,
-        after: int,
-        opening: Sequence[Message],
-        headers: Mapping[str, str],
+        key: RunKey,
         on_end: Callable[[], Awaitable[None]],
         remaining_s: Callable[[], float | None],
     ) -> None:
+        """`on_end` is awaited when the stream has ended; `remaining_s` tells how long the credential lasts."""
         self._service = service
-        self._run = run
-        self._after = after
-        self._opening = opening
-        self._headers = HEADERS | dict(headers)
+        self._wake = asyncio.Event()
+        self._reader = Reader(service, key, self._wake.set)
+        self._epoch = ""
+        self._opening: Sequence[Message] = ()
+        self._headers: Mapping[str, str] = HEADERS
         self._on_end = on_end
         self._remaining_s = remaining_s
         self._expired = False
-        self._wake = asyncio.Event()
+        self._closing: str | None = None
         self._heartbeat_s = service.settings.seconds("heartbeat_s")
         self._stall_s = service.settings.seconds("pong_timeout_s")
         self._last_sent = 0.0
         self._clock: asyncio.TimerHandle | None = None
 
+    async def attach(self, after: int, epoch: str | None = None, *, resume: bool = False) -> Snapshot:
+        """Count as a reader of the run from `after`; raises Refusal. What is attached must be served."""
+        run = await self._reader.attach(after, epoch, resume=resume)
+        self._epoch = run.epoch
+        return run
+
+    def open_with(self, opening: Sequence[Message], headers: Mapping[str, str]) -> "EventStream":
+        """Say what comes before the events; returns the stream."""
+        self._opening = opening
+        self._headers = HEADERS | dict(headers)
+        return self
+
+    def notify_draining(self) -> None:
+        """A stream has no message that would say so."""
+
+    def close(self, code: int) -> None:
+        """End once the log is sent as far as it goes."""
+        self._closing = "draining" if code == 4000 else "store"
+        self._wake.set()
+
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream; the reader was counted already and is given up at the end."""
+        """Send the stream, and give up the reader at the end."""
+        self._service.connections.add(self)
         with self._service.metrics.connection("sse"):
             await self._serve(receive, send)
 
     async def _serve(self, receive: Receive, send: Send) -> None:
-        reader = Reader(self._service, self._run.key, self._after, self._wake.set)
         gone = asyncio.create_task(_disconnected(receive))
-        sending = asyncio.create_task(self._send_all(reader, send))
+        sending = asyncio.create_task(self._send_all(send))
         try:
             await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._service.connections.discard(self)
             if self._clock is not None:
                 self._clock.cancel()
             stalled = sending.done() and not sending.cancelled() and sending.exception() is not None
@@ -66,33 +87,37 @@ class EventStream:
                 task.cancel()
             await asyncio.gather(gone, sending, return_exceptions=True)
             self._count_end(stalled, finished=sending.done() and not stalled)
-            await reader.close(by_server=stalled or self._expired)
+            by_server = stalled or self._expired or self._closing is not None
+            await self._reader.close(by_server=by_server)
             await self._on_end()
 
     def _count_end(self, stalled: bool, *, finished: bool) -> None:
         metrics = self._service.metrics
         if stalled:
             metrics.slow_readers.inc()
-        expired = "expired" if self._expired else "client"
-        metrics.disconnected("slow" if stalled else "finished" if finished and not self._expired else expired)
+        closed = "expired" if self._expired else self._closing
+        metrics.disconnected("slow" if stalled else closed or ("finished" if finished else "client"))
 
-    async def _send_all(self, reader: Reader, send: Send) -> None:
+    async def _send_all(self, send: Send) -> None:
         headers = [(name.lower().encode(), value.encode()) for name, value in self._headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        opening = f"retry: 2000\nid: {self._run.epoch}.{self._after}\n\n"
+        opening = f"retry: 2000\nid: {self._epoch}.{self._reader.cursor}\n\n"
         opening += "".join(f"data: {encode(message)}\n\n" for message in self._opening)
         await self._write(send, opening)
         self._tick()
-        while not await self._send_page(reader, send) and not self._expired:
-            await self._wake.wait()
-            self._wake.clear()
+        try:
+            while not await self._send_page(send) and not self._expired and self._closing is None:
+                await self._wake.wait()
+                self._wake.clear()
+        except (StoreGone, RunNotFound):
+            self._closing = "store"  # whoever reads comes back with a cursor and is told
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _send_page(self, reader: Reader, send: Send) -> bool:
+    async def _send_page(self, send: Send) -> bool:
         """Send what the log has, and a heartbeat that is due; True after the terminal."""
-        while not self._expired and (page := await reader.pull()):
-            blocks = [f"id: {self._run.epoch}.{item.seq}\ndata: {item.text}\n\n" for item in page]
-            reader.cursor = page[-1].seq
+        while not self._expired and (page := await self._reader.pull()):
+            blocks = [f"id: {self._epoch}.{item.seq}\ndata: {item.text}\n\n" for item in page]
+            self._reader.cursor = page[-1].seq
             await self._write(send, "".join(blocks))
             self._service.metrics.delivery.observe(time.monotonic() - page[-1].at)
             if page[-1].terminal:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from runwire_reference_server.credentials import Credential
+from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import Principal
-from runwire_reference_server.service import Refusal
 
 #: How many tickets a principal may have open; each costs memory until it is used or too old.
 MAX_OPEN = 100
@@ -20,6 +20,11 @@ class Issued:
 
     credential: Credential
     origin: str | None
+
+
+def too_many_tickets(lifetime_s: float) -> Refusal:
+    """Return what is told to whoever has as many open tickets as they may have."""
+    return Refusal("rate_limited", "too many tickets were asked for and not used", lifetime_s)
 
 
 class Tickets(Protocol):
@@ -45,7 +50,7 @@ class MemoryTickets:
     async def issue(self, issued: Issued, lifetime_s: float) -> str:
         principal = issued.credential.principal
         if self._counts[principal] >= MAX_OPEN:
-            raise Refusal("rate_limited", "too many tickets were asked for and not used", lifetime_s)
+            raise too_many_tickets(lifetime_s)
         ticket = secrets.token_urlsafe(24)
         loop = asyncio.get_running_loop()
         self._open[ticket] = issued, loop.time() + lifetime_s

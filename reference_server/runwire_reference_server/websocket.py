@@ -4,15 +4,15 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from runwire_reference_server.admission import Caller
 from runwire_reference_server.events import Entry, encode
 from runwire_reference_server.reader import Reader
+from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import RunKey
-from runwire_reference_server.service import Refusal, Service
+from runwire_reference_server.service import Service
 from runwire_reference_server.session import (
     Cancel,
     Close,
@@ -28,9 +28,7 @@ from runwire_reference_server.session import (
     resumed,
     started,
 )
-from runwire_reference_server.store import RunNotFound, Snapshot
-
-Attach = Callable[[RunKey, int, str | None], Awaitable[Snapshot]]
+from runwire_reference_server.store import RunNotFound, Snapshot, StoreGone
 
 #: How many answers may wait for a client before its next message is read.
 MAX_ANSWERS_WAITING = 1000
@@ -41,7 +39,7 @@ REPLAY_REFILL_S = 10.0
 
 
 #: Why a connection ended, by the code the server closed it with; other codes are for bad messages.
-_REASONS = {None: "client", 1000: "idle", 4000: "draining", 4001: "slow", 4101: "expired"}
+_REASONS = {None: "client", 1000: "idle", 1013: "store", 4000: "draining", 4001: "slow", 4101: "expired"}
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +58,7 @@ class WebSocketConnection:
         self._expired = False
         self._readers: dict[str, Reader] = {}
         self._answers: deque[Message] = deque()
+        self._command: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._answers_taken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -99,6 +98,10 @@ class WebSocketConnection:
             for task in (reading, writing):
                 task.cancel()
             await asyncio.gather(reading, writing, return_exceptions=True)
+            if self._command is not None:
+                await asyncio.wait(
+                    {self._command}
+                )  # what a client asked for happens, or its reader would stay
             for reader in tuple(self._readers.values()):
                 await reader.close(by_server=by_server)
 
@@ -134,7 +137,9 @@ class WebSocketConnection:
             command = self.session.receive(message["text"])
             if not (isinstance(command, Send) and command.message["type"] == "heartbeat"):
                 self._last_used = self._loop.time()
-            await self._carry_out(command)
+            self._command = self._loop.create_task(self._carry_out(command))
+            await asyncio.shield(self._command)
+            self._command = None
             while len(self._answers) > MAX_ANSWERS_WAITING:
                 self._answers_taken.clear()
                 await self._answers_taken.wait()
@@ -146,16 +151,16 @@ class WebSocketConnection:
                 self.answer(message)
             case Close(code):
                 self.close(code)
-            case Cancel(run_ids, re):
-                await self._cancel(run_ids, re)
-            case Start() | Resume() | Input():
+            case Start() | Resume() | Cancel() | Input():
                 try:
                     await self._serve(command)
                 except Refusal as reason:
                     self.answer(refusal(reason.code, str(reason), command.re, reason.retry_after_s))
 
-    async def _serve(self, command: Start | Resume | Input) -> None:
+    async def _serve(self, command: Start | Resume | Cancel | Input) -> None:
         match command:
+            case Cancel(run_ids, re):
+                await self._cancel(run_ids, re)
             case Start():
                 await self._start(command)
             case Resume():
@@ -166,7 +171,7 @@ class WebSocketConnection:
     async def _start(self, command: Start) -> None:
         accepted = await self.service.start(self._principal, command.request)
         run = accepted.run
-        await self._follow(run.key, 0, run.epoch, self.service.attach)
+        await self._follow(run.key, 0, run.epoch, resume=False)
         self.answer(started(run, command.re))
         if accepted.existed:
             self.answer(resumed(run, 0))  # [RUN-19]
@@ -174,17 +179,14 @@ class WebSocketConnection:
     async def _resume(self, command: Resume) -> None:
         key = RunKey(self._principal, command.run_id)
         await self._ration(key, command.after)
-        run = await self._follow(key, command.after, command.epoch, self.service.resume)
+        run = await self._follow(key, command.after, command.epoch, resume=True)
         self.answer(resumed(run, command.after, command.re))
 
-    async def _follow(self, key: RunKey, after: int, epoch: str | None, attach: Attach) -> Snapshot:
+    async def _follow(self, key: RunKey, after: int, epoch: str | None, *, resume: bool) -> Snapshot:
         """Attach a reader, or move the one the connection has ([RUN-25])."""
-        run = await attach(key, after, epoch)
-        if reader := self._readers.get(key.run_id):
-            reader.move(after)
-            await self.service.detach(key, by_server=False)
-        else:
-            self._readers[key.run_id] = Reader(self.service, key, after, self._wake.set)
+        reader = self._readers.get(key.run_id) or Reader(self.service, key, self._wake.set)
+        run = await reader.attach(after, epoch, resume=resume)
+        self._readers[key.run_id] = reader
         self.session.follow(key)
         return run
 
@@ -217,6 +219,9 @@ class WebSocketConnection:
                 if self._close_code is not None:
                     await self._socket.close(self._close_code)
                     return
+        except (StoreGone, RunNotFound):
+            self._close_code = 1013  # the log cannot be read further, or is gone before it was
+            await self._socket.close(1013)
         except (WebSocketDisconnect, OSError):
             return
 

@@ -13,7 +13,7 @@ from runwire_reference_server.registry import ERRORS
 from runwire_reference_server.runs import RunKey
 from runwire_reference_server.settings import Settings
 from runwire_reference_server.sizing import ENVELOPE_BYTES, Fitter, TooLarge, encoded_size
-from runwire_reference_server.store import RunNotFound, Snapshot, Store
+from runwire_reference_server.store import RunNotFound, Snapshot, Store, StoreGone
 
 log = logging.getLogger(__name__)
 
@@ -65,19 +65,18 @@ class Worker:
             self._task.input_requests = self._input_requests
         self._job: asyncio.Task[None] | None = None
         self._deadline = Deadline(settings.seconds("run_s"), self._expire)
-        self._expiry: asyncio.Task[Entry | None] | None = None
+        self._expiry: asyncio.Task[None] | None = None
 
     def start(self, predecessor: RunKey | None, stopped: Callable[[], None]) -> None:
         """Begin, after `predecessor` has ended ([RUN-16]); `stopped` is called when the agent is gone."""
+        release = self._store.hold(self._run.key, self.stop)
         self._job = asyncio.get_running_loop().create_task(self._work(predecessor))
+        self._job.add_done_callback(lambda _: release())
         self._job.add_done_callback(lambda _: stopped())
 
     async def end(self, terminal: Event) -> Entry | None:
-        """Fence the run and stop its agent; None when another terminal came first ([CANCEL-4], [RUN-31])."""
-        ended = await self._store.finish(self._run.key, terminal | {"trace_id": self._run.trace_id})
-        if ended is not None:
-            self.stop()
-        return ended
+        """Fence the run, which stops its agent; None when another terminal came first ([CANCEL-4], [RUN-31])."""
+        return await self._store.finish(self._run.key, terminal)
 
     def stop(self) -> None:
         """Tell the agent to stop; what it still yields is refused by the log."""
@@ -97,12 +96,13 @@ class Worker:
             run = self._run
             self._task.history = await self._store.history(run.key.principal, run.session_id)
             await self._play()
-        except asyncio.CancelledError:
-            pass
+        except (asyncio.CancelledError, StoreGone):
+            pass  # whoever lost touch with the store cannot end a run: the other nodes do ([NODE-4])
         except Exception:
             # [RUN-13] a fault of ours ends the run too; [OBS-9] the exception may quote the prompt.
             log.error("a run failed inside the server", extra={"trace_id": self._run.trace_id})
-            await self.end(error("internal", "the server failed", True))
+            with suppress(StoreGone):
+                await self.end(error("internal", "the server failed", True))
         finally:
             self._deadline.pause()
             if self._input_requests is not None:
@@ -128,6 +128,8 @@ class Worker:
             if retryable is None:
                 retryable = failure.code in ERRORS and ERRORS[failure.code].retryable
             terminal = error(failure.code, failure.data, retryable)
+        except StoreGone:
+            raise
         except TooLarge:
             terminal = error("payload_too_large", "the arguments of a tool call are too large", False)
         except Exception as failure:
@@ -178,17 +180,19 @@ class Worker:
 
     async def _append_terminal(self, terminal: Event) -> None:
         (fitted,) = self._fitter.fit(terminal)
-        await self._append_next(fitted | {"trace_id": self._run.trace_id})
+        await self._append_next(fitted)
 
     async def _after(self, predecessor: RunKey) -> None:
         """Wait until `predecessor` is finished or gone."""
         woken = asyncio.Event()
         unwatch = self._store.watch(predecessor, woken.set)
         try:
-            while predecessor in await self._store.unfinished(predecessor.principal):
-                woken.clear()
+            while not (await self._store.get(predecessor)).status.finished:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(woken.wait(), 1)  # [NODE-8] a wake-up is only a hint
+                woken.clear()
+        except RunNotFound:
+            return
         finally:
             unwatch()
 
@@ -201,4 +205,8 @@ class Worker:
     def _expire(self) -> None:
         # [RUN-15], [CANCEL-12] a deadline is a timeout, never a cancel.
         loop = asyncio.get_running_loop()
-        self._expiry = loop.create_task(self.end(error("timeout", "the run took too long", True)))
+        self._expiry = loop.create_task(self._time_out())
+
+    async def _time_out(self) -> None:
+        with suppress(StoreGone):
+            await self.end(error("timeout", "the run took too long", True))

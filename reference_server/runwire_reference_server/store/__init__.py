@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from runwire_reference_server.events import Entry, Event
+from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import Principal, RunKey, RunRequest, Status
 
 #: How many turns of a session are remembered.
@@ -29,6 +30,13 @@ class RunNotFound(Exception):
 
 class BeyondEnd(Exception):
     """A cursor lies beyond the last `seq` of the log."""
+
+
+class StoreGone(Refusal):
+    """The store cannot be reached, or has given up on this node; what was asked of it may have happened or not."""
+
+    def __init__(self) -> None:
+        super().__init__("unavailable", "the store of this server cannot be reached", 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +84,17 @@ class Exchange:
 
 
 class Store(Protocol):
-    """Keeps the logs of runs, their input requests, and what the sessions remember."""
+    """Keeps the logs of runs, their input requests, and what the sessions remember.
+
+    Whatever a store shares with other nodes can raise StoreGone. `reachable` tells whether it would just now.
+    """
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the store answers."""
+
+    def on_end(self, ended: Callable[[Event], None]) -> None:
+        """Call `ended` with the terminal of every run that the store ends by itself."""
 
     async def create(self, principal: Principal, request: RunRequest, max_unfinished: int) -> Created:
         """Create a run, or find the one with the same id and body ([RUN-18]).
@@ -95,7 +113,13 @@ class Store(Protocol):
         """Append `event` as `expected_seq`.
 
         None, and nothing written, unless the log exists, has no terminal, `lease` is current and the last
-        seq is `expected_seq - 1`.
+        seq is `expected_seq - 1`. A terminal gets the `trace_id` of its run.
+        """
+
+    def hold(self, key: RunKey, withdrawn: Callable[[], None]) -> Callable[[], None]:
+        """Call `withdrawn` when a terminal that the worker did not append has ended its run ([RUN-32]).
+
+        Returns what ends that.
         """
 
     async def finish(self, key: RunKey, terminal: Event) -> Entry | None:
@@ -123,14 +147,20 @@ class Store(Protocol):
     async def bytes_after(self, key: RunKey, after: int) -> int:
         """Return the size of the log above `after`; raises RunNotFound."""
 
-    async def attach(self, key: RunKey, after: int, epoch: str | None) -> Snapshot:
-        """Count a reader; raises RunNotFound and BeyondEnd ([RESUME-9], [RESUME-11] to [RESUME-13])."""
+    async def attach(self, key: RunKey, reader: str, after: int, epoch: str | None) -> Snapshot:
+        """Count `reader`, once however often; raises RunNotFound and BeyondEnd ([RESUME-9] to [RESUME-13]).
 
-    async def detach(self, key: RunKey) -> int:
-        """Uncount a reader and return how many are left."""
+        A reader ends the grace, and counts as long as its node lives ([NODE-6]).
+        """
+
+    async def detach(self, key: RunKey, reader: str, grace_s: float | None) -> bool:
+        """Uncount `reader`; True when it was the last one of an unfinished run, whose grace of `grace_s` then begins.
+
+        Without `grace_s` no grace begins. The store of several nodes ends the run itself when nobody else does.
+        """
 
     async def finish_unread(self, key: RunKey, terminal: Event) -> Entry | None:
-        """Like `finish`, but only if the run has no reader ([RESUME-7])."""
+        """Like `finish`, but only if the run has no reader and its grace is over ([RESUME-7])."""
 
     async def unfinished(self, principal: Principal | None = None) -> list[RunKey]:
         """Return the unfinished runs, of one principal or of all."""

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from runwire_reference_server.events import Entry, Event
@@ -19,6 +20,7 @@ class MeasuredStore:
         self._store = store
         self._metrics = metrics
         self._accepted_at: dict[RunKey, float] = {}
+        store.on_end(self._count)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -36,18 +38,28 @@ class MeasuredStore:
         if item is None:
             self._metrics.refused_appends.inc()
             return None
-        self._count(event)
+        self._count(item.event)
         if self._accepted_at:
             self._first(key)
         return item
 
+    def hold(self, key: RunKey, withdrawn: Callable[[], None]) -> Callable[[], None]:
+        """Forget, with what is held, when the run was accepted: it may have ended on another node."""
+        release = self._store.hold(key, withdrawn)
+
+        def forget() -> None:
+            self._accepted_at.pop(key, None)
+            release()
+
+        return forget
+
     async def finish(self, key: RunKey, terminal: Event) -> Entry | None:
         """Count the end."""
-        return self._ended(key, terminal, await self._store.finish(key, terminal))
+        return self._ended(key, await self._store.finish(key, terminal))
 
     async def finish_unread(self, key: RunKey, terminal: Event) -> Entry | None:
         """Count the end."""
-        return self._ended(key, terminal, await self._store.finish_unread(key, terminal))
+        return self._ended(key, await self._store.finish_unread(key, terminal))
 
     async def close_input(self, key: RunKey, request_id: str, outcome: str, answer: Any = None) -> bool:
         """Count the event."""
@@ -56,9 +68,9 @@ class MeasuredStore:
             self._metrics.appended({"type": "input_closed"})
         return closed
 
-    def _ended(self, key: RunKey, terminal: Event, item: Entry | None) -> Entry | None:
+    def _ended(self, key: RunKey, item: Entry | None) -> Entry | None:
         if item is not None:
-            self._count(terminal)
+            self._count(item.event)
             self._first(key)
         return item
 

@@ -42,7 +42,9 @@ class _Run:
     status: Status = Status.QUEUED
     log: list[Entry] = field(default_factory=list)
     ends_at: list[int] = field(default_factory=list)  # bytes of the log up to and with each entry
-    readers: int = 0
+    readers: set[str] = field(default_factory=set)
+    grace_until: float | None = None
+    withdrawn: Callable[[], None] | None = None
     watchers: set[Callable[[], None]] = field(default_factory=set)
     inputs: dict[str, InputState] = field(default_factory=dict)
 
@@ -64,9 +66,11 @@ class _Run:
             self.inputs[event["request_id"]] = InputState(event)
         still_open = sum(state.outcome is None for state in self.inputs.values())
         self.status = after_event(self.status, event, still_open)
+        if self.status.finished:
+            event = event | {"trace_id": self.trace_id}
         item = entry(event | {"run_id": self.key.run_id, "seq": len(self.log) + 1, "ts": _now()})
         self.log.append(item)
-        self.ends_at.append((self.ends_at[-1] if self.ends_at else 0) + len(item.text))
+        self.ends_at.append((self.ends_at[-1] if self.ends_at else 0) + len(item.text.encode()))
         for wake in tuple(self.watchers):
             wake()
         return item
@@ -81,6 +85,8 @@ class _Session:
 
 class MemoryStore:
     """Keeps logs in memory, finished ones for `resume_window_s` after their end ([RUN-33])."""
+
+    reachable = True
 
     def __init__(self, resume_window_s: float, session_s: float = 3600.0) -> None:
         self._window = resume_window_s
@@ -145,7 +151,21 @@ class MemoryStore:
             return None
         item = run.append(terminal)
         self._settle(run)
+        if run.withdrawn is not None:
+            run.withdrawn()
         return item
+
+    def on_end(self, ended: Callable[[Event], None]) -> None:
+        """This store ends no run by itself."""
+
+    def hold(self, key: RunKey, withdrawn: Callable[[], None]) -> Callable[[], None]:
+        run = self._runs[key]
+        run.withdrawn = withdrawn
+
+        def release() -> None:
+            run.withdrawn = None
+
+        return release
 
     async def input_state(self, key: RunKey, request_id: str) -> InputState | None:
         return self._run(key).inputs.get(request_id)
@@ -170,25 +190,31 @@ class MemoryStore:
         ends = self._run(key).ends_at
         return (ends[-1] if ends else 0) - (ends[after - 1] if 0 < after <= len(ends) else 0)
 
-    async def attach(self, key: RunKey, after: int, epoch: str | None) -> Snapshot:
+    async def attach(self, key: RunKey, reader: str, after: int, epoch: str | None) -> Snapshot:
         run = self._run(key)
         if epoch is not None and epoch != run.epoch:
             raise RunNotFound
         if after > len(run.log):
             raise BeyondEnd
-        run.readers += 1
+        run.readers.add(reader)
+        run.grace_until = None
         return run.snapshot()
 
-    async def detach(self, key: RunKey) -> int:
+    async def detach(self, key: RunKey, reader: str, grace_s: float | None) -> bool:
         run = self._runs.get(key)
-        if run is None:
-            return 0
-        run.readers -= 1
-        return run.readers
+        if run is None or reader not in run.readers:
+            return False
+        run.readers.discard(reader)
+        if run.readers or run.status.finished or grace_s is None:
+            return False
+        run.grace_until = time.monotonic() + grace_s
+        return True
 
     async def finish_unread(self, key: RunKey, terminal: Event) -> Entry | None:
         run = self._runs.get(key)
-        return None if run is None or run.readers else await self.finish(key, terminal)
+        if run is None or run.grace_until is None or run.grace_until > time.monotonic():
+            return None
+        return await self.finish(key, terminal)
 
     async def unfinished(self, principal: Principal | None = None) -> list[RunKey]:
         owners = self._unfinished if principal is None else {principal: self._unfinished.get(principal, {})}

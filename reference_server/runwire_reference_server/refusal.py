@@ -1,0 +1,11 @@
+"""What callers are told when the server does not do what they ask."""
+
+
+class Refusal(Exception):
+    """A message or request that is refused and had no effect, with a registered code and a text for a person."""
+
+    def __init__(self, code: str, data: str, retry_after_s: float | None = None) -> None:
+        super().__init__(data)
+        self.code = code
+        self.data = data
+        self.retry_after_s = retry_after_s

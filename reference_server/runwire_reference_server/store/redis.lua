@@ -1,0 +1,333 @@
+-- The atomic steps of the store on Redis. ARGV[1] names the step, ARGV[2] the node that takes it; what follows are the
+-- step's own arguments. Keys are made from names here, so that all of them live on one Redis.
+--
+-- OWNER is a principal, NAME is OWNER and `run_id`. Beginning with `runwire:`, there are
+--   run:NAME           hash    what identifies the run and how it stands; `lease` is empty once it is finished
+--   log:NAME           stream  entry SEQ-0: `e` the event, `t` when it was appended, `b` bytes of the log up to it
+--   inputs:NAME        hash    `r` REQUEST_ID the request, `o` REQUEST_ID its outcome, `a` REQUEST_ID its answer
+--   readers:NAME       hash    reader -> node
+--   answer:NAME        string  the answer text so far
+--   unfinished, unfinished:OWNER   sets of NAME
+--   session:…          string  NAME of the session's last run, while that is unfinished
+--   history:…          list    prompt and answer of each turn
+--   nodes              sorted set  node -> when its lease ends
+--   graces             sorted set  NAME -> when its grace ends
+--   work:NODE          set     NAME of the runs whose lease the node holds
+--   reads:NODE         hash    reader -> NAME
+--   places:NODE        hash    place -> how many connections of it the node has
+--   place:PLACE        string  how many there are on all nodes
+--   ticket:TICKET      hash    `owner`, `issued`;  tickets:OWNER  sorted set  TICKET -> until when it is good
+
+local call = redis.call
+local node = ARGV[2]
+local step = {}
+
+-- Bytes that run_id, seq and ts add to an event beside their values' own.
+local ENVELOPE = #',"run_id":"","seq":,"ts":"2026-11-27T12:00:00.000Z"'
+local FINISHED = { completed = true, incomplete = true, cancelled = true, failed = true }
+
+local function key(kind, name)
+  return 'runwire:' .. kind .. (name and ':' .. name or '')
+end
+
+-- [NODE-9] Milliseconds on the clock that all nodes share.
+local function now()
+  local time = call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function alive()
+  return call('ZSCORE', key('nodes'), node)
+end
+
+local GONE = redis.error_reply('GONE the lease of this node was taken')
+
+local function snapshot(name)
+  local run = call('HMGET', key('run', name),
+    'epoch', 'status', 'seq', 'session_id', 'trace_id', 'bytes', 'prompt', 'request')
+  return run[1] and run
+end
+
+local function unfinished(name)
+  local fields = { 'status', 'seq', 'bytes', 'lease', 'node', 'open', 'run_id', 'trace_id' }
+  local run = {}
+  for place, value in ipairs(call('HMGET', key('run', name), unpack(fields))) do
+    if not value then return nil end
+    run[fields[place]] = value
+  end
+  return not FINISHED[run.status] and run or nil
+end
+
+-- Wake-ups are hints. A terminal concerns nodes that hold the run's lease or wait for their turn; they all hear of it.
+local function wake(name, run, ended)
+  if ended then call('PUBLISH', key('ended'), node .. ' ' .. name) end
+  local told = { [node] = true }
+  local listeners = call('HVALS', key('readers', name))
+  table.insert(listeners, run.node)
+  for _, listener in ipairs(listeners) do
+    if not told[listener] then
+      told[listener] = true
+      call('PUBLISH', key('grown', listener), name)
+    end
+  end
+end
+
+-- Gives up the lease and what counts for the run, and remembers the turn in its session.
+local function settle(name, run)
+  local fields = call('HMGET', key('run', name), 'owner', 'session', 'prompt', 'window_ms', 'session_ms', 'turns')
+  local owner, session, prompt, window_ms, session_ms, turns = unpack(fields)
+  call('SREM', key('unfinished'), name)
+  call('SREM', key('unfinished', owner), name)
+  call('SREM', key('work', run.node), name)
+  call('ZREM', key('graces'), name)
+  if run.status ~= 'failed' then
+    call('RPUSH', key('history', session), prompt, call('GET', key('answer', name)) or '')
+    call('LTRIM', key('history', session), -2 * turns, -1)
+  end
+  if call('GET', key('session', session)) == name then
+    call('DEL', key('session', session))
+    call('PEXPIRE', key('history', session), session_ms)
+  end
+  call('DEL', key('answer', name))
+  call('HSET', key('run', name), 'lease', '')
+  for _, kind in ipairs({ 'run', 'log', 'inputs', 'readers' }) do
+    call('PEXPIRE', key(kind, name), window_ms)
+  end
+end
+
+-- Appends to a run that is unfinished. `effect` and `detail` say what the event does beside standing in the log.
+local function append(name, run, event, effect, detail)
+  if effect == 'token' then
+    call('APPEND', key('answer', name), detail)
+  elseif effect == 'replace' then
+    call('SET', key('answer', name), detail)
+  elseif effect == 'input_request' then
+    call('HSET', key('inputs', name), 'r' .. detail, event)
+    run.open = run.open + 1
+    run.status = 'waiting'
+  elseif effect == 'input_closed' then
+    run.open = run.open - 1
+    if run.open == 0 then run.status = 'running' end
+  elseif effect == 'end' then
+    event = event:sub(1, -2) .. ',"trace_id":"' .. run.trace_id .. '"}'
+    run.status = detail
+  end
+  run.seq = run.seq + 1
+  run.bytes = run.bytes + #event + ENVELOPE + #run.run_id + #tostring(run.seq)
+  local time = now()
+  call('XADD', key('log', name), run.seq .. '-0', 'e', event, 't', time, 'b', run.bytes)
+  call('HSET', key('run', name), 'status', run.status, 'seq', run.seq, 'bytes', run.bytes, 'open', run.open)
+  if effect == 'end' then settle(name, run) end
+  wake(name, run, effect == 'end')
+  return { run.seq, event, time }
+end
+
+-- Takes everything that a node held: it died, left, or lost touch ([NODE-4], [NODE-6]).
+local function bury(dead, lost, ended)
+  call('ZREM', key('nodes'), dead)
+  for _, name in ipairs(call('SMEMBERS', key('work', dead))) do
+    local run = unfinished(name)
+    if run then table.insert(ended, append(name, run, lost, 'end', 'failed')[2]) end
+  end
+  local reads = call('HGETALL', key('reads', dead))
+  for place = 1, #reads, 2 do
+    step.detach(reads[place + 1], reads[place], 'own')
+  end
+  local places = call('HGETALL', key('places', dead))
+  for place = 1, #places, 2 do
+    if call('DECRBY', key('place', places[place]), places[place + 1]) <= 0 then
+      call('DEL', key('place', places[place]))
+    end
+  end
+  call('DEL', key('work', dead), key('reads', dead), key('places', dead))
+end
+
+-- Joins the nodes; `old` is what this one was called before it lost touch.
+function step.join(old, lease_ms, lost)
+  local ended = {}
+  if old ~= '' then bury(old, lost, ended) end
+  call('ZADD', key('nodes'), now() + lease_ms, node)
+  return ended
+end
+
+function step.leave(lost)
+  local ended = {}
+  bury(node, lost, ended)
+  return ended
+end
+
+-- Renews the node's lease, buries nodes that did not, ends runs whose grace is over; returns what it ended and
+-- which leases of runs the node has.
+function step.tend(lease_ms, lost, unread)
+  local mine, time, ended = alive(), now(), {}
+  if not mine then return GONE end
+  call('ZADD', key('nodes'), time + lease_ms, node)
+  -- Whoever is late itself knows nothing about others: perhaps it was the store that stood still.
+  if tonumber(mine) > time then
+    for _, dead in ipairs(call('ZRANGEBYSCORE', key('nodes'), '-inf', time)) do
+      bury(dead, lost, ended)
+    end
+  end
+  for _, name in ipairs(call('ZRANGEBYSCORE', key('graces'), '-inf', time)) do
+    local item = step.finish_unread(name, unread, 'cancelled')
+    if item then table.insert(ended, item[2]) end
+  end
+  return { ended, call('SMEMBERS', key('work', node)) }
+end
+
+-- Returns the last seq of each run, nil for those that are gone ([NODE-8]).
+function step.heads(...)
+  local heads = {}
+  for place, name in ipairs({ ... }) do
+    heads[place] = call('HGET', key('run', name), 'seq')
+  end
+  return heads
+end
+
+-- The further arguments are the run's fields, by turns name and value.
+function step.create(name, owner, session, most, ...)
+  if not alive() then return GONE end
+  local existing = snapshot(name)
+  if existing then return { 'existing', existing } end
+  if call('SCARD', key('unfinished', owner)) >= tonumber(most) then return { 'busy' } end
+  local before = call('GET', key('session', session))
+  call('SET', key('session', session), name)
+  call('PERSIST', key('history', session))
+  call('HSET', key('run', name), 'node', node, 'owner', owner, 'session', session, 'seq', 0, 'bytes', 0, 'open', 0,
+    'status', before and 'queued' or 'running', ...)
+  call('SADD', key('unfinished'), name)
+  call('SADD', key('unfinished', owner), name)
+  call('SADD', key('work', node), name)
+  return { 'created', snapshot(name), before }
+end
+
+function step.get(name)
+  return snapshot(name)
+end
+
+function step.begin(name, lease)
+  local run = unfinished(name)
+  if not run or run.lease ~= lease then return 0 end
+  call('HSET', key('run', name), 'status', 'running')
+  return 1
+end
+
+function step.append(name, lease, expected, event, effect, detail)
+  local run = unfinished(name)
+  if not run or run.lease ~= lease or run.seq + 1 ~= tonumber(expected) then return false end
+  return append(name, run, event, effect, detail)
+end
+
+function step.finish(name, event, status)
+  local run = unfinished(name)
+  return run and append(name, run, event, 'end', status)
+end
+
+function step.finish_unread(name, event, status)
+  local until_ms = call('ZSCORE', key('graces'), name)
+  if not until_ms or tonumber(until_ms) > now() then return false end
+  call('ZREM', key('graces'), name)
+  return step.finish(name, event, status)
+end
+
+function step.input_state(name, id)
+  if call('EXISTS', key('run', name)) == 0 then return false end
+  return call('HMGET', key('inputs', name), 'r' .. id, 'o' .. id, 'a' .. id)
+end
+
+function step.close_input(name, id, outcome, answer, event)
+  local run = unfinished(name)
+  local inputs = key('inputs', name)
+  if not run or call('HEXISTS', inputs, 'r' .. id) == 0 or call('HEXISTS', inputs, 'o' .. id) == 1 then return 0 end
+  call('HSET', inputs, 'o' .. id, outcome, 'a' .. id, answer)
+  append(name, run, event, 'input_closed')
+  return 1
+end
+
+function step.history(session)
+  return call('LRANGE', key('history', session), 0, -1)
+end
+
+function step.read(name, after, most)
+  if call('EXISTS', key('run', name)) == 0 then return false end
+  return call('XRANGE', key('log', name), after + 1, '+', 'COUNT', most)
+end
+
+function step.bytes_after(name, after)
+  local bytes = call('HGET', key('run', name), 'bytes')
+  local before = call('XRANGE', key('log', name), after, after)[1]
+  return bytes and bytes - (before and before[2][6] or 0)
+end
+
+function step.attach(name, reader, after, epoch)
+  if not alive() then return GONE end
+  local run = snapshot(name)
+  if not run or (epoch ~= '' and epoch ~= run[1]) then return false end
+  if tonumber(after) > tonumber(run[3]) then return 'beyond' end
+  call('HSET', key('readers', name), reader, node)
+  call('HSET', key('reads', node), reader, name)
+  call('ZREM', key('graces'), name)
+  return run
+end
+
+-- `grace_ms` is a number, `none`, or `own` for what the run was created with.
+function step.detach(name, reader, grace_ms)
+  local at = call('HGET', key('readers', name), reader)
+  if not at then return 0 end
+  call('HDEL', key('readers', name), reader)
+  call('HDEL', key('reads', at), reader)
+  if grace_ms == 'own' then grace_ms = call('HGET', key('run', name), 'grace_ms') end
+  if grace_ms == 'none' or call('HLEN', key('readers', name)) > 0 or not unfinished(name) then return 0 end
+  call('ZADD', key('graces'), now() + grace_ms, name)
+  return 1
+end
+
+function step.unfinished(owner)
+  return call('SMEMBERS', key('unfinished', owner ~= '' and owner or nil))
+end
+
+function step.take_place(place, most)
+  if not alive() then return GONE end
+  if step.places(place) >= tonumber(most) then return 0 end
+  call('INCR', key('place', place))
+  call('HINCRBY', key('places', node), place, 1)
+  return 1
+end
+
+-- `at` is the node that took the place: whoever buried it has freed the place.
+function step.give_back_place(place, at)
+  if call('HEXISTS', key('places', at), place) == 0 then return 0 end
+  if call('HINCRBY', key('places', at), place, -1) == 0 then call('HDEL', key('places', at), place) end
+  if call('DECR', key('place', place)) == 0 then call('DEL', key('place', place)) end
+  return 1
+end
+
+function step.places(place)
+  return tonumber(call('GET', key('place', place)) or 0)
+end
+
+function step.issue_ticket(owner, ticket, lifetime_ms, most, issued)
+  local time = now()
+  call('ZREMRANGEBYSCORE', key('tickets', owner), '-inf', time)
+  if call('ZCARD', key('tickets', owner)) >= tonumber(most) then return 0 end
+  call('ZADD', key('tickets', owner), time + lifetime_ms, ticket)
+  call('PEXPIRE', key('tickets', owner), math.max(lifetime_ms, call('PTTL', key('tickets', owner))))
+  call('HSET', key('ticket', ticket), 'owner', owner, 'issued', issued)
+  call('PEXPIRE', key('ticket', ticket), lifetime_ms)
+  return 1
+end
+
+function step.look_ticket(ticket)
+  return call('HGET', key('ticket', ticket), 'issued')
+end
+
+function step.take_ticket(ticket)
+  local owner, issued = unpack(call('HMGET', key('ticket', ticket), 'owner', 'issued'))
+  if issued then
+    call('DEL', key('ticket', ticket))
+    call('ZREM', key('tickets', owner), ticket)
+  end
+  return issued
+end
+
+return step[ARGV[1]](unpack(ARGV, 3))

@@ -1,0 +1,195 @@
+"""This process as one of the nodes that share a Redis: its lease, the hints it hears, and losing touch.
+
+All that a node holds (leases of runs, readers, places) hangs on one lease that it renews. A node that does not is
+buried by the others. One that finds out that it was, or that cannot reach the store, lets go of everything and joins
+anew under another name: what happened meanwhile is then nothing it has to guess at.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from importlib.resources import files
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from runwire_reference_server.agents import done, error
+from runwire_reference_server.events import Event, encode
+from runwire_reference_server.runs import new_identifier
+from runwire_reference_server.store import StoreGone
+
+log = logging.getLogger(__name__)
+
+#: Connections of a node to the store, and seconds after which an answer of it is given up.
+CONNECTIONS = 16
+TIMEOUT_S = 5.0
+
+#: The longest time between two looks at the store ([NODE-8]), and the time between two attempts to join, in seconds.
+LOOK_S = 0.5
+RETRY_S = 0.5
+
+#: How the store itself ends runs: when their worker is lost, and when nobody reads them.
+LOST = encode(error("worker_lost", "the node that worked on this run is gone", True))
+UNREAD = encode(done("nobody was reading", "cancelled", "disconnected"))
+
+_SCRIPT = (files("runwire_reference_server.store") / "redis.lua").read_text(encoding="utf-8")
+
+
+class Listener:
+    """What a node tells its store. The default is not to mind."""
+
+    def grown(self, name: str) -> None:
+        """The log of a run has grown."""
+
+    def ended(self, name: str) -> None:
+        """A run has ended on another node."""
+
+    def reaped(self, terminal: Event) -> None:
+        """This node ended a run that another had left, or that nobody read."""
+
+    async def look(self, work: Sequence[str]) -> None:
+        """It is time to read again; `work` names the runs whose lease this node holds."""
+
+
+def client(url: str) -> Redis:
+    """Return a client that never repeats a command: what was asked may have happened. Raises ValueError."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS,
+        timeout=TIMEOUT_S,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return Redis.from_pool(pool)
+
+
+class RedisNode:
+    """A node; use it as an asynchronous context manager while the server serves."""
+
+    def __init__(self, url: str, worker_lost_s: float) -> None:
+        """A node that dies is buried within `worker_lost_s`; raises ValueError for a wrong `url`."""
+        self.id: str | None = None
+        self.listener = Listener()
+        self.on_lost: Callable[[], None] = lambda: None
+        self._client = client(url)
+        self._sha = ""
+        self._before = ""
+        self._lease_ms = max(1, int(worker_lost_s * 500))
+        self._look_s = min(LOOK_S, worker_lost_s / 8)
+        self._living: asyncio.Task[None] | None = None
+        self._changes: set[asyncio.Task[Any]] = set()
+
+    async def __aenter__(self) -> "RedisNode":
+        joined = asyncio.Event()
+        self._living = asyncio.create_task(self._live(joined))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(joined.wait(), TIMEOUT_S)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._living is not None
+        self._living.cancel()
+        await asyncio.gather(self._living, return_exceptions=True)
+        with suppress(StoreGone):
+            await self.step("leave", LOST)
+        await self._client.aclose()
+
+    async def step(self, name: str, *arguments: str | bytes | int) -> Any:
+        """Take a step of the script; raises StoreGone."""
+        node = self.id
+        if node is None:
+            raise StoreGone
+        try:
+            return await self._script(name, node, *arguments)
+        except (RedisError, OSError, TimeoutError) as reason:
+            self._lose(node, reason)
+            raise StoreGone from None
+
+    async def change(self, name: str, *arguments: str | bytes | int) -> Any:
+        """Like `step`, for what must not be left half known when its caller is cancelled."""
+        task = asyncio.create_task(self.step(name, *arguments))
+        self._changes.add(task)
+        task.add_done_callback(self._changed)
+        return await asyncio.shield(task)
+
+    def _changed(self, task: asyncio.Task[Any]) -> None:
+        self._changes.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+    def _script(self, name: str, node: str, *arguments: str | bytes | int) -> Awaitable[Any]:
+        return self._client.evalsha(self._sha, 0, name, node, *cast(Any, arguments))
+
+    def _lose(self, node: str, reason: Exception) -> None:
+        if self.id == node:
+            self._before, self.id = node, None
+            log.warning("this node lost the store and lets go of its runs and readers: %s", reason)
+            self.on_lost()
+
+    async def _live(self, joined: asyncio.Event) -> None:
+        while True:
+            with suppress(StoreGone):
+                await self._join()
+                joined.set()
+                await self._until_gone(self._tend(), self._listen())
+            await asyncio.sleep(RETRY_S)
+
+    async def _join(self) -> None:
+        node = new_identifier()
+        try:
+            self._sha = await self._client.script_load(_SCRIPT)
+            ended = await self._script("join", node, self._before, self._lease_ms, LOST)
+        except (RedisError, OSError, TimeoutError):
+            raise StoreGone from None
+        self.id, self._before = node, ""
+        self._reap(ended)
+
+    async def _until_gone(self, *coroutines: Coroutine[Any, Any, None]) -> None:
+        tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, Exception) and not isinstance(outcome, StoreGone):
+                raise outcome
+
+    async def _tend(self) -> None:
+        while True:
+            ended, work = await self.step("tend", self._lease_ms, LOST, UNREAD)
+            self._reap(ended)
+            await self.listener.look([name.decode() for name in work])
+            await asyncio.sleep(self._look_s)
+
+    def _reap(self, ended: Sequence[bytes]) -> None:
+        for terminal in ended:
+            self.listener.reaped(msgspec.json.decode(terminal))
+
+    async def _listen(self) -> None:
+        node = self.id
+        if node is None:
+            raise StoreGone
+        grown = f"runwire:grown:{node}"
+        try:
+            async with self._client.pubsub(ignore_subscribe_messages=True) as hints:
+                await hints.subscribe(grown, "runwire:ended")
+                while True:
+                    message = await hints.get_message(timeout=1.0)
+                    if message is None:
+                        continue
+                    text = message["data"].decode()
+                    if message["channel"] == grown.encode():
+                        self.listener.grown(text)
+                    elif not text.startswith(node):
+                        self.listener.ended(text.partition(" ")[2])
+        except (RedisError, OSError, TimeoutError) as reason:
+            self._lose(node, reason)
+            raise StoreGone from None
