@@ -289,7 +289,9 @@ def test_the_store_keeps_its_promises(rig: Rig) -> None:
     machine = type("Logs", (Logs,), {"rig": rig})
     run_state_machine_as_test(
         machine,
-        settings=hypothesis_settings(max_examples=40, stateful_step_count=25, deadline=None),
+        settings=hypothesis_settings(
+            report_multiple_bugs=False, max_examples=40, stateful_step_count=25, deadline=None
+        ),
     )
 
 

@@ -133,7 +133,8 @@ class MemoryStore:
         run = self._runs.get(key)
         if run is None or run.lease != lease or run.status.finished:
             return False
-        run.status = Status.RUNNING
+        if run.status is Status.QUEUED:
+            run.status = Status.RUNNING
         return True
 
     async def append(self, key: RunKey, lease: str, expected_seq: int, event: Event) -> Entry | None:

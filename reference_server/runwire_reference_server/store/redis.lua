@@ -208,7 +208,7 @@ end
 function step.begin(name, lease)
   local run = unfinished(name)
   if not run or run.lease ~= lease then return 0 end
-  call('HSET', key('run', name), 'status', 'running')
+  if run.status == 'queued' then call('HSET', key('run', name), 'status', 'running') end
   return 1
 end
 
