@@ -1,5 +1,6 @@
 """Starts the reference server with short timings and judges it: what `make check` runs."""
 
+import json
 import os
 import secrets
 import subprocess
@@ -8,7 +9,8 @@ from pathlib import Path
 
 from mint_token import AUDIENCE, SCOPE, mint
 
-BUILD = Path(__file__).parent.parent / "build"
+HERE = Path(__file__).parent
+BUILD = HERE.parent / "build"
 BIN = Path(sys.executable).parent
 
 #: Timings that let a suite of minutes play in seconds, within the bounds of the limits registry.
@@ -23,8 +25,12 @@ CHECK_LIMITS = {
     "run_s": 5,
 }
 
+#: An origin that the server is told to list.
+ORIGIN = "https://app.check.example"
+
 #: Options that let callers in by every kind of credential, tickets short enough to wait for their end.
 CREDENTIAL_OPTIONS = (
+    f"--allow-origin={ORIGIN}",
     f"--jwt-audience={AUDIENCE}",
     f"--jwt-scope={SCOPE}",
     "--auth-cookie=session",
@@ -42,6 +48,21 @@ def credentials() -> dict[str, str]:
         "RUNWIRE_CHECK_FORBIDDEN_TOKEN": mint(secret, "mallory", 3600, scope="nothing"),
         "RUNWIRE_JWT_SECRET": secret,
     }
+
+
+def hooks(**further: str) -> str:
+    """Return a `runwire.toml` for a server with CREDENTIAL_OPTIONS and these hooks; it names variables for secrets."""
+    mint = f"{sys.executable} {HERE / 'mint_token.py'}"
+    values = {
+        "other_token": "${RUNWIRE_CHECK_OTHER_TOKEN}",
+        "forbidden_token": "${RUNWIRE_CHECK_FORBIDDEN_TOKEN}",
+        "short_lived_token": f"{mint} dave 3",
+        "jwt": f"{mint} --claims",
+        "cookie": "session=${RUNWIRE_CHECK_TOKEN}",
+        "origin": ORIGIN,
+    } | further
+    lines = ["[target]", 'token = "${RUNWIRE_CHECK_TOKEN}"', "[hooks]"]
+    return "\n".join([*lines, *(f"{name} = {json.dumps(value)}" for name, value in values.items()), ""])
 
 
 def command(**limits: float) -> list[str]:
@@ -69,8 +90,7 @@ def main() -> int:
     try:
         url = listening(server)
         config = BUILD / "check.toml"
-        target = '[target]\ntoken = "${RUNWIRE_CHECK_TOKEN}"\n'
-        config.write_text(f'{target}[hooks]\ndrain = "kill -TERM {server.pid}"\n', encoding="utf-8")
+        config.write_text(hooks(drain=f"kill -TERM {server.pid}"), encoding="utf-8")
         judge = [str(BIN / "runwire"), "check", url, f"--config={config}", f"--report={BUILD / 'report'}"]
         code = subprocess.run([*judge, *sys.argv[1:]], check=False, env=environment).returncode
         if code == 0:

@@ -58,6 +58,7 @@ class Redaction:
         return replace(record, payload=payload, message=Message(plain))
 
 
-def base64url(text: str) -> str:
-    """Return a text as base64url without padding."""
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+def base64url(content: str | bytes) -> str:
+    """Return a text or bytes as base64url without padding."""
+    data = content.encode() if isinstance(content, str) else content
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")

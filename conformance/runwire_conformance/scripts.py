@@ -55,6 +55,16 @@ def delta(call_id: str, data: str, name: str = "search") -> Step:
     return {"tool_delta": {"call_id": call_id, "name": name, "data": data}}
 
 
+def asking(request_id: str, kind: str = "approval", **members: Any) -> Step:
+    """Ask the user."""
+    return {"input_request": {"request_id": request_id, "kind": kind, "data": "May I?", **members}}
+
+
+def echo(request_id: str) -> Step:
+    """Wait for the answer and emit it as JSON text."""
+    return {"echo_input": request_id}
+
+
 def fail(code: str = "agent_error", data: str = "on purpose") -> Step:
     """End with an error."""
     return {"fail": {"code": code, "data": data}}

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from runwire_conformance import scripts
 from runwire_conformance.bounds import Clock
 from runwire_conformance.case import Broken, NotExercised
 from runwire_conformance.client import Client
@@ -52,6 +53,11 @@ class Target:
         return self._prompt("short")
 
     @property
+    def brief(self) -> str:
+        """A prompt whose answer comes at once where the script agent plays it, and else a short one."""
+        return scripts.THREE_TOKENS if self.profile.has_script_agent else self.short
+
+    @property
     def long(self) -> str:
         """A prompt whose answer takes long enough to interrupt."""
         return self._prompt("long")
@@ -67,6 +73,14 @@ class Target:
             raise missing(name) from None
 
     # Callers and nodes.
+
+    @property
+    def token(self) -> str:
+        """The bearer token of the caller; raises NotExercised when none was configured."""
+        values = [v for name, v in self.options.sent_headers if name.lower() == "authorization"]
+        if not values or not values[0].lower().startswith("bearer "):
+            raise NotExercised("give a bearer token with --token, or as [target] token in runwire.toml")
+        return values[0].partition(" ")[2].strip()
 
     def as_caller(self, token: str | None = None, *headers: tuple[str, str]) -> "Target":
         """Return this server as another caller sees it: with this bearer token, or with no credential at all."""
@@ -132,25 +146,30 @@ class Target:
         headers: Headers = (),
         *,
         small_buffer: bool = False,
-        target: str | None = None,
+        query: str = "",
     ) -> tuple[FramePeer, Response, Trace]:
         """Send an opening handshake and return peer, response and trace, whatever the answer."""
         url = self.profile.websocket_url
+        if query:
+            url += ("&" if "?" in url else "?") + query
         trace = self._trace("websocket", urlsplit(url).path or "/")
         peer = FramePeer(place_of(url), self.options.tls, SMALL_BUFFER if small_buffer else None)
         named = {name.lower() for name, _ in headers}
         own = [header for header in self.options.sent_headers if header[0].lower() not in named]
-        shown = [f"{name}: {value}" for name, value in headers]
+        shown = [f"?{query}"] if query else []
+        shown += [f"{name}: {value}" for name, value in headers]
         if subprotocols:
             shown.append(f"Sec-WebSocket-Protocol: {', '.join(subprotocols)}")
         trace.add("client", "request", "GET (handshake) " + "; ".join(shown))
-        response = await peer.handshake(target or target_of(url), [*own, *headers], subprotocols)
+        response = await peer.handshake(target_of(url), [*own, *headers], subprotocols)
         trace.add("server", "response", _shown(response), code=response.status)
         return peer, response, trace
 
-    async def refused_handshake(self, subprotocols: Sequence[str] = (), headers: Headers = ()) -> Response:
+    async def refused_handshake(
+        self, subprotocols: Sequence[str] = (), headers: Headers = (), *, query: str = ""
+    ) -> Response:
         """Return the HTTP answer to a handshake that must be refused; raises Broken when it is accepted."""
-        peer, response, _ = await self.handshake(subprotocols, headers)
+        peer, response, _ = await self.handshake(subprotocols, headers, query=query)
         peer.close()
         if response.status == 101:
             raise Broken("expected the handshake to be refused; it was accepted with 101")
@@ -163,9 +182,12 @@ class Target:
         *,
         small_buffer: bool = False,
         ready: bool = True,
+        query: str = "",
     ) -> Client:
         """Open a connection and wait for its `ready` if this server sends one; raises Broken when refused."""
-        peer, response, trace = await self.handshake(subprotocols, headers, small_buffer=small_buffer)
+        peer, response, trace = await self.handshake(
+            subprotocols, headers, small_buffer=small_buffer, query=query
+        )
         if response.status != 101:
             peer.close()
             raise Broken(f"expected the handshake to be accepted; it was refused with {_shown(response)}")

@@ -15,7 +15,7 @@ from runwire_spec import registries
 async def discover(target: Target) -> Response:
     """Fetch the discovery document without credentials."""
     assert target.profile.discovery_url is not None
-    return await target.http("GET", target.profile.discovery_url)
+    return await target.as_caller(None).http("GET", target.profile.discovery_url)
 
 
 @proves("CONN-1")
@@ -107,7 +107,7 @@ async def no_extension_is_accepted(target: Target) -> None:
 async def a_plain_get_on_the_websocket_endpoint_is_told_to_upgrade(target: Target) -> None:
     url = target.profile.websocket_url.replace("ws", "http", 1)
 
-    response = await target.http("GET", url)
+    response = await target.as_caller(None).http("GET", url)
 
     assert response.status == 426
     assert "websocket" in (response.header("upgrade") or "").lower()

@@ -1,0 +1,103 @@
+"""Chapter 11: credentials that expire while they are in use."""
+
+import asyncio
+import time
+
+from runwire_conformance import scripts
+from runwire_conformance.bounds import Limits
+from runwire_conformance.case import Broken, NotExercised, NotOffered, proves
+from runwire_conformance.client import Client
+from runwire_conformance.stream import Stream
+from runwire_conformance.target import Target
+
+#: Seconds between two looks at whether a credential is still good.
+LOOK_S = 0.1
+
+
+def lasting(target: Target) -> str:
+    """Return a prompt whose run outlives a credential of a few seconds."""
+    return scripts.QUIET if target.profile.has_script_agent else target.long
+
+
+async def refused_at(caller: Target) -> float:
+    """Wait until the caller's credential is refused and return when; raises NotExercised beyond the user's patience."""
+    url = caller.profile.discovery_url
+    assert url is not None
+    begun = time.monotonic()
+    while (await caller.http("GET", url)).status != 401:
+        caller.within_patience(time.monotonic() - begun, "life of the tokens of [hooks] short_lived_token")
+        await asyncio.sleep(LOOK_S)
+    return time.monotonic()
+
+
+async def opened(caller: Target, transport: str) -> Client | Stream:
+    """Open a reader of a run that lasts."""
+    if transport == "sse":
+        stream = await caller.start_stream(lasting(caller))
+        await (await stream.run()).next_event()
+        return stream
+    client = await caller.connect()
+    await (await client.start(lasting(caller))).next_event()
+    return client
+
+
+async def ends_with_its_credential(caller: Target, reader: Client | Stream) -> None:
+    """Wait until the caller's credential has expired; raises Broken when the reader does not end at that moment."""
+    expired = await refused_at(caller)
+    within = caller.clock.tolerance
+
+    await reader.wait_until(lambda: reader.ended, within + 1, "the end of what the expired credential opened")
+
+    assert reader.ended_at is not None
+    if not expired - within - LOOK_S <= reader.ended_at <= expired + within:
+        raise Broken(
+            f"expected the end when the credential expired; it came {reader.ended_at - expired:+.2f} s from then"
+        )
+
+
+@proves("AUTH-13", timing=True, deadline_s=60)
+async def a_connection_ends_with_the_credential_it_was_opened_with(target: Target) -> None:
+    caller = target.as_caller(await target.short_lived_token())
+    client = await opened(caller, "websocket")
+
+    await ends_with_its_credential(caller, client)
+
+    assert isinstance(client, Client)
+    assert client.close_code == 4101
+
+
+@proves("AUTH-13", timing=True, deadline_s=60)
+async def a_stream_ends_with_the_credential_it_was_opened_with(target: Target) -> None:
+    if "sse" not in target.features:
+        raise NotOffered("the server does not offer sse")
+    caller = target.as_caller(await target.short_lived_token())
+    stream = await opened(caller, "sse")
+
+    await ends_with_its_credential(caller, stream)
+
+    assert isinstance(stream, Stream)
+    assert stream.complete, "the response broke off"
+    assert [message.type for message in stream.messages if message.is_terminal] == []
+
+
+@proves("AUTH-14", script=True, timing=True, connections=2, deadline_s=60)
+async def a_run_waits_for_a_reader_whose_credential_expired(target: Target, limits: Limits) -> None:
+    if "resume" not in target.features:
+        raise NotOffered("the server does not offer resume")
+    caller = target.as_caller(await target.short_lived_token())
+    client = await caller.connect()
+    run = await client.start(scripts.ENDLESS, on_disconnect="cancel")
+    await run.next_event()
+    await client.wait_until(lambda: client.ended, target.options.patience_s, "the credential to expire")
+    assert client.ended_at is not None
+    if run.events[-1].is_terminal:
+        raise NotExercised("run_s is shorter than the life of the token; set a longer run_s on the server")
+    renewed = await target.as_caller(await target.short_lived_token()).connect()
+    left = client.ended_at + min(limits["detach_grace_s"] * 0.7, 3) - time.monotonic()
+    await asyncio.sleep(max(left, 0))
+
+    again = await renewed.resume(run.id)
+
+    assert again.opening is not None
+    assert again.opening["status"] == "running"
+    await renewed.cancel(again)
