@@ -27,7 +27,15 @@ README = Path(__file__).parent.parent / "reference_server" / "README.md"
     ("options", "said"),
     [
         (["--heartbeat-s", "60"], "heartbeat_s must be at least 0.1 and at most 25, not 60"),
-        (["--agent", "nonsense"], "--agent must be MODULE:CLASS"),
+        (["--agent", "nonsense"], "--agent must be openai, dify or MODULE:CLASS"),
+        (["--agent", "openai"], "--agent openai needs --agent-model, or the variable OPENAI_MODEL"),
+        (
+            ["--agent", "openai", "--agent-model=m"],
+            "--agent openai needs a key: one word in --agent-key-file",
+        ),
+        (["--agent", "dify", "--agent-url=example.org"], "--agent-url must be an address such as http://"),
+        (["--agent", "dify", "--agent-key-file=nowhere"], "--agent-key-file nowhere: No such file"),
+        (["--agent", "json:JSONDecoder"], "--agent json:JSONDecoder: it has no method run(task)"),
         (["--agent", "no_such_module:Agent"], "no module is called no_such_module"),
         (["--agent", "json:Agent"], "json has no Agent"),
         (["--host", "192.0.2.1", "--behind-proxy"], "cannot listen at 192.0.2.1"),

@@ -1,14 +1,12 @@
 """The command `runwire-server`."""
 
 import argparse
-import importlib
 import socket
 import sys
-from pathlib import Path
-from typing import NoReturn, cast
+from typing import NoReturn
 
 from runwire_reference_server.access_options import access_from, add_access_options, certificate_from
-from runwire_reference_server.agents import Agent
+from runwire_reference_server.agent_options import add_agent_options, agent_from
 from runwire_reference_server.registry import FEATURES, LIMITS
 
 _EXTRA = "runwire-server needs the server extra; install it with: pip install 'runwire[server]'"
@@ -22,10 +20,6 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
     result.add_argument(
         "--port", type=int, default=8080, help="port to bind, 0 for a free one (default: %(default)s)"
-    )
-    result.add_argument("--agent", metavar="MODULE:CLASS", help="the agent to run (default: a small demo)")
-    result.add_argument(
-        "--script-agent", action="store_true", help="play scripts that tests send; never in production"
     )
     result.add_argument(
         "--without",
@@ -59,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
         default="text" if sys.stderr.isatty() else "json",
         help="JSON lines, or text for a person (default: text on a terminal)",
     )
+    add_agent_options(result)
     add_access_options(result)
     limits = result.add_argument_group("limits", "as advertised; times in seconds (_s) or milliseconds (_ms)")
     for name, rule in LIMITS.items():
@@ -101,32 +96,17 @@ def main() -> None:
             behind_proxy=options.behind_proxy,
             playground=options.playground,
         )
+        agent = agent_from(options)
     except SettingError as problem:
         _fail(str(problem))
     set_up(options.log_level, json=options.log_format == "json")
-    server = create_server(settings, load_agent(options.agent) if options.agent else None)
+    server = create_server(settings, agent)
     bound = _bind(settings.host, settings.port)
     host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     scheme = "https" if settings.certificate else "http"
     print(f"runwire-server is listening at {scheme}://{shown}:{port}", flush=True)
     DrainingServer(server, options.log_level).run(sockets=[bound])
-
-
-def load_agent(path: str) -> Agent:
-    """Return an instance of the class that `module:Class` names; exits with one line when there is none."""
-    module, colon, name = path.partition(":")
-    if not colon or not name:
-        _fail(f"--agent must be MODULE:CLASS, for example mymodule:MyAgent, not {path!r}")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        return cast(Agent, getattr(importlib.import_module(module), name)())
-    except ModuleNotFoundError as missing:
-        _fail(f"--agent {path}: no module is called {missing.name}")
-    except AttributeError:
-        _fail(f"--agent {path}: {module} has no {name}")
-    except Exception as problem:
-        _fail(f"--agent {path}: {type(problem).__name__}: {problem}")
 
 
 def _bind(host: str, port: int) -> socket.socket:

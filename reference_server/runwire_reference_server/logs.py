@@ -9,6 +9,9 @@ import structlog
 #: What may stand in a line beside its message; anything else is left out.
 MEMBERS = ("trace_id", "connection_id", "status", "reason", "code")
 
+#: Loggers that write what callers sent, or whom a server talks to, when they may.
+TALKATIVE = ("openai", "httpx2", "httpcore2")
+
 
 def set_up(level: str, *, json: bool) -> None:
     """Let all loggers of the process write to standard error, as JSON lines if `json`."""
@@ -28,6 +31,8 @@ def set_up(level: str, *, json: bool) -> None:
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _without_content(

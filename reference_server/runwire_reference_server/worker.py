@@ -57,7 +57,9 @@ class Worker:
         self._seq = 0
         self._size = 0
         self._fitter = Fitter(settings.number("max_event_bytes"), settings.number("json_depth"))
-        self._task = Task(run.key, run.request.prompt, run.request.inputs, run.session_id)
+        self._task = Task(
+            run.key, run.request.prompt, run.request.inputs, run.session_id, trace_id=run.trace_id
+        )
         self._input_requests: InputRequests | None = None
         if settings.serves("input"):
             most_s = settings.seconds("input_s")

@@ -61,8 +61,9 @@ class OpenedRequests(Protocol):
 class Task:
     """What an agent is to work on.
 
-    `history` holds the turns of the session before this one, oldest first. `input_requests` is None where the
-    feature `input` is off. `cancelled_at` is set, on the event loop's clock, when the run is stopped.
+    `history` holds the turns of the session before this one, oldest first. `trace_id` is for the log, which holds
+    nothing else of a run. `input_requests` is None where the feature `input` is off. `cancelled_at` is set, on the
+    event loop's clock, when the run is stopped.
     """
 
     key: RunKey
@@ -70,6 +71,7 @@ class Task:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     session_id: str = ""
     history: tuple[Exchange, ...] = ()
+    trace_id: str = ""
     input_requests: OpenedRequests | None = None
     cancelled_at: float | None = None
 
@@ -101,10 +103,16 @@ def tool_call(call_id: str, name: str, arguments: Any) -> Event:
     return {"type": "tool_call", "call_id": call_id, "name": name, "input": arguments}
 
 
-def observation(call_id: str, content: Any, *, is_error: bool = False) -> Event:
-    """What the tool gave, any JSON value."""
+def tool_delta(call_id: str, name: str, data: str) -> Event:
+    """A piece of a call's arguments as they are made; void unless the `tool_call` follows."""
+    return {"type": "tool_delta", "call_id": call_id, "name": name, "data": data}
+
+
+def observation(call_id: str, content: Any, *, is_error: bool = False, partial: bool = False) -> Event:
+    """What the tool gave, any JSON value; while it works, `partial` pieces of text to append."""
     event: Event = {"type": "observation", "call_id": call_id, "content": content}
-    return event | {"is_error": True} if is_error else event
+    flags = {"is_error": is_error, "partial": partial}
+    return event | {name: True for name, is_set in flags.items() if is_set}
 
 
 def input_request(
@@ -125,10 +133,20 @@ def input_request(
     return event | {name: value for name, value in given.items() if value is not None}
 
 
-def done(data: str, status: str = "completed", reason: str | None = None) -> Event:
-    """The end of the run; `reason` is needed unless `status` is completed ([EVENT-23])."""
+def done(
+    data: str,
+    status: str = "completed",
+    reason: str | None = None,
+    usage: Mapping[str, int] | None = None,
+) -> Event:
+    """The end of the run; `reason` is needed unless `status` is completed ([EVENT-23]).
+
+    `usage` may hold `input_tokens` and `output_tokens`.
+    """
     event: Event = {"type": "done", "data": data, "status": status}
-    return event if reason is None else event | {"reason": reason}
+    if reason is not None:
+        event["reason"] = reason
+    return event | {"usage": dict(usage)} if usage else event
 
 
 def error(code: str, data: str, retryable: bool) -> Event:
