@@ -23,7 +23,9 @@ pytestmark = pytest.mark.anyio
 def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with the modules of the page, from which they can be imported."""
     names = []
-    for name, code in re.findall(r"```python\n# (\w+)\.py\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL):
+    for name, code in re.findall(
+        r"```python\n# (\w+)\.py\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL
+    ):
         (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
         names.append(name)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -87,7 +89,9 @@ async def test_the_tool_of_the_page_is_called(monkeypatch: pytest.MonkeyPatch) -
     with fake_upstream(lambda _: answers.pop(0)) as upstream:
         for name, value in (("MODEL_URL", upstream.url), ("MODEL", "m"), ("MODEL_KEY", "k")):
             monkeypatch.setenv(name, value)
-        events = await events_of(importlib.import_module("weather").WeatherAgent(), task_of("Shall I go out?"))
+        events = await events_of(
+            importlib.import_module("weather").WeatherAgent(), task_of("Shall I go out?")
+        )
 
     assert {"type": "observation", "call_id": "c1", "content": {"sky": "clear", "degrees": 21}} in events
     assert texts(events) == "Go out!"
