@@ -8,6 +8,9 @@ from runwire_conformance.trace import Trace
 from runwire_conformance.wire.http import Exchange, Response, Unanswered
 from runwire_conformance.wire.sse import Block, BlockParser
 
+#: How a trace says that a stream is over, whether the server ended it or it broke off before.
+RESPONSE_ENDED = "the response ended"
+
 
 class Stream(Conversation):
     """An open event stream: the messages, and the blocks they came in."""
@@ -68,7 +71,7 @@ class Stream(Conversation):
         except (Unanswered, UnicodeDecodeError) as problem:
             self.trace.add("server", "lost", str(problem))
         self.cut_off = parser.end()
-        self.trace.add("server", "lost", "the response ended")
+        self.trace.add("server", "lost", RESPONSE_ENDED)
         await self._finished()
 
     def _block(self, block: Block) -> None:

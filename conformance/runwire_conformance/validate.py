@@ -1,147 +1,179 @@
-"""Judges messages and recorded conversations without a server: schemas, and the invariants of a log."""
+"""Judges messages and recorded conversations without a server: schemas, and the invariants of both roles."""
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runwire_conformance.bounds import Limits
+from runwire_conformance.har import is_har, read_har
 from runwire_conformance.invariants import Facts, findings
-from runwire_conformance.trace import Message, Record, Trace, Transport
+from runwire_conformance.invariants.client import client_findings
+from runwire_conformance.recording import (
+    Line,
+    Recorded,
+    Recording,
+    Unreadable,
+    is_recording,
+    read_recording,
+)
+from runwire_conformance.trace import Message, Trace
 from runwire_schemas import CLIENT_TYPES, SERVER_TYPES, client_message_violations, server_message_violations
-from runwire_spec import catalogue
+from runwire_spec import catalogue, registries
 
-
-class Unreadable(Exception):
-    """A file cannot be judged; the message says why."""
+#: The most of a file that is read; a recording of a day is smaller.
+MOST_BYTES = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong, and in which line of which file."""
+    """What is wrong and where; `requirement` is empty for what breaks a schema and no sentence of its own."""
 
-    file: str
-    line: int
+    place: str
     text: str
+    requirement: str = ""
+
+    @property
+    def is_advice(self) -> bool:
+        """Whether only a SHOULD is broken."""
+        return bool(self.requirement) and "SHOULD" in catalogue()[self.requirement].keyword
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.text}"
+        if not self.requirement:
+            return f"{self.place}: {self.text}"
+        role = catalogue()[self.requirement].role
+        told = "advice to the client: " if role == "client" else "advice: "
+        said = told if self.is_advice else ("the client: " if role == "client" else "")
+        return f"{self.place}: [{self.requirement}] {said}{self.text}"
 
 
 def validate_file(name: str) -> list[Problem]:
-    """Return what is wrong with a file of messages, JSON lines or a conversation; raises Unreadable."""
+    """Return what is wrong with a file of messages, JSON lines, a recording or a HAR file; raises Unreadable."""
+    content = read(name)
+    if isinstance(content, Recording):
+        return problems_of(content)
+    return [problem for line in content for problem in message_problems(line.place, line.value)]
+
+
+def read(name: str) -> Recording | list[Line]:
+    """Return the recording in a file, or else its messages; `-` is standard input; raises Unreadable."""
+    text = _text(name)
+    whole = _whole(text)
+    if isinstance(whole, dict) and is_har(whole):
+        return read_har(name, whole)
+    lines = list(_lines(name, text, whole))
+    return read_recording(lines) if is_recording(lines) else lines
+
+
+def problems_of(recording: Recording) -> list[Problem]:
+    """Return what a recording breaks: schemas of both sides, invariants of the server's, then of the client's."""
+    problems: list[tuple[int, Problem]] = []
+    limits = stated_limits(recording)
+    for order, recorded in enumerate(recording.connections):
+        trace = recorded.trace
+        trace.deaf = trace.deaf or len(trace.records) < 2
+        problems += [(order, problem) for problem in _schema_problems(recorded)]
+        for finding in findings(trace, Facts(limits)):
+            place = recorded.places[finding.record]
+            problems.append((order, Problem(place, finding.text, finding.requirement)))
+    for connection, finding in client_findings([one.trace for one in recording.connections]):
+        place = recording.connections[connection].places[finding.record]
+        problems.append((connection, Problem(place, finding.text, finding.requirement)))
+    places = {
+        place: number for number, place in enumerate(p for one in recording.connections for p in one.places)
+    }
+    ordered = sorted(problems, key=lambda entry: places[entry[1].place])
+    return [problem for _, problem in ordered if not (recording.basic and _beyond_basic(problem))]
+
+
+def stated_limits(recording: Recording) -> Limits:
+    """Return the limits that a `ready` of the recording states, or else those that no server can go beyond."""
+    for recorded in recording.connections:
+        for message in recorded.trace.messages("server"):
+            if message.type == "ready" and isinstance(limits := message.get("limits"), dict):
+                return Limits(limits)
+    return Limits({row["limit"]: float(row["max"]) for row in registries()["limits"] if row["max"]})
+
+
+def message_problems(place: str, value: Any, client: bool | None = None) -> Iterator[Problem]:
+    """Yield where a message breaks its schema; whose it is follows from its type unless it is told."""
+    kind = value.get("type")
+    if client is None:
+        client = kind is None or (kind in CLIENT_TYPES and kind not in SERVER_TYPES)
+    check = client_message_violations if client else server_message_violations
+    for violation in check(dict(value)):
+        yield Problem(place, f"{kind or 'start'}{violation.pointer}: {violation.message}")
+
+
+def _schema_problems(recorded: Recorded) -> Iterator[Problem]:
+    """Yield what is wrong with the client's messages; one that the server refused as it should is no problem."""
+    for number, (place, record) in enumerate(zip(recorded.places, recorded.trace.records, strict=True)):
+        sent = record.message if record.side == "client" else None
+        if sent is not None and not _refused(recorded.trace, number, sent):
+            yield from message_problems(place, sent, client=True)
+
+
+def _refused(trace: Trace, number: int, message: Message) -> bool:
+    for record in trace.records[number + 1 :]:
+        answer = record.message if record.side == "server" else None
+        if answer is not None and answer.get("code") == "bad_request" and "seq" not in answer:
+            return bool(answer.get("re", message.get("id")) == message.get("id"))
+    return False
+
+
+def _beyond_basic(problem: Problem) -> bool:
+    requirement = catalogue()[problem.requirement] if problem.requirement else None
+    return requirement is not None and requirement.conformance_class != "basic"
+
+
+def _text(name: str) -> str:
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        if name == "-":
+            data = sys.stdin.buffer.read(MOST_BYTES + 1)
+        else:
+            with Path(name).open("rb") as file:
+                data = file.read(MOST_BYTES + 1)
+        text = data.decode("utf-8-sig")
     except OSError as problem:
         raise Unreadable(f"{name}: {problem.strerror}") from None
-    except UnicodeDecodeError:
-        raise Unreadable(f"{name}: not UTF-8") from None
+    except UnicodeDecodeError as problem:
+        raise Unreadable(f"{name}: not UTF-8 at byte {problem.start}") from None
+    if len(data) > MOST_BYTES:
+        raise Unreadable(f"{name}: larger than {MOST_BYTES >> 20} MiB; give a part of it")
     if not text.strip():
-        raise Unreadable(f"{name}: empty; give a message, JSON lines, or a recorded conversation")
-    lines = list(_objects(name, text))
-    if any("from" in value for _, value, _ in lines):
-        return validate_conversation(name, lines)
-    return [problem for number, value, _ in lines for problem in _message(name, number, value)]
+        raise Unreadable(f"{name}: empty; give a message, JSON lines, a recorded conversation or a HAR file")
+    return text
 
 
-def validate_conversation(name: str, lines: list[tuple[int, Mapping[str, Any], str]]) -> list[Problem]:
-    """Return what is wrong with a recorded conversation: schemas of both sides, invariants of the server's."""
-    problems: list[Problem] = []
-    traces: dict[object, tuple[Trace, list[int]]] = {}
-    began: dict[object, float] = {}
-    only_basic = bool(lines) and lines[0][1].get("class") == "basic"
-    for number, value, raw in lines:
-        side = value.get("from")
-        if side not in {"client", "server"}:
-            if "from" in value or number > 1:
-                problems.append(Problem(name, number, 'a line needs "from", "client" or "server"'))
-            continue
-        key = value.get("connection", 1)
-        if key not in traces:
-            transport: Transport = "sse" if value.get("transport") == "sse" else "websocket"
-            at = float(value.get("at_ms", 0)) / 1000
-            traces[key] = (Trace(transport, f"connection {key}", at), [])
-            began[key] = at
-        trace, places = traces[key]
-        places.append(number)
-        record = record_of(value, raw)
-        trace.records.append(record)
-        if record.message is not None and side == "client" and not _refused(lines, number):
-            problems += _message(name, number, record.message, client=True)
-        if record.message is None and record.code is None:
-            problems.append(Problem(name, number, 'a line needs "message", an object, or "close", a code'))
-    for trace, places in traces.values():
-        trace.deaf = trace.transport == "sse" or len(trace.records) < 2
-        for finding in findings(trace, stated_facts(trace)):
-            if only_basic and catalogue()[finding.requirement].conformance_class != "basic":
-                continue
-            line = places[finding.record] if finding.record >= 0 else places[-1]
-            problems.append(Problem(name, line, f"[{finding.requirement}] {finding.text}"))
-    return sorted(problems, key=lambda problem: problem.line)
-
-
-def _refused(lines: list[tuple[int, Mapping[str, Any], str]], number: int) -> bool:
-    """Whether the server refused the client's message in line `number` as it should: that is no problem."""
-    later = [value for line, value, _ in lines if line > number and value.get("from") == "server"]
-    answers = [value.get("message") for value in later]
-    return any(isinstance(answer, dict) and answer.get("code") == "bad_request" for answer in answers)
-
-
-def stated_facts(trace: Trace) -> Facts:
-    """Return what a conversation's own `ready` says of the limits, and the smallest tolerance."""
-    ready = next((message for message in trace.messages("server") if message.type == "ready"), Message())
-    limits = ready.get("limits")
-    return Facts(Limits(limits if isinstance(limits, dict) else {}))
-
-
-def record_of(value: Mapping[str, Any], raw: str) -> Record:
-    at = float(value.get("at_ms", 0)) / 1000
-    message = value.get("message")
-    if isinstance(message, dict):
-        text = json.dumps(message, ensure_ascii=False)
-        return Record(at, value["from"], "text", text, Message(message))
-    close = value.get("close")
-    code = close if isinstance(close, int) else None
-    return Record(at, value["from"], "close" if code is not None else "raw", raw, None, code)
-
-
-def _message(
-    name: str, number: int, value: Mapping[str, Any], client: bool | None = None
-) -> Iterator[Problem]:
-    kind = value.get("type")
-    from_client = (
-        client
-        if client is not None
-        else (kind is None or (kind in CLIENT_TYPES and kind not in SERVER_TYPES))
-    )
-    check = client_message_violations if from_client else server_message_violations
-    for violation in check(dict(value)):
-        yield Problem(name, number, f"{kind or 'start'}{violation.pointer}: {violation.message}")
-
-
-def _objects(name: str, text: str) -> Iterator[tuple[int, Mapping[str, Any], str]]:
-    """Yield line number, object and text: of the whole file if it is one JSON value, else of each line."""
+def _whole(text: str) -> Any:
     try:
-        whole = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
-        whole = None
+        return None
+
+
+def _lines(name: str, text: str, whole: Any) -> Iterator[Line]:
+    """Yield the objects of a file: the whole if it is one JSON value, else each line."""
     if isinstance(whole, dict):
-        yield 1, whole, text
-        return
-    if isinstance(whole, list):
-        for number, value in enumerate(whole, start=1):
+        yield Line(f"{name}:1", whole, text)
+    elif isinstance(whole, list):
+        for number, value in enumerate(whole):
             if not isinstance(value, dict):
-                raise Unreadable(f"{name}: element {number} is no JSON object")
-            yield number, value, json.dumps(value)
-        return
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            try:
-                value = json.loads(line)
-            except (ValueError, RecursionError) as problem:
-                raise Unreadable(f"{name}:{number}: not a JSON text: {problem}") from None
-            if not isinstance(value, dict):
-                raise Unreadable(f"{name}:{number}: not a JSON object")
-            yield number, value, line
+                raise Unreadable(f"{name}: element {number} of the list is no JSON object")
+            yield Line(f"{name}: element {number}", value, json.dumps(value))
+    else:
+        for number, line in enumerate(text.split("\n"), start=1):
+            if line.strip():
+                yield Line(f"{name}:{number}", _object(f"{name}:{number}", line), line)
+
+
+def _object(place: str, line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as problem:
+        raise Unreadable(f"{place}: not a JSON text: {problem}") from None
+    if not isinstance(value, dict):
+        raise Unreadable(f"{place}: not a JSON object")
+    return value

@@ -5,15 +5,20 @@ from typing import Annotated
 import typer
 
 from runwire_conformance.cli.complaint import fail
-from runwire_conformance.validate import Unreadable, validate_file
+from runwire_conformance.recording import Unreadable
+from runwire_conformance.validate import validate_file
 
 
 def validate(
     files: Annotated[
-        list[str], typer.Argument(help="messages, JSON lines or recorded conversations; - for standard input")
+        list[str],
+        typer.Argument(
+            help="messages, JSON lines, recorded conversations or HAR files; - for standard input"
+        ),
     ],
+    strict: Annotated[bool, typer.Option("--strict", help="advice fails too")] = False,
 ) -> None:
-    """Check messages and recorded conversations, without a server."""
+    """Check messages and recorded conversations, without a server. Exit code 1: something is broken."""
     broken = False
     for name in files:
         try:
@@ -22,7 +27,7 @@ def validate(
             fail(str(problem))
         for found in problems:
             print(found)
-        broken = broken or bool(problems)
+        broken = broken or any(strict or not found.is_advice for found in problems)
         if not problems:
             print(f"{name}: valid")
     raise typer.Exit(1 if broken else 0)

@@ -21,11 +21,12 @@ def is_json_object(trace: Trace, _facts: Facts) -> Iterator[Finding]:
         elif record.kind == "raw":
             yield Finding("MSG-1", record.payload, place)
         elif record.kind == "text" or (record.kind == "block" and record.message is not None):
-            text = record.payload if record.kind == "text" else _data_of(record.payload)
+            text = record.payload if record.kind == "text" else data_of(record.payload)
             yield from _strict(text, record.message, place)
 
 
-def _strict(text: str, message: Message | None, place: int) -> Iterator[Finding]:
+def faults_of(text: str) -> list[str]:
+    """Return what keeps a JSON text from meaning the same to everyone: repeated names, and numbers that are none."""
     problems: list[str] = []
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -37,17 +38,22 @@ def _strict(text: str, message: Message | None, place: int) -> Iterator[Finding]
         problems.append(f"{name} is no JSON")
         return 0.0
 
+    json.loads(text, object_pairs_hook=members, parse_constant=constant)
+    return problems
+
+
+def _strict(text: str, message: Message | None, place: int) -> Iterator[Finding]:
     try:
-        value = json.loads(text, object_pairs_hook=members, parse_constant=constant)
-    except ValueError as problem:
+        problems, value = faults_of(text), json.loads(text)
+    except (ValueError, RecursionError) as problem:
         yield Finding("MSG-1", f"not a JSON text: {problem}", place)
         return
     if not isinstance(value, dict):
         yield Finding("MSG-1", "the JSON text is not an object", place)
         return
-    for text in problems:
-        yield Finding("MSG-5", text, place)
-    if _lone_surrogate(value):
+    for fault in problems:
+        yield Finding("MSG-5", fault, place)
+    if has_lone_surrogate(value):
         divided = message is not None and message.type in {"token", "thinking"}
         yield Finding("EVENT-2" if divided else "MSG-5", "a string holds half a surrogate pair", place)
 
@@ -160,7 +166,7 @@ def events_fit(trace: Trace, facts: Facts) -> Iterator[Finding]:
     most = facts.limits.whole("max_event_bytes")
     for place, record in _served(trace):
         if record.message is not None and record.message.is_event:
-            text = record.payload if record.kind == "text" else _data_of(record.payload)
+            text = record.payload if record.kind == "text" else data_of(record.payload)
             if len(text.encode("utf-8", "surrogatepass")) > most:
                 yield Finding("EVENT-20", f"a {record.message.type} of {len(text.encode())} bytes", place)
 
@@ -203,14 +209,16 @@ def _messages(trace: Trace) -> Iterator[tuple[int, Message]]:
             yield place, record.message
 
 
-def _data_of(block: str) -> str:
+def data_of(block: str) -> str:
+    """Return the data of an event of a stream, as a trace shows its block."""
     lines = [
         line.removeprefix("data:").removeprefix(" ") for line in block.split("\n") if line.startswith("data:")
     ]
     return "\n".join(lines)
 
 
-def _lone_surrogate(value: object) -> bool:
+def has_lone_surrogate(value: object) -> bool:
+    """Whether a string in a JSON value, or a member name, holds half a surrogate pair."""
     if isinstance(value, str):
         try:
             value.encode()
@@ -218,5 +226,5 @@ def _lone_surrogate(value: object) -> bool:
             return True
         return False
     if isinstance(value, Mapping):
-        return any(_lone_surrogate(key) or _lone_surrogate(item) for key, item in value.items())
-    return isinstance(value, list) and any(map(_lone_surrogate, value))
+        return any(has_lone_surrogate(key) or has_lone_surrogate(item) for key, item in value.items())
+    return isinstance(value, list) and any(map(has_lone_surrogate, value))
