@@ -6,7 +6,7 @@ from runwire_conformance.bounds import Clock, Limits
 from runwire_conformance.conversation import ANSWER_S, Conversation, Run
 from runwire_conformance.trace import Trace
 from runwire_conformance.wire.http import Exchange, Response, Unanswered
-from runwire_conformance.wire.sse import Block, BlockParser
+from runwire_conformance.wire.sse import Block, BlockParser, EndlessLine
 
 #: How a trace says that a stream is over, whether the server ended it or it broke off before.
 RESPONSE_ENDED = "the response ended"
@@ -68,7 +68,7 @@ class Stream(Conversation):
                     self.trace.deaf = True
                     return
             self.complete = True
-        except (Unanswered, UnicodeDecodeError) as problem:
+        except (Unanswered, UnicodeDecodeError, EndlessLine) as problem:
             self.trace.add("server", "lost", str(problem))
         self.cut_off = parser.end()
         self.trace.add("server", "lost", RESPONSE_ENDED)

@@ -1,9 +1,20 @@
-"""A strict reader of server-sent events on raw bytes, after the WHATWG algorithm, fed cut anywhere."""
+"""A strict reader of server-sent events on raw bytes, after the WHATWG algorithm, fed cut anywhere.
+
+`BlockParser` keeps everything that stood on the wire, for a judge. `EventReader` does what an EventSource does with it.
+"""
 
 import re
 from dataclasses import dataclass, field
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
+_DIGITS = re.compile(r"[0-9]+")
+
+#: The longest line that is held; a message is bounded by `max_event_bytes`, far below.
+MOST_LINE_BYTES = 32 * 1024 * 1024
+
+
+class EndlessLine(ValueError):
+    """A line is longer than anyone is willing to hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,31 +40,37 @@ class Block:
 class BlockParser:
     """Turns bytes into blocks. A CR LF that is cut in the middle is one line end."""
 
-    _bytes: bytearray = field(default_factory=bytearray)
+    _pieces: list[bytes] = field(default_factory=list)
+    _held: int = 0
     _fields: list[tuple[str, str]] = field(default_factory=list)
     _comments: list[str] = field(default_factory=list)
     _first: bool = True
     _after_cr: bool = False
 
     def feed(self, data: bytes) -> list[Block]:
-        """Return the blocks that `data` completes; raises UnicodeDecodeError for a line that is not UTF-8."""
+        """Return the blocks that `data` completes; raises UnicodeDecodeError and EndlessLine."""
         blocks: list[Block] = []
-        if self._after_cr and data:
+        if not data:
+            return blocks
+        if self._after_cr:
             data = data.removeprefix(b"\n")
-            self._after_cr = False
         self._after_cr = data.endswith(b"\r")
-        self._bytes += data
-        *lines, rest = _LINE_END.split(bytes(self._bytes))
-        self._bytes = bytearray(rest)
+        *lines, rest = _LINE_END.split(data)
         for line in lines:
-            self._line(line, blocks)
+            self._line(b"".join([*self._pieces, line]), blocks)
+            self._pieces, self._held = [], 0
+        if rest:
+            self._pieces.append(rest)
+            self._held += len(rest)
+        if self._held > MOST_LINE_BYTES:
+            raise EndlessLine(f"a line of more than {MOST_LINE_BYTES >> 20} MiB")
         return blocks
 
     def end(self) -> Block | None:
         """Return what the end of the stream cut off, if anything."""
-        if self._bytes:
-            self._line(bytes(self._bytes), [])
-            self._bytes.clear()
+        if self._pieces:
+            self._line(b"".join(self._pieces), [])
+            self._pieces = []
         if not self._fields and not self._comments:
             return None
         return Block(tuple(self._fields), tuple(self._comments), closed=False)
@@ -72,3 +89,37 @@ class BlockParser:
         else:
             name, colon, value = line.partition(":")
             self._fields.append((name, value.removeprefix(" ") if colon else ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as an EventSource dispatches it."""
+
+    data: str
+    type: str = "message"
+    last_event_id: str = ""
+
+
+@dataclass(slots=True)
+class EventReader:
+    """Reads a stream as an EventSource does: events, the last event id, and the time to wait before coming back."""
+
+    last_event_id: str = ""
+    retry_ms: int | None = None
+    _parser: BlockParser = field(default_factory=BlockParser)
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Return the events that `data` completes; raises UnicodeDecodeError and EndlessLine."""
+        return [event for block in self._parser.feed(data) if (event := self._event(block)) is not None]
+
+    def _event(self, block: Block) -> Event | None:
+        kind = ""
+        for name, value in block.fields:
+            if name == "id" and "\0" not in value:
+                self.last_event_id = value
+            elif name == "retry" and _DIGITS.fullmatch(value):
+                self.retry_ms = int(value)
+            elif name == "event":
+                kind = value
+        # A block without data moves the id and dispatches nothing.
+        return None if block.data is None else Event(block.data, kind or "message", self.last_event_id)
