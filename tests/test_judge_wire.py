@@ -127,3 +127,19 @@ def test_silence_is_found_beyond_its_bound_and_tolerance(gap: float, silent: boo
     found = {finding.requirement for finding in findings(beats(gap), facts)}
 
     assert ("BEAT-1" in found) is silent
+
+
+@pytest.mark.parametrize(
+    ("sent_at", "closed_at", "code", "idled"),
+    [(1.0, 4.2, 1000, True), (1.0, 3.9, 1000, False), (None, 3.1, 1000, True), (1.0, 9.0, 4000, False)],
+)
+def test_a_connection_that_the_judge_left_idle_is_told_apart(
+    sent_at: float | None, closed_at: float, code: int, idled: bool
+) -> None:
+    trace = Trace("websocket", "one", began=0.0)
+    if sent_at is not None:
+        trace.records.append(Record(sent_at, "client", "text", "{}"))
+    trace.records.append(Record(closed_at - 0.5, "server", "text", '{"type":"heartbeat"}'))
+    trace.records.append(Record(closed_at, "server", "close", code=code))
+
+    assert trace.idled(3.0) is idled

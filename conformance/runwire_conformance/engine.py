@@ -226,6 +226,7 @@ class Engine:
         except (AssertionError, Unreachable, Unanswered) as problem:
             state, reason = State.FAILED, str(problem).strip() or type(problem).__name__
             late = isinstance(problem, TooLate | Unreachable) or case.claim.timing
+            late = late or any(trace.idled(profile.limits["idle_s"]) for trace in target.traces)
             details = (
                 case.explain(problem) if case.explain is not None and not isinstance(problem, Broken) else ""
             )

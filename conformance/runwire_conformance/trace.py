@@ -128,3 +128,16 @@ class Trace:
         for record in self.records:
             if record.side == side and record.message is not None:
                 yield record.message
+
+    def idled(self, idle_s: float) -> bool:
+        """Whether the server closed with 1000 after the client had sent nothing for `idle_s` ([LIMIT-5]).
+
+        On a busy machine that is the judge's own slowness.
+        """
+        used = self.began
+        for record in self.records:
+            if record.side == "server" and record.kind == "close" and record.code == 1000:
+                return record.at - used >= idle_s
+            if record.side == "client" and record.kind == "text":
+                used = record.at
+        return False
