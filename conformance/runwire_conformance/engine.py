@@ -14,6 +14,7 @@ from runwire_conformance.invariants import Facts, Finding, findings
 from runwire_conformance.places import Places
 from runwire_conformance.probe import Mute, probe
 from runwire_conformance.profile import Options, Profile
+from runwire_conformance.reason import Kind, kind_of
 from runwire_conformance.redaction import Redaction
 from runwire_conformance.target import Target
 from runwire_conformance.trace import Trace
@@ -78,6 +79,8 @@ class Outcome:
     ended_at: float = 0.0
     #: The credentials that the case had to do with.
     redaction: Redaction = field(default_factory=Redaction)
+    #: In what way the case failed, if it did.
+    kind: Kind = Kind.UNMET
 
 
 @dataclass(slots=True)
@@ -214,6 +217,7 @@ class Engine:
         target = Target(profile, self.options, self._clock)
         began = time.monotonic()
         state, reason, moot, late, details = State.PASSED, "", None, False, ""
+        kind = Kind.UNMET
         try:
             async with asyncio.timeout(case.claim.deadline_s):
                 await case.function(**await arguments(case, target))
@@ -225,15 +229,18 @@ class Engine:
             state, reason = State.NOT_EXERCISED, str(problem)
         except (AssertionError, Unreachable, Unanswered) as problem:
             state, reason = State.FAILED, str(problem).strip() or type(problem).__name__
+            kind = kind_of(problem)
             late = isinstance(problem, TooLate | Unreachable) or case.claim.timing
             late = late or any(trace.idled(profile.limits["idle_s"]) for trace in target.traces)
             details = (
                 case.explain(problem) if case.explain is not None and not isinstance(problem, Broken) else ""
             )
         except TimeoutError:
+            kind = Kind.ENDLESS
             state, reason = State.FAILED, f"it did not come to its end within {case.claim.deadline_s:g} s"
             late = case.claim.timing
         except (ArithmeticError, LookupError, TypeError, ValueError) as problem:
+            kind = Kind.LACKING
             # What a case reads from the server's answer is missing, or of another kind.
             state, reason = State.FAILED, f"what came lacks something: {type(problem).__name__} {problem}"
             details = case.explain(problem) if case.explain is not None else ""
@@ -251,6 +258,7 @@ class Engine:
         case.outcome = Outcome(
             state, reason, moot, late, (), traces, now - began, details, began, now, redaction
         )
+        case.outcome = replace(case.outcome, kind=kind)
         self._done += 1
         self._records += sum(len(trace.records) for trace in traces)
         self._failed += state is State.FAILED

@@ -3,8 +3,8 @@
 import textwrap
 
 from runwire_conformance.engine import Case
+from runwire_conformance.judgement import Accusation, Judgement
 from runwire_conformance.transcript import transcript
-from runwire_conformance.verdict import Accusation, Judgement
 from runwire_spec import Requirement, catalogue
 
 WIDTH = 100
@@ -33,6 +33,16 @@ def explain_case(case: Case) -> str:
         parts.append(textwrap.indent(outcome.details or outcome.reason, "  "))
     parts += [transcript(trace) for trace in outcome.traces]
     return "\n".join(parts)
+
+
+def short(case: Case) -> str:
+    """Return a failed case in one line: the requirements that are broken, and what shows it."""
+    outcome = case.outcome
+    assert outcome is not None
+    told = [f"[{finding.requirement}] {finding.text}" for finding in outcome.findings]
+    if outcome.reason:
+        told.append(f"[{', '.join(case.claim.ids)}] {outcome.reason}")
+    return "; ".join(" ".join(text.split()) for text in told)
 
 
 def explain(judgement: Judgement) -> str:

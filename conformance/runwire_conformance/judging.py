@@ -1,12 +1,16 @@
 """One judging of one server: the engine that plays it once, and the report of what it found out."""
 
 import asyncio
+import time
 import traceback
 from collections.abc import Callable
 
 from runwire_conformance.engine import Engine, State
+from runwire_conformance.judgement import Judgement
 from runwire_conformance.probe import NoRunwireServer
-from runwire_conformance.verdict import Judgement, Report, also_accused, class_results, judge, only_accused
+from runwire_conformance.reproduction import Reproduction, shown_url
+from runwire_conformance.result import Report
+from runwire_conformance.verdict import also_accused, class_results, judge, only_accused
 from runwire_spec import Requirement
 
 #: How many cases are named that were under way when the server was gone.
@@ -16,9 +20,17 @@ MOST_SUSPECTS = 5
 class Judging:
     """One session's engine. `wanted` tells which requirements the user asked for."""
 
-    def __init__(self, engine: Engine, wanted: Callable[[Requirement], bool] = lambda _: True) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        wanted: Callable[[Requirement], bool] = lambda _: True,
+        reproduction: Reproduction | None = None,
+    ) -> None:
         self.engine = engine
         self.wanted = wanted
+        self.reproduction = reproduction or Reproduction(shown_url(engine.url))
+        #: When it began, in seconds since 1970.
+        self.began = 0.0
         self.played = False
         #: Why there is nothing to judge, in one line.
         self.refused: str | None = None
@@ -30,6 +42,7 @@ class Judging:
         if self.played:
             return
         self.played = True
+        self.began = time.time()
         try:
             asyncio.run(self.engine.judge())
         except NoRunwireServer as problem:
@@ -53,7 +66,7 @@ class Judging:
             if outcome.state is State.JUDGE_ERROR
         ]
         return Report(
-            url=engine.url,
+            url=self.reproduction.url,
             server=profile.name if profile else "server",
             judgements=judgements,
             classes=class_results(judgements, features, script_agent),
@@ -61,6 +74,9 @@ class Judging:
             slowest=slowest,
             judge_errors=tuple([self.fault, *faults] if self.fault else faults),
             remarks=(f"The server was gone before the end: {engine.died}",) if engine.died else (),
+            began=self.began,
+            reproduction=self.reproduction,
+            redaction=engine.options.redaction,
         )
 
     def _judgements(self, features: frozenset[str], script_agent: bool) -> tuple[Judgement, ...]:

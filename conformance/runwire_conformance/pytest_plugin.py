@@ -1,6 +1,7 @@
 """The pytest plug-in: collects cases, has the engine play them all at once, and reports each as a test."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 
 from runwire_conformance.case import claim_of
 from runwire_conformance.engine import Case, Engine, State
-from runwire_conformance.explain import explain_case
+from runwire_conformance.explain import explain_case, short
 from runwire_conformance.judging import Judging
+from runwire_conformance.reproduction import reproduction_of
 from runwire_conformance.settings import SettingsError, options_from
 from runwire_spec import Requirement, catalogue
 
@@ -74,11 +76,30 @@ class CaseItem(pytest.Item):
         """Return sentence, assertion and transcript instead of a traceback."""
         if not isinstance(excinfo.value, CaseFailed):
             return super().repr_failure(excinfo, style)
-        return explain_case(self.case)
+        return ToldFailure(self.case)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Return where the case stands."""
         return self.path, self.case.function.__code__.co_firstlineno - 1, self.name
+
+
+class ToldFailure(str):
+    """All there is to say about a failed case; `reprcrash.message` is the line that a CI shows first."""
+
+    def __new__(cls, case: Case) -> "ToldFailure":
+        """Tell what came of a case."""
+        told = super().__new__(cls, explain_case(case))
+        told.reprcrash = Crash(short(case))
+        return told
+
+    reprcrash: "Crash"
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """What pytest and JUnit show of a failure before its text."""
+
+    message: str
 
 
 class CaseFailed(Exception):
@@ -107,7 +128,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Select by class and requirement, and set up the engine for what `-k` and these leave."""
+    """Select by class and requirement."""
     cases = [item for item in items if isinstance(item, CaseItem)]
     if not cases:
         return
@@ -117,6 +138,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if len(chosen) < len(cases):
         config.hook.pytest_deselected(items=[item for item in cases if item not in chosen])
     items[:] = [*others, *chosen]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Set up the engine for what all selections, `-k` and `--lf` among them, leave."""
+    config = session.config
+    chosen = [item for item in session.items if isinstance(item, CaseItem)]
     if not chosen:
         return
     url = config.getoption("--runwire-url")
@@ -125,7 +153,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     except SettingsError as problem:
         raise pytest.UsageError(str(problem)) from None
     if not (url := url or configured):
-        raise pytest.UsageError("name the server to judge with --runwire-url URL")
+        raise pytest.UsageError(
+            "name the server to judge: with `runwire check URL`, `pytest --runwire-url URL`, or in runwire.toml"
+        )
     engine = Engine(
         url,
         options,
@@ -135,7 +165,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     )
     for item in chosen:
         item.case.explain = _assertion
-    config.stash[ENGINE] = Judging(engine, wanted)
+    config.stash[ENGINE] = Judging(engine, _wanted(config), reproduction_of(config, url))
 
 
 def _wanted(config: pytest.Config) -> Callable[[Requirement], bool]:

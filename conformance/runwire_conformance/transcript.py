@@ -1,8 +1,10 @@
 """A conversation for people: times, directions, frames cut to a line each."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from runwire_conformance.trace import Trace
+from runwire_conformance.trace import Record, Side, Trace
 
 #: Characters of a frame, and frames of a conversation, that are shown.
 WIDTH = 160
@@ -11,26 +13,53 @@ MOST_LINES = 40
 _SECRET = re.compile(r"(?i)(authorization: *bearer +|bearer\.|ticket=)[A-Za-z0-9._~+/=-]+")
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that was said: seconds since the conversation began, by whom, and what."""
+
+    at: float
+    side: Side
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """So many things that were said are not shown here."""
+
+    count: int
+
+
+def lines(trace: Trace, most: int = MOST_LINES) -> Iterator[Line | Gap]:
+    """Yield what was said; of a long conversation the beginning, a gap and the end, `most` lines together."""
+    skipped = max(0, len(trace.records) - most)
+    head = most // 4
+    for number, record in enumerate(trace.records):
+        if not head <= number < head + skipped:
+            yield Line(round(record.at - trace.began, 3), record.side, _said(record))
+        elif number == head:
+            yield Gap(skipped)
+
+
 def transcript(trace: Trace) -> str:
     """Return a conversation, one record a line; of a long one the beginning and the end."""
-    lines = [f"  {trace.transport} {trace.title}"]
-    records = trace.records
-    skipped = max(0, len(records) - MOST_LINES)
-    head = MOST_LINES // 4
-    for number, record in enumerate(records):
-        if skipped and head <= number < head + skipped:
-            if number == head:
-                lines.append(f"            … {skipped} more …")
-            continue
-        arrow = "→" if record.side == "client" else "←"
-        code = "" if record.code is None or record.kind == "response" else f" {record.code}"
-        kind = "" if record.kind in {"text", "block", "request", "response"} else f"{record.kind}{code} "
-        text = " ⏎ ".join(masked(record.payload).splitlines())
-        text = text if len(text) <= WIDTH else f"{text[: WIDTH - 20]} … ({len(record.payload)} characters)"
-        lines.append(f"  {record.at - trace.began:8.3f} {arrow} {kind}{text}".rstrip())
-    return "\n".join(lines)
+    told = [f"  {trace.transport} {masked(trace.title)}"]
+    for line in lines(trace):
+        if isinstance(line, Gap):
+            told.append(f"            … {line.count} more …")
+        else:
+            arrow = "→" if line.side == "client" else "←"
+            told.append(f"  {line.at:8.3f} {arrow} {line.text}".rstrip())
+    return "\n".join(told)
 
 
 def masked(text: str) -> str:
     """Return `text` without credentials."""
     return _SECRET.sub(r"\1***", text)
+
+
+def _said(record: Record) -> str:
+    code = "" if record.code is None or record.kind == "response" else f" {record.code}"
+    kind = "" if record.kind in {"text", "block", "request", "response"} else f"{record.kind}{code} "
+    text = " ⏎ ".join(masked(record.payload).splitlines())
+    cut = text if len(text) <= WIDTH else f"{text[: WIDTH - 20]} … ({len(record.payload)} characters)"
+    return (kind + cut).rstrip()

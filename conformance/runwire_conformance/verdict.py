@@ -1,101 +1,13 @@
 """From what came of the cases to a verdict for each requirement and each class: pure rules."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
 from runwire_conformance.engine import Case, Outcome, State
-from runwire_conformance.trace import Trace
+from runwire_conformance.judgement import Accusation, Judgement, Verdict, Witness
+from runwire_conformance.reason import Kind
+from runwire_conformance.result import ClassResult
 from runwire_spec import Requirement, catalogue, registries
-
-
-class Verdict(StrEnum):
-    """What is said of a requirement."""
-
-    PASS = "pass"
-    FAIL = "fail"
-    ADVICE = "advice"
-    NOT_OFFERED = "not offered"
-    NOT_EXERCISED = "not exercised"
-    JUDGE_ERROR = "judge error"
-
-
-@dataclass(frozen=True, slots=True)
-class Accusation:
-    """Why a requirement is held to be broken: the case, what was seen, and the conversations that show it."""
-
-    case: str
-    reason: str
-    details: str = ""
-    traces: tuple[Trace, ...] = ()
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """The verdict on one requirement, with its reasons."""
-
-    requirement: Requirement
-    verdict: Verdict
-    reasons: tuple[str, ...] = ()
-    accusations: tuple[Accusation, ...] = ()
-    cases: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ClassResult:
-    """How a conformance class stands."""
-
-    name: str
-    offered: bool
-    passed: int
-    total: int
-    failed: tuple[str, ...]
-    not_exercised: tuple[str, ...]
-
-    @property
-    def standing(self) -> str:
-        """`conformant`, `not conformant`, `not shown` or `not offered`."""
-        if not self.offered:
-            return "not offered"
-        if self.failed:
-            return "not conformant"
-        return "not shown" if self.not_exercised else "conformant"
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Everything a run of the suite found out."""
-
-    url: str
-    server: str
-    judgements: tuple[Judgement, ...]
-    classes: tuple[ClassResult, ...]
-    seconds: float
-    slowest: tuple[str, float] = ("", 0.0)
-    judge_errors: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
-
-    def by(self, verdict: Verdict) -> list[Judgement]:
-        """Return the judgements with one verdict."""
-        return [judgement for judgement in self.judgements if judgement.verdict is verdict]
-
-    def exit_code(self, strict: bool = False) -> int:
-        """0 conformant as far as shown, 1 a broken MUST, 2 nothing exercised, 3 a fault of the judge."""
-        if self.by(Verdict.FAIL):
-            return 1
-        if self.judge_errors:
-            return 3
-        if not self.by(Verdict.PASS):
-            return 2
-        claimed = {result.name for result in self.classes if result.offered}
-        missing = [
-            judgement
-            for judgement in self.by(Verdict.NOT_EXERCISED)
-            if judgement.requirement.conformance_class in claimed
-        ]
-        return 1 if strict and (self.by(Verdict.ADVICE) or missing) else 0
-
 
 #: Requirements without which a conversation cannot be understood: what else fails in it may be their doing.
 SCRAMBLING = frozenset({"MSG-1", "MSG-2", "MSG-5", "CONN-15", "RUN-3", "RUN-27", "SSE-3", "SSE-4"})
@@ -122,7 +34,9 @@ def only_accused(
     judgements: Iterable[Judgement], accused: str, case: str, reason: str
 ) -> tuple[Judgement, ...]:
     """Return judgements in which `accused` alone is to blame and the others could not be told because of it."""
-    guilty = Judgement(catalogue()[accused], Verdict.FAIL, (reason,), (Accusation(case, reason),))
+    guilty = Judgement(
+        catalogue()[accused], Verdict.FAIL, (reason,), (Accusation(case, reason, kind=Kind.MUTE),)
+    )
     moot = (f"moot while {accused} is broken",)
     others = [
         replace(judgement, verdict=Verdict.NOT_EXERCISED, reasons=moot, accusations=())
@@ -136,7 +50,7 @@ def also_accused(
     judgements: Iterable[Judgement], accused: str, case: str, reason: str
 ) -> tuple[Judgement, ...]:
     """Return judgements with one accusation more."""
-    accusation = Accusation(case, reason)
+    accusation = Accusation(case, reason, kind=Kind.GONE)
     others = [judgement for judgement in judgements if judgement.requirement.id != accused]
     guilty = Judgement(catalogue()[accused], Verdict.FAIL, (reason,), (accusation,))
     return _in_order([guilty, *others])
@@ -157,7 +71,7 @@ def _accusations(cases: Sequence[Case], known_broken: Mapping[str, str]) -> dict
     What an invariant found is the cause of what else went wrong in the same case: one cause, one accusation.
     """
     accused = {
-        identifier: [Accusation("the first look at the server", reason)]
+        identifier: [Accusation("the first look at the server", reason, kind=Kind.MUTE)]
         for identifier, reason in known_broken.items()
         if not (identifier == "MSG-28" and "BEAT-5" in known_broken)
     }
@@ -166,11 +80,13 @@ def _accusations(cases: Sequence[Case], known_broken: Mapping[str, str]) -> dict
         if outcome is None:
             continue
         for finding in outcome.findings:
-            accusation = Accusation(case.name, finding.text, "", outcome.traces, outcome.seconds)
+            accusation = Accusation(
+                case.name, finding.text, "", outcome.traces, outcome.seconds, Kind.CONVERSATION
+            )
             accused.setdefault(finding.requirement, []).append(accusation)
         if outcome.state is State.FAILED and not _explained(case, outcome, known_broken):
             accusation = Accusation(
-                case.name, outcome.reason, outcome.details, outcome.traces, outcome.seconds
+                case.name, outcome.reason, outcome.details, outcome.traces, outcome.seconds, outcome.kind
             )
             for identifier in case.claim.ids:
                 accused.setdefault(identifier, []).append(accusation)
@@ -204,13 +120,22 @@ def _judge_one(
         reasons = tuple(outcome.reason for outcome in outcomes if outcome.state is State.JUDGE_ERROR)
         return Judgement(requirement, Verdict.JUDGE_ERROR, reasons, cases=names)
     if any(outcome.state is State.PASSED for outcome in outcomes):
-        return Judgement(requirement, Verdict.PASS, cases=names)
+        return Judgement(requirement, Verdict.PASS, cases=names, witness=_witness(proving))
     reasons = tuple(
         dict.fromkeys(_why_not(case, case.outcome) for case in proving if case.outcome is not None)
     )
     all_absent = bool(outcomes) and all(outcome.state is State.NOT_OFFERED for outcome in outcomes)
     verdict = Verdict.NOT_OFFERED if all_absent else Verdict.NOT_EXERCISED
     return Judgement(requirement, verdict, reasons, cases=names)
+
+
+def _witness(proving: Sequence[Case]) -> Witness | None:
+    """Return the shortest conversation in which a requirement held."""
+    passed = [
+        (case.name, case.outcome) for case in proving if case.outcome and case.outcome.state is State.PASSED
+    ]
+    name, outcome = min(passed, key=lambda pair: sum(len(trace.records) for trace in pair[1].traces))
+    return Witness(name, outcome.traces, outcome.seconds)
 
 
 def _why_not(case: Case, outcome: Outcome) -> str:

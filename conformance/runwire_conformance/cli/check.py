@@ -1,45 +1,22 @@
 """`runwire check`: judge a server."""
 
-import os
-import sys
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
-import pytest
 import typer
 
-from runwire_conformance import pytest_plugin
+from runwire_conformance.baseline import Comparison, Known, compare, renewed
+from runwire_conformance.baseline_file import BaselineError, read_baseline, write_baseline
 from runwire_conformance.cli.complaint import check_names, fail
-from runwire_conformance.judging import Judging
-from runwire_conformance.report import as_json, as_markdown, failures, not_exercised, table
-from runwire_conformance.verdict import Report
-
-SUITE = Path(pytest_plugin.__file__).parent
-
-
-class _Follower:
-    """Takes pytest's own output away, shows progress, and keeps what the engine found out."""
-
-    def __init__(self, progress: bool) -> None:
-        self.judging: Judging | None = None
-        self._progress = progress
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_configure(self, config: pytest.Config) -> None:
-        """Silence the terminal reporter."""
-        if reporter := config.pluginmanager.getplugin("terminalreporter"):
-            config.pluginmanager.unregister(reporter)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Follow the engine."""
-        self.judging = session.config.stash.get(pytest_plugin.ENGINE, None)
-        if self.judging is not None and self._progress:
-            self.judging.engine.progress = self._show
-
-    def _show(self, done: int, of: int) -> None:
-        end = "\n" if done == of else ""
-        print(f"\r  {done} of {of} cases played", end=end, file=sys.stderr, flush=True)
+from runwire_conformance.cli.suite_run import judged
+from runwire_conformance.repeats import repeats_of
+from runwire_conformance.report.document import document_of
+from runwire_conformance.report.files import Files, Unwritable
+from runwire_conformance.report.terminal import failures, not_exercised, one_line, table
+from runwire_conformance.result import Report
+from runwire_conformance.suite import case_names
 
 
 def check(
@@ -56,11 +33,19 @@ def check(
     config: Annotated[str, typer.Option(help="configuration (default: ./runwire.toml if there is one)")] = "",
     prompt_short: Annotated[str, typer.Option(help="a prompt with a short answer")] = "",
     prompt_long: Annotated[str, typer.Option(help="a prompt with an answer of several seconds")] = "",
-    json_file: Annotated[Path | None, typer.Option("--json", help="write the report as JSON")] = None,
-    junitxml: Annotated[Path | None, typer.Option(help="write JUnit XML")] = None,
     report: Annotated[
-        Path | None, typer.Option(help="write report.json and report.md into this folder")
+        Path | None, typer.Option(help="write every form of the report into this folder")
     ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the report as JSON")] = None,
+    html: Annotated[Path | None, typer.Option(help="write the report as one HTML file")] = None,
+    summary: Annotated[Path | None, typer.Option(help="write Markdown, as for a CI's step summary")] = None,
+    ctrf: Annotated[Path | None, typer.Option(help="write CTRF JSON")] = None,
+    junitxml: Annotated[Path | None, typer.Option(help="write JUnit XML")] = None,
+    badge: Annotated[Path | None, typer.Option(help="write the JSON of a shields.io endpoint")] = None,
+    baseline: Annotated[Path | None, typer.Option(help="failures that are known; all else fails")] = None,
+    update_baseline: Annotated[
+        bool, typer.Option("--update-baseline", help="have the baseline know what fails now")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="advice and what was not exercised fail too")
     ] = False,
@@ -69,9 +54,27 @@ def check(
     repeat: Annotated[int, typer.Option(help="judge so many times", min=1)] = 1,
     keyword: Annotated[str, typer.Option("-k", help="only cases whose name matches, as in pytest")] = "",
     exitfirst: Annotated[bool, typer.Option("-x", help="stop at the first failure")] = False,
+    last_failed: Annotated[bool, typer.Option("--lf", help="only what failed the last time")] = False,
+    pytest_options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- PYTEST OPTIONS]", help="any other option of pytest, after --"),
+    ] = None,
 ) -> None:
     """Judge a server. Exit code 0: nothing broken; 1: something is; 2: nothing to judge; 3: a fault of the judge."""
+    further = list(pytest_options or [])
+    if url.startswith("-"):
+        url, further = "", [url, *further]
+    if further and not further[0].startswith("-"):
+        fail(f"one server is judged at a time, and {further[0]!r} is one argument too many")
     check_names(classes, requirement)
+    if update_baseline and baseline is None:
+        fail("name the file to update with --baseline FILE")
+    known = _known(baseline, update_baseline) if baseline else None
+    files = Files(report, json_file, html, summary, ctrf, badge, junitxml)
+    try:
+        files.prepare()
+    except Unwritable as problem:
+        fail(str(problem))
     arguments = [f"--runwire-patience={patience}"]
     for option, value in {
         "url": url, "class": classes, "requirement": requirement, "token": token, "cafile": cafile, "config": config,
@@ -81,51 +84,58 @@ def check(
     arguments += [f"--runwire-prompt=short={prompt_short}"] if prompt_short else []
     arguments += [f"--runwire-prompt=long={prompt_long}"] if prompt_long else []
     arguments += [f"--runwire-concurrency={concurrency}"] if concurrency else []
-    arguments += [f"--junitxml={junitxml}"] if junitxml else []
+    arguments += [f"--junitxml={files.junitxml}"] if files.junitxml else []
     arguments += ["-k", keyword] if keyword else []
     arguments += ["-x"] if exitfirst else []
-    worst = 0
-    for _ in range(repeat):
-        result = _judge(arguments)
-        _tell(result, strict)
-        _write(result, strict, json_file, report)
-        worst = max(worst, result.exit_code(strict))
-    raise typer.Exit(worst)
-
-
-def _judge(arguments: list[str]) -> Report:
-    """Run pytest on the suite alone: no configuration, plug-in or conftest of the user's is read."""
-    os.environ.pop("PYTEST_ADDOPTS", None)
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    follower = _Follower(progress=sys.stderr.isatty())
-    fixed = [
-        str(SUITE / "cases"), "-c", str(SUITE / "suite.ini"), f"--rootdir={SUITE}", f"--confcutdir={SUITE}",
-        "-p", "no:cacheprovider", "-q",
-    ]  # fmt: skip
-    code = pytest.main([*fixed, *arguments], plugins=[pytest_plugin, follower])
-    judging = follower.judging
-    if judging is None:
-        if code == pytest.ExitCode.NO_TESTS_COLLECTED:
-            fail("no case is left to play; see `runwire spec list` for classes and ids")
-        raise typer.Exit(2 if code == pytest.ExitCode.USAGE_ERROR else 3)
-    if judging.refused is not None:
-        fail(judging.refused)
-    return judging.report()
-
-
-def _tell(result: Report, strict: bool) -> None:
+    arguments += ["--lf"] if last_failed else []
+    result = _repeated([*arguments, *further], url, repeat, strict)
+    if baseline is not None and known is not None:
+        if update_baseline:
+            known = _update(baseline, known, result, strict)
+        result = replace(result, baseline=_compared(baseline, known, result, strict))
     for part in (failures(result), not_exercised(result), table(result, strict)):
         if part:
             print(part, end="\n\n")
-
-
-def _write(result: Report, strict: bool, json_file: Path | None, folder: Path | None) -> None:
     try:
-        if json_file is not None:
-            json_file.write_text(as_json(result, strict), encoding="utf-8")
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "report.json").write_text(as_json(result, strict), encoding="utf-8")
-            (folder / "report.md").write_text(as_markdown(result, strict), encoding="utf-8")
-    except OSError as problem:
-        fail(f"cannot write {problem.filename}: {problem.strerror}")
+        files.write(document_of(result, strict))
+    except Unwritable as problem:
+        fail(str(problem))
+    raise typer.Exit(result.exit_code(strict))
+
+
+def _repeated(arguments: list[str], url: str, times: int, strict: bool) -> Report:
+    """Judge so many times; return the worst judging, which knows how the others compare."""
+    reports = []
+    for number in range(1, times + 1):
+        reports.append(judged(arguments, url))
+        if times > 1:
+            print(f"{number} of {times}: {one_line(reports[-1], strict)}", flush=True)
+    worst = max(reports, key=lambda report: report.exit_code(strict))
+    if times == 1:
+        return worst
+    print()
+    return replace(worst, repeats=repeats_of([report.judgements for report in reports]))
+
+
+def _known(baseline: Path, update: bool) -> list[Known]:
+    if update and not baseline.exists():
+        return []
+    try:
+        return read_baseline(baseline)
+    except BaselineError as problem:
+        fail(str(problem))
+
+
+def _compared(baseline: Path, known: list[Known], result: Report, strict: bool) -> Comparison:
+    failing = result.failing(strict)
+    today = date.today()
+    return compare(known, result.judgements, failing, case_names(), today, str(baseline))
+
+
+def _update(baseline: Path, known: list[Known], result: Report, strict: bool) -> list[Known]:
+    new = renewed(known, result.judgements, result.failing(strict), case_names())
+    try:
+        write_baseline(baseline, new)
+    except BaselineError as problem:
+        fail(str(problem))
+    return new

@@ -1,12 +1,12 @@
-"""The report of a run: the table in the terminal, JSON for programs, Markdown for a page."""
+"""The report in a terminal: failures in full, what was not exercised, and a table at the end."""
 
-import json
 import textwrap
-from typing import Any
 
+from runwire_conformance.baseline import Comparison
 from runwire_conformance.explain import explain
-from runwire_conformance.transcript import transcript
-from runwire_conformance.verdict import ClassResult, Judgement, Report, Verdict
+from runwire_conformance.judgement import Verdict
+from runwire_conformance.repeats import Repeats
+from runwire_conformance.result import ClassResult, Report
 
 #: How many requirements of a class are named behind its line.
 MOST_NAMED = 3
@@ -33,7 +33,35 @@ def table(report: Report, strict: bool = False) -> str:
     if report.slowest[0]:
         lines.append(f"Slowest case: {report.slowest[0]} {report.slowest[1]:.1f} s")
     lines += report.remarks
+    if report.baseline is not None:
+        lines += _baseline_lines(report.baseline)
+    if report.repeats is not None:
+        lines += _repeats_lines(report.repeats)
     return "\n".join(lines)
+
+
+def one_line(report: Report, strict: bool = False) -> str:
+    """Return what came of one judging among several."""
+    counts = [f"{verdict} {len(report.by(verdict))}" for verdict in Verdict if report.by(verdict)]
+    return f"{' · '.join(counts)} · {report.seconds:.1f} s · exit {report.exit_code(strict)}"
+
+
+def _baseline_lines(baseline: Comparison) -> list[str]:
+    known = f"Baseline {baseline.file}: {len(baseline.known)} known"
+    if not baseline.breaches:
+        return [f"{known}, and nothing else", *(f"  {remark}" for remark in baseline.remarks)]
+    return [f"{known}, but:", *(f"  {text}" for text in (*baseline.breaches, *baseline.remarks))]
+
+
+def _repeats_lines(repeats: Repeats) -> list[str]:
+    if not repeats.differing:
+        return [f"Judged {repeats.times} times, with the same verdicts each time"]
+    lines = [f"Judged {repeats.times} times; these verdicts differed:"]
+    for identifier, counts in repeats.differing.items():
+        lines.append(
+            f"  {identifier:<12}{', '.join(f'{verdict} {count}' for verdict, count in counts.items())}"
+        )
+    return lines
 
 
 def _class_line(result: ClassResult, report: Report) -> str:
@@ -67,8 +95,13 @@ def not_exercised(report: Report) -> str:
 
 
 def failures(report: Report) -> str:
-    """Return every accusation in full, and advice, up to a readable number."""
-    guilty = [*report.by(Verdict.FAIL), *report.by(Verdict.ADVICE)]
+    """Return every accusation that no baseline knows in full, and advice, up to a readable number."""
+    baseline = report.baseline
+    guilty = [
+        judgement
+        for judgement in (*report.by(Verdict.FAIL), *report.by(Verdict.ADVICE))
+        if baseline is None or not baseline.knows(judgement)
+    ]
     parts = [f"{judgement.verdict.upper()}\n{explain(judgement)}\n" for judgement in guilty[:MOST_TOLD]]
     if len(guilty) > MOST_TOLD:
         rest = [f"  {j.requirement.id:<12}{j.reasons[0].splitlines()[0][:100]}" for j in guilty[MOST_TOLD:]]
@@ -80,69 +113,4 @@ def failures(report: Report) -> str:
         f"FAULT OF THE JUDGE, please report it:\n{textwrap.indent(text, '  ')}"
         for text in report.judge_errors
     ]
-    return "\n".join(parts)
-
-
-def as_json(report: Report, strict: bool = False) -> str:
-    """Return the report as JSON."""
-    document = {
-        "runwire": 1,
-        "url": report.url,
-        "server": report.server,
-        "seconds": round(report.seconds, 3),
-        "exit_code": report.exit_code(strict),
-        "slowest_case": {"case": report.slowest[0], "seconds": round(report.slowest[1], 3)},
-        "remarks": list(report.remarks),
-        "classes": [
-            {
-                "class": result.name,
-                "standing": result.standing,
-                "passed": result.passed,
-                "total": result.total,
-                "failed": list(result.failed),
-                "not_exercised": list(result.not_exercised),
-            }
-            for result in report.classes
-        ],
-        "requirements": [_requirement(judgement) for judgement in report.judgements],
-    }
-    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
-
-
-def _requirement(judgement: Judgement) -> dict[str, Any]:
-    requirement = judgement.requirement
-    return {
-        "id": requirement.id,
-        "class": requirement.conformance_class,
-        "keyword": requirement.keyword,
-        "verdict": judgement.verdict,
-        "sentence": requirement.sentence,
-        "link": requirement.link,
-        "reasons": list(judgement.reasons),
-        "cases": list(judgement.cases),
-        "accusations": [
-            {
-                "case": accusation.case,
-                "reason": accusation.reason,
-                "transcripts": [transcript(trace) for trace in accusation.traces[-4:]],
-            }
-            for accusation in judgement.accusations[:3]
-        ],
-    }
-
-
-def as_markdown(report: Report, strict: bool = False) -> str:
-    """Return the report as Markdown."""
-    parts = ["# Runwire conformance", "", "```text", table(report, strict), "```", ""]
-    for judgement in [*report.by(Verdict.FAIL), *report.by(Verdict.ADVICE)]:
-        parts += [
-            f"## {judgement.requirement.id}: {judgement.verdict}",
-            "",
-            "```text",
-            explain(judgement),
-            "```",
-            "",
-        ]
-    if missing := not_exercised(report):
-        parts += ["## Not exercised", "", "```text", missing, "```", ""]
     return "\n".join(parts)

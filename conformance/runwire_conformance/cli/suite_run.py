@@ -1,0 +1,88 @@
+"""Plays the suite by pytest, which says nothing by itself and reads nothing of the user's."""
+
+import contextlib
+import hashlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import typer
+
+from runwire_conformance import pytest_plugin
+from runwire_conformance.cli.complaint import fail
+from runwire_conformance.judging import Judging
+from runwire_conformance.result import Report
+
+SUITE = Path(pytest_plugin.__file__).parent
+
+
+class _Follower:
+    """Takes pytest's own output away, shows progress, and keeps what the engine found out."""
+
+    def __init__(self, progress: bool) -> None:
+        self.judging: Judging | None = None
+        self._progress = progress
+        self._out = sys.stderr
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Silence the terminal reporter."""
+        if reporter := config.pluginmanager.getplugin("terminalreporter"):
+            config.pluginmanager.unregister(reporter)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Follow the engine."""
+        self.judging = session.config.stash.get(pytest_plugin.ENGINE, None)
+        if self.judging is not None and self._progress:
+            self.judging.engine.progress = self._show
+
+    def _show(self, done: int, of: int) -> None:
+        end = "\n" if done == of else ""
+        print(f"\r  {done} of {of} cases played", end=end, file=self._out, flush=True)
+
+
+def judged(arguments: Sequence[str], url: str) -> Report:
+    """Play the suite once and return what was found out; ends the command when there is nothing to judge.
+
+    No configuration, plug-in or conftest of the user's is read, and nothing is written into the working directory.
+    """
+    os.environ.pop("PYTEST_ADDOPTS", None)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    follower = _Follower(progress=sys.stderr.isatty())
+    fixed = [
+        str(SUITE / "cases"), "-c", str(SUITE / "suite.ini"), f"--rootdir={SUITE}", f"--confcutdir={SUITE}",
+        "-o", f"cache_dir={_memory(url)}", "-q",
+    ]  # fmt: skip
+    with contextlib.redirect_stderr(io.StringIO()) as complaints:
+        code = pytest.main([*fixed, *arguments], plugins=[pytest_plugin, follower])
+    judging = follower.judging
+    if code == pytest.ExitCode.USAGE_ERROR:
+        fail(_complaint(complaints.getvalue()))
+    if judging is None and code == pytest.ExitCode.NO_TESTS_COLLECTED:
+        fail("no case is left to play; see `runwire spec list` for classes and ids")
+    if judging is None or not (judging.played or code == pytest.ExitCode.OK):
+        print(complaints.getvalue(), end="", file=sys.stderr)
+        raise typer.Exit(3)
+    if judging.refused is not None:
+        fail(judging.refused)
+    if not judging.played:
+        fail("no case was played, as pytest was told to do something else")
+    return judging.report()
+
+
+def _memory(url: str) -> Path:
+    """Return the folder in which pytest remembers what failed last, for `--lf`: one for each server."""
+    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    server = url or str(Path.cwd())
+    return Path(caches).expanduser() / "runwire" / hashlib.sha256(server.encode()).hexdigest()[:16]
+
+
+def _complaint(said: str) -> str:
+    """Return the line in which pytest names what is wrong with the call."""
+    lines = [line.removeprefix("ERROR:").strip() for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if "error: " in line]
+    return errors[0].partition("error: ")[2] if errors else lines[0] if lines else "pytest refused the call"

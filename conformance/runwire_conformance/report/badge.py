@@ -1,0 +1,23 @@
+"""The report as a badge: what shields.io calls an endpoint."""
+
+import json
+
+from runwire_conformance.judgement import Verdict
+from runwire_conformance.report.document import Document
+
+
+def as_badge(document: Document) -> str:
+    """Return the badge as JSON: the classes a server conforms to, or how much is broken."""
+    standings = {entry["class"]: entry["standing"] for entry in document["classes"]}
+    conformant = [name for name, standing in standings.items() if standing == "conformant"]
+    broken = document["counts"][Verdict.FAIL]
+    if broken:
+        message, color = f"{broken} broken", "red"
+    elif document["counts"][Verdict.JUDGE_ERROR] or not conformant:
+        message, color = "not shown", "lightgrey"
+    elif "core" in conformant:
+        message, color = ", ".join(name for name in conformant if name != "basic"), "brightgreen"
+    else:
+        message, color = ", ".join(conformant), "yellowgreen"
+    badge = {"schemaVersion": 1, "label": "runwire 1", "message": message, "color": color}
+    return json.dumps(badge, ensure_ascii=False) + "\n"
