@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from runwire_conformance.judgement import Verdict
-from runwire_conformance.report.document import Document, to_configure
+from runwire_conformance.report.document import Document, guilty, to_configure
 from runwire_conformance.report.words import headline
 
 #: How verdicts are told: their sign and their word.
@@ -42,6 +42,7 @@ def as_html(document: Document) -> str:
         tone=_tone(document),
         shown={str(verdict): words for verdict, words in SHOWN.items()},
         sections=sections,
+        broken=list(guilty(document)),
         missing=to_configure(document),
         prose=lambda text: prose(text, known),
         style=Markup(_text("report.css")),
