@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -13,6 +14,8 @@ ROOT = Path(__file__).parent.parent
 OPENING = re.compile(r"^\*\*\[([A-Z]+-[0-9]+)\]\*\* ", re.MULTILINE)
 REFERENCE = re.compile(r"(?<![*\w\]])\[([A-Z]+-[0-9]+)\](?!\()")
 CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.MULTILINE | re.DOTALL)
+INCLUDED = re.compile(r"^<<< (\S+): (.+)$", re.MULTILINE)
+SECTION = re.compile(r"^ *# --- (.+) ---\n", re.MULTILINE)
 LABEL = re.compile(r"^(Class|Registry): `([a-z_]+)`$", re.MULTILINE)
 
 
@@ -30,12 +33,23 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Turn openings into anchors and references into links, outside code."""
     own = page.file.src_uri.removeprefix("spec/") if page.file.src_uri.startswith("spec/") else None
     folder = "" if own is not None else "spec/"
+    pages = Path(config.docs_dir)
+    markdown = INCLUDED.sub(lambda found: included(pages / found[1], found[2]), markdown)
     parts = CODE.split(markdown)
     for place in range(0, len(parts), 2):
         text = LABEL.sub(r"<small>\1: <b>\2</b></small>", parts[place])
         text = OPENING.sub(lambda found: anchor(found[1]), text)
         parts[place] = REFERENCE.sub(lambda found: link(found[1], own, folder), text)
     return LABEL.sub(r"<small>\1: <b>\2</b></small>", "".join(parts))
+
+
+def included(path: Path, name: str) -> str:
+    """Return a section of a Python file, which begins at its heading `# --- name ---`, as a block of code."""
+    _, *parts = SECTION.split(path.read_text(encoding="utf-8"))
+    sections = dict(zip(parts[::2], parts[1::2], strict=True))
+    if name not in sections:
+        raise PluginError(f"{path.name} has no section {name!r}; it has: {', '.join(sections)}")
+    return f"```python\n{sections[name].strip(chr(10))}\n```"
 
 
 def anchor(identifier: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 from check_reference_server import CHECK_LIMITS
 from conftest import require_program
 from flaws.judge import Verdicts, judge
-from good_servers import GOOD_SERVERS, GoodServer, start
+from good_servers import GOOD_SERVERS, SMALLEST, GoodServer, start
 
 
 @pytest.mark.parametrize("good", GOOD_SERVERS, ids=lambda good: good.name)
@@ -29,3 +30,11 @@ def test_a_good_server_is_conformant(good: GoodServer) -> None:
     assert verdicts.exit_code == 0, verdicts.output
     conformant = {name for name, standing in verdicts.classes.items() if standing == "conformant"}
     assert conformant == good.classes, verdicts.output
+
+
+def test_the_tutorial_shows_the_whole_file_in_order() -> None:
+    shown = re.findall(
+        r"^<<< smallest_server\.py: (.+)$", SMALLEST.with_name("tutorial.md").read_text(), re.MULTILINE
+    )
+
+    assert shown == re.findall(r"^ *# --- (.+) ---$", SMALLEST.read_text(), re.MULTILINE)

@@ -200,7 +200,9 @@ class Client(Conversation):
     async def leave(self, code: int = 1000) -> int:
         """Close the connection in order and return the code the server answers with; raises Broken."""
         self._send_close(code)
-        return await self.closed(f"the answer to the client's Close {code}")
+        answer = await self.closed(f"the answer to the client's Close {code}")
+        self._peer.close()  # as a server may wait for it before it frees the place
+        return answer
 
     async def closed(self, expected: str = "the server to close", seconds: float = CLOSE_S) -> int:
         """Wait for the end and return its code, 1006 when there was no Close frame; raises Broken."""

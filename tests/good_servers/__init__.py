@@ -39,7 +39,12 @@ class GoodServer:
 
 READS = frozenset({"basic", "core", "resume", "sse", "script_agent"})
 
-GOOD_SERVERS = (GoodServer("fastapi", (sys.executable, "-m", "fastapi_server"), READS),)
+SMALLEST = FOLDER.parent.parent / "docs/pages/smallest_server.py"
+
+GOOD_SERVERS = (
+    GoodServer("fastapi", (sys.executable, "-m", "fastapi_server"), READS),
+    GoodServer("smallest", (sys.executable, str(SMALLEST)), READS - {"resume", "sse"}),
+)
 
 
 async def start(good: GoodServer, limits: Mapping[str, float] = CHECK_LIMITS) -> Server:

@@ -5,7 +5,7 @@ import json
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import NotExercised, proves
+from runwire_conformance.case import NotExercised, NotOffered, proves
 from runwire_conformance.client import Client
 from runwire_conformance.target import Target, new_run_id
 from runwire_conformance.trace import Message, object_of
@@ -112,7 +112,7 @@ async def a_cancel_without_id_ends_every_run_of_the_connection(client: Client, t
 @proves("CANCEL-5", connections=2)
 async def a_cancel_without_id_ends_resumed_runs_too(target: Target) -> None:
     if "resume" not in target.features:
-        raise NotExercised("the server does not offer resume")
+        raise NotOffered("the server does not offer resume")
     one, other = await target.connect(), await target.connect()
     run = await one.start(slow(target))
     await run.next_event()

@@ -1,6 +1,6 @@
 """Chapter 17: a claim is kept."""
 
-from runwire_conformance.case import NotExercised, proves
+from runwire_conformance.case import NotOffered, proves
 from runwire_conformance.client import Client
 from runwire_conformance.target import JSON, Target, new_run_id
 
@@ -9,7 +9,7 @@ from runwire_conformance.target import JSON, Target, new_run_id
 async def listed_features_are_served(client: Client, target: Target) -> None:
     listed = target.features & {"resume", "input", "sse"}
     if not listed:
-        raise NotExercised("the server lists none of resume, sse and input")
+        raise NotOffered("the server lists none of resume, sse and input")
     answers = {
         "resume": {"type": "resume", "run_id": new_run_id(), "after": 0},
         "input": {"type": "input", "run_id": new_run_id(), "request_id": "q1", "data": True},
@@ -28,7 +28,7 @@ async def listed_features_are_served(client: Client, target: Target) -> None:
 @proves("CONF-3")
 async def features_that_need_others_come_with_them(target: Target) -> None:
     if not target.features:
-        raise NotExercised("the server offers no feature")
+        raise NotOffered("the server offers no feature")
 
     assert "sse" not in target.features or "resume" in target.features
     assert "tickets" not in target.features or "auth" in target.features

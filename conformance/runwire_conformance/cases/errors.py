@@ -2,7 +2,7 @@
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import Moot, NotExercised, proves
+from runwire_conformance.case import Moot, NotOffered, proves
 from runwire_conformance.client import Client
 from runwire_conformance.target import Target, expect_refusal, new_run_id
 
@@ -46,7 +46,7 @@ async def a_refused_second_prompt_leaves_the_first_run_alone(client: Client, tar
 @proves("ERR-2")
 async def a_refused_start_leaves_no_run(client: Client, target: Target) -> None:
     if "resume" not in target.features:
-        raise NotExercised("the server does not offer resume")
+        raise NotOffered("the server does not offer resume")
     run_id = new_run_id()
     refused = await client.ask({"type": "start", "prompt": target.short, "run_id": run_id, "inputs": 7})
     expect_refusal(refused, "bad_request")

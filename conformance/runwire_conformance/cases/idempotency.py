@@ -3,7 +3,7 @@
 import asyncio
 
 from runwire_conformance import scripts
-from runwire_conformance.case import NotExercised, proves
+from runwire_conformance.case import NotOffered, proves
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import contents
 from runwire_conformance.target import Target, expect_refusal, new_run_id
@@ -106,7 +106,7 @@ async def an_id_of_another_form_is_refused(client: Client, target: Target) -> No
 @proves("RUN-25", script=True)
 async def a_second_start_of_the_same_run_does_not_double_it(client: Client, target: Target) -> None:
     if "resume" not in target.features:
-        raise NotExercised("the server does not offer resume")
+        raise NotOffered("the server does not offer resume")
     prompt = scripts.script(scripts.token("a"), scripts.wait(600), scripts.token("b"))
     run_id = new_run_id()
     await client.start(prompt, run_id=run_id)

@@ -5,7 +5,7 @@ import time
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import Broken, NotExercised, proves
+from runwire_conformance.case import Broken, NotExercised, NotOffered, proves
 from runwire_conformance.client import Client
 from runwire_conformance.target import Target, expect_refusal, new_run_id
 
@@ -95,7 +95,7 @@ async def a_slow_reader_does_not_hold_up_another(target: Target, limits: Limits)
     burst = scripts.repeat(10, scripts.token("x" * 3800))
     run = await free.start(scripts.script(scripts.wait(300), scripts.repeat(times, burst, scripts.wait(20))))
     if "resume" not in target.features:
-        raise NotExercised("the server does not offer resume")
+        raise NotOffered("the server does not offer resume")
     await slow.resume(run.id)
     # Slow enough to need minutes, steady enough never to be dropped.
     slow.read_slowly(4096, min(0.5, limits["pong_timeout_s"] / 3))

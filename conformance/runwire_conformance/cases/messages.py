@@ -6,7 +6,7 @@ from websockets.frames import Opcode
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import Moot, NotExercised, proves
+from runwire_conformance.case import Moot, NotExercised, NotOffered, proves
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import EVENT_S
 from runwire_conformance.target import Target, new_run_id
@@ -199,7 +199,7 @@ async def a_refusal_is_said_once(client: Client) -> None:
 @proves("MSG-31")
 async def a_resume_does_not_overtake_a_start(client: Client, target: Target) -> None:
     if "resume" not in target.features:
-        raise NotExercised("the server does not offer resume")
+        raise NotOffered("the server does not offer resume")
     for number in range(5):
         await client.send({"type": "start", "id": f"s{number}", "prompt": target.short, "run_id": "short"})
         await client.send({"type": "resume", "id": f"r{number}", "run_id": new_run_id(), "after": 0})

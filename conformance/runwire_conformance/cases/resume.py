@@ -5,7 +5,7 @@ import time
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import NotExercised, proves
+from runwire_conformance.case import NotExercised, NotOffered, proves
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import contents
 from runwire_conformance.target import Target, expect_refusal, new_run_id
@@ -295,7 +295,7 @@ async def a_finished_run_is_read_to_its_end(client: Client, target: Target) -> N
 @proves("RESUME-24", script=True, watches=("RESUME-25", "RESUME-26"), connections=2, deadline_s=40)
 async def a_reader_that_came_late_gets_merged_events_or_all(target: Target) -> None:
     if "resume" not in target.features:
-        raise NotExercised("the server does not offer resume")
+        raise NotOffered("the server does not offer resume")
     writer, reader = await target.connect(), await target.connect()
     step = [scripts.token("x"), scripts.token("y"), scripts.thinking("t")]
     run = await writer.start(scripts.script(scripts.repeat(2000, *step)))
@@ -321,7 +321,7 @@ async def a_reader_that_is_slow_gets_merged_events_or_all(client: Client) -> Non
 @proves("RESUME-26", script=True, connections=2, deadline_s=40)
 async def what_differs_is_not_merged(target: Target) -> None:
     if "resume" not in target.features:
-        raise NotExercised("the server does not offer resume")
+        raise NotOffered("the server does not offer resume")
     writer, reader = await target.connect(), await target.connect()
     steps = [
         scripts.call("c1"),
