@@ -1,15 +1,27 @@
 """The command `runwire-server`."""
 
 import argparse
+import asyncio
+import os
 import socket
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from runwire_reference_server.access_options import access_from, add_access_options, certificate_from
 from runwire_reference_server.agent_options import add_agent_options, agent_from
 from runwire_reference_server.registry import FEATURES, LIMITS
 
+if TYPE_CHECKING:
+    from runwire_reference_server.agents import Agent
+    from runwire_reference_server.app import Server
+    from runwire_reference_server.settings import Settings
+    from runwire_reference_server.store.redis_node import RedisNode
+
 _EXTRA = "runwire-server needs the server extra; install it with: pip install 'runwire[server]'"
+_REDIS_EXTRA = "--redis needs the redis extra; install it with: pip install 'runwire[redis]'"
+
+#: The variable of the environment that stands in for --redis, whose URL may hold a password.
+REDIS_VARIABLE = "RUNWIRE_REDIS"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,6 +66,11 @@ def parser() -> argparse.ArgumentParser:
         help="JSON lines, or text for a person (default: text on a terminal)",
     )
     add_agent_options(result)
+    result.add_argument(
+        "--redis",
+        metavar="URL",
+        help=f"be one of several nodes, which share this Redis (or {REDIS_VARIABLE})",
+    )
     add_access_options(result)
     limits = result.add_argument_group("limits", "as advertised; times in seconds (_s) or milliseconds (_ms)")
     for name, rule in LIMITS.items():
@@ -80,13 +97,14 @@ def main() -> None:
     from runwire_reference_server.settings import SettingError, Settings, checked_limits, offered_features
 
     given = {name: getattr(options, name) for name in LIMITS if getattr(options, name) is not None}
+    redis = options.redis or os.environ.get(REDIS_VARIABLE)
     try:
         access = access_from(options)
         settings = Settings(
             host=options.host,
             port=options.port,
             limits=checked_limits(given),
-            features=offered_features(access, options.without),
+            features=offered_features(access, options.without, many_nodes=redis is not None),
             allowed_origins=frozenset(options.allow_origin),
             allowed_hosts=frozenset(options.allow_host),
             script_agent=options.script_agent,
@@ -100,13 +118,27 @@ def main() -> None:
     except SettingError as problem:
         _fail(str(problem))
     set_up(options.log_level, json=options.log_format == "json")
-    server = create_server(settings, agent)
+    server, node = _node(redis, settings, agent) if redis else (create_server(settings, agent), None)
     bound = _bind(settings.host, settings.port)
     host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     scheme = "https" if settings.certificate else "http"
     print(f"runwire-server is listening at {scheme}://{shown}:{port}", flush=True)
-    DrainingServer(server, options.log_level).run(sockets=[bound])
+    DrainingServer(server, options.log_level, node).run(sockets=[bound])
+
+
+def _node(url: str, settings: "Settings", agent: "Agent | None") -> "tuple[Server, RedisNode]":
+    try:
+        from runwire_reference_server.cluster import check_redis, create_node
+    except ModuleNotFoundError:
+        _fail(_REDIS_EXTRA)
+    from runwire_reference_server.settings import SettingError
+
+    try:
+        asyncio.run(check_redis(url))
+    except SettingError as problem:
+        _fail(str(problem))
+    return create_node(url, settings, agent)
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import re
+import socket
+from contextlib import AbstractAsyncContextManager, nullcontext
 from types import FrameType
 
 import uvicorn
@@ -19,7 +21,13 @@ _QUERY = re.compile(r"\?[^\s\"']*")
 class DrainingServer(uvicorn.Server):
     """Drains before it exits; a second signal exits at once."""
 
-    def __init__(self, app: Server, log_level: str = "warning") -> None:
+    def __init__(
+        self,
+        app: Server,
+        log_level: str = "warning",
+        node: AbstractAsyncContextManager[object] | None = None,
+    ) -> None:
+        """`node` is entered while the server serves."""
         settings = app.settings
         certificate, key = settings.certificate or (None, None)
         logging.getLogger("uvicorn.error").addFilter(_without_noise)
@@ -45,7 +53,13 @@ class DrainingServer(uvicorn.Server):
             )
         )
         self._app = app
+        self._node = node or nullcontext()
         self._draining: asyncio.Task[None] | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve as long as the node lives."""
+        async with self._node:
+            await super().serve(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain on the first signal."""

@@ -39,10 +39,13 @@ def checked_limits(values: Mapping[str, float]) -> Mapping[str, float]:
     return MappingProxyType(limits)
 
 
-def offered_features(access: Access, off: Collection[str] = ()) -> tuple[str, ...]:
+def offered_features(
+    access: Access, off: Collection[str] = (), *, many_nodes: bool = False
+) -> tuple[str, ...]:
     """Return what a server serves, given how callers are told apart and what is switched off ([CONF-3])."""
     off = {*off, *({"sse"} if "resume" in off else set())}
     names = FEATURES + (CREDENTIAL_FEATURES if access.authenticates else ())
+    names += ("cluster",) if many_nodes and "resume" not in off else ()
     return tuple(name for name in names if name not in off)
 
 

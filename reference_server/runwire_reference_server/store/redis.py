@@ -19,7 +19,6 @@ from runwire_reference_server.runs import (
     new_identifier,
     new_trace_id,
 )
-from runwire_reference_server.settings import Settings
 from runwire_reference_server.store import (
     REMEMBERED_EXCHANGES,
     BeyondEnd,
@@ -224,13 +223,6 @@ class RedisStore(Listener):
             return None
         self.grown(_name(key))
         return _entry(key, *found)
-
-
-def redis_store(node: RedisNode, settings: Settings) -> RedisStore:
-    """Return the store of a server with `settings`."""
-    return RedisStore(
-        node, settings.seconds("resume_window_s"), settings.session_s, settings.seconds("detach_grace_s")
-    )
 
 
 def _known(found: Any) -> Any:
