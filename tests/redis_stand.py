@@ -41,7 +41,7 @@ class RedisStand:
         call = ["redis-cli", "-s", str(self.socket), *words]
         return subprocess.run(call, capture_output=True, text=True, check=False).stdout.strip()
 
-    def keys(self) -> list[str]:
+    def everything(self) -> list[str]:
         """Return every key."""
         return sorted(self.command("KEYS", "*").splitlines())
 

@@ -61,8 +61,8 @@ class RedisRig:
     async def crash(self) -> None:
         node, other = self._nodes
         assert node.id is not None
-        await other._script("leave", node.id, LOST)
-        await node._script("join", node.id, "", 60_000, LOST)
+        await other._alone("leave", node.id, LOST)
+        await node._alone("join", node.id, "", 60_000, LOST)
 
     async def close(self) -> None:
         for node in self._nodes:

@@ -104,7 +104,7 @@ def main() -> None:
             host=options.host,
             port=options.port,
             limits=checked_limits(given),
-            features=offered_features(access, options.without, many_nodes=redis is not None),
+            features=offered_features(access, options.without, many_nodes=bool(redis)),
             allowed_origins=frozenset(options.allow_origin),
             allowed_hosts=frozenset(options.allow_host),
             script_agent=options.script_agent,

@@ -88,7 +88,7 @@ class RedisStore(Listener):
         }
         pairs = [part for pair in fields.items() for part in pair]
         owner = owner_of(principal)
-        outcome, *found = await self._node.change(
+        outcome, *found = await self._node.step(
             "create", _name(key), owner, f"{owner} {session_id}", max_unfinished, *pairs
         )
         if outcome == b"busy":
@@ -104,12 +104,12 @@ class RedisStore(Listener):
         return _snapshot(key, _known(await self._node.step("get", _name(key))))
 
     async def begin(self, key: RunKey, lease: str) -> bool:
-        return bool(await self._node.change("begin", _name(key), lease))
+        return bool(await self._node.step("begin", _name(key), lease))
 
     async def append(self, key: RunKey, lease: str, expected_seq: int, event: Event) -> Entry | None:
         effect, detail = _effect(event)
         arguments = (_name(key), lease, expected_seq, encode(event), effect, detail)
-        return self._appended(key, await self._node.change("append", *arguments))
+        return self._appended(key, await self._node.step("append", *arguments))
 
     def on_end(self, ended: Callable[[Event], None]) -> None:
         self._on_end = ended
@@ -133,7 +133,7 @@ class RedisStore(Listener):
     async def close_input(self, key: RunKey, request_id: str, outcome: str, answer: Any = None) -> bool:
         event = encode({"type": "input_closed", "request_id": request_id, "outcome": outcome})
         arguments = (_name(key), request_id, outcome, json.dumps(answer), event)
-        closed = bool(await self._node.change("close_input", *arguments))
+        closed = bool(await self._node.step("close_input", *arguments))
         if closed:
             self.grown(_name(key))
         return closed
@@ -151,14 +151,14 @@ class RedisStore(Listener):
         return int(_known(await self._node.step("bytes_after", _name(key), after)))
 
     async def attach(self, key: RunKey, reader: str, after: int, epoch: str | None) -> Snapshot:
-        found = _known(await self._node.change("attach", _name(key), reader, after, epoch or ""))
+        found = _known(await self._node.step("attach", _name(key), reader, after, epoch or ""))
         if found == b"beyond":
             raise BeyondEnd
         return _snapshot(key, found)
 
     async def detach(self, key: RunKey, reader: str, grace_s: float | None) -> bool:
         grace_ms = "none" if grace_s is None else int(grace_s * 1000)
-        return bool(await self._node.change("detach", _name(key), reader, grace_ms))
+        return bool(await self._node.step("detach", _name(key), reader, grace_ms))
 
     async def finish_unread(self, key: RunKey, terminal: Event) -> Entry | None:
         return await self._end("finish_unread", key, terminal)
@@ -213,7 +213,7 @@ class RedisStore(Listener):
 
     async def _end(self, step: str, key: RunKey, terminal: Event) -> Entry | None:
         status = after_event(Status.RUNNING, terminal)
-        item = self._appended(key, await self._node.change(step, _name(key), encode(terminal), status))
+        item = self._appended(key, await self._node.step(step, _name(key), encode(terminal), status))
         if item is not None:
             self.ended(_name(key))
         return item

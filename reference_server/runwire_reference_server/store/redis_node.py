@@ -7,13 +7,13 @@ anew under another name: what happened meanwhile is then nothing it has to guess
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from importlib.resources import files
 from typing import Any, cast
 
 import msgspec
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -25,9 +25,9 @@ from runwire_reference_server.store import StoreGone
 
 log = logging.getLogger(__name__)
 
-#: Connections of a node to the store, and seconds after which an answer of it is given up.
-CONNECTIONS = 16
+#: Seconds after which an answer of the store is given up, and how many steps are asked for at once.
 TIMEOUT_S = 5.0
+BATCH = 256
 
 #: The longest time between two looks at the store ([NODE-8]), and the time between two attempts to join, in seconds.
 LOOK_S = 0.5
@@ -58,10 +58,8 @@ class Listener:
 
 def client(url: str) -> Redis:
     """Return a client that never repeats a command: what was asked may have happened. Raises ValueError."""
-    pool = BlockingConnectionPool.from_url(
+    pool = ConnectionPool.from_url(
         url,
-        max_connections=CONNECTIONS,
-        timeout=TIMEOUT_S,
         socket_timeout=TIMEOUT_S,
         socket_connect_timeout=TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
@@ -83,7 +81,8 @@ class RedisNode:
         self._lease_ms = max(1, int(worker_lost_s * 500))
         self._look_s = min(LOOK_S, worker_lost_s / 8)
         self._living: asyncio.Task[None] | None = None
-        self._changes: set[asyncio.Task[Any]] = set()
+        self._asked: list[tuple[asyncio.Future[Any], tuple[str | bytes | int, ...]]] = []
+        self._wake = asyncio.Event()
 
     async def __aenter__(self) -> "RedisNode":
         joined = asyncio.Event()
@@ -96,55 +95,68 @@ class RedisNode:
         assert self._living is not None
         self._living.cancel()
         await asyncio.gather(self._living, return_exceptions=True)
-        with suppress(StoreGone):
-            await self.step("leave", LOST)
+        if self.id is not None:
+            with suppress(RedisError, OSError, TimeoutError):
+                await self._alone("leave", self.id, LOST)
         await self._client.aclose()
 
     async def step(self, name: str, *arguments: str | bytes | int) -> Any:
-        """Take a step of the script; raises StoreGone."""
-        node = self.id
-        if node is None:
+        """Take a step of the script, also when the caller is cancelled meanwhile; raises StoreGone."""
+        if self.id is None:
             raise StoreGone
+        answer = asyncio.get_running_loop().create_future()
+        self._asked.append((answer, (name, self.id, *arguments)))
+        self._wake.set()
+        return await answer
+
+    async def _send(self) -> None:
+        """Ask for what waits: all that was wanted while an answer was on its way goes out together."""
+        node, batch = self.id, self._asked[:0]
         try:
-            return await self._script(name, node, *arguments)
+            while node is not None and self.id == node:
+                await self._wake.wait()
+                self._wake.clear()
+                while batch := self._asked[:BATCH]:
+                    del self._asked[:BATCH]
+                    pipeline = self._client.pipeline(transaction=False)
+                    for _, words in batch:
+                        pipeline.evalsha(self._sha, 0, *cast(Any, words))
+                    for (answer, _), found in zip(batch, await pipeline.execute(), strict=True):
+                        if not answer.done():
+                            answer.set_result(found)
         except (RedisError, OSError, TimeoutError) as reason:
             self._lose(node, reason)
-            raise StoreGone from None
+        finally:
+            for answer, _ in [*batch, *self._asked]:
+                if not answer.done():
+                    answer.set_exception(StoreGone())
+            self._asked.clear()
+        raise StoreGone
 
-    async def change(self, name: str, *arguments: str | bytes | int) -> Any:
-        """Like `step`, for what must not be left half known when its caller is cancelled."""
-        task = asyncio.create_task(self.step(name, *arguments))
-        self._changes.add(task)
-        task.add_done_callback(self._changed)
-        return await asyncio.shield(task)
-
-    def _changed(self, task: asyncio.Task[Any]) -> None:
-        self._changes.discard(task)
-        if not task.cancelled():
-            task.exception()
-
-    def _script(self, name: str, node: str, *arguments: str | bytes | int) -> Awaitable[Any]:
-        return self._client.evalsha(self._sha, 0, name, node, *cast(Any, arguments))
-
-    def _lose(self, node: str, reason: Exception) -> None:
-        if self.id == node:
+    def _lose(self, node: str | None, reason: Exception) -> None:
+        if node is not None and self.id == node:
             self._before, self.id = node, None
-            log.warning("this node lost the store and lets go of its runs and readers: %s", reason)
+            # [OBS-9] what the client library says of a failed command quotes its arguments.
+            said = "its lease was taken" if "GONE" in str(reason) else type(reason).__name__
+            log.warning("this node lost the store and lets go of its runs and readers: %s", said)
             self.on_lost()
+
+    async def _alone(self, name: str, node: str, *arguments: str | int) -> Any:
+        return await self._client.evalsha(self._sha, 0, name, node, *cast(Any, arguments))
 
     async def _live(self, joined: asyncio.Event) -> None:
         while True:
             with suppress(StoreGone):
                 await self._join()
                 joined.set()
-                await self._until_gone(self._tend(), self._listen())
+                await self._until_gone(self._send(), self._tend(), self._listen())
             await asyncio.sleep(RETRY_S)
 
     async def _join(self) -> None:
         node = new_identifier()
         try:
             self._sha = await self._client.script_load(_SCRIPT)
-            ended = await self._script("join", node, self._before, self._lease_ms, LOST)
+            ended = await self._alone("join", node, self._before, self._lease_ms, LOST)
         except (RedisError, OSError, TimeoutError):
             raise StoreGone from None
         self.id, self._before = node, ""

@@ -17,12 +17,12 @@ class RedisPlaces:
 
     async def take(self, place: str) -> Callable[[], Awaitable[None]]:
         at = self._node.id
-        if not await self._node.change("take_place", place, self._most) or at is None:
+        if not await self._node.step("take_place", place, self._most) or at is None:
             raise too_many()
 
         async def give_back() -> None:
             with suppress(StoreGone):
-                await self._node.change("give_back_place", place, at)
+                await self._node.step("give_back_place", place, at)
 
         return give_back
 

@@ -23,12 +23,12 @@ class RedisTickets:
         principal = credential.principal
         text = json.dumps([principal.issuer, principal.subject, credential.expires_at, issued.origin])
         arguments = (owner_of(principal), _hashed(ticket), max(1, int(lifetime_s * 1000)), MAX_OPEN, text)
-        if not await self._node.change("issue_ticket", *arguments):
+        if not await self._node.step("issue_ticket", *arguments):
             raise too_many_tickets(lifetime_s)
         return ticket
 
     async def take(self, ticket: str) -> Issued | None:
-        return _issued(await self._node.change("take_ticket", _hashed(ticket)))
+        return _issued(await self._node.step("take_ticket", _hashed(ticket)))
 
     async def look(self, ticket: str) -> Issued | None:
         return _issued(await self._node.step("look_ticket", _hashed(ticket)))
