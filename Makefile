@@ -3,6 +3,8 @@
 PYTHON ?= $(shell for v in 3.11 3.12 3.13 3.14; do command -v python$$v && break; done || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.complete
+# Most tests wait for a server: modules of tests run side by side, the tests of one in turn.
+TOGETHER := -n 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check test proof lint generate docs clean
@@ -24,7 +26,7 @@ check: setup ## run the conformance suite against the reference server
 
 test: setup ## run every test of this repository
 	@sh tests/install_system_packages.sh
-	$(BIN)/python -m pytest -q --ignore=tests/test_flaws.py --ignore=tests/test_benign.py
+	$(BIN)/python -m pytest -q $(TOGETHER) --ignore=tests/test_flaws.py --ignore=tests/test_benign.py
 
 proof: setup ## have the judge blame every flaw and mind no benign change
 	$(BIN)/python -m pytest -q tests/test_flaws.py tests/test_benign.py

@@ -149,7 +149,7 @@ def test_a_token_is_in_no_output(tmp_path: Path, server_url: str) -> None:
 
 
 def test_cases_play_together(tmp_path: Path, server_url: str) -> None:
-    asked = ("check", server_url, "--requirement", "RUN-4,RUN-5,RUN-13,MSG-29", "--json", "r.json")
+    asked = ("check", server_url, "--requirement", "BEAT-1,BEAT-2,BEAT-3", "--json", "r.json")
     seconds = []
     for options in ((), ("--concurrency", "1")):
         assert runwire(tmp_path, *asked, *options).returncode == 0

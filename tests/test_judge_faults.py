@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from flaws.judge import Verdicts, judge
-from test_basic_server import Serve, port_of
+from test_basic_server import DONE_S, PATIENCE_S, Serve, port_of
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
@@ -91,7 +91,7 @@ def met(name: str) -> Verdicts:
 
     async def run() -> Verdicts:
         async with port_of(SERVERS[name]()) as port:
-            return await judge(f"ws://127.0.0.1:{port}/ws/generate")
+            return await judge(f"ws://127.0.0.1:{port}/ws/generate", [f"--patience={PATIENCE_S}"])
 
     return asyncio.run(run())
 
@@ -103,7 +103,7 @@ def test_the_judge_survives(name: str) -> None:
     assert verdicts.exit_code == 1, verdicts.output[-3000:]
     assert "Traceback" not in verdicts.output
     assert "judge error" not in verdicts.by_requirement.values()
-    assert verdicts.seconds < 60
+    assert verdicts.seconds < DONE_S
     # The largest child so far: the judges are the only large ones.
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 < MOST_MEMORY
 
