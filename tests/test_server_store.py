@@ -271,10 +271,10 @@ class Logs(RuleBasedStateMachine):
                 True
             ] * run.finished
             assert (snapshot.status, snapshot.seq) == (run.status, len(run.events))
-            assert snapshot.log_bytes == sum(len(item.text.encode()) for item in entries)
+            assert snapshot.log_bytes == sum(len(item.data) for item in entries)
             if entries:
                 assert (await store.read(key, 1, 1)) == [] or (await store.read(key, 1, 1))[0].seq == 2
-                assert await store.bytes_after(key, 1) == snapshot.log_bytes - len(entries[0].text.encode())
+                assert await store.bytes_after(key, 1) == snapshot.log_bytes - len(entries[0].data)
             if run.finished:
                 assert entries[-1].event["trace_id"] == snapshot.trace_id
         for principal in PRINCIPALS:

@@ -22,19 +22,24 @@ TEXT_MEMBERS: Mapping[str, str] = {
 
 def encode(message: Mapping[str, Any]) -> str:
     """Return the JSON text of a message."""
-    return _encoder.encode(message).decode()
+    return encoded(message).decode()
+
+
+def encoded(message: Mapping[str, Any]) -> bytes:
+    """Return the JSON text of a message in UTF-8."""
+    return _encoder.encode(message)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An event in a log: its place, its members and its JSON text, which every reader shares.
+    """An event in a log: its place, its members and its JSON text in UTF-8, whose bytes every reader shares.
 
     `at` is when this process first had it, on the monotonic clock.
     """
 
     seq: int
     event: Event
-    text: str
+    data: bytes
     at: float
 
     @property
@@ -45,7 +50,7 @@ class Entry:
 
 def entry(event: Event) -> Entry:
     """Make the log entry of an event that has its `seq`."""
-    return Entry(event["seq"], event, encode(event), time.monotonic())
+    return Entry(event["seq"], event, encoded(event), time.monotonic())
 
 
 def mergeable(left: Event, right: Event) -> bool:
@@ -67,13 +72,13 @@ def merged(entries: Sequence[Entry], max_bytes: int) -> Iterator[Entry]:
     group: list[Entry] = []
     size = 0
     for item in entries:
-        if group and mergeable(group[0].event, item.event) and size + len(item.text.encode()) <= max_bytes:
+        if group and mergeable(group[0].event, item.event) and size + len(item.data) <= max_bytes:
             group.append(item)
-            size += len(item.text.encode())
+            size += len(item.data)
             continue
         if group:
             yield _joined(group)
-        group, size = [item], len(item.text.encode()) + 32
+        group, size = [item], len(item.data) + 32
     if group:
         yield _joined(group)
 

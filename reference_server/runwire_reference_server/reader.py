@@ -33,10 +33,21 @@ class Reader:
         return run
 
     async def pull(self) -> list[Entry]:
-        """Return the next entries, merged when the reader lags; empty when there are none."""
+        """Return the next entries, merged when the reader lags; empty when there are none.
+
+        They are as many as `send_buffer_bytes` has room for, and one at least ([FLOW-2]).
+        """
         entries = await self._service.store.read(self.key, self.cursor, PAGE)
         if len(entries) >= LAG:
-            entries = list(merged(entries, self._service.settings.number("max_event_bytes")))
+            entries = list(merged(self._bounded(entries), self._service.settings.number("max_event_bytes")))
+        return entries
+
+    def _bounded(self, entries: list[Entry]) -> list[Entry]:
+        room = self._service.settings.number("send_buffer_bytes") - len(entries[0].data)
+        for place, item in enumerate(entries[1:], start=1):
+            room -= len(item.data)
+            if room < 0:
+                return entries[:place]
         return entries
 
     async def close(self, *, by_server: bool) -> None:

@@ -10,6 +10,7 @@ from types import FrameType
 import uvicorn
 
 from runwire_reference_server.app import Server
+from runwire_reference_server.http_wire import HttpProtocol
 from runwire_reference_server.wire import WireProtocol
 
 #: Seconds that clients get to answer the Close frames at the end of a drain.
@@ -36,6 +37,7 @@ class DrainingServer(uvicorn.Server):
                 app,
                 host=settings.host,
                 port=settings.port,
+                http=HttpProtocol,
                 ws=WireProtocol,
                 ws_max_size=settings.number("max_message_bytes"),
                 ws_ping_interval=settings.seconds("heartbeat_s"),
@@ -79,10 +81,10 @@ class DrainingServer(uvicorn.Server):
 
 
 def _without_noise(record: logging.LogRecord) -> bool:
-    """Drop the line uvicorn's layer writes for every refused handshake, which is no error; keep queries out."""
+    """Drop what uvicorn's layer says of refused handshakes and blocked streams: no errors; keep queries out."""
     if isinstance(record.args, tuple):  # [AUTH-8] a ticket stands in the query
         record.args = tuple(
             _QUERY.sub("?...", argument) if isinstance(argument, str) else argument
             for argument in record.args
         )
-    return "without completing handshake" not in record.getMessage()
+    return "without completing" not in record.getMessage()

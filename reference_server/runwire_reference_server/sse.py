@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from starlette.types import Receive, Scope, Send
 
 from runwire_reference_server.events import encode
+from runwire_reference_server.http_wire import SLICE_BYTES
 from runwire_reference_server.reader import Reader
 from runwire_reference_server.runs import RunKey
 from runwire_reference_server.service import Service
@@ -44,7 +45,10 @@ class EventStream:
         self._closing: str | None = None
         self._heartbeat_s = service.settings.seconds("heartbeat_s")
         self._stall_s = service.settings.seconds("pong_timeout_s")
-        self._last_sent = 0.0
+        self._last_sent = asyncio.get_running_loop().time()
+        self._stalls_at: float | None = None
+        self._stalled = False
+        self._sending: asyncio.Task[None] | None = None
         self._clock: asyncio.TimerHandle | None = None
 
     async def attach(self, after: int, epoch: str | None = None, *, resume: bool = False) -> Snapshot:
@@ -75,36 +79,36 @@ class EventStream:
 
     async def _serve(self, receive: Receive, send: Send) -> None:
         gone = asyncio.create_task(_disconnected(receive))
-        sending = asyncio.create_task(self._send_all(send))
+        sending = self._sending = asyncio.create_task(self._send_all(send))
         try:
             await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._service.connections.discard(self)
             if self._clock is not None:
                 self._clock.cancel()
-            stalled = sending.done() and not sending.cancelled() and sending.exception() is not None
+            finished = sending.done() and not self._stalled
             for task in (gone, sending):
                 task.cancel()
             await asyncio.gather(gone, sending, return_exceptions=True)
-            self._count_end(stalled, finished=sending.done() and not stalled)
-            by_server = stalled or self._expired or self._closing is not None
+            self._count_end(finished=finished)
+            by_server = self._stalled or self._expired or self._closing is not None
             await self._reader.close(by_server=by_server)
             await self._on_end()
 
-    def _count_end(self, stalled: bool, *, finished: bool) -> None:
+    def _count_end(self, *, finished: bool) -> None:
         metrics = self._service.metrics
-        if stalled:
+        if self._stalled:
             metrics.slow_readers.inc()
         closed = "expired" if self._expired else self._closing
-        metrics.disconnected("slow" if stalled else closed or ("finished" if finished else "client"))
+        metrics.disconnected("slow" if self._stalled else closed or ("finished" if finished else "client"))
 
     async def _send_all(self, send: Send) -> None:
         headers = [(name.lower().encode(), value.encode()) for name, value in self._headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         opening = f"retry: 2000\nid: {self._epoch}.{self._reader.cursor}\n\n"
         opening += "".join(f"data: {encode(message)}\n\n" for message in self._opening)
-        await self._write(send, opening)
         self._tick()
+        await self._write(send, opening.encode())
         try:
             while not await self._send_page(send) and not self._expired and self._closing is None:
                 await self._wake.wait()
@@ -115,35 +119,48 @@ class EventStream:
 
     async def _send_page(self, send: Send) -> bool:
         """Send what the log has, and a heartbeat that is due; True after the terminal."""
+        epoch = self._epoch.encode()
         while not self._expired and (page := await self._reader.pull()):
-            blocks = [f"id: {self._epoch}.{item.seq}\ndata: {item.text}\n\n" for item in page]
+            blocks = [b"id: %s.%d\ndata: %s\n\n" % (epoch, item.seq, item.data) for item in page]
             self._reader.cursor = page[-1].seq
-            await self._write(send, "".join(blocks))
+            await self._write(send, b"".join(blocks))
             self._service.metrics.delivery.observe(time.monotonic() - page[-1].at)
             if page[-1].terminal:
                 return True
         if self._last_sent + self._heartbeat_s <= asyncio.get_running_loop().time() + 0.001:
-            await self._write(send, 'data: {"type":"heartbeat"}\n\n')  # [SSE-12], [SSE-13]
+            await self._write(send, b'data: {"type":"heartbeat"}\n\n')  # [SSE-12], [SSE-13]
         return False
 
-    async def _write(self, send: Send, text: str) -> None:
-        self._last_sent = asyncio.get_running_loop().time()
-        # [SSE-20] a socket that takes nothing for so long ends the response.
-        async with asyncio.timeout(self._stall_s):
-            await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+    async def _write(self, send: Send, data: bytes) -> None:
+        """Send piece by piece: a caller that takes one is slow, one that takes none for long is gone."""
+        loop = asyncio.get_running_loop()
+        for start in range(0, len(data), SLICE_BYTES):
+            self._last_sent = loop.time()
+            self._stalls_at = self._last_sent + self._stall_s
+            piece = data[start : start + SLICE_BYTES]
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        self._stalls_at = None
 
     def _tick(self) -> None:
+        """Look at everything that comes with time, and plan the next look: one timer, however much is sent."""
         loop = asyncio.get_running_loop()
+        now = loop.time()
         due = self._last_sent + self._heartbeat_s
-        if due <= loop.time() + 0.001:
+        if due <= now + 0.001:
             self._wake.set()
-            due = loop.time() + self._heartbeat_s
+            due = now + self._heartbeat_s
+        if self._stalls_at is not None and self._stalls_at <= now + 0.001:
+            self._stalled = True  # [SSE-20]
+            if self._sending is not None:
+                self._sending.cancel()
+            return
+        due = min(due, self._stalls_at or now + self._stall_s)
         left = self._remaining_s()
         if left is not None and left <= 0:
             self._expired = True  # [AUTH-13]
             self._wake.set()
             return
-        self._clock = loop.call_at(due if left is None else min(due, loop.time() + left), self._tick)
+        self._clock = loop.call_at(due if left is None else min(due, now + left), self._tick)
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -8,7 +8,7 @@ from collections import deque
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from runwire_reference_server.admission import Caller
-from runwire_reference_server.events import Entry, encode
+from runwire_reference_server.events import Entry, encoded
 from runwire_reference_server.reader import Reader
 from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import RunKey
@@ -229,7 +229,7 @@ class WebSocketConnection:
         """Send the answers that wait and a page of each reader; False when there was nothing."""
         busy = bool(self._answers)
         while self._answers:
-            await self._send(encode(self._answers.popleft()))
+            await self._send(encoded(self._answers.popleft()))
         self._answers_taken.set()
         for reader in tuple(self._readers.values()):
             busy = await self._write_page(reader) or busy
@@ -254,11 +254,11 @@ class WebSocketConnection:
             self.session.leave(reader.key.run_id)
             self._last_used = self._loop.time()
             await reader.close(by_server=False)
-        await self._send(item.text)
+        await self._send(item.data)
 
-    async def _send(self, text: str) -> None:
+    async def _send(self, data: bytes) -> None:
         self._last_sent = self._loop.time()
-        await self._socket.send({"type": "websocket.send", "text": text})
+        await self._socket.send({"type": "websocket.send", "utf8": data})
 
     def _tick(self) -> None:
         """Send a heartbeat when one is due, close when idle, and plan the next look ([BEAT-1], [LIMIT-5])."""

@@ -6,16 +6,15 @@ Pings keep their own clock ([BEAT-6]); a peer is dropped for a missing Pong only
 
 import asyncio
 import logging
-import socket
 from asyncio.transports import BaseTransport
 from typing import Any, cast
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 
 from runwire_reference_server.handshake import Handshake
-
-#: Bytes the kernel may hold for one reader; without a bound a Ping would wait behind megabytes.
-KERNEL_BUFFER_BYTES = 128 * 1024
+from runwire_reference_server.http_wire import bound_kernel_buffer
 
 #: Seconds a peer has to answer a Close frame before the socket is cut.
 CLOSE_TIMEOUT_S = 2.0
@@ -35,13 +34,9 @@ class WireProtocol(WebSocketsSansIOProtocol):
     def connection_made(self, transport: BaseTransport) -> None:
         """Bound the kernel's share of unsent data."""
         super().connection_made(transport)
-        self._bound_kernel_buffer()
+        self.transport.set_write_buffer_limits()  # frames are written one by one, and their bytes are counted
+        bound_kernel_buffer(self.transport)
         self._count_writes()
-
-    def _bound_kernel_buffer(self) -> None:
-        raw = self.transport.get_extra_info("socket")
-        if raw is not None:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
 
     def _count_writes(self) -> None:
         self.transport = cast(asyncio.Transport, _CountingTransport(self.transport, self))
@@ -117,11 +112,28 @@ class WireProtocol(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
     async def send(self, message: Any) -> None:
-        """Send an ASGI event; a Close frame is followed by a cut if the peer does not answer it."""
+        """Send an ASGI event, or a text that is encoded already and stands in `utf8`.
+
+        A Close frame is followed by a cut if the peer does not answer it.
+        """
+        if (data := message.get("utf8")) is not None:
+            await self._send_encoded(data)
+            return
         await super().send(message)
         if message["type"] == "websocket.close" and self.close_timer is not None:
             self.close_timer.cancel()
             self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    async def _send_encoded(self, data: bytes) -> None:
+        await self.writable.wait()
+        if self.disconnected:
+            raise ClientDisconnected
+        if not self.close_sent:
+            try:
+                self.conn.send_text(data)
+            except InvalidState:
+                raise ClientDisconnected from None
+            self.transport.write(b"".join(self.conn.data_to_send()))
 
     def _abort_soon(self) -> None:
         self.loop.call_later(min(self.close_timeout, self.ping_timeout or 1), self.transport.abort)

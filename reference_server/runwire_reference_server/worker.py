@@ -162,7 +162,7 @@ class Worker:
             item = await self._append_next(piece)
             if item is None:
                 return False
-            self._size += len(item.text.encode())
+            self._size += len(item.data)
         return True
 
     async def _append_next(self, event: Event) -> Entry | None:

@@ -70,7 +70,7 @@ class _Run:
             event = event | {"trace_id": self.trace_id}
         item = entry(event | {"run_id": self.key.run_id, "seq": len(self.log) + 1, "ts": _now()})
         self.log.append(item)
-        self.ends_at.append((self.ends_at[-1] if self.ends_at else 0) + len(item.text.encode()))
+        self.ends_at.append((self.ends_at[-1] if self.ends_at else 0) + len(item.data))
         for wake in tuple(self.watchers):
             wake()
         return item

@@ -255,4 +255,4 @@ def _entry(key: RunKey, seq: int, event: bytes, at_ms: int) -> Entry:
     moment = datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC)
     ts = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     text = f'{event[:-1].decode()},"run_id":"{key.run_id}","seq":{seq},"ts":"{ts}"}}'
-    return Entry(seq, msgspec.json.decode(text), text, time.monotonic())
+    return Entry(seq, msgspec.json.decode(text), text.encode(), time.monotonic())
