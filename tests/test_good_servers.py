@@ -14,8 +14,8 @@ from good_servers import GOOD_SERVERS, SMALLEST, GoodServer, start
 
 @pytest.mark.parametrize("good", GOOD_SERVERS, ids=lambda good: good.name)
 def test_a_good_server_is_conformant(good: GoodServer) -> None:
-    if good.program:
-        require_program(good.program, good.apt)
+    for program, apt in good.programs:
+        require_program(program, apt)
 
     async def run() -> Verdicts:
         server = await start(good, CHECK_LIMITS)

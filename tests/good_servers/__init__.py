@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,8 +25,11 @@ class GoodServer:
     name: str
     command: tuple[str, ...]
     classes: frozenset[str]
-    program: str = ""
-    apt: str = ""
+    #: The programs that it needs beside Python, each with the package that brings it.
+    programs: tuple[tuple[str, str], ...] = ()
+    #: A command that makes it ready to be started, what that brings about, and where both are.
+    build: tuple[str, ...] = ()
+    built: str = ""
 
     def command_line(self, limits: Mapping[str, float]) -> list[str]:
         """Return the command that serves on a free port with these limits and prints the URL."""
@@ -43,11 +48,26 @@ SMALLEST = FOLDER.parent.parent / "docs/pages/smallest_server.py"
 
 GOOD_SERVERS = (
     GoodServer("fastapi", (sys.executable, "-m", "fastapi_server"), READS),
+    GoodServer(
+        "node",
+        ("node", str(FOLDER / "node_server/server.js")),
+        READS,
+        programs=(("node", "nodejs"), ("npm", "npm")),
+        build=("npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"),
+        built="node_server/node_modules/ws",
+    ),
     GoodServer("smallest", (sys.executable, str(SMALLEST)), READS - {"resume", "sse"}),
 )
 
 
+def prepare(good: GoodServer) -> None:
+    """Fetch or compile what a good server needs, once; raises CalledProcessError when that fails."""
+    if good.build and not (FOLDER / good.built).exists():
+        subprocess.run(good.build, cwd=FOLDER / f"{good.name}_server", check=True, timeout=180)
+
+
 async def start(good: GoodServer, limits: Mapping[str, float] = CHECK_LIMITS) -> Server:
     """Start a good server on a free port; raises RuntimeError when it does not come up."""
+    await asyncio.to_thread(prepare, good)
     environment = {**os.environ, "PYTHONPATH": str(FOLDER)}
     return await listening(good.command_line(limits), environment)

@@ -1,0 +1,92 @@
+// Makes events fit to be sent: whole characters, no larger and no deeper than advertised.
+
+import { limits } from "./limits.js";
+
+/** Room for what is added when an event is appended. */
+const ENVELOPE = 256;
+
+/** Returns the member of an event whose text may be divided. */
+export function textOf(event) {
+  if (event.partial) return "content";
+  return { token: "data", replace: "data", thinking: "content", tool_delta: "data" }[event.type];
+}
+
+const bytesOf = (value) => Buffer.byteLength(JSON.stringify(value));
+
+/** Returns a value without halves of characters. Numbers beyond all bounds become `null` in JSON.stringify. */
+export function clean(value) {
+  if (typeof value === "string") return value.toWellFormed();
+  if (Array.isArray(value)) return value.map(clean);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name.toWellFormed(), clean(inner)]));
+}
+
+function isDeep(value) {
+  let level = [value];
+  for (let depth = 0; depth < limits.json_depth; depth++) {
+    level = level.flatMap((outer) => Object.values(outer)).filter((part) => typeof part === "object" && part !== null);
+  }
+  return level.length > 0;
+}
+
+/** Returns the longest beginning of a text whose JSON form has at most `room` bytes, in whole characters. */
+function cut(text, room) {
+  let low = 0;
+  let high = text.length;
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (bytesOf(text.slice(0, middle)) - 2 <= room) low = middle;
+    else high = middle - 1;
+  }
+  const piece = text.slice(0, low);
+  return piece.isWellFormed() ? piece : piece.slice(0, -1);
+}
+
+/** Yields an event, or those that mean the same, in sizes that may be sent; nothing when there is no such way. */
+export function* fitted(event) {
+  const room = limits.max_event_bytes - ENVELOPE;
+  const member = textOf(event);
+  if (!isDeep(event) && bytesOf(event) <= room) {
+    if (event.type !== "token" || event.data !== "") yield event;
+  } else if (member) {
+    let type = event.type;
+    for (let text = event[member]; text !== ""; ) {
+      const piece = cut(text, room - bytesOf({ ...event, [member]: "" }));
+      yield { ...event, type, [member]: piece };
+      text = text.slice(piece.length);
+      if (type === "replace") type = "token";
+    }
+  } else if (event.type === "observation") {
+    const rest = { ...event, content: "", truncated: true };
+    yield { ...rest, content: cut(JSON.stringify(event.content), room - bytesOf(rest)) };
+  }
+}
+
+/** Holds back the first half of a character until the agent hands over the second. */
+export class Halves {
+  #held;
+
+  /** Returns the events that can be appended now that this one has come. */
+  join(event) {
+    const ready = [];
+    const member = textOf(event);
+    const held = this.#held;
+    this.#held = undefined;
+    if (held && member && JSON.stringify({ ...held, [member]: "" }) === JSON.stringify({ ...event, [member]: "" })) {
+      event = { ...event, [member]: held[member] + event[member] };
+    } else if (held) {
+      ready.push(held);
+    }
+    if (member && event.type !== "replace" && /[\ud800-\udbff]$/.test(event[member])) {
+      this.#held = { ...event, [member]: event[member].slice(-1) };
+      event = { ...event, [member]: event[member].slice(0, -1) };
+      if (event[member] === "") return ready;
+    }
+    return [...ready, event];
+  }
+
+  /** Returns the half that no other followed. */
+  rest() {
+    return this.#held ? [this.#held] : [];
+  }
+}

@@ -1,0 +1,75 @@
+// Starts the server: node server.js --port=8080
+
+import { createServer } from "node:http";
+import { WebSocketServer } from "ws";
+import { Connection } from "./connection.js";
+import { admit, checkPlace, problem, takePlace } from "./gate.js";
+import { answer } from "./http.js";
+import { limits, readCommandLine, Refusal } from "./limits.js";
+import { drain } from "./service.js";
+
+const port = readCommandLine(process.argv.slice(2));
+const connections = new Set();
+const server = createServer({ requireHostHeader: false }, answer);
+const sockets = new WebSocketServer({
+  noServer: true,
+  clientTracking: false,
+  perMessageDeflate: false,
+  maxPayload: limits.max_message_bytes,
+  handleProtocols: (offered) => (offered.has("runwire.v1") ? "runwire.v1" : false),
+});
+
+/** Refuses a handshake with a status and a problem body [AUTH-3]. */
+function refuse(socket, refusal) {
+  const { status, headers, body } = problem(refusal);
+  const lines = Object.entries({ ...headers, Connection: "close" }).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${status} Refused\r\n${lines.join("")}\r\n${body}`);
+}
+
+function checkHandshake(request) {
+  admit(request);
+  const offered = request.headersDistinct["sec-websocket-protocol"]?.join(",").split(",").map((name) => name.trim());
+  if (request.url.split("?")[0] !== "/ws/generate") throw new Refusal("not_found", "no WebSocket lives here");
+  if (request.headers.upgrade?.toLowerCase() !== "websocket") {
+    throw new Refusal("unsupported", "this is a WebSocket", { status: 426, headers: { Upgrade: "websocket" } });
+  }
+  if (offered && !offered.includes("runwire.v1")) throw new Refusal("bad_request", "offer runwire.v1, or nothing");
+  checkPlace(request.socket.remoteAddress);
+}
+
+sockets.on("wsClientError", (error, socket) => refuse(socket, new Refusal("bad_request", error.message)));
+
+server.on("upgrade", (request, socket, head) => {
+  socket.on("error", () => {});
+  try {
+    checkHandshake(request);
+  } catch (refusal) {
+    return refuse(socket, refusal);
+  }
+  const leavePlace = takePlace(request.socket.remoteAddress);
+  socket.on("close", leavePlace);
+  sockets.handleUpgrade(request, socket, head, (websocket) => {
+    const connection = new Connection(websocket, request, () => connections.delete(connection));
+    connections.add(connection);
+  });
+});
+
+process.on("SIGTERM", async () => {
+  for (const connection of connections) {
+    connection.say({ type: "notice", code: "draining", data: "the server will close" });
+  }
+  await drain();
+  await soon(() => [...connections].every((connection) => connection.cursors.size === 0));
+  for (const connection of connections) connection.close(4000);
+  await soon(() => connections.size === 0);
+  process.exit(0);
+});
+
+/** Waits until something is so, for at most a second. */
+async function soon(isSo) {
+  for (let time = 0; time < 50 && !isSo(); time++) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+server.listen(port, "127.0.0.1", () => {
+  console.log(`Runwire on Node at http://127.0.0.1:${server.address().port}`);
+});
