@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from runwire_conformance.assertion import in_words
 from runwire_conformance.bounds import Clock
 from runwire_conformance.case import Broken, Claim, Moot, NotExercised, NotOffered, TooLate
 from runwire_conformance.invariants import Facts, Finding, findings
@@ -228,7 +229,7 @@ class Engine:
         except NotExercised as problem:
             state, reason = State.NOT_EXERCISED, str(problem)
         except (AssertionError, Unreachable, Unanswered) as problem:
-            state, reason = State.FAILED, str(problem).strip() or type(problem).__name__
+            state, reason = State.FAILED, in_words(problem)
             kind = kind_of(problem)
             late = isinstance(problem, TooLate | Unreachable) or case.claim.timing
             late = late or any(trace.idled(profile.limits["idle_s"]) for trace in target.traces)
