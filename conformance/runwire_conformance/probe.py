@@ -38,7 +38,7 @@ class Mute(Exception):
 
 async def probe(url: str, options: Options, clock: Clock) -> Profile:
     """Return what can be learned about the server at `url`; raises NoRunwireServer or Mute."""
-    profile = await _locate(url, options)
+    profile = await locate(url, options)
     target = Target(profile, options, clock)
     try:
         return await _listen(target, profile, options, clock)
@@ -50,7 +50,8 @@ async def probe(url: str, options: Options, clock: Clock) -> Profile:
         await target.end()
 
 
-async def _locate(url: str, options: Options) -> Profile:
+async def locate(url: str, options: Options) -> Profile:
+    """Return where a server is, by its discovery document if it has one; raises NoRunwireServer and Mute."""
     parts = _parts(url)
     bare = parts.scheme in {"ws", "wss"}
     origin = urlunsplit((parts.scheme.replace("ws", "http"), parts.netloc, "", "", ""))

@@ -5,6 +5,7 @@ import typer
 from runwire_conformance.cli.beginning import init
 from runwire_conformance.cli.check import check
 from runwire_conformance.cli.specification import spec_app
+from runwire_conformance.cli.trying import try_
 from runwire_conformance.cli.validating import validate
 
 app = typer.Typer(
@@ -15,6 +16,7 @@ app = typer.Typer(
 )
 app.command()(check)
 app.command()(validate)
+app.command("try")(try_)
 app.command()(init)
 app.add_typer(spec_app, name="spec")
 
