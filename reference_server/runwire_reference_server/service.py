@@ -1,6 +1,7 @@
 """What both transports ask for: start, attach, cancel, look at runs; and what becomes of a run nobody reads."""
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -117,7 +118,13 @@ class Service:
         return run
 
     async def detach(self, key: RunKey, reader: str, *, by_server: bool) -> None:
-        """Uncount a reader and apply the run's policy when it was the last ([RESUME-1] to [RESUME-5])."""
+        """Uncount a reader and apply the run's policy when it was the last ([RESUME-1] to [RESUME-5]).
+
+        That happens also when the caller is cancelled, as the tasks of a broken connection are.
+        """
+        await asyncio.shield(self._spawn(self._detach(key, reader, by_server=by_server)))
+
+    async def _detach(self, key: RunKey, reader: str, *, by_server: bool) -> None:
         try:
             run = await self.store.get(key)
             grace_s = self._grace_s(run.request.on_disconnect, by_server=by_server)
@@ -234,7 +241,8 @@ class Service:
         if grace := self._graces.pop(key, None):
             grace.cancel()
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
