@@ -8,6 +8,7 @@ command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
 command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
 command -v go >/dev/null 2>&1 || missing="$missing golang-go"
+command -v go >/dev/null 2>&1 || missing="$missing golang-go"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
 
 [ -n "$missing" ] || exit 0

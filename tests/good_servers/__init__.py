@@ -27,7 +27,7 @@ class GoodServer:
     classes: frozenset[str]
     #: The programs that it needs beside Python, each with the package that brings it.
     programs: tuple[tuple[str, str], ...] = ()
-    #: A command that makes it ready to be started, what that brings about, and where both are.
+    #: A command that makes it ready to be started, and what makes it unnecessary.
     build: tuple[str, ...] = ()
     built: str = ""
 
@@ -44,6 +44,7 @@ class GoodServer:
 
 READS = frozenset({"basic", "core", "resume", "sse", "script_agent"})
 
+BUILD = FOLDER.parent.parent / "build"
 SMALLEST = FOLDER.parent.parent / "docs/pages/smallest_server.py"
 
 GOOD_SERVERS = (
@@ -56,13 +57,20 @@ GOOD_SERVERS = (
         build=("npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"),
         built="node_server/node_modules/ws",
     ),
+    GoodServer(
+        "go",
+        (str(BUILD / "good-go"),),
+        READS,
+        programs=(("go", "golang-go"),),
+        build=("go", "build", "-buildvcs=false", "-o", str(BUILD / "good-go"), "."),
+    ),
     GoodServer("smallest", (sys.executable, str(SMALLEST)), READS - {"resume", "sse"}),
 )
 
 
 def prepare(good: GoodServer) -> None:
-    """Fetch or compile what a good server needs, once; raises CalledProcessError when that fails."""
-    if good.build and not (FOLDER / good.built).exists():
+    """Fetch or compile what a good server needs; raises CalledProcessError when that fails."""
+    if good.build and not (good.built and (FOLDER / good.built).exists()):
         subprocess.run(good.build, cwd=FOLDER / f"{good.name}_server", check=True, timeout=180)
 
 

@@ -1,0 +1,3 @@
+module runwire.example/good-go-server
+
+go 1.19
