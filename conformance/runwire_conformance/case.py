@@ -19,6 +19,19 @@ class TooLate(Broken):
     """Something came, but after its bound; repeated before anyone is accused."""
 
 
+class Breach(Broken):
+    """The server broke the sentence `requirement`; only that one is accused, whatever else the case proves.
+
+    `late` says that something came after its bound, `details` what a person is told beside the reason.
+    """
+
+    def __init__(self, requirement: str, reason: str, details: str = "", *, late: bool = False) -> None:
+        super().__init__(reason)
+        self.requirement = requirement
+        self.details = details
+        self.late = late
+
+
 class NotExercised(Exception):
     """The situation that a requirement speaks of never came about; says what to configure."""
 
@@ -54,6 +67,7 @@ class Claim:
     deadline_s: float = DEADLINE_S
     without: str | None = None
     timing: bool = False
+    searches: bool = False
 
 
 def proves(
@@ -67,14 +81,16 @@ def proves(
     deadline_s: float = DEADLINE_S,
     without: str | None = None,
     timing: bool = False,
+    searches: bool = False,
 ) -> Callable[[Function], Function]:
     """Mark a function as a case that proves the requirements `ids`.
 
     With `on=("websocket", "sse")` it is played once over each; with `script` it needs the script agent; with
     `without` it is played only against a server that does not offer that feature. A case that leans on the judge's
-    own clock says `timing`: when it fails in the crowd it is played again alone, and that is what counts.
+    own clock says `timing`: when it fails in the crowd it is played again alone, and that is what counts. One that
+    `searches` takes the longer the more examples the user asked for.
     """
-    claim = Claim(ids, watches, on, script, connections, alone, last, deadline_s, without, timing)
+    claim = Claim(ids, watches, on, script, connections, alone, last, deadline_s, without, timing, searches)
 
     def marked(function: Function) -> Function:
         function.__runwire_claim__ = claim  # type: ignore[attr-defined]

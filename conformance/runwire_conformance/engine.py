@@ -10,7 +10,7 @@ from typing import Any
 
 from runwire_conformance.assertion import in_words
 from runwire_conformance.bounds import Clock
-from runwire_conformance.case import Broken, Claim, Moot, NotExercised, NotOffered, TooLate
+from runwire_conformance.case import Breach, Broken, Claim, Moot, NotExercised, NotOffered, TooLate
 from runwire_conformance.invariants import Facts, Finding, findings
 from runwire_conformance.places import Places
 from runwire_conformance.probe import Mute, probe
@@ -82,6 +82,8 @@ class Outcome:
     redaction: Redaction = field(default_factory=Redaction)
     #: In what way the case failed, if it did.
     kind: Kind = Kind.UNMET
+    #: The one requirement that the case found broken, where it can tell which.
+    breach: str | None = None
 
 
 @dataclass(slots=True)
@@ -124,7 +126,9 @@ class Engine:
         self._clock.start()
         try:
             self.profile = await probe(self.url, self.options, self._clock)
-            async with asyncio.timeout(SUITE_S + self.options.patience_s - 30):
+            async with asyncio.timeout(
+                SUITE_S + self.options.patience_s - 30 + self.options.search.further_s
+            ):
                 await self._play_all(self.profile)
         except Mute as mute:
             self.mute = mute
@@ -219,8 +223,10 @@ class Engine:
         began = time.monotonic()
         state, reason, moot, late, details = State.PASSED, "", None, False, ""
         kind = Kind.UNMET
+        breach: str | None = None
+        deadline_s = case.claim.deadline_s + (self.options.search.further_s if case.claim.searches else 0)
         try:
-            async with asyncio.timeout(case.claim.deadline_s):
+            async with asyncio.timeout(deadline_s):
                 await case.function(**await arguments(case, target))
         except Moot as problem:
             state, reason, moot = State.NOT_EXERCISED, str(problem), problem.requirement
@@ -228,6 +234,10 @@ class Engine:
             state, reason = State.NOT_OFFERED, str(problem)
         except NotExercised as problem:
             state, reason = State.NOT_EXERCISED, str(problem)
+        except Breach as problem:
+            state, reason, details = State.FAILED, str(problem), problem.details
+            breach, kind = problem.requirement, kind_of(problem)
+            late = problem.late or any(trace.idled(profile.limits["idle_s"]) for trace in target.traces)
         except (AssertionError, Unreachable, Unanswered) as problem:
             state, reason = State.FAILED, in_words(problem)
             kind = kind_of(problem)
@@ -238,7 +248,7 @@ class Engine:
             )
         except TimeoutError:
             kind = Kind.ENDLESS
-            state, reason = State.FAILED, f"it did not come to its end within {case.claim.deadline_s:g} s"
+            state, reason = State.FAILED, f"it did not come to its end within {deadline_s:g} s"
             late = case.claim.timing
         except (ArithmeticError, LookupError, TypeError, ValueError) as problem:
             kind = Kind.LACKING
@@ -259,7 +269,7 @@ class Engine:
         case.outcome = Outcome(
             state, reason, moot, late, (), traces, now - began, details, began, now, redaction
         )
-        case.outcome = replace(case.outcome, kind=kind)
+        case.outcome = replace(case.outcome, kind=kind, breach=breach)
         self._done += 1
         self._records += sum(len(trace.records) for trace in traces)
         self._failed += state is State.FAILED

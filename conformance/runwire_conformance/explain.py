@@ -29,7 +29,8 @@ def explain_case(case: Case) -> str:
     for finding in outcome.findings:
         parts.append(sentence(catalogue()[finding.requirement]) + f"\n\n  {finding.text}\n")
     if outcome.reason:
-        parts += [sentence(catalogue()[identifier]) for identifier in case.claim.ids]
+        broken = case.claim.ids if outcome.breach is None else (outcome.breach,)
+        parts += [sentence(catalogue()[identifier]) for identifier in broken]
         parts.append(textwrap.indent(outcome.details or outcome.reason, "  "))
     parts += [transcript(trace) for trace in outcome.traces]
     return "\n".join(parts)
@@ -41,7 +42,8 @@ def short(case: Case) -> str:
     assert outcome is not None
     told = [f"[{finding.requirement}] {finding.text}" for finding in outcome.findings]
     if outcome.reason:
-        told.append(f"[{', '.join(case.claim.ids)}] {outcome.reason}")
+        broken = case.claim.ids if outcome.breach is None else (outcome.breach,)
+        told.append(f"[{', '.join(broken)}] {outcome.reason}")
     return "; ".join(" ".join(text.split()) for text in told)
 
 

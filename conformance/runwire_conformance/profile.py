@@ -9,6 +9,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Moot
 from runwire_conformance.redaction import Redaction
+from runwire_conformance.search import Search
 
 #: Headers that carry a credential.
 CREDENTIAL_HEADERS = frozenset({"authorization", "cookie"})
@@ -29,6 +30,7 @@ class Options:
     urls: tuple[str, ...] = ()
     tls: ssl.SSLContext | None = None
     patience_s: float = 30.0
+    search: Search = field(default_factory=Search)
 
     @property
     def sent_headers(self) -> tuple[tuple[str, str], ...]:

@@ -12,6 +12,7 @@ from runwire_conformance.engine import Case, Engine, State
 from runwire_conformance.explain import explain_case, short
 from runwire_conformance.judging import Judging
 from runwire_conformance.reproduction import reproduction_of
+from runwire_conformance.search import EXAMPLES
 from runwire_conformance.settings import SettingsError, options_from
 from runwire_spec import Requirement, catalogue
 
@@ -35,6 +36,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--runwire-prompt", metavar="NAME=TEXT", action="append", default=[], help="short= or long="
     )
     group.addoption("--runwire-patience", metavar="SECONDS", type=float, default=30.0, help="longest wait")
+    group.addoption(
+        "--runwire-seed", metavar="N", type=int, default=0, help="seed of the random conversations"
+    )
+    group.addoption(
+        "--runwire-examples",
+        metavar="N",
+        type=int,
+        default=EXAMPLES,
+        help="random conversations for each case",
+    )
+    group.addoption(
+        "--runwire-regressions", metavar="DIR", help="where failing conversations are saved and played from"
+    )
     group.addoption("--runwire-concurrency", metavar="N", type=int, help="connections at once")
 
 

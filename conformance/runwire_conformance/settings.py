@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from runwire_conformance.keys import TABLES
+from runwire_conformance.plan import BadPlan
 from runwire_conformance.profile import DEFAULT_PROMPTS, Options
+from runwire_conformance.search import Search, saved_plans
 
 #: Keys that hold what goes into a header: characters that HTTP allows there (RFC 9110, section 5.5).
 TOKENS = (("target", "token"), ("hooks", "other_token"), ("hooks", "forbidden_token"))
@@ -49,8 +51,24 @@ def options_from(config: pytest.Config) -> tuple[Options, str | None]:
         urls=tuple(urls),
         tls=tls_context(config.getoption("--runwire-cafile") or target.get("cafile")),
         patience_s=config.getoption("--runwire-patience"),
+        search=_search(config),
     )
     return options, target.get("url")
+
+
+def _search(config: pytest.Config) -> Search:
+    examples = config.getoption("--runwire-examples")
+    if examples < 1:
+        raise SettingsError("--examples is a number of at least 1")
+    named = config.getoption("--runwire-regressions")
+    folder = Path(named).absolute() if named else None
+    try:
+        saved = saved_plans(folder) if folder else ()
+    except BadPlan as problem:
+        raise SettingsError(str(problem)) from None
+    except OSError as problem:
+        raise SettingsError(f"{problem.filename}: {problem.strerror}") from None
+    return Search(config.getoption("--runwire-seed"), examples, folder, tuple(saved))
 
 
 def _header(given: str) -> tuple[str, str]:

@@ -88,7 +88,7 @@ def _accusations(cases: Sequence[Case], known_broken: Mapping[str, str]) -> dict
             accusation = Accusation(
                 case.name, outcome.reason, outcome.details, outcome.traces, outcome.seconds, outcome.kind
             )
-            for identifier in case.claim.ids:
+            for identifier in case.claim.ids if outcome.breach is None else [outcome.breach]:
                 accused.setdefault(identifier, []).append(accusation)
     return accused
 
@@ -96,6 +96,8 @@ def _accusations(cases: Sequence[Case], known_broken: Mapping[str, str]) -> dict
 def _explained(case: Case, outcome: Outcome, known_broken: Mapping[str, str]) -> bool:
     """Whether an invariant found in the same case what the failure comes from, or says itself."""
     found = {finding.requirement for finding in outcome.findings}
+    if outcome.breach is not None:
+        return bool(found)
     return bool(found & set(case.claim.ids) or (found & SCRAMBLING) - known_broken.keys())
 
 
@@ -140,7 +142,8 @@ def _witness(proving: Sequence[Case]) -> Witness | None:
 
 def _why_not(case: Case, outcome: Outcome) -> str:
     if outcome.state is State.FAILED:
-        broken = {finding.requirement for finding in outcome.findings} or set(case.claim.ids)
+        broken = {finding.requirement for finding in outcome.findings}
+        broken = broken or ({outcome.breach} if outcome.breach else set(case.claim.ids))
         causes = ", ".join(sorted(broken))
         return f"could not be told from what broke {causes}"
     return outcome.reason

@@ -16,6 +16,7 @@ from runwire_conformance.report.document import document_of
 from runwire_conformance.report.files import Files, Unwritable
 from runwire_conformance.report.terminal import failures, not_exercised, one_line, table
 from runwire_conformance.result import Report
+from runwire_conformance.search import EXAMPLES
 from runwire_conformance.suite import case_names
 
 
@@ -50,6 +51,14 @@ def check(
         bool, typer.Option("--strict", help="advice and what was not exercised fail too")
     ] = False,
     patience: Annotated[float, typer.Option(help="longest bound to wait for, in seconds", min=1)] = 30.0,
+    seed: Annotated[int, typer.Option(help="seed of the random conversations")] = 0,
+    examples: Annotated[
+        int, typer.Option(help="random conversations for each case of the model", min=1)
+    ] = EXAMPLES,
+    regressions: Annotated[
+        str,
+        typer.Option(help="folder in which failing conversations are saved and from which they play first"),
+    ] = "",
     concurrency: Annotated[int | None, typer.Option(help="connections at once", min=1)] = None,
     repeat: Annotated[int, typer.Option(help="judge so many times", min=1)] = 1,
     keyword: Annotated[str, typer.Option("-k", help="only cases whose name matches, as in pytest")] = "",
@@ -75,9 +84,10 @@ def check(
         files.prepare()
     except Unwritable as problem:
         fail(str(problem))
-    arguments = [f"--runwire-patience={patience}"]
+    arguments = [f"--runwire-patience={patience}", f"--runwire-seed={seed}", f"--runwire-examples={examples}"]
     for option, value in {
         "url": url, "class": classes, "requirement": requirement, "token": token, "cafile": cafile, "config": config,
+        "regressions": regressions,
     }.items():  # fmt: skip
         arguments += [f"--runwire-{option}={value}"] if value else []
     arguments += [f"--runwire-header={value}" for value in header or []]

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import typer
@@ -50,6 +51,8 @@ def judged(arguments: Sequence[str], url: str) -> Report:
 
     No configuration, plug-in or conftest of the user's is read, and nothing is written into the working directory.
     """
+    from hypothesis.configuration import set_hypothesis_home_dir  # takes a while, and most commands need none
+
     os.environ.pop("PYTEST_ADDOPTS", None)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     follower = _Follower(progress=sys.stderr.isatty())
@@ -57,7 +60,8 @@ def judged(arguments: Sequence[str], url: str) -> Report:
         str(SUITE / "cases"), "-c", str(SUITE / "suite.ini"), f"--rootdir={SUITE}", f"--confcutdir={SUITE}",
         "-o", f"cache_dir={_memory(url)}", "-q",
     ]  # fmt: skip
-    with contextlib.redirect_stderr(io.StringIO()) as complaints:
+    with contextlib.redirect_stderr(io.StringIO()) as complaints, TemporaryDirectory() as home:
+        set_hypothesis_home_dir(home)  # or it would leave a folder in the user's
         code = pytest.main([*fixed, *arguments], plugins=[pytest_plugin, follower])
     judging = follower.judging
     if code == pytest.ExitCode.USAGE_ERROR:

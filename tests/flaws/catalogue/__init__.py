@@ -20,6 +20,7 @@ from . import (
     runs_log,
     script_agent,
     sse,
+    subtle,
 )
 
 __all__ = [
@@ -42,4 +43,5 @@ __all__ = [
     "runs_log",
     "script_agent",
     "sse",
+    "subtle",
 ]
