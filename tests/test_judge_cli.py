@@ -66,6 +66,38 @@ def test_a_wrong_call_is_one_line(tmp_path: Path, arguments: list[str], words: l
     assert [word for word in words if word not in complaint] == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["chekc"], ["'chekc'", "'check'"]),
+        (["spec", "shwo"], ["'shwo'", "runwire spec --help"]),
+        (["check", "http://a", "http://b"], ["'http://b'"]),
+        (["check", "http://a", "--tokne", "x"], ["--tokne", "--token"]),
+        (["check", "http://a", "--patience", "long"], ["--patience"]),
+        (["check", "http://a", "--repeat", "0"], ["--repeat"]),
+        (["check", "http://a", "--", "--no-such-option"], ["--no-such-option"]),
+        (["check", "http://a", "--update-baseline"], ["--baseline FILE"]),
+        (["check", "http://a", "--baseline", "none.toml"], ["none.toml", "--update-baseline"]),
+        (["check", "http://a", "--badge", "no/b.json"], ["cannot write no/b.json"]),
+        (["check", "http://a", "--header", "X: é"], ["'Name: value'"]),
+        (["matrix", "none.json"], ["none.json"]),
+        (["matrix", "none.json", "-o", "m.pdf"], ["m.pdf", ".html"]),
+        (["explain", "RUNN-4"], ["RUN-4"]),
+        (["explain"], ["ID"]),
+        (["init", "a", "b"], ["b"]),
+        (["validate", "none.jsonl"], ["none.jsonl"]),
+    ],
+)
+def test_a_mistyped_command_is_one_line(tmp_path: Path, arguments: list[str], words: list[str]) -> None:
+    result = runwire(tmp_path, *arguments)
+
+    complaint = (result.stdout + result.stderr).strip()
+    assert result.returncode == 2, complaint
+    assert len(complaint.splitlines()) == 1, complaint
+    assert "Traceback" not in complaint
+    assert [word for word in words if word not in complaint] == []
+
+
 def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     result = runwire(tmp_path, "check", f"http://127.0.0.1:{closed_port()}")
 
@@ -92,6 +124,7 @@ def test_a_report_that_cannot_be_written_is_said(tmp_path: Path, server_url: str
 
     assert result.returncode == 2
     assert "cannot write no/such/folder/report.json" in result.stderr
+    assert "played" not in result.stderr
     assert "Traceback" not in result.stdout + result.stderr
 
 
@@ -136,6 +169,35 @@ def test_the_user_s_pytest_is_left_alone(tmp_path: Path, server_url: str) -> Non
     )
 
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_a_baseline_is_written_and_holds(tmp_path: Path, server_url: str) -> None:
+    asked = ("check", server_url, "--requirement", "CONN-6,DRAIN-1", "--strict", "--baseline", "known.toml")
+
+    runs = [runwire(tmp_path, *asked, *more) for more in ((), ("--update-baseline",), ())]
+
+    assert [run.returncode for run in runs] == [2, 0, 0], [run.stdout + run.stderr for run in runs]
+    assert 'requirement = "DRAIN-1"' in (tmp_path / "known.toml").read_text()
+
+
+def test_a_first_file_is_not_overwritten(tmp_path: Path) -> None:
+    first, second, forced = (runwire(tmp_path, "init", *more) for more in ((), (), ("ws://a", "--force")))
+
+    assert (first.returncode, second.returncode, forced.returncode) == (0, 2, 0)
+    assert "--force" in second.stderr
+    assert 'url = "ws://a"' in (tmp_path / "runwire.toml").read_text().splitlines()
+
+
+def test_a_repetition_says_whether_verdicts_differed(tmp_path: Path, server_url: str) -> None:
+    asked = ("check", server_url, "--requirement", "CONN-6", "--repeat", "2", "--json", "r.json", "--lf")
+
+    result = runwire(tmp_path, *asked, "--", "--maxfail=3", XDG_CACHE_HOME=str(tmp_path / "cache"))
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Judged 2 times, with the same verdicts each time" in result.stdout
+    assert json.loads((tmp_path / "r.json").read_text())["repeats"] == {
+        "times": 2, "steady": True, "differing": {},
+    }  # fmt: skip
 
 
 def test_a_token_is_in_no_output(tmp_path: Path, server_url: str) -> None:

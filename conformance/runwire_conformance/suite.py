@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 from dataclasses import dataclass
 from functools import cache
+from types import CodeType
 
 from runwire_conformance import cases
 from runwire_conformance.case import Claim, claim_of
@@ -11,11 +12,12 @@ from runwire_conformance.case import Claim, claim_of
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A case of the suite: its module and name, its claim, and the line where it stands."""
+    """A case of the suite: its module and name, its claim, its code, and the line where it stands."""
 
     module: str
     name: str
     claim: Claim
+    code: CodeType
     line: int
 
     @property
@@ -33,7 +35,7 @@ def suite() -> tuple[Listed, ...]:
         for name, value in vars(importlib.import_module(f"{cases.__name__}.{module.name}")).items():
             claim = claim_of(value)
             if claim is not None:
-                found.append(Listed(module.name, name, claim, value.__code__.co_firstlineno))
+                found.append(Listed(module.name, name, claim, value.__code__, value.__code__.co_firstlineno))
     return tuple(found)
 
 

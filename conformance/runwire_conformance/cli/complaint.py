@@ -18,7 +18,7 @@ def fail(message: str) -> NoReturn:
 def requirement_called(identifier: str) -> Requirement:
     """Return the requirement with an id; complain, with ids that look like it, when there is none."""
     try:
-        return catalogue()[identifier]
+        return catalogue()[identifier.upper()]
     except KeyError:
         near = difflib.get_close_matches(identifier.upper(), catalogue(), n=3)
         hint = f"; did you mean {', '.join(near)}?" if near else "; see `runwire spec list`"

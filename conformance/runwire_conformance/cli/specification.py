@@ -1,11 +1,11 @@
-"""`runwire spec`: look up the specification."""
+"""`runwire spec` and `runwire explain`: look up the specification."""
 
 from typing import Annotated
 
 import typer
 
 from runwire_conformance.cli.complaint import check_names, requirement_called
-from runwire_conformance.explain import sentence
+from runwire_conformance.lookup import lookup
 from runwire_spec import catalogue
 
 spec_app = typer.Typer(no_args_is_help=True, help="Look up the specification.")
@@ -22,10 +22,9 @@ def spec_list(
             print(f"{requirement.id:<12}{requirement.conformance_class:<14}{requirement.sentence}")
 
 
-@spec_app.command("show")
-def spec_show(identifier: Annotated[str, typer.Argument(metavar="ID")]) -> None:
-    """Show one requirement: sentence, reason, place, and how it is judged."""
-    requirement = requirement_called(identifier)
-    print(sentence(requirement))
-    if requirement.not_observable_because:
-        print(f"  Not observable: {requirement.not_observable_because}")
+def explain(identifier: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """Explain one requirement: sentence, reason, place, and how it is judged."""
+    print(lookup(requirement_called(identifier)))
+
+
+spec_app.command("show")(explain)

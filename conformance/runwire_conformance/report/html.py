@@ -45,10 +45,15 @@ def as_html(document: Document) -> str:
         broken=list(guilty(document)),
         missing=to_configure(document),
         prose=lambda text: prose(text, known),
-        style=Markup(_text("report.css")),
+        style=style(),
         script=Markup(script),
         script_digest=digest,
     )
+
+
+def style() -> Markup:
+    """Return the style sheet of every page."""
+    return Markup(_text("report.css"))
 
 
 def prose(text: str, known: set[str]) -> Markup:

@@ -14,7 +14,7 @@ def as_markdown(document: Document) -> str:
     """Return the report as Markdown."""
     parts = [
         f"# Runwire conformance: {headline(document)}",
-        f"{_cell(document['server'])} at `{document['url']}`, judged in {document['seconds']:.1f} s"
+        f"{cell(document['server'])} at `{document['url']}`, judged in {document['seconds']:.1f} s"
         f" by runwire {document['judge']}; exit code {document['exit_code']}.",
         _classes(document),
     ]
@@ -30,7 +30,7 @@ def as_markdown(document: Document) -> str:
         parts.append(f"{len(broken) - MOST_TOLD} more: {rest}")
     parts += [f"## Fault of the judge\n\n{_fenced(text)}" for text in document["judge_errors"]]
     if missing := to_configure(document):
-        lines = [f"- {_cell(reason)}: {', '.join(ids)}" for reason, ids in missing.items()]
+        lines = [f"- {cell(reason)}: {', '.join(ids)}" for reason, ids in missing.items()]
         total = sum(map(len, missing.values()))
         parts.append(_folded(f"Not exercised: {total}, and what to configure", "\n".join(lines)))
     parts.append(f"Again: `{document['command']}`")
@@ -78,7 +78,7 @@ def _baseline(baseline: Document) -> str:
     known = f"Baseline `{baseline['file']}`: {len(baseline['known'])} known"
     if not baseline["breaches"]:
         return f"{known}, nothing else."
-    return f"{known}, but:\n\n" + "\n".join(f"- {_cell(text)}" for text in baseline["breaches"])
+    return f"{known}, but:\n\n" + "\n".join(f"- {cell(text)}" for text in baseline["breaches"])
 
 
 def _folded(summary: str, text: str) -> str:
@@ -96,6 +96,6 @@ def _html(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Return a server's text so that it is only text in Markdown."""
     return _html(" ".join(text.split())).replace("|", "\\|")
