@@ -55,13 +55,13 @@ def namesakes(tmp_path: Path) -> Path:
 
 def test_the_wheel_judges_beside_namesakes(binaries: Path, namesakes: Path, server_url: str) -> None:
     result = called(
-        binaries / "runwire", "check", server_url, "--requirement", "CONN-6,RUN-6,MSG-3", "--json", "r.json",
+        binaries / "runwire", "check", server_url, "--requirement", "CONN-6,RUN-6,MSG-3", "--report", "out",
         cwd=namesakes,
     )  # fmt: skip
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert "exit 0" in result.stdout
-    assert (namesakes / "r.json").exists()
+    assert "<title>" in (namesakes / "out/report.html").read_text(encoding="utf-8")
     assert not list(namesakes.rglob("__pycache__")) and not list(namesakes.rglob(".pytest_cache"))
 
 

@@ -11,6 +11,7 @@ from runwire_conformance.baseline import Comparison, Known, compare, renewed
 from runwire_conformance.baseline_file import BaselineError, read_baseline, write_baseline
 from runwire_conformance.cli.complaint import check_names, fail
 from runwire_conformance.cli.suite_run import judged
+from runwire_conformance.cli.waiting import listens_within
 from runwire_conformance.repeats import repeats_of
 from runwire_conformance.report.document import document_of
 from runwire_conformance.report.files import Files, Unwritable
@@ -59,6 +60,7 @@ def check(
         str,
         typer.Option(help="folder in which failing conversations are saved and from which they play first"),
     ] = "",
+    wait: Annotated[float, typer.Option(help="seconds to wait until the server listens", min=0)] = 0.0,
     concurrency: Annotated[int | None, typer.Option(help="connections at once", min=1)] = None,
     repeat: Annotated[int, typer.Option(help="judge so many times", min=1)] = 1,
     keyword: Annotated[str, typer.Option("-k", help="only cases whose name matches, as in pytest")] = "",
@@ -98,6 +100,8 @@ def check(
     arguments += ["-k", keyword] if keyword else []
     arguments += ["-x"] if exitfirst else []
     arguments += ["--lf"] if last_failed else []
+    if wait:
+        _wait(url, wait)
     result = _repeated([*arguments, *further], url, repeat, strict)
     if baseline is not None and known is not None:
         if update_baseline:
@@ -111,6 +115,14 @@ def check(
     except Unwritable as problem:
         fail(str(problem))
     raise typer.Exit(result.exit_code(strict))
+
+
+def _wait(url: str, seconds: float) -> None:
+    try:
+        if not listens_within(url, seconds):
+            fail(f"nothing listens at {url} after {seconds:g} s")
+    except ValueError:
+        fail("--wait needs the server's URL in the call, as http://host:port")
 
 
 def _repeated(arguments: list[str], url: str, times: int, strict: bool) -> Report:
