@@ -50,7 +50,7 @@ def credentials() -> dict[str, str]:
     }
 
 
-def hooks(**further: str) -> str:
+def hooks(**further: str | list[str]) -> str:
     """Return a `runwire.toml` for a server with CREDENTIAL_OPTIONS and these hooks; it names variables for secrets."""
     mint = f"{sys.executable} {HERE / 'mint_token.py'}"
     values = {
@@ -60,9 +60,13 @@ def hooks(**further: str) -> str:
         "jwt": f"{mint} --claims",
         "cookie": "session=${RUNWIRE_CHECK_TOKEN}",
         "origin": ORIGIN,
-    } | further
-    lines = ["[target]", 'token = "${RUNWIRE_CHECK_TOKEN}"', "[hooks]"]
-    return "\n".join([*lines, *(f"{name} = {json.dumps(value)}" for name, value in values.items()), ""])
+    }
+    return '[target]\ntoken = "${RUNWIRE_CHECK_TOKEN}"\n' + hooks_alone(**values, **further)
+
+
+def hooks_alone(**values: str | list[str]) -> str:
+    """Return a `runwire.toml` with these hooks and nothing else."""
+    return "\n".join(["[hooks]", *(f"{name} = {json.dumps(value)}" for name, value in values.items()), ""])
 
 
 def command(**limits: float) -> list[str]:

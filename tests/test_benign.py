@@ -22,10 +22,11 @@ def judged() -> dict[str, Verdicts]:
         async with places:
             server = await start_server(benign.stand, script_agent=benign.script_agent)
             rewrite = benign.make()
-            rewrite.limits = server.limits
+            rewrite.limits, rewrite.credentials = server.limits, server.credentials
             try:
                 async with Proxy(server.url, rewrite).listening() as proxy:
-                    return await judge(proxy.url)
+                    settings = server.settings(benign.stand)
+                    return await judge(proxy.url, settings=settings, environment=server.environment)
             finally:
                 await server.stop()
 

@@ -6,7 +6,7 @@ import asyncio
 import re
 
 import pytest
-from check_reference_server import CHECK_LIMITS
+from check_reference_server import CHECK_LIMITS, hooks_alone
 from conftest import require_program
 from flaws.judge import Verdicts, judge
 from good_servers import GOOD_SERVERS, SMALLEST, GoodServer, start
@@ -20,7 +20,8 @@ def test_a_good_server_is_conformant(good: GoodServer) -> None:
     async def run() -> Verdicts:
         server = await start(good, CHECK_LIMITS)
         try:
-            return await judge(server.url, ["--strict"], drain_pid=server.process.pid)
+            settings = hooks_alone(drain=f"kill -TERM {server.process.pid}")
+            return await judge(server.url, ["--strict"], settings=settings)
         finally:
             await server.stop()
 

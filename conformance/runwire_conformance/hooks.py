@@ -14,6 +14,13 @@ def missing(name: str) -> NotExercised:
     return NotExercised(f"configure [hooks] {name} in runwire.toml: {TABLES['hooks'].keys[name].meaning}")
 
 
+async def executed(name: str, command: str) -> None:
+    """Run the command of the hook `name` and wait for its end; raises NotExercised."""
+    process = await asyncio.create_subprocess_shell(command)
+    if await process.wait() != 0:
+        raise NotExercised(f"the command of [hooks] {name} ended with exit code {process.returncode}")
+
+
 async def printed(name: str, command: str, text: str = "") -> str:
     """Run the command of the hook `name` with `text` as its input and return what it prints; raises NotExercised.
 

@@ -284,6 +284,11 @@ def _benign(kind: type[Rewrite], **stand: Any) -> Benign:
     return Benign(kind.__name__, " ".join((kind.__doc__ or "").split()), kind, Stand(**stand))
 
 
+def without(*features: str) -> tuple[str, ...]:
+    """Return every feature but these."""
+    return tuple(feature for feature in ALL_FEATURES if feature not in features)
+
+
 BENIGN = (
     Benign("Nothing", "The server as it is, through the proxy.", Rewrite),
     *(
@@ -294,9 +299,16 @@ BENIGN = (
             MorePings, RicherEvents,
         )
     ),
-    Benign("WithoutStreams", "The server does not serve sse.", Rewrite, Stand(features=("resume",))),
-    Benign("WithoutResume", "The server serves neither sse nor resume.", Rewrite, Stand(features=())),
+    Benign("WithoutStreams", "The server does not serve sse.", Rewrite, Stand(features=without("sse"))),
+    Benign(
+        "WithoutResume", "The server serves neither sse nor resume.", Rewrite, Stand(features=without("sse", "resume"))
+    ),
+    Benign(
+        "WithoutInput",
+        "The server serves neither input nor metrics.",
+        Rewrite,
+        Stand(features=without("input", "metrics")),
+    ),
+    Benign("WithCredentials", "The server asks for credentials.", Rewrite, Stand(auth=True)),
     Benign("WithoutScripts", "The server has no script agent.", Rewrite, script_agent=False),
 )  # fmt: skip
-
-assert ALL_FEATURES == ("resume", "sse"), "the servers above lack one feature each"

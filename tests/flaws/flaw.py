@@ -14,7 +14,7 @@ from .link import Link
 from .rewrite import Action, Message, Rewrite
 
 Features = tuple[str, ...]
-ALL_FEATURES: Features = ("resume", "sse")
+ALL_FEATURES: Features = ("resume", "sse", "input", "metrics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Stand:
     features: Features = ALL_FEATURES
     drains: bool = False
     """The judge is told how to make the server drain, which ends the server."""
+    auth: bool = False
+    """The server wants credentials, and the judge is given all of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 DEADLINE_S = 120.0
 
@@ -46,8 +48,14 @@ class Verdicts:
         return tuple(blame.requirement for blame in self.blames)
 
 
-async def judge(url: str, options: Sequence[str] = (), *, drain_pid: int | None = None) -> Verdicts:
-    """Run `runwire check`; raises TimeoutError when it takes longer than any run may."""
+async def judge(
+    url: str,
+    options: Sequence[str] = (),
+    *,
+    settings: str = "",
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Verdicts:
+    """Run `runwire check` with a `runwire.toml`; raises TimeoutError when it takes longer than any run may."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         command = [
@@ -58,12 +66,13 @@ async def judge(url: str, options: Sequence[str] = (), *, drain_pid: int | None 
             str(report),
             *options,
         ]
-        if drain_pid is not None:
-            config = Path(folder) / "runwire.toml"
-            config.write_text(f'[hooks]\ndrain = "kill -TERM {drain_pid}"\n')
-            command += ["--config", str(config)]
+        (Path(folder) / "runwire.toml").write_text(settings, encoding="utf-8")
         process = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder
+            *command,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=folder,
+            env={**os.environ, **environment},
         )
         try:
             async with asyncio.timeout(DEADLINE_S):

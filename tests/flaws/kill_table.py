@@ -11,7 +11,9 @@ from runwire_spec import catalogue
 
 from .flaw import FLAWS, Flaw
 
-JUDGED_CLASSES = frozenset({"basic", "core", "resume", "sse", "script_agent"})
+JUDGED_CLASSES = frozenset(
+    {"basic", "core", "resume", "sse", "input", "auth", "tickets", "metrics", "script_agent"}
+)
 
 
 @dataclass(frozen=True, slots=True)

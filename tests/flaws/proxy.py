@@ -119,7 +119,9 @@ class Proxy:
     async def send_aside(self, message: Message) -> None:
         """Send a message to the server on a connection of the proxy's own, and wait until it has acted."""
         url = f"ws://{self.upstream_host}:{self.upstream_port}/ws/generate"
-        async with connect_websocket(url, compression=None, proxy=None) as websocket:
+        token = self.rewrite.credentials.get("token")
+        own = {"Authorization": f"Bearer {token}"} if token else {}
+        async with connect_websocket(url, compression=None, proxy=None, additional_headers=own) as websocket:
             await websocket.send(json.dumps(message))
             await websocket.send(json.dumps({"type": "heartbeat", "id": "aside"}))
             async with asyncio.timeout(5):

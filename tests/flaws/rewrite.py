@@ -140,6 +140,8 @@ class Rewrite:
         self.seen: Counter[object] = Counter()
         self.limits: Mapping[str, float] = {}
         """What the server behind the proxy advertises."""
+        self.credentials: Mapping[str, str] = {}
+        """The judge's tokens by their hooks, and `secret`, the key of JSON Web Tokens."""
 
     def nth(self, *what: object) -> int:
         """Count how often this was asked for `what`, beginning with 1."""

@@ -38,8 +38,8 @@ async def try_flaw(flaw: Flaw, stands: Stands, *, whole: bool = False) -> tuple[
     options = [] if whole else ["--requirement", flaw.requirement]
     try:
         async with stands.behind(flaw.stand, flaw.make()) as (proxy, server):
-            pid = server.process.pid if flaw.stand.drains else None
-            verdicts = await judge(proxy.url, options, drain_pid=pid)
+            settings = server.settings(flaw.stand)
+            verdicts = await judge(proxy.url, options, settings=settings, environment=server.environment)
     except (RuntimeError, TimeoutError, OSError) as problem:
         return _trial(flaw, "fault", reason=f"{type(problem).__name__}: {problem}", begun=begun), None
     blame = verdicts.blame(flaw.requirement)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import sys
 import time
@@ -14,11 +15,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from check_reference_server import CREDENTIAL_OPTIONS, credentials, hooks, hooks_alone
+
 from .flaw import ALL_FEATURES, Stand
 from .proxy import Proxy
 from .rewrite import Rewrite
 
-START_S = 20.0
+START_S = 60.0
 LISTENING = re.compile(r"http://[\w.:\[\]]+:\d+")
 
 CHECK_LIMITS: Mapping[str, float] = {
@@ -45,6 +48,24 @@ class Server:
     url: str
     process: asyncio.subprocess.Process
     limits: Mapping[str, float]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that hold its credentials, none when it wants none."""
+
+    @property
+    def credentials(self) -> Mapping[str, str]:
+        """The credentials by their hooks, and the key of JSON Web Tokens."""
+        names = {
+            "token": "RUNWIRE_CHECK_TOKEN",
+            "other_token": "RUNWIRE_CHECK_OTHER_TOKEN",
+            "forbidden_token": "RUNWIRE_CHECK_FORBIDDEN_TOKEN",
+            "secret": "RUNWIRE_JWT_SECRET",
+        }
+        return {name: self.environment[variable] for name, variable in names.items() if self.environment}
+
+    def settings(self, stand: Stand) -> str:
+        """Return the `runwire.toml` that tells the judge what it needs to know of this server."""
+        drain = {"drain": f"kill -TERM {self.process.pid}"} if stand.drains else {}
+        return hooks(**drain) if stand.auth else hooks_alone(**drain)
 
     async def stop(self) -> None:
         """End the process."""
@@ -61,7 +82,12 @@ async def start_server(stand: Stand, *, script_agent: bool = True) -> Server:
         command += [f"--{name.replace('_', '-')}", f"{value:g}" if value < 1e5 else str(int(value))]
     for feature in set(ALL_FEATURES) - set(stand.features):
         command += ["--without", feature]
-    return await listening(command)
+    if not stand.auth:
+        return await listening(command)
+    secrets = credentials()
+    server = await listening([*command, *CREDENTIAL_OPTIONS], {**os.environ, **secrets})
+    server.environment = secrets
+    return server
 
 
 async def listening(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Server:
@@ -120,11 +146,11 @@ class Stands:
     @asynccontextmanager
     async def behind(self, stand: Stand, rewrite: Rewrite) -> AsyncIterator[tuple[Proxy, Server]]:
         """Yield a proxy with `rewrite` before a server for `stand`."""
-        key = (tuple(sorted(stand.limits.items())), stand.features)
+        key = (tuple(sorted(stand.limits.items())), stand.features, stand.auth)
         reusable = not stand.drains
         idle = self._idle[key]
         server = idle.pop() if reusable and idle else await start_server(stand)
-        rewrite.limits = server.limits
+        rewrite.limits, rewrite.credentials = server.limits, server.credentials
         try:
             async with Proxy(server.url, rewrite).listening() as proxy:
                 yield proxy, server

@@ -1,11 +1,11 @@
 """Chapter 14: a server that is told to stop."""
 
-import asyncio
 import time
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import proves
+from runwire_conformance.hooks import executed
 from runwire_conformance.target import ACCEPT_JSON, Target, expect_refusal, is_problem, new_run_id
 
 DRAINING = ("DRAIN-1", "DRAIN-2", "DRAIN-3", "DRAIN-4", "DRAIN-5", "DRAIN-6", "DRAIN-8")
@@ -22,8 +22,7 @@ async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -
     endless = await client.start(scripts.ENDLESS, run_id=new_run_id())
     await endless.next_event()
 
-    process = await asyncio.create_subprocess_shell(command)
-    await process.wait()
+    await executed("drain", command)
     told = time.monotonic()
 
     for connection in (client, idle):

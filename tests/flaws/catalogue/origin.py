@@ -122,13 +122,13 @@ def refused_without_a_problem(flaw: Rewrite, request: Request, response: Respons
     return response.without_header("content-type").with_body(b"") if refused else response
 
 
-@says("INPUT-18")
+@says("INPUT-18", features=("resume", "sse"))
 def input_not_found_without_input(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """A server without input refuses an input with not_found."""
     yield {**message, "code": "not_found"} if message.get("code") == "unsupported" else message
 
 
-@hears("INPUT-18")
+@hears("INPUT-18", features=("resume", "sse"))
 def input_unknown_without_input(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """A server without input answers an input as a message of unknown type."""
     yield {**message, "type": "vendor:input"} if message.get("type") == "input" else message

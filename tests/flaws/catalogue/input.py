@@ -1,0 +1,474 @@
+"""Flaws of chapter 10: agents that ask."""
+
+# ruff: noqa: ARG001, ARG002 - a hook has the arguments of its kind
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from ..flaw import answers, asks, flaw, hears, says
+from ..http1 import Request, Response
+from ..link import Link
+from ..rewrite import Action, Answer, Message, Pause, Rewrite, is_terminal, less, refusal
+from .connection import problem
+from .http import body_of, is_cancel, is_status, told
+
+
+def is_input(request: Request) -> bool:
+    """Tell whether a request answers an input request."""
+    return request.method == "POST" and request.path.endswith("/input")
+
+
+def run_of(request: Request) -> str:
+    """Return the run that a request below the runs is about."""
+    return request.path.split("/")[-2]
+
+
+class Inputs(Rewrite):
+    """Knows which requests were opened, with their answers and how they were closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: dict[tuple[str, str], Message] = {}
+        self.closed: dict[tuple[str, str], str] = {}
+        self.given: dict[tuple[str, str], list[Any]] = {}
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        key = (str(message.get("run_id")), str(message.get("request_id")))
+        if message.get("type") == "input_request":
+            self.opened[key] = message
+        if message.get("type") == "input_closed":
+            self.closed[key] = message["outcome"]
+        yield from self.said(link, message)
+
+    def said(self, link: Link, message: Message) -> Iterable[Action]:
+        """Rewrite a message of the server."""
+        yield message
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        if message.get("type") != "input":
+            yield message
+            return
+        key = (str(message.get("run_id")), str(message.get("request_id")))
+        code = self.refused(key, message.get("data"))
+        self.given.setdefault(key, []).append(message.get("data"))
+        if code is None:
+            yield message
+        elif code:
+            yield Answer(refusal(code, message))
+
+    def request(self, request: Request) -> Request | Response:
+        body = body_of(request) if is_input(request) else None
+        if body is None:
+            return request
+        key = (run_of(request), str(body.get("request_id")))
+        code = self.refused(key, body.get("data"))
+        self.given.setdefault(key, []).append(body.get("data"))
+        if code is None:
+            return request
+        return problem(STATUS[code], code) if code else self.accepted(key[0])
+
+    def refused(self, key: tuple[str, str], data: Any) -> str | None:
+        """Return the code to refuse an answer with, None to forward it and "" to take it without effect."""
+        return None
+
+    def accepted(self, run_id: str) -> Response:
+        """Return what a server says that accepts an answer."""
+        body = json.dumps({"run_id": run_id, "status": "running", "seq": 1}).encode()
+        return Response(200).with_header("content-type", "application/json").with_body(body)
+
+
+STATUS = {"bad_request": 400, "not_found": 404, "conflict": 409, "input_expired": 410}
+
+
+@says("INPUT-1")
+def resumed_runs_do_not_wait(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """`resumed` says of a waiting run that it is running."""
+    yield {**message, "status": "running"} if message.get("status") == "waiting" else message
+
+
+@answers("INPUT-1")
+def waiting_runs_are_running(flaw: Rewrite, request: Request, response: Response) -> Response:
+    """A waiting run tells over HTTP that it is running."""
+    body = body_of(response) if is_status(request) else None
+    return told(response, status="running") if body and body.get("status") == "waiting" else response
+
+
+@flaw("INPUT-1")
+class OneAnswerEndsTheWaiting(Inputs):
+    """A run is running as soon as one of its requests is closed."""
+
+    def response(self, request: Request, response: Response) -> Response:
+        closed = any(run_id == request.path.split("/")[-1] for run_id, _ in self.closed)
+        body = body_of(response) if is_status(request) and closed else None
+        return told(response, status="running") if body and body["status"] == "waiting" else response
+
+
+@flaw("INPUT-1")
+class WaitingForEver(Inputs):
+    """A run that has waited once is reported as waiting until its end."""
+
+    def response(self, request: Request, response: Response) -> Response:
+        asked = any(run_id == request.path.split("/")[-1] for run_id, _ in self.opened)
+        body = body_of(response) if is_status(request) and asked else None
+        return told(response, status="waiting") if body and body["status"] == "running" else response
+
+
+@says("INPUT-2")
+def forms_without_schema(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A form does not tell its schema."""
+    yield less(message, "schema") if message.get("type") == "input_request" else message
+
+
+@says("INPUT-2")
+def requests_without_end(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A request does not tell when it expires."""
+    yield less(message, "expires_at") if message.get("type") == "input_request" else message
+
+
+@says("INPUT-2")
+def every_request_is_an_approval(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """Every request says that it is an approval."""
+    yield {**message, "kind": "approval"} if message.get("type") == "input_request" else message
+
+
+@says("INPUT-3")
+def requests_expire_too_late(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A request says that it is open for a year."""
+    asked = message.get("type") == "input_request"
+    year = str(int(str(message.get("expires_at", "0"))[:4]) + 1)
+    yield {**message, "expires_at": year + message["expires_at"][4:]} if asked else message
+
+
+@says("INPUT-3")
+def requests_expire_in_local_time(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A request tells its end in the time of another zone."""
+    asked = message.get("type") == "input_request"
+    yield {**message, "expires_at": message["expires_at"].replace("Z", "+02:00")} if asked else message
+
+
+@says("INPUT-4")
+def answered_requests_are_withdrawn(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A request that was answered is closed as withdrawn."""
+    yield {**message, "outcome": "withdrawn"} if message.get("outcome") == "answered" else message
+
+
+@flaw("INPUT-4")
+class FirstAnswersGetLost(Inputs):
+    """The first answer to a question has no effect."""
+
+    def refused(self, key: tuple[str, str], data: Any) -> str | None:
+        return "" if isinstance(data, str) and key not in self.given else None
+
+
+@flaw("INPUT-7")
+class LosersAreNotTold(Inputs):
+    """Of two answers at once the second one is swallowed."""
+
+    def refused(self, key: tuple[str, str], data: Any) -> str | None:
+        return "" if self.given.get(key, [data])[0] != data else None
+
+
+@hears("INPUT-5")
+def only_followers_answer(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """Only a connection that follows the run can answer."""
+    follows = message.get("run_id") in link.followed
+    if message.get("type") == "input" and not follows:
+        yield Answer(refusal("not_found", message))
+    else:
+        yield message
+
+
+@asks("INPUT-5")
+def only_connections_answer(flaw: Rewrite, request: Request) -> Request | Response:
+    """An answer over HTTP to a run that is read on a WebSocket is not accepted."""
+    return problem(404, "not_found") if is_input(request) else request
+
+
+@flaw("INPUT-6")
+class RepeatedAnswersAreConflicts(Inputs):
+    """The same answer again is a conflict."""
+
+    def refused(self, key: tuple[str, str], data: Any) -> str | None:
+        return "conflict" if data in self.given.get(key, []) else None
+
+
+@flaw("INPUT-6")
+class RepeatedAnswersAreComparedAsText(Inputs):
+    """The same answer with its members in another order is a conflict."""
+
+    def refused(self, key: tuple[str, str], data: Any) -> str | None:
+        texts = [json.dumps(given) for given in self.given.get(key, [])]
+        return "conflict" if texts and json.dumps(data) not in texts else None
+
+
+@flaw("INPUT-6")
+class RepeatedAnswersCloseAgain(Inputs):
+    """The same answer again closes the request again."""
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        key = (str(message.get("run_id")), str(message.get("request_id")))
+        again = message.get("type") == "input" and key in self.closed
+        yield from super().client_message(link, message)
+        if again:
+            seq = link.proxy.book.top(key[0])
+            closed = {"type": "input_closed", "run_id": key[0], "seq": seq + 1}
+            yield Answer({**closed, "request_id": key[1], "outcome": "answered"})
+
+
+@flaw("INPUT-7")
+class LaterAnswersAreSwallowed(Inputs):
+    """Another answer after the first is accepted without effect."""
+
+    def refused(self, key: tuple[str, str], data: Any) -> str | None:
+        return "" if key in self.given else None
+
+
+@flaw("INPUT-7")
+class LaterAnswersAreTooLate(Inputs):
+    """Another answer after the first is refused as expired."""
+
+    def refused(self, key: tuple[str, str], data: Any) -> str | None:
+        return "input_expired" if self.given.get(key, [data])[0] != data else None
+
+
+@flaw("INPUT-7")
+class TrueIsOne(Inputs):
+    """An answer is compared as in a language in which true equals 1."""
+
+    def refused(self, key: tuple[str, str], data: Any) -> str | None:
+        return "" if data in self.given.get(key, []) else None
+
+
+@says("INPUT-8")
+def expired_requests_are_withdrawn(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A request that expired is closed as withdrawn."""
+    yield {**message, "outcome": "withdrawn"} if message.get("outcome") == "expired" else message
+
+
+@says("INPUT-8")
+def requests_expire_late(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A request expires a second late."""
+    if message.get("outcome") == "expired":
+        yield Pause(1)
+    yield message
+
+
+@flaw("INPUT-9")
+class ExpiredRequestsAreUnknown(Inputs):
+    """An answer to a request that expired is refused as not found."""
+
+    def refused(self, key: tuple[str, str], data: Any) -> str | None:
+        return "not_found" if self.closed.get(key) == "expired" else None
+
+
+@flaw("INPUT-9")
+class LateAnswersAreSwallowed(Inputs):
+    """An answer to a request that expired is accepted without effect."""
+
+    def refused(self, key: tuple[str, str], data: Any) -> str | None:
+        return "" if self.closed.get(key) == "expired" else None
+
+
+@says("INPUT-9")
+def finished_runs_conflict(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """An answer to a finished run is a conflict."""
+    yield {**message, "code": "conflict"} if message.get("code") == "input_expired" else message
+
+
+@says("INPUT-10")
+def unknown_requests_are_expired(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """An answer to an unknown request is refused as expired."""
+    yield {**message, "code": "input_expired"} if message.get("code") == "not_found" else message
+
+
+@answers("INPUT-10")
+def unknown_requests_are_bad(flaw: Rewrite, request: Request, response: Response) -> Response:
+    """An answer over HTTP to an unknown request gets 400."""
+    return problem(400, "bad_request") if is_input(request) and response.status == 404 else response
+
+
+@flaw("INPUT-10")
+class UnknownRunsAreAnswered(Inputs):
+    """An answer to an unknown run is taken without a word."""
+
+    def refused(self, key: tuple[str, str], data: Any) -> str | None:
+        return "" if key[0] not in {run_id for run_id, _ in self.opened} else None
+
+
+def _unfit(name: str, kind: str, types: tuple[type, ...], doc: str) -> None:
+    """Register a flaw that takes answers of these types for a kind of request."""
+
+    class Takes(Inputs):
+        def refused(self, key: tuple[str, str], data: Any) -> str | None:
+            asked = self.opened.get(key, {}).get("kind") == kind
+            return "" if asked and type(data) in types else None
+
+    Takes.__name__, Takes.__doc__ = "".join(word.capitalize() for word in name.split("_")), doc
+    flaw("INPUT-11")(Takes)
+
+
+_unfit("approvals_by_text", "approval", (str,), "An approval takes a text.")
+_unfit("approvals_by_number", "approval", (int,), "An approval takes a number.")
+_unfit("questions_take_anything", "question", (bool, int, dict), "A question takes anything.")
+
+
+@flaw("INPUT-11")
+class FormsAreNotChecked(Inputs):
+    """A form takes every object."""
+
+    def refused(self, key: tuple[str, str], data: Any) -> str | None:
+        form = self.opened.get(key, {}).get("kind") == "form"
+        return "" if form and isinstance(data, dict) and type(data.get("n")) is not int else None
+
+
+@flaw("INPUT-11")
+class UnfitAnswersCloseTheRequest(Inputs):
+    """An answer that does not fit closes the request."""
+
+    def refused(self, key: tuple[str, str], data: Any) -> str | None:
+        return "input_expired" if len(self.given.get(key, [])) > 1 else None
+
+
+@flaw("INPUT-12")
+class AnswersInTheLog(Inputs):
+    """`input_closed` holds the answer."""
+
+    def said(self, link: Link, message: Message) -> Iterable[Action]:
+        given = self.given.get((str(message.get("run_id")), str(message.get("request_id"))))
+        yield {**message, "data": given[0]} if message.get("type") == "input_closed" and given else message
+
+
+@flaw("INPUT-12")
+class FormsInTheLog(Inputs):
+    """`input_closed` of a form holds what was filled in."""
+
+    def said(self, link: Link, message: Message) -> Iterable[Action]:
+        given = self.given.get((str(message.get("run_id")), str(message.get("request_id"))))
+        filled = message.get("type") == "input_closed" and given and isinstance(given[0], dict)
+        yield {**message, "vendor:form": given[0]} if filled and given else message
+
+
+@flaw("INPUT-13")
+class OneRequestAtATime(Inputs):
+    """Only the latest request of a run can be answered."""
+
+    def refused(self, key: tuple[str, str], data: Any) -> str | None:
+        latest = [request_id for run_id, request_id in self.opened if run_id == key[0]][-1:]
+        return "input_expired" if latest and latest[0] != key[1] else None
+
+
+@flaw("INPUT-13")
+class OneAnswerForAll(Inputs):
+    """An answer closes the other open requests too, as far as the log tells."""
+
+    def said(self, link: Link, message: Message) -> Iterable[Action]:
+        closed = message.get("type") == "input_closed" and message["request_id"] == "q1"
+        yield {**message, "request_id": "q2"} if closed else message
+
+
+@says("INPUT-14")
+def void_requests_conflict(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """An answer to a request that the end made void is a conflict."""
+    yield {**message, "code": "conflict"} if message.get("code") == "input_expired" else message
+
+
+@answers("INPUT-14")
+def void_requests_are_answered(flaw: Rewrite, request: Request, response: Response) -> Response:
+    """An answer over HTTP to a request that the end made void is accepted."""
+    body = json.dumps({"run_id": run_of(request), "status": "cancelled", "seq": 2}).encode()
+    void = is_input(request) and response.status == 410
+    return (
+        response.with_status(200).with_header("content-type", "application/json").with_body(body)
+        if void
+        else response
+    )
+
+
+@flaw("INPUT-15")
+class WaitingRunsAreCancelledLate(Inputs):
+    """A waiting run ends long after it was cancelled."""
+
+    def said(self, link: Link, message: Message) -> Iterable[Action]:
+        if message.get("status") == "cancelled":
+            yield Pause(self.seconds("cancel_deadline_ms") + 1)
+        yield message
+
+
+@asks("INPUT-15")
+def waiting_runs_ignore_posted_cancels(flaw: Rewrite, request: Request) -> Request | Response:
+    """A waiting run is not cancelled over HTTP."""
+    if not is_cancel(request):
+        return request
+    body = json.dumps({"run_id": run_of(request), "status": "waiting", "seq": 1}).encode()
+    return Response(200).with_header("content-type", "application/json").with_body(body)
+
+
+@flaw("INPUT-16")
+class ExpiryFailsTheRun(Inputs):
+    """A run fails when one of its requests expires."""
+
+    def said(self, link: Link, message: Message) -> Iterable[Action]:
+        expired = "expired" in [
+            o for (run_id, _), o in self.closed.items() if run_id == message.get("run_id")
+        ]
+        if expired and is_terminal(message):
+            failed = {"type": "error", "code": "timeout", "retryable": True}
+            yield {**less(message, "status", "usage"), **failed}
+        else:
+            yield message
+
+
+@answers("INPUT-17")
+def accepted_answers_get_202(flaw: Rewrite, request: Request, response: Response) -> Response:
+    """An answer over HTTP that was accepted gets 202."""
+    return response.with_status(202) if is_input(request) and response.status == 200 else response
+
+
+@answers("INPUT-17")
+def accepted_answers_get_no_status(flaw: Rewrite, request: Request, response: Response) -> Response:
+    """An answer over HTTP that was accepted is not told how the run stands."""
+    accepted = is_input(request) and response.status == 200
+    return response.with_body(json.dumps({"run_id": run_of(request)}).encode()) if accepted else response
+
+
+@answers("INPUT-17")
+def conflicts_are_bad_requests(flaw: Rewrite, request: Request, response: Response) -> Response:
+    """Another answer over HTTP gets 400."""
+    return problem(400, "bad_request") if is_input(request) and response.status == 409 else response
+
+
+@flaw("INPUT-19")
+class RequestIdsComeTwice(Inputs):
+    """A request_id is used for two requests of a run."""
+
+    def said(self, link: Link, message: Message) -> Iterable[Action]:
+        if message.get("type") == "error" and message.get("code") == "agent_error" and "seq" in message:
+            asked = self.opened.get((message["run_id"], "q1"))
+            if asked:
+                yield {**asked, "seq": message["seq"]}
+                yield {**message, "seq": message["seq"] + 1}
+                return
+        yield message
+
+
+@says("SCRIPT-8")
+def echoes_are_plain(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """`echo_input` emits a text without its quotes."""
+    quoted = message.get("type") == "token" and message["data"].startswith('"')
+    yield {**message, "data": message["data"].strip('"') or "-"} if quoted else message
+
+
+@says("SCRIPT-8")
+def expired_requests_echo_nothing(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """`echo_input` emits false for a request that expired."""
+    yield {**message, "data": "false"} if message.get("data") == "null" else message
+
+
+@hears("SCRIPT-7")
+def scripts_do_not_wait(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A script goes on while its request is open."""
+    prompt = str(message.get("prompt", ""))
+    hurried = prompt.replace('{"runwire_script": [', '{"runwire_script": [{"token": "late"}, ')
+    yield {**message, "prompt": hurried} if '"late"' in prompt and "input_request" in prompt else message
