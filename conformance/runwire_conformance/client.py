@@ -88,6 +88,15 @@ class Client(Conversation):
             self._peer.send_frame(opcode, piece, fin=number == len(pieces) - 1)
         await self._peer.drain()
 
+    async def send_divided(self, message: dict[str, Any], place: int) -> None:
+        """Send a message in two frames, cut before the byte at `place`, with a Ping in between."""
+        data = json.dumps(message, ensure_ascii=False).encode()
+        self.trace.add("client", "text", f"{data.decode()} (cut at byte {place})", Message(message))
+        self._peer.send_frame(Opcode.TEXT, data[:place], fin=False)
+        self._peer.send_frame(Opcode.PING, b"between")
+        self._peer.send_frame(Opcode.CONT, data[place:])
+        await self._peer.drain()
+
     async def ask(self, message: dict[str, Any], seconds: float = ANSWER_S) -> Message:
         """Send a message with an `id` and return the message that answers it; raises Broken."""
         if "MSG-28" in self.broken:
