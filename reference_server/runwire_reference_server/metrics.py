@@ -16,7 +16,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _EVENTS = (
     "token", "replace", "thinking", "tool_delta", "tool_call", "observation",
-    "input_request", "input_closed", "done", "error",
+    "input_request", "input_closed", "done", "error", "vendor",
 )  # fmt: skip
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -85,7 +85,7 @@ class Metrics:
     def appended(self, event: Event) -> None:
         """Count an event, and with a terminal the run ([OBS-7])."""
         kind = event["type"]
-        self._events[kind].inc()
+        self._events["vendor" if ":" in kind else kind].inc()  # a label for each would have no bound
         if kind in {"done", "error"}:
             self._runs[after_event(Status.RUNNING, event)].inc()
 

@@ -17,6 +17,21 @@ from runwire_reference_server.store import RunNotFound, Snapshot, Store, StoreGo
 
 log = logging.getLogger(__name__)
 
+#: What an agent may yield; a type with a colon is a vendor's and may come beside them.
+AGENT_EVENTS = frozenset(
+    {
+        "token",
+        "replace",
+        "thinking",
+        "tool_delta",
+        "tool_call",
+        "observation",
+        "input_request",
+        "done",
+        "error",
+    }
+)
+
 #: Bytes of a log kept free for its terminal.
 TERMINAL_ROOM = 2048
 
@@ -117,7 +132,9 @@ class Worker:
             async with aclosing(cast(Any, self._agent.run(self._task))) as events:
                 async for event in events:
                     count += 1
-                    if event["type"] == "done":
+                    if event["type"] not in AGENT_EVENTS and ":" not in event["type"]:
+                        raise AgentError("agent_error", "the agent made an event of an unknown type")
+                    if event["type"] in {"done", "error"}:
                         terminal = event
                         break
                     ask = event["type"] == "input_request"
@@ -132,6 +149,11 @@ class Worker:
             terminal = error(failure.code, failure.data, retryable)
         except StoreGone:
             raise
+        except asyncio.CancelledError:
+            if self._task.cancelled_at is not None:
+                raise
+            # [RUN-13] nobody cancelled the run: something inside the agent was, and that is a crash like others.
+            terminal = error("agent_error", "the agent failed", False)
         except TooLarge:
             terminal = error("payload_too_large", "the arguments of a tool call are too large", False)
         except Exception as failure:
