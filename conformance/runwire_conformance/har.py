@@ -9,10 +9,10 @@ import binascii
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from runwire_conformance.client import parsed
-from runwire_conformance.recording import Recorded, Recording, Unreadable
+from runwire_conformance.recording import Recorded, Recording, Unreadable, meaning_of
 from runwire_conformance.trace import Message, Record, Side, Trace
 from runwire_conformance.wire.sse import BlockParser
 from runwire_schemas import SERVER_TYPES
@@ -91,16 +91,9 @@ def _stream(place: str, entry: Mapping[str, Any]) -> Recorded | None:
 
 
 def _sent(request: Mapping[str, Any], path: str, query: str) -> Message | None:
-    """Return a request as the message with the same meaning."""
-    if request["method"] == "POST":
-        return parsed(str((request.get("postData") or {}).get("text", "")))
     headers = {str(line["name"]).lower(): str(line["value"]) for line in request.get("headers", [])}
-    cursor = headers.get("last-event-id") or next(iter(parse_qs(query).get("after", [])), "0")
-    epoch, _, after = cursor.rpartition(".")
-    if not after.isdigit() or not path.endswith("/events"):
-        return None
-    resume = Message({"type": "resume", "run_id": path.split("/")[-2], "after": int(after)})
-    return resume if not epoch else Message({**resume, "epoch": epoch})
+    body = str((request.get("postData") or {}).get("text", ""))
+    return meaning_of(request["method"], path, query, headers.get("last-event-id"), body)
 
 
 def _body(content: Mapping[str, Any]) -> bytes:

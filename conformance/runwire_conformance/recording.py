@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qs
 
 from runwire_conformance.client import parsed
 from runwire_conformance.invariants.messages import data_of, faults_of
@@ -140,6 +141,18 @@ def lines_of(trace: Trace, connection: int, began: float) -> Iterator[dict[str, 
             "connection": connection,
             **content_of(record),
         }
+
+
+def meaning_of(method: str, path: str, query: str, last_event_id: str | None, body: str) -> Message | None:
+    """Return the request for a stream as the message with the same meaning: a `start` or a `resume`."""
+    if method == "POST":
+        return parsed(body)
+    cursor = last_event_id or next(iter(parse_qs(query).get("after", [])), "0")
+    epoch, _, after = cursor.rpartition(".")
+    if not after.isdecimal() or not path.endswith("/events"):
+        return None
+    resume = {"type": "resume", "run_id": path.split("/")[-2], "after": int(after)}
+    return Message(resume | ({"epoch": epoch} if epoch else {}))
 
 
 def content_of(record: Record) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import typer
 from runwire_conformance.cli.beginning import init
 from runwire_conformance.cli.check import check
 from runwire_conformance.cli.comparing import matrix
+from runwire_conformance.cli.loading import load
+from runwire_conformance.cli.recording import record, replay
 from runwire_conformance.cli.specification import explain, spec_app
 from runwire_conformance.cli.trying import try_
 from runwire_conformance.cli.validating import validate
@@ -20,6 +22,9 @@ app = typer.Typer(
 app.command()(check)
 app.command()(validate)
 app.command("try")(try_)
+app.command()(record)
+app.command()(replay)
+app.command()(load)
 app.command()(init)
 app.command()(explain)
 app.command()(matrix)
