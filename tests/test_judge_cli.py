@@ -144,6 +144,7 @@ def test_terminal_json_junit_and_exit_code_agree(tmp_path: Path, server_url: str
     assert (suite.get("failures"), suite.get("errors")) == ("0", "0")
     named = {p.get("value") for p in suite.iter("property") if p.get("name") == "requirement"}
     assert named >= {"CONN-6", "RUN-6"}
+    assert max(float(case.get("time") or 0) for case in suite.iter("testcase")) > 0.005
     assert "exit 0" in result.stdout
 
 

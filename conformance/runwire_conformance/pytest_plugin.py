@@ -1,6 +1,6 @@
 """The pytest plug-in: collects cases, has the engine play them all at once, and reports each as a test."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,17 @@ class Crash:
 
 class CaseFailed(Exception):
     """A case failed, or an invariant found something in its conversations."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Report for how long a case played, which is not how long its item waited for it."""
+    report = yield
+    if isinstance(item, CaseItem) and call.when == "call" and item.case.outcome is not None:
+        report.duration = item.case.outcome.seconds
+    return report
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
