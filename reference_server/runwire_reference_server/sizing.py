@@ -9,6 +9,9 @@ from runwire_reference_server.events import TEXT_MEMBERS, Event, encode
 #: Room for `run_id`, `seq`, `ts` and the like beside what the agent gave.
 ENVELOPE_BYTES = 256
 
+#: Bytes that a character takes at most in JSON text: a control character is six.
+CHARACTER_BYTES = 6
+
 
 class TooLarge(Exception):
     """A `tool_call` that cannot be sent whole."""
@@ -42,6 +45,9 @@ class Fitter:
             if not event["data"]:
                 return
         event = _valid(event)
+        if self._surely_fits(event):
+            yield event
+            return
         size = encoded_size(event)
         if kind == "tool_call" and (size > self._room or _depth(event) > self._depth):
             raise TooLarge
@@ -58,6 +64,11 @@ class Fitter:
             yield from self._pieces(event, TEXT_MEMBERS[kind])
         else:
             yield event | {"data": self._prefix(event, "data", event["data"])}
+
+    def _surely_fits(self, event: Event) -> bool:
+        """Whether an event is a short text, which need not be encoded to know that it fits."""
+        member = TEXT_MEMBERS.get(event["type"], "")
+        return len(event) == 2 and len(event.get(member, "")) * CHARACTER_BYTES + ENVELOPE_BYTES < self._room
 
     def _cut(self, event: Event) -> Event:
         content = event["content"] if isinstance(event["content"], str) else encode(event["content"])

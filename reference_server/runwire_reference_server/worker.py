@@ -177,8 +177,9 @@ class Worker:
         """Append what `event` amounts to; False when the run is over."""
         for piece in self._fitter.fit(event):
             # [RUN-34] nothing is evicted, so what would not fit ends the run.
-            size = self._size + encoded_size(piece) + ENVELOPE_BYTES
-            if size > self._settings.number("log_bytes") - TERMINAL_ROOM:
+            left = self._settings.number("log_bytes") - TERMINAL_ROOM - self._size
+            nearly_full = left < self._settings.number("max_event_bytes")
+            if nearly_full and encoded_size(piece) + ENVELOPE_BYTES > left:
                 await self._append_terminal(done("the log is full", "incomplete", "length"))
                 return False
             item = await self._append_next(piece)
