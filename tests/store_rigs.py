@@ -59,10 +59,9 @@ class RedisRig:
         self.workers, self.others = (RedisStore(node, window_s, session_s, 30) for node in self._nodes)
 
     async def crash(self) -> None:
-        node, other = self._nodes
+        node = self._nodes[0]
         assert node.id is not None
-        await other._alone("leave", node.id, LOST)
-        await node._alone("join", node.id, "", 60_000, LOST)
+        await node._alone("join", node.id, node.id, 60_000, LOST)  # buried and back in one step
 
     async def close(self) -> None:
         for node in self._nodes:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -125,6 +126,7 @@ class Logs(RuleBasedStateMachine):
         session = (principal, session_id)
         assert created.predecessor == self.last.get(session)
         status = Status.QUEUED if created.predecessor else Status.RUNNING
+        self.rig.workers.watch(key, lambda: None)
         self.runs[key] = Model(request, created.lease, session, status)
         self.last[session] = key
 
@@ -271,6 +273,9 @@ class Logs(RuleBasedStateMachine):
                 True
             ] * run.finished
             assert (snapshot.status, snapshot.seq) == (run.status, len(run.events))
+            followed = await store.follow(key, len(entries) // 2, 1000)
+            tail = [item.data for item in entries[len(entries) // 2 :]]
+            assert [item.data for item in followed] == tail[: len(followed)]  # a hint may be on its way
             assert snapshot.log_bytes == sum(len(item.data) for item in entries)
             if entries:
                 assert (await store.read(key, 1, 1)) == [] or (await store.read(key, 1, 1))[0].seq == 2
@@ -290,7 +295,11 @@ def test_the_store_keeps_its_promises(rig: Rig) -> None:
     run_state_machine_as_test(
         machine,
         settings=hypothesis_settings(
-            report_multiple_bugs=False, max_examples=40, stateful_step_count=25, deadline=None
+            report_multiple_bugs=False,
+            max_examples=40 if isinstance(rig, MemoryRig) else 15,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
         ),
     )
 
@@ -381,6 +390,12 @@ def test_wake_ups_reach_watchers_and_workers_of_other_nodes(rig: Rig) -> None:
             await woken.wait()
             await rig.others.finish(key, dict(CANCELLED))
             await withdrawn.wait()
+            woken.clear()
+            while [item.seq for item in await rig.others.follow(key, 0, 9)] != [1, 2]:
+                await woken.wait()
+                woken.clear()
+        assert [item.seq for item in await rig.others.follow(key, 1, 9)] == [2]
+        assert await rig.others.follow(key, 2, 9) == []
         unwatch()
         release()
 

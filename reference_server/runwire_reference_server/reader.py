@@ -37,7 +37,7 @@ class Reader:
 
         They are as many as `send_buffer_bytes` has room for, and one at least ([FLOW-2]).
         """
-        entries = await self._service.store.read(self.key, self.cursor, PAGE)
+        entries = await self._service.store.follow(self.key, self.cursor, PAGE)
         if len(entries) >= LAG:
             entries = list(merged(self._bounded(entries), self._service.settings.number("max_event_bytes")))
         return entries

@@ -144,6 +144,9 @@ class Store(Protocol):
     async def read(self, key: RunKey, after: int, most: int) -> list[Entry]:
         """Return up to `most` entries above `after`; raises RunNotFound."""
 
+    async def follow(self, key: RunKey, after: int, most: int) -> list[Entry]:
+        """Like `read`, for who watches the run: what other nodes append may be missing until `wake` is called."""
+
     async def bytes_after(self, key: RunKey, after: int) -> int:
         """Return the size of the log above `after`; raises RunNotFound."""
 

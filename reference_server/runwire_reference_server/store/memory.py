@@ -187,6 +187,9 @@ class MemoryStore:
     async def read(self, key: RunKey, after: int, most: int) -> list[Entry]:
         return self._run(key).log[after : after + most]
 
+    async def follow(self, key: RunKey, after: int, most: int) -> list[Entry]:
+        return self._run(key).log[after : after + most]
+
     async def bytes_after(self, key: RunKey, after: int) -> int:
         ends = self._run(key).ends_at
         return (ends[-1] if ends else 0) - (ends[after - 1] if 0 < after <= len(ends) else 0)

@@ -31,6 +31,7 @@ from runwire_reference_server.store import (
     TooManyRuns,
 )
 from runwire_reference_server.store.redis_node import Listener, RedisNode
+from runwire_reference_server.store.tail import Tail
 
 
 def owner_of(principal: Principal) -> str:
@@ -57,6 +58,7 @@ class RedisStore(Listener):
             int(seconds * 1000) for seconds in (resume_window_s, session_s, grace_s)
         )
         self._watchers: dict[str, set[Callable[[], None]]] = {}
+        self._tails: dict[str, Tail] = {}
         self._heads: dict[str, bytes | None] = {}
         self._held: dict[str, Callable[[], None]] = {}
         self._missing: set[str] = set()
@@ -147,6 +149,18 @@ class RedisStore(Listener):
         rows = _known(await self._node.step("read", _name(key), after, most))
         return [_entry(key, int(row[0].partition(b"-")[0]), row[1][1], int(row[1][3])) for row in rows]
 
+    async def follow(self, key: RunKey, after: int, most: int) -> list[Entry]:
+        tail = self._tails.get(_name(key))
+        if tail is None or not self.reachable:
+            return await self.read(key, after, most)
+        if (known := tail.after(after, most)) is not None:
+            return known
+        age = tail.age
+        entries = await self.read(key, after, most)
+        if len(entries) < most:
+            tail.read(entries, age)
+        return entries
+
     async def bytes_after(self, key: RunKey, after: int) -> int:
         return int(_known(await self._node.step("bytes_after", _name(key), after)))
 
@@ -170,6 +184,7 @@ class RedisStore(Listener):
     def watch(self, key: RunKey, wake: Callable[[], None]) -> Callable[[], None]:
         name = _name(key)
         self._watchers.setdefault(name, set()).add(wake)
+        self._tails.setdefault(name, Tail())
         self._heads.pop(name, None)
 
         def unwatch() -> None:
@@ -177,18 +192,27 @@ class RedisStore(Listener):
             watchers.discard(wake)
             if not watchers:
                 self._watchers.pop(name, None)
+                self._tails.pop(name, None)
                 self._heads.pop(name, None)
 
         return unwatch
 
     def grown(self, name: str) -> None:
-        """Wake those who watch the run."""
+        """Have those who watch the run read it again."""
+        if tail := self._tails.get(name):
+            tail.outdate()
+        self._wake(name)
+
+    def _wake(self, name: str) -> None:
         for wake in tuple(self._watchers.get(name, ())):
             wake()
 
     def ended(self, name: str) -> None:
-        """Wake those who watch the run, and stop its worker."""
+        """Have those who watch the run read it again, and stop its worker."""
         self.grown(name)
+        self._withdraw(name)
+
+    def _withdraw(self, name: str) -> None:
         if withdrawn := self._held.pop(name, None):
             withdrawn()
 
@@ -215,14 +239,17 @@ class RedisStore(Listener):
         status = after_event(Status.RUNNING, terminal)
         item = self._appended(key, await self._node.step(step, _name(key), encode(terminal), status))
         if item is not None:
-            self.ended(_name(key))
+            self._withdraw(_name(key))
         return item
 
     def _appended(self, key: RunKey, found: Any) -> Entry | None:
         if found is None:
             return None
-        self.grown(_name(key))
-        return _entry(key, *found)
+        item = _entry(key, *found)
+        if tail := self._tails.get(_name(key)):
+            tail.appended(item)
+        self._wake(_name(key))
+        return item
 
 
 def _known(found: Any) -> Any:
@@ -254,5 +281,5 @@ def _entry(key: RunKey, seq: int, event: bytes, at_ms: int) -> Entry:
     """Make the log's entry of what the store keeps: the event, its place, and when the store's clock saw it."""
     moment = datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC)
     ts = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    text = f'{event[:-1].decode()},"run_id":"{key.run_id}","seq":{seq},"ts":"{ts}"}}'
-    return Entry(seq, msgspec.json.decode(text), text.encode(), time.monotonic())
+    data = event[:-1] + f',"run_id":"{key.run_id}","seq":{seq},"ts":"{ts}"}}'.encode()
+    return Entry(seq, msgspec.json.decode(data), data, time.monotonic())
