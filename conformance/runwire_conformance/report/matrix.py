@@ -8,7 +8,7 @@ from pathlib import Path
 from jsonschema import Draft202012Validator
 
 from runwire_conformance.report.document import Document, report_schema
-from runwire_conformance.report.html import SHOWN, page, style
+from runwire_conformance.report.html import SHOWN, page, prose, style
 from runwire_conformance.report.markdown import SIGNS, cell
 from runwire_spec import catalogue, registries
 
@@ -94,7 +94,7 @@ def matrix_as_markdown(matrix: Matrix) -> str:
 
 def matrix_as_html(matrix: Matrix) -> str:
     """Return the matrix as an HTML file that asks nothing of any other place."""
-    sentences = {name: requirement.sentence for name, requirement in catalogue().items()}
+    sentences = {name: prose(requirement.sentence, set()) for name, requirement in catalogue().items()}
     return page("matrix.html.jinja").render(
         matrix=matrix,
         shown={str(verdict): words for verdict, words in SHOWN.items()},
