@@ -164,11 +164,3 @@ class ExpiredReadersHaveLeft(Rewrite):
         if expires is not None and not link.is_stream:
             await asyncio.sleep(max(expires - time.time() - 0.1, 0))
             await link.send([Close(4101)])
-
-
-@asks("AUTH-14", auth=True)
-def runs_end_with_the_token(flaw: Rewrite, request: Request) -> Request | Response:
-    """A run whose token expired is not found afterwards."""
-    claims = claims_of(token_of(request))
-    later = claims.get("sub") == "dave" and flaw.nth("dave") > 1
-    return with_token(request, minted(flaw, {**claims, "sub": "another"})) if later else request
