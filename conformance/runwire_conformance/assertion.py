@@ -43,7 +43,11 @@ def _place(problem: BaseException) -> tuple[FrameType, int] | None:
 
 
 def _statement(frame: FrameType, line: int) -> ast.Assert | None:
-    tree = ast.parse("".join(linecache.getlines(frame.f_code.co_filename)))
+    try:
+        tree = ast.parse("".join(linecache.getlines(frame.f_code.co_filename)))
+    except (SyntaxError, SystemError):
+        # Python 3.11 can fail to parse good source when it collects garbage meanwhile; the assertion's own words do.
+        return None
     spanning = [
         node
         for node in ast.walk(tree)
