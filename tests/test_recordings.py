@@ -21,11 +21,12 @@ import pytest
 from test_judge_cli import closed_port, runwire
 
 from runwire_conformance import invariants
-from runwire_conformance.recorder import FrameTap, Proxy, Writer
+from runwire_conformance.recorder import Proxy, Writer
 from runwire_conformance.recording import Line, Recording, Unreadable, is_recording, read_recording
 from runwire_conformance.replay import EXERCISED, report_of
 from runwire_conformance.target import Options
 from runwire_conformance.validate import problems_of, read
+from runwire_conformance.wire.frame_tap import FrameTap
 from runwire_conformance.wire.http import place_of
 from runwire_schemas import transcripts
 

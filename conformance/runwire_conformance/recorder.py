@@ -7,26 +7,21 @@ import json
 import os
 import re
 import time
-from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import parse_qs, urlsplit
 
 import h11
-from websockets.exceptions import PayloadTooBig, ProtocolError
-from websockets.frames import Frame, Opcode
-from websockets.streams import StreamReader as FrameReader
 
-from runwire_conformance.client import parsed
 from runwire_conformance.recording import content_of, meaning_of
 from runwire_conformance.stream import RESPONSE_ENDED
 from runwire_conformance.target import Options
-from runwire_conformance.trace import Record, Side, Transport
+from runwire_conformance.trace import Record, Transport
 from runwire_conformance.transcript import masked
+from runwire_conformance.wire.frame_tap import FrameTap
 from runwire_conformance.wire.http import Place, Unreachable, open_socket
 from runwire_conformance.wire.sse import BlockParser, EndlessLine
-from runwire_conformance.wire.websocket import MAX_FRAME
 
 #: The head of a request that is taken, and the body of one that is looked at.
 MOST_HEAD = 64 * 1024
@@ -77,68 +72,6 @@ def open_recording(path: str) -> IO[str]:
     descriptor = os.open(Path(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.fchmod(descriptor, 0o600)
     return os.fdopen(descriptor, "w", encoding="utf-8")
-
-
-class FrameTap:
-    """Reads the frames that pass in one direction."""
-
-    def __init__(self, side: Side) -> None:
-        self._side: Side = side
-        self._reader = FrameReader()
-        self._parsing: Generator[None, None, Frame] | None = None
-        self._pieces: list[bytes] = []
-        self._kind = Opcode.TEXT
-        self._deaf = False
-
-    def feed(self, data: bytes) -> list[Record]:
-        """Return what `data` completes; after bytes that are no frames, nothing more."""
-        if self._deaf:
-            return []
-        self._reader.feed_data(data)
-        records: list[Record] = []
-        try:
-            while (frame := self._next()) is not None:
-                records += self._frame(frame)
-        except (ProtocolError, PayloadTooBig) as problem:
-            self._deaf = True
-            records.append(self._record("raw", f"no frame of RFC 6455: {problem}"))
-        return records
-
-    def _next(self) -> Frame | None:
-        if self._parsing is None:
-            masks = self._side == "client"
-            self._parsing = Frame.parse(self._reader.read_exact, mask=masks, max_size=MAX_FRAME)
-        try:
-            next(self._parsing)
-        except StopIteration as done:
-            self._parsing = None
-            frame: Frame = done.value
-            return frame
-        return None
-
-    def _frame(self, frame: Frame) -> list[Record]:
-        data = bytes(frame.data)
-        if frame.opcode in {Opcode.PING, Opcode.PONG}:
-            return [self._record(frame.opcode.name.lower(), data.hex())]
-        if frame.opcode is Opcode.CLOSE:
-            code = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005
-            return [Record(time.monotonic(), self._side, "close", "", None, code)]
-        if frame.opcode is not Opcode.CONT:
-            self._pieces, self._kind = [], frame.opcode
-        self._pieces.append(data)
-        if not frame.fin:
-            return []
-        whole = b"".join(self._pieces)
-        if self._kind is Opcode.BINARY:
-            return [self._record("binary", f"{len(whole)} bytes")]
-        try:
-            text = whole.decode()
-        except UnicodeDecodeError:
-            return [self._record("raw", "a text message that is not UTF-8")]
-        return [Record(time.monotonic(), self._side, "text", text, parsed(text))]
-
-    def _record(self, kind: str, payload: str) -> Record:
-        return Record(time.monotonic(), self._side, kind, payload)
 
 
 class Proxy:

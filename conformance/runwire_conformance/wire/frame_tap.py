@@ -1,0 +1,74 @@
+"""Reads the WebSocket frames that pass by in one direction, without taking part."""
+
+import time
+from collections.abc import Generator
+
+from websockets.exceptions import PayloadTooBig, ProtocolError
+from websockets.frames import Frame, Opcode
+from websockets.streams import StreamReader as FrameReader
+
+from runwire_conformance.client import parsed
+from runwire_conformance.trace import Record, Side
+from runwire_conformance.wire.websocket import MAX_FRAME
+
+
+class FrameTap:
+    """Reads the frames that pass in one direction."""
+
+    def __init__(self, side: Side) -> None:
+        self._side: Side = side
+        self._reader = FrameReader()
+        self._parsing: Generator[None, None, Frame] | None = None
+        self._pieces: list[bytes] = []
+        self._kind = Opcode.TEXT
+        self._deaf = False
+
+    def feed(self, data: bytes) -> list[Record]:
+        """Return what `data` completes; after bytes that are no frames, nothing more."""
+        if self._deaf:
+            return []
+        self._reader.feed_data(data)
+        records: list[Record] = []
+        try:
+            while (frame := self._next()) is not None:
+                records += self._frame(frame)
+        except (ProtocolError, PayloadTooBig) as problem:
+            self._deaf = True
+            records.append(self._record("raw", f"no frame of RFC 6455: {problem}"))
+        return records
+
+    def _next(self) -> Frame | None:
+        if self._parsing is None:
+            masks = self._side == "client"
+            self._parsing = Frame.parse(self._reader.read_exact, mask=masks, max_size=MAX_FRAME)
+        try:
+            next(self._parsing)
+        except StopIteration as done:
+            self._parsing = None
+            frame: Frame = done.value
+            return frame
+        return None
+
+    def _frame(self, frame: Frame) -> list[Record]:
+        data = bytes(frame.data)
+        if frame.opcode in {Opcode.PING, Opcode.PONG}:
+            return [self._record(frame.opcode.name.lower(), data.hex())]
+        if frame.opcode is Opcode.CLOSE:
+            code = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005
+            return [Record(time.monotonic(), self._side, "close", "", None, code)]
+        if frame.opcode is not Opcode.CONT:
+            self._pieces, self._kind = [], frame.opcode
+        self._pieces.append(data)
+        if not frame.fin:
+            return []
+        whole = b"".join(self._pieces)
+        if self._kind is Opcode.BINARY:
+            return [self._record("binary", f"{len(whole)} bytes")]
+        try:
+            text = whole.decode()
+        except UnicodeDecodeError:
+            return [self._record("raw", "a text message that is not UTF-8")]
+        return [Record(time.monotonic(), self._side, "text", text, parsed(text))]
+
+    def _record(self, kind: str, payload: str) -> Record:
+        return Record(time.monotonic(), self._side, kind, payload)
