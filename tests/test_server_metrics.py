@@ -10,7 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import connect
 
 from runwire_reference_server import logs
+from runwire_spec import registries
 
 pytestmark = pytest.mark.anyio
 
@@ -34,9 +35,21 @@ class Quoting:
         raise RuntimeError(task.prompt)
 
 
-def scrape(url: str) -> dict[str, float]:
+class Stubborn:
+    """An agent that says something more when it is stopped."""
+
+    async def run(self, _task: Any) -> AsyncIterator[dict[str, Any]]:
+        try:
+            yield {"type": "token", "data": "a"}
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            yield {"type": "token", "data": "late"}
+
+
+def scrape(url: str, headers: Mapping[str, str] | None = None) -> dict[str, float]:
     """Return the samples of /metrics by name and labels."""
-    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as response:
+    call = urllib.request.Request(f"{url}/metrics", headers=dict(headers or {}))
+    with urllib.request.urlopen(call, timeout=10) as response:
         assert response.headers["Content-Type"].startswith("text/plain; version=")
         text = response.read().decode()
     return {
@@ -192,3 +205,44 @@ async def test_readiness_fails_first_while_draining() -> None:
     assert before == [200, 200]
     assert seen == [200, 503]
     assert code == 4000
+
+
+async def test_every_metric_of_the_registry_moves(tmp_path: Path) -> None:
+    server, url = serve(f"--agent={Path(__file__).stem}:Stubborn", f"--auth-tokens={tokens(tmp_path)}")
+    say = {"Authorization": "Bearer metrics-token-0123456789"}
+    address = url.replace("http", "ws") + "/ws/generate"
+    try:
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            await asyncio.to_thread(urllib.request.urlopen, f"{url}/v1/runs/{'r' * 22}", timeout=10)
+        refused.value.close()
+        async with connect(address, compression=None, additional_headers=say) as socket:
+            await socket.send('{"prompt":"x"}')
+            async with asyncio.timeout(10):
+                while json.loads(await socket.recv())["type"] != "token":
+                    pass
+                during = await asyncio.to_thread(scrape, url, say)
+                await socket.send('{"type":"cancel"}')
+                while json.loads(await socket.recv())["type"] != "done":
+                    pass
+            await socket.send(json.dumps({"type": "resume", "run_id": "r" * 22, "after": 0}))
+        after: dict[str, float] = {}
+        for _ in range(500):
+            after = await asyncio.to_thread(scrape, url, say)
+            if after["runwire_refused_appends_total"] and after.get("runwire_disconnects_total client"):
+                break
+            await asyncio.sleep(0.02)
+    finally:
+        server.terminate()
+        await asyncio.to_thread(server.communicate, timeout=20)
+
+    assert (during["runwire_runs_active"], during["runwire_connections websocket"]) == (1, 1)
+    moved = {name.split(" ")[0] for samples in (during, after) for name, value in samples.items() if value}
+    histograms = {name.removesuffix("_count") for name in moved if name.endswith("_seconds_count")}
+    slow_readers = {"runwire_slow_readers_total"}  # moves in the tests of backpressure
+    assert {row["metric"] for row in registries()["metrics"]} - slow_readers <= moved | histograms
+
+
+def tokens(folder: Path) -> Path:
+    """Return a file with one token."""
+    (folder / "tokens").write_text("alice metrics-token-0123456789\n", encoding="utf-8")
+    return folder / "tokens"
