@@ -96,7 +96,8 @@ def test_a_fault_on_a_socket_is_named_with_entry_and_message(tmp_path: Path) -> 
     said = broken(tmp_path, second_terminal)
 
     last = len(json.loads(KEPT.read_text())["log"]["entries"][1]["_webSocketMessages"])
-    assert f"log.entries[1]._webSocketMessages[{last}]: [RUN-4] done after the terminal" in said
+    told = "done with seq 4 in a run, after the done with seq 4 had ended it"
+    assert f"log.entries[1]._webSocketMessages[{last}]: [RUN-4] {told}" in said
 
 
 def test_a_fault_in_a_stream_is_named_with_entry_and_event(tmp_path: Path) -> None:

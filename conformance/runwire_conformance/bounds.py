@@ -11,6 +11,9 @@ from runwire_spec import registries
 #: Seconds beyond a bound for which the judge goes on waiting, to tell "late" from "never".
 LATE_S = 2.0
 
+#: Seconds for which the judge's own loop stood still that make it doubt what it saw meanwhile.
+STALL_S = 0.25
+
 
 def default_limits() -> dict[str, float]:
     """Return the limits registry's defaults."""
@@ -54,6 +57,8 @@ class Clock:
     round_trip: float = 0.0
     lag: float = 0.0
     worst_lag: float = 0.0
+    #: The moment and the length of each delay that was longer than the least tolerance.
+    stalls: list[tuple[float, float]] = field(default_factory=list)
     _ticker: asyncio.Task[None] | None = field(default=None, repr=False)
 
     @property
@@ -65,6 +70,10 @@ class Clock:
     def worst_tolerance(self) -> float:
         """T at the unsteadiest moment so far, for what is judged afterwards."""
         return max(0.25, 2 * self.round_trip + self.worst_lag)
+
+    def stalled_since(self, moment: float, longer_than: float = STALL_S) -> bool:
+        """Tell whether the judge stood still for so many seconds, in which it answered no Ping."""
+        return any(at + late > moment and late > longer_than for at, late in self.stalls)
 
     def start(self) -> None:
         """Begin to measure the loop's lag."""
@@ -83,3 +92,5 @@ class Clock:
             # The lag fades, so that one stall does not loosen every later bound.
             self.lag = max(late, self.lag * 0.99)
             self.worst_lag = max(self.worst_lag, late)
+            if late > STALL_S:
+                self.stalls.append((before, late))

@@ -209,13 +209,12 @@ class Client(Conversation):
     async def leave(self, code: int = 1000) -> int:
         """Close the connection in order and return the code the server answers with; raises Broken."""
         self._send_close(code)
-        answer = await self.closed(f"the answer to the client's Close {code}")
-        self._peer.close()  # as a server may wait for it before it frees the place
-        return answer
+        return await self.closed(f"the answer to the client's Close {code}")
 
     async def closed(self, expected: str = "the server to close", seconds: float = CLOSE_S) -> int:
         """Wait for the end and return its code, 1006 when there was no Close frame; raises Broken."""
         await self.wait_until(lambda: self.ended, seconds, expected)
+        self._peer.close()  # a server may wait for it before it frees the place
         return self.close_code if self.close_code is not None else 1006
 
     async def end(self) -> None:

@@ -75,7 +75,7 @@ class Conversation:
             async with asyncio.timeout(seconds), self._news:
                 await self._news.wait_for(over)
         except TimeoutError:
-            raise Broken(f"expected {expected} within {seconds:.2f} s; came {self.seen()}") from None
+            raise Broken(f"expected {expected}; waited {seconds:.2f} s; came {self.seen()}") from None
         if not condition():
             raise Broken(
                 f"expected {expected}; the {self.trace.transport} connection ended; came {self.seen()}"
@@ -112,11 +112,11 @@ class Conversation:
 
         Raises TooLate when it came later, Broken when it did not come at all.
         """
+        bound = f"{seconds:.2f} s plus T = {self.clock.tolerance:.2f} s"
         left = since + seconds + self.clock.tolerance + LATE_S - time.monotonic()
-        message = await self.message(wanted, expected, after, max(left, 0.0))
+        message = await self.message(wanted, f"{expected} within {bound}", after, max(left, 0.0))
         took = message.at - since
         if took > seconds + self.clock.tolerance:
-            bound = f"{seconds:.2f} s plus T = {self.clock.tolerance:.2f} s"
             raise TooLate(f"expected {expected} within {bound}; it came after {took:.2f} s")
         return message
 

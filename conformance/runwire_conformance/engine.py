@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from runwire_conformance.assertion import in_words
-from runwire_conformance.bounds import Clock
+from runwire_conformance.bounds import STALL_S, Clock
 from runwire_conformance.case import Breach, Broken, Claim, Moot, NotExercised, NotOffered, TooLate
 from runwire_conformance.invariants import Facts, Finding, findings
 from runwire_conformance.places import Places
@@ -52,6 +52,10 @@ GONE = "moot, as the server was gone"
 
 #: Requirements whose breach makes messages unreadable, so that no case can be written against what comes.
 UNREADABLE = frozenset({"MSG-1", "MSG-2", "MSG-3", "MSG-5"})
+
+
+#: Close codes for a peer that answers no Ping or takes no byte.
+GIVEN_UP = frozenset({1001, 1006, 1011, 4001})
 
 
 class State(StrEnum):
@@ -171,6 +175,7 @@ class Engine:
         late = [case for case in todo if case.outcome is not None and case.outcome.late]
         for case in late[:MOST_REPEATS]:
             await self._play_alone(case, profile)
+            self._doubt(case, profile)
         if late and not await self._look_again(profile):
             return
         for case in [case for case in todo if case.claim.last]:
@@ -213,6 +218,16 @@ class Engine:
             else:
                 await self._play(case, profile)
 
+    def _doubt(self, case: Case, profile: Profile) -> None:
+        """Accuse nobody who, twice, dropped a judge that was itself too slow to answer a Ping in time."""
+        outcome = case.outcome
+        longer_than = max(profile.limits["pong_timeout_s"] / 2, STALL_S)
+        if outcome is None or outcome.state is not State.FAILED or not _was_dropped(outcome.traces):
+            return
+        if self._clock.stalled_since(outcome.began_at, longer_than):
+            reason = "the judge's own clock stood still for too long to tell; try on a machine less busy"
+            case.outcome = replace(outcome, state=State.NOT_EXERCISED, reason=reason, traces=())
+
     async def _play_alone(self, case: Case, profile: Profile) -> None:
         """Play a case when the server had the time it may take to free the places of what was played before."""
         await asyncio.sleep(self._clock.tolerance)
@@ -242,6 +257,7 @@ class Engine:
             state, reason = State.FAILED, in_words(problem)
             kind = kind_of(problem)
             late = isinstance(problem, TooLate | Unreachable) or case.claim.timing
+            late = late or (self._clock.stalled_since(began) and _was_dropped(target.traces))
             late = late or any(trace.idled(profile.limits["idle_s"]) for trace in target.traces)
             details = (
                 case.explain(problem) if case.explain is not None and not isinstance(problem, Broken) else ""
@@ -306,6 +322,16 @@ class Engine:
         for case in self.cases:
             if case.outcome is None:
                 case.outcome = Outcome(State.NOT_EXERCISED, reason)
+
+
+def _was_dropped(traces: Sequence[Trace]) -> bool:
+    """Tell whether the server ended a conversation in a way in which it ends those of peers that vanished."""
+    return any(
+        record.side == "server"
+        and (record.kind == "lost" or (record.kind == "close" and record.code in GIVEN_UP))
+        for trace in traces
+        for record in trace.records
+    )
 
 
 def _last_word(case: Case) -> float:

@@ -625,7 +625,7 @@ async def play(run: Run, steps: list[dict[str, Any]]) -> None:
             continue
         run.steps += 1
         run.steps_after_cancel += run.cancelled_at is not None
-        if run.steps % 50 == 0:
+        if run.steps % 200 == 0:
             await asyncio.sleep(0)
         name = next(iter(step.keys() & STEPS.keys()))
         await play_step(run, name, step[name], {key: step[key] for key in step.keys() - {name}})

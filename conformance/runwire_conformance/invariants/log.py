@@ -7,6 +7,11 @@ from itertools import pairwise
 from runwire_conformance.invariants import Facts, Finding, Invariant
 from runwire_conformance.trace import CONTROL_TYPES, Message, Trace
 
+#: Types of messages that are events of a run whatever they hold.
+UNMISTAKABLE = frozenset(
+    {"token", "replace", "thinking", "tool_delta", "tool_call", "observation", "input_request", "done"}
+)
+
 
 @dataclass(slots=True)
 class Reading:
@@ -54,6 +59,8 @@ def nothing_precedes_the_opening(trace: Trace, _facts: Facts) -> Iterator[Findin
 
 def seq_has_no_hole(trace: Trace, _facts: Facts) -> Iterator[Finding]:
     """[RUN-28], [RUN-29], [RESUME-10], [RESUME-25]: events are numbered without hole and without repetition."""
+    if _has_unnumbered(trace):
+        return  # [RUN-27] is broken, and the holes are what it broke
     found, stray = readings(trace)
     early = {message["run_id"] for _, message in stray}
     for reading in found:
@@ -66,6 +73,17 @@ def seq_has_no_hole(trace: Trace, _facts: Facts) -> Iterator[Finding]:
                 yield _misplaced(reading, ranges, cursor, first, last, place)
                 break
             cursor = last
+
+
+def _has_unnumbered(trace: Trace) -> bool:
+    """Tell whether the server sent an event of a run without its number; an `error` without one is a refusal."""
+    return any(
+        record.side == "server"
+        and record.message is not None
+        and record.message.type in UNMISTAKABLE
+        and "seq" not in record.message
+        for record in trace.records
+    )
 
 
 def _misplaced(
@@ -84,12 +102,16 @@ def _misplaced(
 def it_ends_once(trace: Trace, _facts: Facts) -> Iterator[Finding]:
     """[RUN-4], [RUN-5]: one terminal, and nothing after it."""
     for reading in readings(trace)[0]:
-        ended = False
+        terminal = None
         for place, message in reading.events:
-            if ended:
+            if terminal is not None:
                 requirement = "RUN-4" if message.is_terminal else "RUN-5"
-                yield Finding(requirement, f"{message.type} after the terminal", place)
-            ended = ended or message.is_terminal
+                ended = f"the {terminal.type} with seq {terminal['seq']} had ended it"
+                yield Finding(
+                    requirement, f"{message.type} with seq {message['seq']} in a run, after {ended}", place
+                )
+            elif message.is_terminal:
+                terminal = message
 
 
 def calls_pair(trace: Trace, _facts: Facts) -> Iterator[Finding]:

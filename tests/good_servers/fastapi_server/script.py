@@ -131,7 +131,7 @@ class ScriptAgent:
         if self.run.cancelled_at is not None:
             self.run.steps_after_cancel += 1
         self.steps_since_pause += 1
-        if self.steps_since_pause % 50 == 0:
+        if self.steps_since_pause % 200 == 0:
             await asyncio.sleep(0)
         (name,) = step.keys() - {"agent", "parent_call_id"}
         value = step[name]

@@ -303,6 +303,7 @@ func (c *connection) write(gone chan struct{}) {
 		switch {
 		case !asked.IsZero() && now.Sub(asked) > seconds("pong_timeout_s", 1):
 			_ = c.send(closeFrame(1011))
+			c.sayGoodbye(gone)
 			return
 		case now.Sub(pingedAt) > seconds("heartbeat_s", 0.7):
 			pingedAt = now

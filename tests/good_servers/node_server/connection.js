@@ -205,8 +205,13 @@ export class Connection {
   #watch() {
     const patience = limits.pong_timeout_s;
     const handle = this.socket._socket._handle;
-    let [waiting, progressAt, pingedAt] = [0, now(), now()];
+    const interval = Math.min(limits.heartbeat_s, patience) / 10;
+    let [waiting, progressAt, pingedAt, tickedAt] = [0, now(), now(), now()];
     const tick = () => {
+      // Timers come before what has arrived: after a pause of the whole process, the Pong may lie there unread.
+      const isLate = now() - tickedAt > 3 * interval;
+      tickedAt = now();
+      if (isLate) [progressAt, this.askedAt] = [now(), this.askedAt && now()];
       // Node itself tells by this number whether a write goes on, see net.Socket's idle timeout.
       const before = waiting;
       waiting = handle.writeQueueSize;
@@ -222,7 +227,7 @@ export class Connection {
         this.askedAt ??= now();
       }
     };
-    this.watching = setInterval(tick, Math.min(limits.heartbeat_s, patience) * 100);
+    this.watching = setInterval(tick, interval * 1000);
   }
 
   #drop(code, byServer) {

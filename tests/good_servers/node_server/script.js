@@ -93,25 +93,27 @@ async function playAll(steps, run, runs, turn) {
     if ("repeat" in step) {
       for (let time = 0; time < step.repeat; time++) await playAll(step.steps, run, runs, turn);
     } else {
-      if (++turn.steps % 50 === 0) await setImmediate();
+      if (++turn.steps % 200 === 0) await setImmediate();
       if (run.finished) throw new Ended();
-      await playStep(step, run, runs);
+      const waiting = playStep(step, run, runs);
+      if (waiting) await waiting;
     }
   }
 }
 
-async function playStep({ agent, parent_call_id: parent, ...step }, run, runs) {
+/** Plays one step; returns a promise when it takes time. */
+function playStep({ agent, parent_call_id: parent, ...step }, run, runs) {
   const [[name, value]] = Object.entries(step);
   if (run.cancelledAt !== undefined) run.stepsAfterCancel++;
-  if (name === "wait_ms") await pause(value, run);
-  else if (name === "block_ms") await sleep(Math.min(value, 2 ** 31 - 1));
-  else if (name === "report") run.append({ type: "token", data: JSON.stringify(await report(value, run, runs)) });
-  else if (name === "fail") throw new AgentError(value.data, value.code, value.retryable);
-  else {
+  if (name === "wait_ms") return pause(value, run);
+  if (name === "block_ms") return sleep(Math.min(value, 2 ** 31 - 1));
+  if (name === "report") return tell(value, run, runs);
+  if (name === "fail") throw new AgentError(value.data, value.code, value.retryable);
+  if (name !== "token" || value !== "") {
     const body = isObject(value) ? value : { [name === "thinking" ? "content" : "data"]: value };
     run.append({ type: name, ...body, ...(agent && { agent }), ...(parent && { parent_call_id: parent }) });
   }
-  if (run.finished) throw new Ended();
+  return undefined;
 }
 
 /** Waits, and notices at once that the run has ended [SCRIPT-5]. */
@@ -121,6 +123,10 @@ async function pause(ms, run) {
   } catch {
     throw new Ended();
   }
+}
+
+async function tell(runId, run, runs) {
+  run.append({ type: "token", data: JSON.stringify(await report(runId, run, runs)) });
 }
 
 /** Waits until the agent of an earlier run has stopped; tells how long that took [SCRIPT-9]. */
