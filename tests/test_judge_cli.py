@@ -11,6 +11,9 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
+
+from runwire_conformance.report.document import report_schema
 
 RUNWIRE = str(Path(sys.executable).parent / "runwire")
 
@@ -135,6 +138,7 @@ def test_terminal_json_junit_and_exit_code_agree(tmp_path: Path, server_url: str
 
     assert result.returncode == 0, result.stdout + result.stderr
     report = json.loads((tmp_path / "r.json").read_text())
+    assert list(Draft202012Validator(report_schema()).iter_errors(report)) == []
     assert {entry["id"]: entry["verdict"] for entry in report["requirements"]} == {
         "CONN-6": "pass",
         "RUN-6": "pass",
