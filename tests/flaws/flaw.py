@@ -25,6 +25,8 @@ class Stand:
     features: Features = ALL_FEATURES
     drains: bool = False
     """The judge is told how to make the server drain, which ends the server."""
+    nodes: bool = False
+    """The judge is told of a second node: the same server, before which the flaw stands; the first has none."""
     auth: bool = False
     """The server wants credentials, and the judge is given all of them."""
 

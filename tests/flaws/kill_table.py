@@ -12,7 +12,7 @@ from runwire_spec import catalogue
 from .flaw import FLAWS, Flaw
 
 JUDGED_CLASSES = frozenset(
-    {"basic", "core", "resume", "sse", "input", "auth", "tickets", "metrics", "script_agent"}
+    {"basic", "core", "resume", "sse", "input", "auth", "tickets", "metrics", "cluster", "script_agent"}
 )
 
 

@@ -11,13 +11,14 @@ import time
 import urllib.request
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from check_reference_server import CREDENTIAL_OPTIONS, credentials, hooks, hooks_alone
 
 from .flaw import ALL_FEATURES, Stand
+from .node import Node
 from .proxy import Proxy
 from .rewrite import Rewrite
 
@@ -51,6 +52,9 @@ class Server:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables that hold its credentials, none when it wants none."""
 
+    nodes: tuple[str, ...] = ()
+    """The base URLs of its further nodes."""
+
     @property
     def credentials(self) -> Mapping[str, str]:
         """The credentials by their hooks, and the key of JSON Web Tokens."""
@@ -65,7 +69,9 @@ class Server:
     def settings(self, stand: Stand) -> str:
         """Return the `runwire.toml` that tells the judge what it needs to know of this server."""
         drain = {"drain": f"kill -TERM {self.process.pid}"} if stand.drains else {}
-        return hooks(**drain) if stand.auth else hooks_alone(**drain)
+        nodes = {"urls": list(self.nodes)} if self.nodes else {}
+        further: dict[str, str | list[str]] = {**drain, **nodes}
+        return hooks(**further) if stand.auth else hooks_alone(**further)
 
     async def stop(self) -> None:
         """End the process."""
@@ -152,7 +158,12 @@ class Stands:
         server = idle.pop() if reusable and idle else await start_server(stand)
         rewrite.limits, rewrite.credentials = server.limits, server.credentials
         try:
-            async with Proxy(server.url, rewrite).listening() as proxy:
+            async with AsyncExitStack() as stack:
+                proxy = await stack.enter_async_context(Proxy(server.url, rewrite).listening())
+                server.nodes = ()
+                if stand.nodes:
+                    first = await stack.enter_async_context(Proxy(server.url, Node()).listening())
+                    server.nodes, proxy = (proxy.url,), first
                 yield proxy, server
         except BaseException:
             await server.stop()

@@ -3,6 +3,7 @@
 from . import (
     authentication,
     cancel,
+    cluster,
     conformance,
     connection,
     errors,
@@ -33,6 +34,7 @@ from . import (
 __all__ = [
     "authentication",
     "cancel",
+    "cluster",
     "conformance",
     "connection",
     "errors",
