@@ -11,7 +11,7 @@ from check_reference_server import BIN, BUILD, CREDENTIAL_OPTIONS, command, cred
 from redis_stand import RedisStand
 
 #: Beside CHECK_LIMITS: every append is a round trip, and a machine that tests may be busy.
-LIMITS = {"idle_s": 8, "log_bytes": 1_000_000, "run_s": 16, "worker_lost_s": 10}
+LIMITS = {"idle_s": 8, "log_bytes": 1_000_000, "pong_timeout_s": 3, "run_s": 14, "worker_lost_s": 5}
 
 
 def main() -> int:

@@ -93,7 +93,7 @@ async def every_run_is_counted_under_the_status_it_ended_with(target: Target) ->
     client = await target.connect()
     before = await ended(target)
     completed = [await client.start(scripts.THREE_TOKENS, run_id=new_run_id()) for _ in range(2)]
-    failed = await client.start(scripts.script(scripts.fail()))
+    failed = await client.start(scripts.script(scripts.fail()), run_id=new_run_id())
     cancelled = await client.start(scripts.ENDLESS, run_id=new_run_id())
     await client.cancel(cancelled)
     for run in (*completed, failed, cancelled):
