@@ -39,7 +39,9 @@ async def try_flaw(flaw: Flaw, stands: Stands, *, whole: bool = False) -> tuple[
     try:
         async with stands.behind(flaw.stand, flaw.make()) as (proxy, server):
             settings = server.settings(flaw.stand)
-            verdicts = await judge(proxy.url, options, settings=settings, environment=server.environment)
+            verdicts = await judge(
+                proxy.url, options, settings=settings, environment=server.environment, warm=True
+            )
     except (RuntimeError, TimeoutError, OSError) as problem:
         return _trial(flaw, "fault", reason=f"{type(problem).__name__}: {problem}", begun=begun), None
     blame = verdicts.blame(flaw.requirement)
