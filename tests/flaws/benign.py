@@ -31,6 +31,11 @@ class Benign:
     stand: Stand = field(default_factory=Stand)
     script_agent: bool = True
 
+    @property
+    def of_the_wire(self) -> bool:
+        """Whether the proxy alone makes the change, before whatever server."""
+        return self.stand == Stand() and self.script_agent
+
 
 class UnknownMembers(Describes):
     """Every message and every body has members that the specification does not define."""

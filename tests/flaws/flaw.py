@@ -40,6 +40,8 @@ class Flaw:
     description: str
     make: Callable[[], Rewrite]
     stand: Stand = field(default_factory=Stand)
+    runs: int = 1
+    """How often the proof tries it: more than once when it acts at random."""
 
 
 FLAWS: dict[str, Flaw] = {}

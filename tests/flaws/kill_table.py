@@ -32,6 +32,10 @@ class Trial:
     seconds: float = 0.0
     whole: bool = False
     """Whether all cases were played and not only those of the requirement."""
+    runs: int = 1
+    """How often it was tried; more than once where the flaw acts at random."""
+    blamed: int = 0
+    """In how many of these runs the judge caught it."""
 
     @property
     def killed(self) -> bool:

@@ -20,6 +20,9 @@ from .stand import Stands
 HIDDEN = re.compile(r"(?:could not be told from what broke|moot while) ([A-Z0-9, -]+)")
 """How the judge says that a case failed for the reason of another requirement."""
 
+CAUGHT = 0.99
+"""The share of its runs in which a flaw that acts at random must be blamed."""
+
 assert catalogue.__all__, "importing the catalogue is what fills FLAWS"
 
 
@@ -72,8 +75,28 @@ def _trial(
     seconds = round(time.monotonic() - begun, 1)
     text = " ".join(reason.split())[:400]
     return Trial(
-        flaw.name, flaw.requirement, flaw.description, outcome, tuple(cases), text, tuple(also), seconds
+        flaw.name,
+        flaw.requirement,
+        flaw.description,
+        outcome,
+        tuple(cases),
+        text,
+        tuple(also),
+        seconds,
+        blamed=int(outcome == "blamed"),
     )
+
+
+async def _repeated(flaw: Flaw, first: Trial, stands: Stands, *, whole: bool) -> Trial:
+    """Try a flaw that acts at random again and again; it counts as blamed when it nearly always is."""
+    trials = [first]
+    for _ in range(flaw.runs - 1):
+        trial, _ = await try_flaw(flaw, stands, whole=whole)
+        trials.append(trial)
+    killed = [trial for trial in trials if trial.killed]
+    worst = next((trial for trial in trials if not trial.killed), first)
+    told = killed[0] if len(killed) >= CAUGHT * len(trials) else worst
+    return replace(told, runs=len(trials), blamed=len(killed))
 
 
 async def try_all(
@@ -82,9 +105,13 @@ async def try_all(
     parallel: int = 3,
     whole: bool = False,
     thorough: bool = False,
+    repeat: bool = False,
     told: Callable[[Trial], None] | None = None,
 ) -> tuple[list[Trial], dict[str, tuple[str, ...]]]:
-    """Try flaws, some at a time; return the trials in the order given and the cases of each requirement."""
+    """Try flaws, some at a time; return the trials in the order given and the cases of each requirement.
+
+    With `repeat`, flaws that act at random are tried as often as they say.
+    """
     stands, places = Stands(), asyncio.Semaphore(parallel)
     cases: dict[str, tuple[str, ...]] = {}
 
@@ -94,6 +121,7 @@ async def try_all(
                 trial, verdicts = await try_thoroughly(flaw, stands)
             else:
                 trial, verdicts = await try_flaw(flaw, stands, whole=whole)
+            trial = await _repeated(flaw, trial, stands, whole=whole) if repeat else trial
             if verdicts:
                 cases.setdefault(flaw.requirement, verdicts.cases.get(flaw.requirement, ()))
             if told:
