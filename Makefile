@@ -5,12 +5,14 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 # Most tests wait for a server: modules of tests run side by side, the tests of one in turn.
 TOGETHER := -n 4 --dist loadfile
+# How often `make proof` judges each good server.
+RUNS := 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test proof lint generate docs clean
+.PHONY: help setup check test proof proof-quick lint generate docs clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
 
 setup: $(STAMP) ## create .venv with everything
 
@@ -26,10 +28,13 @@ check: setup ## run the conformance suite against the reference server
 
 test: setup ## run every test of this repository
 	@sh tests/install_system_packages.sh
-	$(BIN)/python -m pytest -q $(TOGETHER) --ignore=tests/test_flaws.py --ignore=tests/test_benign.py
+	$(BIN)/python -m pytest -q $(TOGETHER)
 
-proof: setup ## have the judge blame every flaw and mind no benign change
-	$(BIN)/python -m pytest -q tests/test_flaws.py tests/test_benign.py
+proof: setup ## have the judge blame every flaw, and accuse no good server in RUNS runs of each
+	$(BIN)/python tests/prove_judge.py --runs $(RUNS)
+
+proof-quick: setup ## have the judge blame every flaw once, and accuse no good server once
+	$(BIN)/python tests/prove_judge.py --quick
 
 lint: setup ## format, style, types, boundaries, specification, generated files
 	$(BIN)/ruff format --check .

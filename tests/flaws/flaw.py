@@ -64,11 +64,11 @@ def register(flaw: Flaw) -> None:
     FLAWS[flaw.name] = flaw
 
 
-def flaw(requirement: str, **stand: Any) -> Callable[[Kind], Kind]:
-    """Register a Rewrite as a flaw; its docstring is the description."""
+def flaw(requirement: str, *, runs: int = 1, **stand: Any) -> Callable[[Kind], Kind]:
+    """Register a Rewrite as a flaw; its docstring is the description. One that acts at random is tried `runs` times."""
 
     def registered(kind: Kind) -> Kind:
-        register(Flaw(snake(kind.__name__), requirement, sentence(kind.__doc__), kind, Stand(**stand)))
+        register(Flaw(snake(kind.__name__), requirement, sentence(kind.__doc__), kind, Stand(**stand), runs))
         return kind
 
     return registered

@@ -20,7 +20,7 @@ from .run import try_all
 from .stand import Server, start_server
 from .survivors import SURVIVORS
 
-DATA = Path(__file__).parent.parent.parent / "docs" / "proof.json"
+DATA = Path(__file__).parent.parent.parent / "build" / "proof.json"
 
 FLAWS_AT_ONCE = 10
 """Most of a trial is waiting, so that two cores carry so many."""
@@ -63,10 +63,11 @@ async def _judged(meeting: Meeting) -> Verdicts:
         else start_server(benign.stand, script_agent=benign.script_agent)
     )
     rewrite = benign.make()
-    rewrite.limits = server.limits
+    rewrite.limits, rewrite.credentials = server.limits, server.credentials
     try:
         async with Proxy(server.url, rewrite).listening() as proxy:
-            return await judge(proxy.url)
+            settings = server.settings(benign.stand)
+            return await judge(proxy.url, settings=settings, environment=server.environment)
     finally:
         await server.stop()
 
@@ -110,6 +111,7 @@ def main() -> None:
     trials, accused = asyncio.run(proved(quick=arguments.quick, runs=arguments.runs))
     print(totals(trials, accused))
     if not arguments.quick:
+        DATA.parent.mkdir(exist_ok=True)
         DATA.write_text(as_json(trials, accused), encoding="utf-8")
     unexpected = [trial for trial in trials if trial.killed == (trial.flaw in SURVIVORS)]
     raise SystemExit(bool(unexpected or any(one.accusations for one in accused)))

@@ -1,4 +1,4 @@
-"""What the proof came to, as the data that the site shows."""
+"""What the proof came to, as data."""
 
 from __future__ import annotations
 
