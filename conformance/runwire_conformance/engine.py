@@ -252,7 +252,8 @@ class Engine:
         except Breach as problem:
             state, reason, details = State.FAILED, str(problem), problem.details
             breach, kind = problem.requirement, kind_of(problem)
-            late = problem.late or any(trace.idled(profile.limits["idle_s"]) for trace in target.traces)
+            late = problem.late or case.claim.timing
+            late = late or any(trace.idled(profile.limits["idle_s"]) for trace in target.traces)
         except (AssertionError, Unreachable, Unanswered) as problem:
             state, reason = State.FAILED, in_words(problem)
             kind = kind_of(problem)

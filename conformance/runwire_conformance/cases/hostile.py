@@ -41,7 +41,7 @@ def refusals(target: Target, wrong: Wrong) -> set[str]:
     return {"bad_request", "unsupported"} if off else {"bad_request"}
 
 
-@proves("MSG-14", connections=2)
+@proves("MSG-14", connections=2, timing=True)
 async def every_member_of_every_message_is_checked(client: Client, target: Target) -> None:
     wrongs = list(wrong_messages())
     for number, wrong in enumerate(wrongs):
@@ -60,7 +60,7 @@ async def every_member_of_every_message_is_checked(client: Client, target: Targe
     await still_serves(target)
 
 
-@proves("MSG-16", "MSG-19", connections=2, watches=("MSG-15", "MSG-17", "MSG-18"))
+@proves("MSG-16", "MSG-19", connections=2, timing=True, watches=("MSG-15", "MSG-17", "MSG-18"))
 async def texts_that_must_be_refused_are(client: Client, target: Target) -> None:
     off = {"bad_request", *(() if "resume" in target.features else ("unsupported",))}
     texts = sorted(raw_texts("refused"), key=lambda text: list(REFUSED).index(text[0].partition("-")[0]))
@@ -75,7 +75,7 @@ async def texts_that_must_be_refused_are(client: Client, target: Target) -> None
     await still_serves(target)
 
 
-@proves("MSG-7", "MSG-8", connections=2)
+@proves("MSG-7", "MSG-8", connections=2, timing=True)
 async def texts_that_are_no_object_close_with_4400(target: Target) -> None:
     for reason, data in raw_texts("closes-4400"):
         client = await target.connect()
@@ -87,7 +87,7 @@ async def texts_that_are_no_object_close_with_4400(target: Target) -> None:
     await still_serves(target)
 
 
-@proves("MSG-20", script=True, connections=2)
+@proves("MSG-20", script=True, connections=2, timing=True)
 async def texts_at_the_edges_of_json_are_accepted(client: Client, target: Target) -> None:
     for reason, data in raw_texts("accepted"):
         before = len(client.messages)
@@ -101,7 +101,7 @@ async def texts_at_the_edges_of_json_are_accepted(client: Client, target: Target
     await still_serves(target)
 
 
-@proves("MSG-4", connections=2)
+@proves("MSG-4", connections=2, timing=True)
 async def a_message_may_be_divided_at_every_byte(client: Client, target: Target) -> None:
     beat = {"type": "heartbeat", "id": "é🚀00"}
     whole = len(json.dumps(beat, ensure_ascii=False).encode())
@@ -114,7 +114,7 @@ async def a_message_may_be_divided_at_every_byte(client: Client, target: Target)
     await still_serves(target)
 
 
-@proves("MSG-10", connections=2)
+@proves("MSG-10", connections=2, timing=True)
 async def bytes_that_are_no_utf8_close_with_1007(target: Target) -> None:
     for reason, data in NO_UTF8.items():
         for pieces in ([b'{"prompt":"' + data + b'"}'], [b'{"prompt":"' + data[:1], data[1:] + b'"}']):
@@ -128,7 +128,7 @@ async def bytes_that_are_no_utf8_close_with_1007(target: Target) -> None:
     await still_serves(target)
 
 
-@proves("MSG-13", connections=2)
+@proves("MSG-13", connections=2, timing=True)
 async def frames_that_break_rfc_6455_close_with_1002(target: Target) -> None:
     for reason, data in broken_frames().items():
         client = await target.connect()
@@ -139,7 +139,7 @@ async def frames_that_break_rfc_6455_close_with_1002(target: Target) -> None:
     await still_serves(target)
 
 
-@proves("MSG-11", connections=2)
+@proves("MSG-11", connections=2, timing=True)
 async def a_message_of_many_small_frames_is_counted_whole(
     client: Client, target: Target, limits: Limits
 ) -> None:

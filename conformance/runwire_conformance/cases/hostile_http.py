@@ -19,7 +19,7 @@ def complaint(asked: Hostile, response: Response) -> str | None:
     return None
 
 
-@proves("HTTP-7", "HTTP-9", "HTTP-11", "HTTP-14", "SSE-16")
+@proves("HTTP-7", "HTTP-9", "HTTP-11", "HTTP-14", "SSE-16", timing=True)
 async def requests_that_break_the_contract_are_refused(target: Target) -> None:
     run_id = str((await accepted(target, target.brief))["run_id"])
     base = target.runs_url.rstrip("/")
