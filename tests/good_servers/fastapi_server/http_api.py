@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from .events import encoded
 from .limits import FEATURES, Refusal
 from .messages import NoMessage, Start, fit, read
-from .problems import Problem, problem
+from .problems import Problem
 from .runs import Run
 from .service import Service
 
@@ -234,9 +234,3 @@ class Stream(Response):
             self.by_server = True
             await asyncio.wait_for(send(piece), self.limits.pong_timeout_s)
             self.by_server = False
-
-
-@router.api_route("/{path:path}", methods=["GET", "POST"], include_in_schema=False)
-async def nothing(path: str) -> Response:
-    """Say that nothing lives at this path."""
-    return problem(Refusal("not_found", f"nothing is served at /{path[:100]}"))
