@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from runwire_conformance.assertion import in_words
 from runwire_conformance.case import claim_of
 from runwire_conformance.engine import Case, Engine, State
 from runwire_conformance.explain import explain_case, short
@@ -206,9 +207,10 @@ def _wanted(config: pytest.Config) -> Callable[[Requirement], bool]:
 
 
 def _assertion(problem: BaseException) -> str:
-    """Return the failing lines of a case as pytest shows an assertion."""
+    """Return what a case expected and what came, and below it the assertion as pytest shows it."""
     info = pytest.ExceptionInfo.from_exception(problem)
     entries = [entry for entry in info.traceback if CASES in Path(str(entry.path)).parents]
     place = f"{Path(str(entries[-1].path)).name}:{entries[-1].lineno + 1}: " if entries else ""
-    said = problem if isinstance(problem, AssertionError) else f"{type(problem).__name__}: {problem}"
-    return f"{place}{said}"
+    if isinstance(problem, AssertionError):
+        return f"{in_words(problem)}\n{place}{problem}"
+    return f"{place}{type(problem).__name__}: {problem}"
