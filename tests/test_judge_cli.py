@@ -234,7 +234,7 @@ def test_cases_play_together(tmp_path: Path, server_url: str) -> None:
         ('{"type":"heartbeat"}\n{"type":"token","data":7}\n', 1, ["-:2:"]),
         ('{"type":\n', 2, ["-:1:"]),
         ("", 2, ["empty"]),
-        ("[1]\n", 2, ["element 1"]),
+        ("[1]\n", 2, ["element 0", "no JSON object"]),
     ],
 )
 def test_validate_names_line_and_place(tmp_path: Path, text: str, code: int, words: list[str]) -> None:

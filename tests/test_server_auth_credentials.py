@@ -289,10 +289,10 @@ def test_discovery_answers_as_the_handshake_would(stand: Stand) -> None:
 
 def test_what_tells_nothing_about_anybody_needs_no_credential(stand: Stand) -> None:
     assert stand.ask("GET", "/ws/generate").status == 426
-    assert stand.ask("GET", "/.well-known/runwire").status == 200
-    assert [stand.ask("GET", path).status for path in ("/", "/nowhere", "/v1/runs", "/v1/tickets")] == [
-        401
-    ] * 4
+    assert [stand.ask("GET", path).status for path in ("/", "/runwire.js", "/.well-known/runwire")] == [
+        200
+    ] * 3
+    assert [stand.ask("GET", path).status for path in ("/nowhere", "/v1/runs", "/v1/tickets")] == [401] * 3
     assert is_problem(stand.raw("GET /elsewhere HTTP/1.1", [bearer(ALICE)]), 404, "not_found")
 
 
