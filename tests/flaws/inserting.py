@@ -41,12 +41,9 @@ class Inserting(Rewrite):
                     yield message if event is message and seq == message["seq"] else {**event, "seq": seq}
 
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:
-        after = message.get("after")
-        if (
-            message.get("type") == "resume"
-            and type(after) is int
-            and self._extra.get(message.get("run_id", ""))
-        ):
+        after, run_id = message.get("after"), message.get("run_id")
+        resumes = message.get("type") == "resume" and type(after) is int and isinstance(run_id, str)
+        if resumes and self._extra.get(run_id):
             link.notes.setdefault("wanted", {})[message["run_id"]] = after
             yield {**message, "after": self._behind(message["run_id"], after)}
         else:

@@ -1,5 +1,7 @@
 """Chapter 17: a claim is kept."""
 
+from urllib.parse import urljoin
+
 from runwire_conformance.case import NotOffered, proves
 from runwire_conformance.client import Client
 from runwire_conformance.target import JSON, Target, new_run_id
@@ -23,6 +25,16 @@ async def listed_features_are_served(client: Client, target: Target) -> None:
     if "sse" in listed:
         response = await target.http("POST", target.runs_url, [JSON], b"{}")
         assert response.status == 400
+
+
+@proves("CONF-1")
+async def listed_metrics_are_served(target: Target) -> None:
+    if "metrics" not in target.features or target.profile.discovery_url is None:
+        raise NotOffered("the server does not list metrics")
+
+    response = await target.http("GET", urljoin(target.profile.discovery_url, "/metrics"))
+
+    assert response.status not in {404, 405}
 
 
 @proves("CONF-3")

@@ -10,7 +10,7 @@ from .connection import problem
 from .http import below_runs
 
 
-@flaw("CONF-1")
+@flaw("CONF-1", features=("resume", "sse"))
 class InputListedAndNotServed(Describes):
     """The feature input is listed and not served."""
 
@@ -25,7 +25,7 @@ def streams_listed_and_not_served(flaw: Rewrite, request: Request, response: Res
 
 
 @flaw("CONF-1", features=("resume",))
-class ResumeListedAndNotServed(Describes):
+class MetricsListedAndNotServed(Describes):
     """The feature metrics is listed and not served."""
 
     def described(self, description: Message) -> Message:

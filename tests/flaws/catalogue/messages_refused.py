@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -242,7 +243,7 @@ def lone_surrogates_close(flaw: Rewrite, link: Link, frames: Data) -> Data | Non
 def _reads_integers(name: str, wrong: type, description: str) -> None:
     def client_message(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
         after = message.get("after")
-        is_wrong = isinstance(after, int | float) and type(after) is wrong
+        is_wrong = isinstance(after, int | float) and type(after) is wrong and math.isfinite(after)
         yield {**message, "after": max(0, int(message["after"]))} if is_wrong else message
 
     client_message.__name__, client_message.__doc__ = name, description
