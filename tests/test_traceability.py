@@ -1,4 +1,4 @@
-"""Every provable requirement has a case, and every case names known ones; the list of exceptions only shrinks."""
+"""Every provable requirement has a case, and every case names known ones."""
 
 import ast
 from pathlib import Path
@@ -9,12 +9,6 @@ from runwire_conformance.case import Claim, claim_of
 from runwire_spec import catalogue
 
 CASES = Path(__file__).parent.parent / "conformance" / "runwire_conformance" / "cases"
-
-#: Requirements of these classes are not judged yet; their chapters are.
-UNPROVED_CLASSES: set[str] = set()
-
-#: Single requirements of the other classes that no case proves yet.
-UNPROVED: set[str] = set()
 
 
 def claims() -> dict[str, Claim]:
@@ -35,20 +29,9 @@ def claimed() -> set[str]:
 
 
 def test_every_provable_requirement_has_a_case() -> None:
-    provable = {
-        requirement.id
-        for requirement in catalogue().values()
-        if requirement.provable and requirement.conformance_class not in UNPROVED_CLASSES
-    }
+    provable = {requirement.id for requirement in catalogue().values() if requirement.provable}
 
-    assert provable - claimed() == UNPROVED
-
-
-def test_the_exceptions_are_still_exceptions() -> None:
-    proved = {catalogue()[identifier].conformance_class for identifier in claimed()}
-
-    assert claimed() & UNPROVED == set()
-    assert UNPROVED_CLASSES & proved == set()
+    assert provable - claimed() == set()
 
 
 def test_every_case_names_requirements_that_can_be_proved() -> None:
