@@ -180,6 +180,15 @@ def test_a_reader_that_stopped_blames_nobody_for_silence() -> None:
     assert findings(trace, FACTS) == []
 
 
+def test_only_a_server_that_was_killed_on_purpose_ends_without_a_close_frame() -> None:
+    trace = trace_of(BEGIN)
+    trace.records.append(Record(1.0, "server", "lost"))
+
+    assert {finding.requirement for finding in findings(trace, FACTS)} == {"CLOSE-2"}
+    trace.bereft = True
+    assert findings(trace, FACTS) == []
+
+
 def test_the_client_is_never_judged() -> None:
     assert found(ready(), client({"type": 7}), client({"type": "token", "data": None})) == set()
 

@@ -200,6 +200,10 @@ class Client(Conversation):
         self._peer.pace = None
         self._peer.may_read.set()
 
+    def outlive_the_server(self) -> None:
+        """Expect no Close frame: what is at the other end is about to be killed."""
+        self.trace.bereft = True
+
     def drop(self) -> None:
         """Cut the connection without a goodbye."""
         self.trace.add("client", "lost", "cut by the client")

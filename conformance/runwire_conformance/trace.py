@@ -109,6 +109,8 @@ class Trace:
     records: list[Record] = field(default_factory=list)
     #: When the judge stopped reading, if it did: silence is then its own.
     deaf: bool = False
+    #: Whether what is at the other end was killed on purpose, and could say no goodbye.
+    bereft: bool = False
 
     def add(
         self,

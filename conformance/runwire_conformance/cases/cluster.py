@@ -173,13 +173,16 @@ async def a_node_that_is_killed_takes_neither_runs_nor_readers_with_it(
     # Works here and is read there alone, so that the node that dies takes its only reader.
     left = await here.start(scripts.ENDLESS, run_id=new_run_id())
     await left.next_event()
-    reader = await (await killed.connect()).resume(left.id)
+    there_again = await killed.connect()
+    reader = await there_again.resume(left.id)
     await reader.next_event()
     here_again = await target.connect()
     await here.leave()
     followed = await here_again.resume(lost.id)
     await followed.next_event()
 
+    for client in (there, there_again):
+        client.outlive_the_server()
     await executed("kill", command)
     dead = time.monotonic()
 
