@@ -19,7 +19,8 @@ from hypothesis.stateful import (
 from redis_stand import RedisStand
 from store_rigs import MemoryRig, Play, RedisRig, Rig
 
-from runwire_reference_server.events import Event
+from runwire_reference_server.agents import token
+from runwire_reference_server.events import Event, draft
 from runwire_reference_server.runs import ANYONE, Principal, RunKey, RunRequest, Status
 from runwire_reference_server.store import BeyondEnd, Conflict, RunNotFound, Store, TooManyRuns
 
@@ -146,8 +147,11 @@ class Logs(RuleBasedStateMachine):
         offset=st.sampled_from([0, 0, 0, 0, -1, 1]),
         own=st.sampled_from([True, True, True, False]),
         text=texts,
+        before=st.lists(st.sampled_from(["token", "thinking"]), max_size=3),
     )
-    def append(self, data: st.DataObject, kind: str, offset: int, own: bool, text: str) -> None:
+    def append(
+        self, data: st.DataObject, kind: str, offset: int, own: bool, text: str, before: list[str]
+    ) -> None:
         key, run = self.some(data)
         if run.status is Status.QUEUED:
             return
@@ -156,10 +160,14 @@ class Logs(RuleBasedStateMachine):
             event |= {"request_id": f"q{len(run.events)}", "kind": "question"}
         event = dict(DONE) if kind == "done" else event
         lease = run.lease if own else "stolen"
-        item = self.play(self.rig.workers.append(key, lease, len(run.events) + 1 + offset, event))
-        assert (item is not None) is (own and offset == 0 and not run.finished)
-        if item is not None:
-            self.happened(key, run, event)
+        events: list[Event] = [*({"type": earlier, "data": text} for earlier in before), event]
+        expected = len(run.events) + 1
+        entries = self.play(self.rig.workers.append(key, lease, expected + offset, list(map(draft, events))))
+        assert (entries is not None) is (own and offset == 0 and not run.finished)
+        if entries is not None:
+            assert [item.seq for item in entries] == list(range(expected, expected + len(events)))
+            for event in events:
+                self.happened(key, run, event)
 
     @precondition(lambda self: any(run.outcomes for run in self.runs.values()))
     @rule(data=st.data(), outcome=st.sampled_from(["answered", "expired"]))
@@ -359,8 +367,8 @@ def test_a_log_and_a_session_are_gone_after_their_windows_and_nothing_makes_a_ne
                 break
             await asyncio.sleep(0.02)
 
-        assert await rig.workers.append(key, created.lease, 2, {"type": "token", "data": "late"}) is None
-        assert await rig.workers.append(key, created.lease, 1, {"type": "token", "data": "late"}) is None
+        for seq in (1, 2):
+            assert await rig.workers.append(key, created.lease, seq, [draft(token("late"))]) is None
         assert await rig.workers.finish(key, dict(CANCELLED)) is None
         assert not await known(rig.others, key)
         assert await rig.others.history(ANYONE, "s" * 22) == ()
@@ -386,7 +394,7 @@ def test_wake_ups_reach_watchers_and_workers_of_other_nodes(rig: Rig) -> None:
         release = rig.workers.hold(key, withdrawn.set)
         await rig.others.attach(key, "reader", 0, None)
         async with asyncio.timeout(5):
-            await rig.workers.append(key, created.lease, 1, {"type": "token", "data": "x"})
+            await rig.workers.append(key, created.lease, 1, [draft(token("x"))])
             await woken.wait()
             await rig.others.finish(key, dict(CANCELLED))
             await withdrawn.wait()

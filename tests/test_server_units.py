@@ -224,7 +224,7 @@ def test_the_answer_is_the_last_replace_and_the_tokens_after_it() -> None:
 def fitted(*events: dict[str, object], size: int = 2048) -> list[dict[str, object]]:
     """Return what a fitter makes of events."""
     fitter = Fitter(size, 8)
-    return [piece for event in events for piece in fitter.fit(dict(event))]
+    return [draft.event for event in events for draft in fitter.fit(dict(event))]
 
 
 def test_a_divided_surrogate_pair_is_joined() -> None:

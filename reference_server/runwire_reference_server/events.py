@@ -1,5 +1,6 @@
 """Events as they stand in a log: encoded once, merged for readers that lag (chapters 5 and 7)."""
 
+import datetime
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -51,6 +52,30 @@ class Entry:
 def entry(event: Event) -> Entry:
     """Make the log entry of an event that has its `seq`."""
     return Entry(event["seq"], event, encoded(event), time.monotonic())
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event that has no place in a log yet, and its JSON text in UTF-8."""
+
+    event: Event
+    data: bytes
+
+
+def draft(event: Event) -> Draft:
+    """Make the draft of an event."""
+    return Draft(event, encoded(event))
+
+
+def placed(drafted: Draft, run_id: str, seq: int, at_s: float) -> Entry:
+    """Make the log entry of a draft that was appended `at_s` seconds after the epoch.
+
+    Its place is written into the text that is there: no event is encoded twice.
+    """
+    moment = datetime.datetime.fromtimestamp(at_s, datetime.UTC)
+    ts = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    data = drafted.data[:-1] + f',"run_id":"{run_id}","seq":{seq},"ts":"{ts}"}}'.encode()
+    return Entry(seq, {**drafted.event, "run_id": run_id, "seq": seq, "ts": ts}, data, time.monotonic())
 
 
 def mergeable(left: Event, right: Event) -> bool:

@@ -4,26 +4,18 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from runwire_reference_server.events import TEXT_MEMBERS, Event, encode
+from runwire_reference_server.events import TEXT_MEMBERS, Draft, Event, draft, encode, encoded
 
 #: Room for `run_id`, `seq`, `ts` and the like beside what the agent gave.
 ENVELOPE_BYTES = 256
-
-#: Bytes that a character takes at most in JSON text: a control character is six.
-CHARACTER_BYTES = 6
 
 
 class TooLarge(Exception):
     """A `tool_call` that cannot be sent whole."""
 
 
-def encoded_size(event: Event) -> int:
-    """Return the UTF-8 bytes of an event's JSON text."""
-    return len(encode(event).encode())
-
-
 class Fitter:
-    """Turns one run's raw events into events that may be appended.
+    """Turns one run's raw events into drafts that may be appended.
 
     A high surrogate at the end of a token waits for the next one, so that no pair is divided ([EVENT-2]).
     """
@@ -33,8 +25,8 @@ class Fitter:
         self._depth = json_depth
         self._held = ""
 
-    def fit(self, event: Event) -> Iterator[Event]:
-        """Yield the events to append for `event`; raises TooLarge for a tool_call that does not fit."""
+    def fit(self, event: Event) -> Iterator[Draft]:
+        """Yield what to append for `event`; raises TooLarge for a tool_call that does not fit."""
         kind = event["type"]
         if kind == "token":
             event = event | {"data": self._held + event["data"]}
@@ -45,30 +37,24 @@ class Fitter:
             if not event["data"]:
                 return
         event = _valid(event)
-        if self._surely_fits(event):
-            yield event
-            return
-        size = encoded_size(event)
+        whole = draft(event)
+        size = len(whole.data)
         if kind == "tool_call" and (size > self._room or _depth(event) > self._depth):
             raise TooLarge
         if kind == "observation" and not isinstance(event["content"], str) and _depth(event) > self._depth:
             event = event | {"content": encode(event["content"]), "truncated": True}
-            size = encoded_size(event)
+            whole = draft(event)
+            size = len(whole.data)
         if size <= self._room:
-            yield event
+            yield whole
         elif kind == "observation" and not event.get("partial"):
-            yield self._cut(event)
+            yield draft(self._cut(event))
         elif kind == "replace":
-            yield from self._replace(event)
+            yield from map(draft, self._replace(event))
         elif kind in TEXT_MEMBERS:
-            yield from self._pieces(event, TEXT_MEMBERS[kind])
+            yield from map(draft, self._pieces(event, TEXT_MEMBERS[kind]))
         else:
-            yield event | {"data": self._prefix(event, "data", event["data"])}
-
-    def _surely_fits(self, event: Event) -> bool:
-        """Whether an event is a short text, which need not be encoded to know that it fits."""
-        member = TEXT_MEMBERS.get(event["type"], "")
-        return len(event) == 2 and len(event.get(member, "")) * CHARACTER_BYTES + ENVELOPE_BYTES < self._room
+            yield draft(event | {"data": self._prefix(event, "data", event["data"])})
 
     def _cut(self, event: Event) -> Event:
         content = event["content"] if isinstance(event["content"], str) else encode(event["content"])
@@ -93,7 +79,7 @@ class Fitter:
         low, high = 1, len(text)
         while low < high:
             middle = (low + high + 1) // 2
-            if encoded_size(event | {member: text[:middle]}) <= self._room:
+            if len(encoded(event | {member: text[:middle]})) <= self._room:
                 low = middle
             else:
                 high = middle - 1

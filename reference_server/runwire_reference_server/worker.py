@@ -12,8 +12,9 @@ from runwire_reference_server.input_requests import InputRequests
 from runwire_reference_server.registry import ERRORS
 from runwire_reference_server.runs import RunKey
 from runwire_reference_server.settings import Settings
-from runwire_reference_server.sizing import ENVELOPE_BYTES, Fitter, TooLarge, encoded_size
+from runwire_reference_server.sizing import TooLarge
 from runwire_reference_server.store import RunNotFound, Snapshot, Store, StoreGone
+from runwire_reference_server.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +32,6 @@ AGENT_EVENTS = frozenset(
         "error",
     }
 )
-
-#: Bytes of a log kept free for its terminal.
-TERMINAL_ROOM = 2048
 
 #: An agent that waits for nothing still lets others have their turn every so many events.
 YIELD_EVERY = 64
@@ -69,9 +67,7 @@ class Worker:
         self._settings = settings
         self._run = run
         self._lease = lease
-        self._seq = 0
-        self._size = 0
-        self._fitter = Fitter(settings.number("max_event_bytes"), settings.number("json_depth"))
+        self._writer: Writer | None = None
         self._task = Task(
             run.key, run.request.prompt, run.request.inputs, run.session_id, trace_id=run.trace_id
         )
@@ -112,7 +108,8 @@ class Worker:
             self._deadline.go_on()
             run = self._run
             self._task.history = await self._store.history(run.key.principal, run.session_id)
-            await self._play()
+            self._writer = Writer(self._store, self._settings, run, self._lease)
+            await self._play(self._writer)
         except (asyncio.CancelledError, StoreGone):
             pass  # whoever lost touch with the store cannot end a run: the other nodes do ([NODE-4])
         except Exception:
@@ -122,10 +119,12 @@ class Worker:
                 await self.end(error("internal", "the server failed", True))
         finally:
             self._deadline.pause()
+            if self._writer is not None:
+                self._writer.stop()
             if self._input_requests is not None:
                 self._input_requests.stop()
 
-    async def _play(self) -> None:
+    async def _play(self, writer: Writer) -> None:
         terminal = done("generation completed")
         count = 0
         try:
@@ -138,7 +137,7 @@ class Worker:
                         terminal = event
                         break
                     ask = event["type"] == "input_request"
-                    if not await (self._ask(event) if ask else self._append(event)):
+                    if not await (self._ask(writer, event) if ask else writer.append(event)):
                         return
                     if count % YIELD_EVERY == 0:
                         await asyncio.sleep(0)
@@ -161,51 +160,17 @@ class Worker:
                 "an agent crashed: %s", type(failure).__name__, extra={"trace_id": self._run.trace_id}
             )
             terminal = error("agent_error", "the agent failed", False)
-        await self._append_terminal(terminal)
+        await writer.end(terminal)
 
-    async def _ask(self, event: Event) -> bool:
+    async def _ask(self, writer: Writer, event: Event) -> bool:
         """Append an input request; False when the run is over."""
         if self._input_requests is None:
             raise AgentError("agent_error", "this server does not serve input")
         event, seconds = self._input_requests.prepared(event)
-        if not await self._append(event):
+        if not await writer.append(event) or not await writer.settled():
             return False
         self._input_requests.opened(event, seconds)
         return True
-
-    async def _append(self, event: Event) -> bool:
-        """Append what `event` amounts to; False when the run is over."""
-        for piece in self._fitter.fit(event):
-            # [RUN-34] nothing is evicted, so what would not fit ends the run.
-            left = self._settings.number("log_bytes") - TERMINAL_ROOM - self._size
-            nearly_full = left < self._settings.number("max_event_bytes")
-            if nearly_full and encoded_size(piece) + ENVELOPE_BYTES > left:
-                await self._append_terminal(done("the log is full", "incomplete", "length"))
-                return False
-            item = await self._append_next(piece)
-            if item is None:
-                return False
-            self._size += len(item.data)
-        return True
-
-    async def _append_next(self, event: Event) -> Entry | None:
-        """Append at the end of the log, wherever `input_closed` has moved it; None when the run is over."""
-        while True:
-            item = await self._store.append(self._run.key, self._lease, self._seq + 1, event)
-            if item is not None:
-                self._seq = item.seq
-                return item
-            try:
-                run = await self._store.get(self._run.key)
-            except RunNotFound:
-                return None
-            if run.status.finished or run.seq <= self._seq:
-                return None  # [RUN-31] another terminal came first, or the lease is lost
-            self._seq, self._size = run.seq, run.log_bytes
-
-    async def _append_terminal(self, terminal: Event) -> None:
-        (fitted,) = self._fitter.fit(terminal)
-        await self._append_next(fitted)
 
     async def _after(self, predecessor: RunKey) -> None:
         """Wait until `predecessor` is finished or gone."""

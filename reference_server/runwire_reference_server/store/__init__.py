@@ -4,11 +4,11 @@ Every method is one atomic step ([RUN-18], [RUN-31], [RESUME-7]). Wake-ups are h
 waited a second, reads the log again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from runwire_reference_server.events import Entry, Event
+from runwire_reference_server.events import Draft, Entry, Event
 from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import Principal, RunKey, RunRequest, Status
 
@@ -87,7 +87,10 @@ class Store(Protocol):
     """Keeps the logs of runs, their input requests, and what the sessions remember.
 
     Whatever a store shares with other nodes can raise StoreGone. `reachable` tells whether it would just now.
+    Where it is `far` an append takes its time, so that what an agent says meanwhile is better appended together.
     """
+
+    far: bool
 
     @property
     def reachable(self) -> bool:
@@ -109,8 +112,10 @@ class Store(Protocol):
     async def begin(self, key: RunKey, lease: str) -> bool:
         """Move a queued run to running; False when the lease is lost or the run is finished."""
 
-    async def append(self, key: RunKey, lease: str, expected_seq: int, event: Event) -> Entry | None:
-        """Append `event` as `expected_seq`.
+    async def append(
+        self, key: RunKey, lease: str, expected_seq: int, drafts: Sequence[Draft]
+    ) -> list[Entry] | None:
+        """Append `drafts`, the first as `expected_seq`; a terminal can only be the last.
 
         None, and nothing written, unless the log exists, has no terminal, `lease` is current and the last
         seq is `expected_seq - 1`. A terminal gets the `trace_id` of its run.

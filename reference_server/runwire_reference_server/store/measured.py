@@ -2,10 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from runwire_reference_server.events import Entry, Event
+from runwire_reference_server.events import Draft, Entry, Event
 from runwire_reference_server.metrics import Metrics
 from runwire_reference_server.runs import Principal, RunKey, RunRequest
 from runwire_reference_server.store import Created, Store
@@ -32,16 +32,19 @@ class MeasuredStore:
             self._accepted_at[created.run.key] = time.monotonic()
         return created
 
-    async def append(self, key: RunKey, lease: str, expected_seq: int, event: Event) -> Entry | None:
-        """Count the event, or the refusal."""
-        item = await self._store.append(key, lease, expected_seq, event)
-        if item is None:
+    async def append(
+        self, key: RunKey, lease: str, expected_seq: int, drafts: Sequence[Draft]
+    ) -> list[Entry] | None:
+        """Count the events, or the refusal."""
+        entries = await self._store.append(key, lease, expected_seq, drafts)
+        if entries is None:
             self._metrics.refused_appends.inc()
             return None
-        self._count(item.event)
+        for item in entries:
+            self._count(item.event)
         if self._accepted_at:
             self._first(key)
-        return item
+        return entries
 
     def hold(self, key: RunKey, withdrawn: Callable[[], None]) -> Callable[[], None]:
         """Forget, with what is held, when the run was accepted: it may have ended on another node."""

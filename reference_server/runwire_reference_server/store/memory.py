@@ -1,14 +1,13 @@
 """The store of a single process: dictionaries, and methods that never wait."""
 
 import asyncio
-import datetime
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from runwire_reference_server.events import Entry, Event, answer_text, entry
+from runwire_reference_server.events import Draft, Entry, Event, answer_text, draft, placed
 from runwire_reference_server.runs import (
     Principal,
     RunKey,
@@ -61,14 +60,15 @@ class _Run:
             size,
         )
 
-    def append(self, event: Event) -> Entry:
+    def append(self, drafted: Draft) -> Entry:
+        event = drafted.event
         if event["type"] == "input_request":
             self.inputs[event["request_id"]] = InputState(event)
         still_open = sum(state.outcome is None for state in self.inputs.values())
         self.status = after_event(self.status, event, still_open)
         if self.status.finished:
-            event = event | {"trace_id": self.trace_id}
-        item = entry(event | {"run_id": self.key.run_id, "seq": len(self.log) + 1, "ts": _now()})
+            drafted = draft(event | {"trace_id": self.trace_id})
+        item = placed(drafted, self.key.run_id, len(self.log) + 1, time.time())
         self.log.append(item)
         self.ends_at.append((self.ends_at[-1] if self.ends_at else 0) + len(item.data))
         for wake in tuple(self.watchers):
@@ -87,6 +87,7 @@ class MemoryStore:
     """Keeps logs in memory, finished ones for `resume_window_s` after their end ([RUN-33])."""
 
     reachable = True
+    far = False
 
     def __init__(self, resume_window_s: float, session_s: float = 3600.0) -> None:
         self._window = resume_window_s
@@ -137,20 +138,22 @@ class MemoryStore:
             run.status = Status.RUNNING
         return True
 
-    async def append(self, key: RunKey, lease: str, expected_seq: int, event: Event) -> Entry | None:
+    async def append(
+        self, key: RunKey, lease: str, expected_seq: int, drafts: Sequence[Draft]
+    ) -> list[Entry] | None:
         run = self._runs.get(key)
         if run is None or run.status.finished or run.lease != lease or len(run.log) != expected_seq - 1:
             return None
-        item = run.append(event)
+        entries = [run.append(drafted) for drafted in drafts]
         if run.status.finished:
             self._settle(run)
-        return item
+        return entries
 
     async def finish(self, key: RunKey, terminal: Event) -> Entry | None:
         run = self._runs.get(key)
         if run is None or run.status.finished:
             return None
-        item = run.append(terminal)
+        item = run.append(draft(terminal))
         self._settle(run)
         if run.withdrawn is not None:
             run.withdrawn()
@@ -177,7 +180,7 @@ class MemoryStore:
         if run is None or run.status.finished or state is None or state.outcome is not None:
             return False
         run.inputs[request_id] = InputState(state.request, outcome, answer)
-        run.append({"type": "input_closed", "request_id": request_id, "outcome": outcome})
+        run.append(draft({"type": "input_closed", "request_id": request_id, "outcome": outcome}))
         return True
 
     async def history(self, principal: Principal, session_id: str) -> tuple[Exchange, ...]:
@@ -258,8 +261,3 @@ class MemoryStore:
                 self._session_s, self._sessions.pop, (principal, run.session_id), None
             )
         loop.call_later(self._window, self._runs.pop, run.key, None)
-
-
-def _now() -> str:
-    moment = datetime.datetime.fromtimestamp(time.time(), datetime.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -95,30 +95,36 @@ local function settle(name, run)
   end
 end
 
--- Appends to a run that is unfinished. `effect` and `detail` say what the event does beside standing in the log.
-local function append(name, run, event, effect, detail)
-  if effect == 'token' then
-    call('APPEND', key('answer', name), detail)
-  elseif effect == 'replace' then
-    call('SET', key('answer', name), detail)
-  elseif effect == 'input_request' then
-    call('HSET', key('inputs', name), 'r' .. detail, event)
-    run.open = run.open + 1
-    run.status = 'waiting'
-  elseif effect == 'input_closed' then
-    run.open = run.open - 1
-    if run.open == 0 then run.status = 'running' end
-  elseif effect == 'end' then
-    event = event:sub(1, -2) .. ',"trace_id":"' .. run.trace_id .. '"}'
-    run.status = detail
+-- Appends to a run that is unfinished. `events` has three parts for each: the event, what it does beside standing in
+-- the log, and with what. Returns the last seq, its event as it is kept, and the time of all of them.
+local function append(name, run, events)
+  local time, event = now(), nil
+  for place = 1, #events, 3 do
+    local effect, detail = events[place + 1], events[place + 2]
+    event = events[place]
+    if effect == 'token' then
+      call('APPEND', key('answer', name), detail)
+    elseif effect == 'replace' then
+      call('SET', key('answer', name), detail)
+    elseif effect == 'input_request' then
+      call('HSET', key('inputs', name), 'r' .. detail, event)
+      run.open = run.open + 1
+      run.status = 'waiting'
+    elseif effect == 'input_closed' then
+      run.open = run.open - 1
+      if run.open == 0 then run.status = 'running' end
+    elseif effect == 'end' then
+      event = event:sub(1, -2) .. ',"trace_id":"' .. run.trace_id .. '"}'
+      run.status = detail
+    end
+    run.seq = run.seq + 1
+    run.bytes = run.bytes + #event + ENVELOPE + #run.run_id + #tostring(run.seq)
+    call('XADD', key('log', name), run.seq .. '-0', 'e', event, 't', time, 'b', run.bytes)
   end
-  run.seq = run.seq + 1
-  run.bytes = run.bytes + #event + ENVELOPE + #run.run_id + #tostring(run.seq)
-  local time = now()
-  call('XADD', key('log', name), run.seq .. '-0', 'e', event, 't', time, 'b', run.bytes)
   call('HSET', key('run', name), 'status', run.status, 'seq', run.seq, 'bytes', run.bytes, 'open', run.open)
-  if effect == 'end' then settle(name, run) end
-  wake(name, run, effect == 'end')
+  local ended = FINISHED[run.status]
+  if ended then settle(name, run) end
+  wake(name, run, ended)
   return { run.seq, event, time }
 end
 
@@ -127,7 +133,7 @@ local function bury(dead, lost, ended)
   call('ZREM', key('nodes'), dead)
   for _, name in ipairs(call('SMEMBERS', key('work', dead))) do
     local run = unfinished(name)
-    if run then table.insert(ended, append(name, run, lost, 'end', 'failed')[2]) end
+    if run then table.insert(ended, append(name, run, { lost, 'end', 'failed' })[2]) end
   end
   local reads = call('HGETALL', key('reads', dead))
   for place = 1, #reads, 2 do
@@ -212,15 +218,15 @@ function step.begin(name, lease)
   return 1
 end
 
-function step.append(name, lease, expected, event, effect, detail)
+function step.append(name, lease, expected, ...)
   local run = unfinished(name)
   if not run or run.lease ~= lease or run.seq + 1 ~= tonumber(expected) then return false end
-  return append(name, run, event, effect, detail)
+  return append(name, run, { ... })
 end
 
 function step.finish(name, event, status)
   local run = unfinished(name)
-  return run and append(name, run, event, 'end', status)
+  return run and append(name, run, { event, 'end', status })
 end
 
 function step.finish_unread(name, event, status)
@@ -240,7 +246,7 @@ function step.close_input(name, id, outcome, answer, event)
   local inputs = key('inputs', name)
   if not run or call('HEXISTS', inputs, 'r' .. id) == 0 or call('HEXISTS', inputs, 'o' .. id) == 1 then return 0 end
   call('HSET', inputs, 'o' .. id, outcome, 'a' .. id, answer)
-  append(name, run, event, 'input_closed')
+  append(name, run, { event, 'input_closed', '' })
   return 1
 end
 

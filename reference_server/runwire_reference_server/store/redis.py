@@ -1,15 +1,13 @@
 """The store of many nodes, on Redis: a stream for each log, and a script whose every step is atomic (`redis.lua`)."""
 
-import datetime
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from runwire_reference_server.events import Entry, Event, encode
+from runwire_reference_server.events import Draft, Entry, Event, draft, encode, placed
 from runwire_reference_server.runs import (
     Principal,
     RunKey,
@@ -50,6 +48,8 @@ def _key(name: str) -> RunKey:
 
 class RedisStore(Listener):
     """Keeps logs on Redis, finished ones for `resume_window_s` after their end ([RUN-33])."""
+
+    far = True
 
     def __init__(self, node: RedisNode, resume_window_s: float, session_s: float, grace_s: float) -> None:
         """`grace_s` is how long runs go on that lose their last reader together with its node."""
@@ -108,10 +108,12 @@ class RedisStore(Listener):
     async def begin(self, key: RunKey, lease: str) -> bool:
         return bool(await self._node.step("begin", _name(key), lease))
 
-    async def append(self, key: RunKey, lease: str, expected_seq: int, event: Event) -> Entry | None:
-        effect, detail = _effect(event)
-        arguments = (_name(key), lease, expected_seq, encode(event), effect, detail)
-        return self._appended(key, await self._node.step("append", *arguments))
+    async def append(
+        self, key: RunKey, lease: str, expected_seq: int, drafts: Sequence[Draft]
+    ) -> list[Entry] | None:
+        events = [part for drafted in drafts for part in (drafted.data, *_effect(drafted.event))]
+        found = await self._node.step("append", _name(key), lease, expected_seq, *events)
+        return self._appended(key, drafts, found)
 
     def on_end(self, ended: Callable[[Event], None]) -> None:
         self._on_end = ended
@@ -147,7 +149,10 @@ class RedisStore(Listener):
 
     async def read(self, key: RunKey, after: int, most: int) -> list[Entry]:
         rows = _known(await self._node.step("read", _name(key), after, most))
-        return [_entry(key, int(row[0].partition(b"-")[0]), row[1][1], int(row[1][3])) for row in rows]
+        return [
+            placed(_stored(row[1][1]), key.run_id, int(row[0].partition(b"-")[0]), int(row[1][3]) / 1000)
+            for row in rows
+        ]
 
     async def follow(self, key: RunKey, after: int, most: int) -> list[Entry]:
         tail = self._tails.get(_name(key))
@@ -237,19 +242,25 @@ class RedisStore(Listener):
 
     async def _end(self, step: str, key: RunKey, terminal: Event) -> Entry | None:
         status = after_event(Status.RUNNING, terminal)
-        item = self._appended(key, await self._node.step(step, _name(key), encode(terminal), status))
-        if item is not None:
-            self._withdraw(_name(key))
-        return item
+        found = await self._node.step(step, _name(key), encode(terminal), status)
+        entries = self._appended(key, [draft(terminal)], found)
+        if entries is None:
+            return None
+        self._withdraw(_name(key))
+        return entries[0]
 
-    def _appended(self, key: RunKey, found: Any) -> Entry | None:
+    def _appended(self, key: RunKey, drafts: Sequence[Draft], found: Any) -> list[Entry] | None:
         if found is None:
             return None
-        item = _entry(key, *found)
+        last_seq, last, at_ms = found
+        first_seq = last_seq - len(drafts) + 1
+        kept = [*drafts[:-1], _stored(last)]  # the store added to a terminal
+        entries = [placed(kept[n], key.run_id, first_seq + n, at_ms / 1000) for n in range(len(kept))]
         if tail := self._tails.get(_name(key)):
-            tail.appended(item)
+            for item in entries:
+                tail.appended(item)
         self._wake(_name(key))
-        return item
+        return entries
 
 
 def _known(found: Any) -> Any:
@@ -277,9 +288,6 @@ def _effect(event: Event) -> tuple[str, str]:
     return "", ""
 
 
-def _entry(key: RunKey, seq: int, event: bytes, at_ms: int) -> Entry:
-    """Make the log's entry of what the store keeps: the event, its place, and when the store's clock saw it."""
-    moment = datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC)
-    ts = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    data = event[:-1] + f',"run_id":"{key.run_id}","seq":{seq},"ts":"{ts}"}}'.encode()
-    return Entry(seq, msgspec.json.decode(data), data, time.monotonic())
+def _stored(data: bytes) -> Draft:
+    """Return what the store keeps of an event."""
+    return Draft(msgspec.json.decode(data), data)
