@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from runwire_reference_server.agents import Agent, done, error
+from runwire_reference_server.clock import Clock
 from runwire_reference_server.events import answer_text
 from runwire_reference_server.input_requests import fits
 from runwire_reference_server.metrics import Metrics
@@ -63,6 +64,7 @@ class Service:
     settings: Settings
     metrics: Metrics = field(default_factory=Metrics)
     draining: bool = False
+    clock: Clock = field(default_factory=Clock)
     connections: set[Connection] = field(default_factory=set)
     _workers: dict[RunKey, Worker] = field(default_factory=dict)
     _graces: dict[RunKey, asyncio.TimerHandle] = field(default_factory=dict)

@@ -49,7 +49,7 @@ class EventStream:
         self._stalls_at: float | None = None
         self._stalled = False
         self._sending: asyncio.Task[None] | None = None
-        self._clock: asyncio.TimerHandle | None = None
+        self._stop_clock: Callable[[], None] = lambda: None
 
     async def attach(self, after: int, epoch: str | None = None, *, resume: bool = False) -> Snapshot:
         """Count as a reader of the run from `after`; raises Refusal. What is attached must be served."""
@@ -84,8 +84,7 @@ class EventStream:
             await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._service.connections.discard(self)
-            if self._clock is not None:
-                self._clock.cancel()
+            self._stop_clock()
             finished = sending.done() and not self._stalled
             for task in (gone, sending):
                 task.cancel()
@@ -142,7 +141,7 @@ class EventStream:
         self._stalls_at = None
 
     def _tick(self) -> None:
-        """Look at everything that comes with time, and plan the next look: one timer, however much is sent."""
+        """Look at everything that comes with time, and plan the next look."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         due = self._last_sent + self._heartbeat_s
@@ -160,7 +159,8 @@ class EventStream:
             self._expired = True  # [AUTH-13]
             self._wake.set()
             return
-        self._clock = loop.call_at(due if left is None else min(due, now + left), self._tick)
+        due = due if left is None else min(due, now + left)
+        self._stop_clock = self._service.clock.at(due, self._tick)
 
 
 async def _disconnected(receive: Receive) -> None:

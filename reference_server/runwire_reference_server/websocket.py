@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -67,7 +68,7 @@ class WebSocketConnection:
         self._idle_s = self._settings.seconds("idle_s")
         self._last_sent = self._last_used = self._loop.time()
         self._close_code: int | None = None
-        self._clock: asyncio.TimerHandle | None = None
+        self._stop_clock: Callable[[], None] = lambda: None
         self._replay_room = self._replay_most = REPLAY_LOGS * float(self._settings.limits["log_bytes"])
         self._replay_at = self._loop.time()
 
@@ -92,8 +93,7 @@ class WebSocketConnection:
             await asyncio.wait({writing, reading}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.service.connections.discard(self)
-            if self._clock is not None:
-                self._clock.cancel()
+            self._stop_clock()
             by_server = self._close_code is not None
             for task in (reading, writing):
                 task.cancel()
@@ -281,4 +281,4 @@ class WebSocketConnection:
                 self.close(1000)
                 return
             due = min(due, idle_at)
-        self._clock = self._loop.call_later(due - now, self._tick)
+        self._stop_clock = self.service.clock.at(due, self._tick)

@@ -1,0 +1,66 @@
+"""The clock of all connections rings when something is due, on time, once, and not when it was taken back."""
+
+import asyncio
+
+import pytest
+
+from runwire_reference_server.clock import TICK_S, Clock
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_what_is_due_rings_once_in_order_and_not_early() -> None:
+    clock, loop = Clock(), asyncio.get_running_loop()
+    begun, rung = loop.time(), []
+    for delay in (0.3, 0.1, 0.2, 0.1, -1.0):
+        clock.at(begun + delay, lambda delay=delay: rung.append((delay, loop.time() - begun)))
+    clock.at(begun + 0.1, lambda: rung.append((0.1, loop.time() - begun)))
+
+    await asyncio.sleep(0.5)
+
+    assert [delay for delay, _ in rung] == [-1.0, 0.1, 0.1, 0.1, 0.2, 0.3]
+    assert all(at >= delay - 0.002 for delay, at in rung)
+
+
+async def test_what_is_taken_back_does_not_ring_even_on_the_same_tick() -> None:
+    clock, loop = Clock(), asyncio.get_running_loop()
+    due = loop.time() + 2 * TICK_S
+    rung: list[str] = []
+    clock.at(due, lambda: rung.append("early"))()
+    clock.at(due, lambda: take_back())
+    take_back = clock.at(due, lambda: rung.append("late"))
+    clock.at(due, lambda: rung.append("kept"))
+
+    await asyncio.sleep(0.3)
+
+    assert rung == ["kept"]
+
+
+async def test_a_clock_rings_again_from_within() -> None:
+    clock, loop = Clock(), asyncio.get_running_loop()
+    rung: list[float] = []
+
+    def beat() -> None:
+        rung.append(loop.time())
+        if len(rung) < 4:
+            clock.at(loop.time() + TICK_S, beat)
+
+    clock.at(loop.time(), beat)
+    await asyncio.sleep(0.6)
+
+    assert len(rung) == 4
+
+
+async def test_a_thousand_connections_share_the_timers_of_their_ticks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, loop = Clock(), asyncio.get_running_loop()
+    armed: list[float] = []
+    monkeypatch.setattr(
+        loop, "call_at", lambda when, _ring: armed.append(when) or loop.call_soon(lambda: None)
+    )
+
+    for number in range(1000):
+        clock.at(loop.time() + 10 + number / 10_000, lambda: None)
+
+    assert len(armed) <= 4
