@@ -202,7 +202,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Verdicts,
     async def one(flaw: Flaw) -> tuple[Verdicts, Path]:
         folder = tmp_path_factory.mktemp(flaw.name)
         async with places, stands.behind(flaw.stand, flaw.make()) as (proxy, _):
-            options = ["-k", "model", "--regressions", str(folder), "--seed", "3"]
+            options = ["-k", "model", "--regressions", str(folder), "--seed", "3", "--examples", "120"]
             return await judge(proxy.url, options), folder
 
     async def every() -> list[tuple[Verdicts, Path]]:

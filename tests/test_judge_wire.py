@@ -131,7 +131,13 @@ def test_silence_is_found_beyond_its_bound_and_tolerance(gap: float, silent: boo
 
 @pytest.mark.parametrize(
     ("sent_at", "closed_at", "code", "idled"),
-    [(1.0, 4.2, 1000, True), (1.0, 3.9, 1000, False), (None, 3.1, 1000, True), (1.0, 9.0, 4000, False)],
+    [
+        (1.0, 4.2, 1000, True),
+        (1.0, 3.9, 1000, False),
+        (None, 3.1, 1000, True),
+        (4.1, 4.2, 1000, True),
+        (1.0, 9.0, 4000, False),
+    ],
 )
 def test_a_connection_that_the_judge_left_idle_is_told_apart(
     sent_at: float | None, closed_at: float, code: int, idled: bool

@@ -69,6 +69,11 @@ class Claim:
     timing: bool = False
     searches: bool = False
 
+    @property
+    def takes_long(self) -> float:
+        """How long the case may take beside others: the deadline of those that wait or search, else 0."""
+        return self.deadline_s if self.timing or self.searches or self.deadline_s > DEADLINE_S else 0.0
+
 
 def proves(
     *ids: str,

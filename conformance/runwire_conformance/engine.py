@@ -166,6 +166,8 @@ class Engine:
     async def _play_all(self, profile: Profile) -> None:
         todo = [case for case in self.cases if self._offered(case, profile)]
         crowd = [case for case in todo if not case.claim.alone and not case.claim.last]
+        # First those that wait for the server's bounds, as the whole takes as long as the last to end.
+        crowd.sort(key=lambda case: -case.claim.takes_long)
         places = Places(self._width(profile))
         await asyncio.gather(*(self._play_in_turn(case, profile, places) for case in crowd))
         for case in [case for case in todo if case.claim.alone]:

@@ -1,41 +1,37 @@
 """Places for connections: how the judge keeps below what a server admits."""
 
 import asyncio
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 
 class Places:
-    """Places for connections, of which a case can take several at once without two cases locking each other out."""
+    """Places for connections, given in the order in which they are asked for, several at once to who needs several."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._free = most
-        self._changed = asyncio.Condition()
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    def taken(self, count: int) -> "_Taken":
-        """Return a context in which `count` places are held, or all there are."""
-        return _Taken(self, min(count, self._most))
+    @asynccontextmanager
+    async def taken(self, count: int) -> AsyncIterator[None]:
+        """Hold `count` places, or all there are; waits until they are free."""
+        count = min(count, self._most)
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append((count, turn))
+        self._serve()
+        try:
+            await turn
+            yield
+        finally:
+            if not turn.cancelled():
+                self._free += count
+            self._serve()
 
-    async def take(self, count: int) -> None:
-        """Wait for `count` places and take them."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._free >= count)
-            self._free -= count
-
-    async def give_back(self, count: int) -> None:
-        """Free `count` places."""
-        async with self._changed:
-            self._free += count
-            self._changed.notify_all()
-
-
-@dataclass(slots=True)
-class _Taken:
-    places: Places
-    count: int
-
-    async def __aenter__(self) -> None:
-        await self.places.take(self.count)
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.places.give_back(self.count)
+    def _serve(self) -> None:
+        while self._waiting and (self._waiting[0][1].cancelled() or self._free >= self._waiting[0][0]):
+            count, turn = self._waiting.popleft()
+            if not turn.cancelled():
+                self._free -= count
+                turn.set_result(None)

@@ -144,7 +144,7 @@ async def _listen(target: Target, profile: Profile, options: Options, clock: Clo
     if client.ready is not None:
         profile = replace(profile, ready=dict(client.ready))
     after = len(client.messages) - 1
-    await client.send({"prompt": target.short})
+    await client.send({"prompt": target.plain})
     await _answered(client, after, options.patience_s)
     try:
         await client.message(lambda message: message.type == "started", "started", after, READY_S)

@@ -81,6 +81,15 @@ def report(run_id: str) -> Step:
 
 
 THREE_TOKENS = script(*tokens("Hel", "lo ", "world"))
+#: What an agent usually does, in a fifth of a second.
+SHORT = script(
+    thinking("Let me see."),
+    wait(20),
+    call("s1"),
+    wait(40),
+    observe("s1", {"found": 1}),
+    repeat(10, wait(15), token("word ")),
+)
 #: A token at once, then one every 50 ms for about a minute.
 ENDLESS = script(token("first "), repeat(1200, wait(50), token("x")))
 #: A token at once, then nothing for half a minute.
@@ -91,7 +100,7 @@ SILENT = script(wait(30_000))
 BLOCKED = script(token("first "), block(4_000), token("late"))
 #: One of everything that core knows.
 EVERYTHING = script(
-    thinking("Let me "),
+    thinking("Let me\n"),
     thinking("see."),
     delta("c1", '{"que'),
     delta("c1", 'ry":"x"}'),
@@ -102,19 +111,19 @@ EVERYTHING = script(
     call("c2", "fetch", "a text"),
     thinking("a part works", agent="helper", parent_call_id="c2"),
     observe("c2", "not there", is_error=True),
-    token("A draft."),
+    token("A\ndraft."),
     {"replace": "The "},
-    *tokens("answ", "er – ", "ünïcödé 🚀"),
+    *tokens("answ", "er – ", "ünïcödé 🚀", "\non\r\nfour\u2028lines"),
 )
-EVERYTHING_TEXT = "The answer – ünïcödé 🚀"
+EVERYTHING_TEXT = "The answer – ünïcödé 🚀\non\r\nfour\u2028lines"
 
 
 def answer_text(events: Sequence[Mapping[str, Any]]) -> str:
     """Return the answer text of a log: the last `replace`, if any, and every `token` after it."""
-    text = ""
+    parts: list[str] = []
     for event in events:
         if event.get("type") == "replace":
-            text = str(event.get("data"))
+            parts = [str(event.get("data"))]
         elif event.get("type") == "token":
-            text += str(event.get("data"))
-    return text
+            parts.append(str(event.get("data")))
+    return "".join(parts)

@@ -48,14 +48,20 @@ class Target:
     # Stimuli.
 
     @property
-    def short(self) -> str:
-        """A prompt with a short answer."""
+    def plain(self) -> str:
+        """A prompt in words, with a short answer."""
         return self._prompt("short")
+
+    @property
+    def short(self) -> str:
+        """A prompt with a short answer: the user's, or a script that is soon over, or one in words."""
+        scripted = self.profile.has_script_agent and "short" not in self.options.prompts
+        return scripts.SHORT if scripted else self.plain
 
     @property
     def brief(self) -> str:
         """A prompt whose answer comes at once where the script agent plays it, and else a short one."""
-        return scripts.THREE_TOKENS if self.profile.has_script_agent else self.short
+        return scripts.THREE_TOKENS if self.profile.has_script_agent else self.plain
 
     @property
     def long(self) -> str:

@@ -11,6 +11,9 @@ from runwire_conformance.case import Broken
 Transport = Literal["websocket", "sse", "http"]
 Side = Literal["client", "server"]
 
+#: Seconds within which a message and a close may have crossed each other, even on a busy machine.
+CROSSING_S = 1.0
+
 
 class Message(dict[str, Any]):
     """A message with the moment at which it was seen; an event carries `seq`.
@@ -136,10 +139,9 @@ class Trace:
 
         On a busy machine that is the judge's own slowness.
         """
-        used = self.began
+        sent = [record.at for record in self.records if record.side == "client" and record.kind == "text"]
         for record in self.records:
             if record.side == "server" and record.kind == "close" and record.code == 1000:
+                used = max((at for at in sent if at <= record.at - CROSSING_S), default=self.began)
                 return record.at - used >= idle_s
-            if record.side == "client" and record.kind == "text":
-                used = record.at
         return False

@@ -137,7 +137,7 @@ class Rewrite:
     """
 
     def __init__(self) -> None:
-        self.seen: Counter[object] = Counter()
+        self.seen: Counter[str] = Counter()
         self.limits: Mapping[str, float] = {}
         """What the server behind the proxy advertises."""
         self.credentials: Mapping[str, str] = {}
@@ -145,8 +145,8 @@ class Rewrite:
 
     def nth(self, *what: object) -> int:
         """Count how often this was asked for `what`, beginning with 1."""
-        self.seen[what] += 1
-        return self.seen[what]
+        self.seen[str(what)] += 1
+        return self.seen[str(what)]
 
     def request(self, request: Request) -> Request | Response:
         """Rewrite a request, or answer it in the server's place."""

@@ -23,7 +23,7 @@ def ends_a_run(message: Message) -> bool:
     watches=("MSG-2", "MSG-3", "MSG-5", "EVENT-2", "CLOSE-1", "CLOSE-2"),
 )
 async def every_message_of_a_run_is_one_json_object(client: Client, target: Target) -> None:
-    await client.send({"prompt": target.short})
+    await client.send({"prompt": target.plain})
     await client.message(ends_a_run, "the end of the run", seconds=EVENT_S)
 
     assert [record.kind for record in client.trace.records if record.kind in {"binary", "raw"}] == []

@@ -38,6 +38,31 @@ async def a_long_run_is_numbered_without_hole(client: Client) -> None:
     assert run.last_seq == 1001
 
 
+@proves("RUN-28", script=True, watches=("RUN-27", "RUN-29"))
+async def what_else_is_said_takes_no_number(client: Client) -> None:
+    run = await client.start(scripts.script(scripts.repeat(8, scripts.wait(20), scripts.token("x"))))
+    for _ in range(3):
+        await run.next_event()
+        await client.ask({"type": "heartbeat"})
+        await client.ask({"type": "vendor:hello"})
+
+    await run.whole()
+
+    assert run.last_seq == 9
+
+
+@proves("RUN-28", script=True, watches=("RUN-27", "RUN-29"))
+async def runs_of_one_connection_are_numbered_apart(client: Client, limits: Limits) -> None:
+    most = min(3, limits.whole("runs_per_connection"))
+    steps = [scripts.repeat(10, scripts.wait(5), scripts.token(f"{number}")) for number in range(most)]
+    runs = [await client.start(scripts.script(step)) for step in steps]
+
+    for number, run in enumerate(runs):
+        await run.whole()
+        assert run.text == f"{number}" * 10
+        assert run.last_seq == 11
+
+
 @proves("RUN-30", script=True)
 async def a_stream_tells_the_same_as_a_websocket(client: Client, target: Target) -> None:
     if "sse" not in target.features:
