@@ -53,7 +53,8 @@ def read_har(name: str, value: Mapping[str, Any]) -> Recording:
 
 def _socket(place: str, entry: Mapping[str, Any]) -> Recorded | None:
     began = _seconds(entry["startedDateTime"])
-    recorded = Recorded(Trace("websocket", urlsplit(entry["request"]["url"]).path, began))
+    url = urlsplit(entry["request"]["url"])
+    recorded = Recorded(Trace("websocket", url.path, began), origin=url.netloc)
     for number, message in enumerate(entry["_webSocketMessages"]):
         at = float(message["time"])
         seconds = at / 1000 if at > MOST_SECONDS else at
@@ -77,7 +78,7 @@ def _stream(place: str, entry: Mapping[str, Any]) -> Recorded | None:
     url = urlsplit(request["url"])
     title = f"{request['method']} {url.path}"
     # A body has no times in it, so nothing can be said of a silence.
-    recorded = Recorded(Trace("sse", title, began, deaf=True))
+    recorded = Recorded(Trace("sse", title, began, deaf=True), origin=url.netloc)
     sent = _sent(request, url.path, url.query)
     shown = Record(began, "client", "request", title, sent)
     recorded.add(f"{place}.request", shown)

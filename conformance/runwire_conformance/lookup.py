@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from types import CodeType
 
 from runwire_conformance.explain import WIDTH, sentence
-from runwire_conformance.invariants import log, messages, wire
+from runwire_conformance.invariants import answers, log, messages, wire
 from runwire_conformance.keys import TABLES
 from runwire_conformance.suite import Listed, suite
 from runwire_spec import Requirement
@@ -83,7 +83,7 @@ def watched() -> dict[str, frozenset[str]]:
         f"{module.__name__.rpartition('.')[2]}.{invariant.__name__}": frozenset(
             text for code in _codes(invariant.__code__) for text in code.co_consts if isinstance(text, str)
         )
-        for module in (messages, log, wire)
+        for module in (messages, answers, log, wire)
         for invariant in module.INVARIANTS
     }
 

@@ -28,10 +28,12 @@ class Unreadable(Exception):
 
 @dataclass(slots=True)
 class Recorded:
-    """One connection of a recording: its trace, and where each of its records stands in the file."""
+    """One connection of a recording: its trace, where each of its records stands in the file, and its server."""
 
     trace: Trace
     places: list[str] = field(default_factory=list)
+    #: The server's origin, where one recording can be of several.
+    origin: str = ""
 
     def add(self, place: str, record: Record) -> None:
         """Append a record that stands at `place`."""

@@ -36,7 +36,13 @@ EXERCISED: Mapping[str, frozenset[str]] = {
         ["SSE-2", "SSE-3", "SSE-4", "SSE-6", "SSE-7", "SSE-8", "SSE-11", "SSE-12", "SSE-13"],
         frozenset(["stream"]),
     ),
-    "CANCEL-3": frozenset(["cancel"]),
+    **dict.fromkeys(["CANCEL-1", "CANCEL-2", "CANCEL-3"], frozenset(["cancel"])),
+    "RESUME-9": frozenset(["resumed"]),
+    "CONF-3": frozenset(["ready"]),
+    "INPUT-12": frozenset(["input_closed"]),
+    "INPUT-19": frozenset(["input_request"]),
+    "RUN-14": frozenset(["error"]),
+    "SSE-10": frozenset(["stream"]),
     **dict.fromkeys(["MSG-21", "MSG-32"], frozenset(["said"])),
     "BEAT-10": frozenset(["heartbeat"]),
     "CLOSE-4": frozenset(["close 40"]),
@@ -46,6 +52,9 @@ EXERCISED: Mapping[str, frozenset[str]] = {
     # A recording shows these when they are broken, and cannot show that they were kept.
     **dict.fromkeys(["CONN-13", "CONN-14", "BEAT-11", "ERR-6", "ERR-8", "CLOSE-7"], frozenset()),
     **dict.fromkeys(["SSE-23", "RESUME-21", "RUN-12"], frozenset()),
+    **dict.fromkeys(["CANCEL-13", "CONN-17", "CONN-18", "ERR-3", "MSG-28", "MSG-31", "OBS-2"], frozenset()),
+    **dict.fromkeys(["RESUME-12", "RESUME-13", "RESUME-16", "RESUME-17"], frozenset()),
+    **dict.fromkeys(["RUN-7", "RUN-10", "RUN-19", "RUN-20", "RUN-24", "RUN-30", "RUN-36"], frozenset()),
 }
 
 

@@ -2,14 +2,15 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runwire_conformance.bounds import Limits
 from runwire_conformance.har import is_har, read_har
-from runwire_conformance.invariants import Facts, findings
+from runwire_conformance.invariants import Facts, recorded_findings
+from runwire_conformance.invariants.answers import round_trip
 from runwire_conformance.invariants.client import client_findings
 from runwire_conformance.recording import (
     Line,
@@ -22,6 +23,9 @@ from runwire_conformance.recording import (
 from runwire_conformance.trace import Message, Trace
 from runwire_schemas import CLIENT_TYPES, SERVER_TYPES, client_message_violations, server_message_violations
 from runwire_spec import catalogue, registries
+
+#: The least tolerance of the judge's bounds (chapter 17), in seconds.
+LEAST_TOLERANCE_S = 0.25
 
 #: The most of a file that is read; a recording of a day is smaller.
 MOST_BYTES = 512 * 1024 * 1024
@@ -69,28 +73,32 @@ def read(name: str) -> Recording | list[Line]:
 
 def problems_of(recording: Recording) -> list[Problem]:
     """Return what a recording breaks: schemas of both sides, invariants of the server's, then of the client's."""
-    problems: list[tuple[int, Problem]] = []
-    limits = stated_limits(recording)
-    for order, recorded in enumerate(recording.connections):
-        trace = recorded.trace
-        trace.deaf = trace.deaf or len(trace.records) < 2
-        problems += [(order, problem) for problem in _schema_problems(recorded)]
-        for finding in findings(trace, Facts(limits)):
-            place = recorded.places[finding.record]
-            problems.append((order, Problem(place, finding.text, finding.requirement)))
-    for connection, finding in client_findings([one.trace for one in recording.connections]):
-        place = recording.connections[connection].places[finding.record]
-        problems.append((connection, Problem(place, finding.text, finding.requirement)))
+    problems: list[Problem] = []
+    for origin in dict.fromkeys(one.origin for one in recording.connections):
+        problems += _problems_with([one for one in recording.connections if one.origin == origin])
     places = {
         place: number for number, place in enumerate(p for one in recording.connections for p in one.places)
     }
-    ordered = sorted(problems, key=lambda entry: places[entry[1].place])
-    return [problem for _, problem in ordered if not (recording.basic and _beyond_basic(problem))]
+    ordered = sorted(problems, key=lambda problem: places[problem.place])
+    return [problem for problem in ordered if not (recording.basic and _beyond_basic(problem))]
 
 
-def stated_limits(recording: Recording) -> Limits:
-    """Return the limits that a `ready` of the recording states, or else those that no server can go beyond."""
-    for recorded in recording.connections:
+def _problems_with(connections: Sequence[Recorded]) -> Iterator[Problem]:
+    """Yield what the connections to one server break."""
+    traces = [one.trace for one in connections]
+    for trace in traces:
+        trace.deaf = trace.deaf or len(trace.records) < 2
+    # T of chapter 17, from what the recording shows of the way to the server.
+    facts = Facts(stated_limits(connections), max(LEAST_TOLERANCE_S, 2 * round_trip(traces)))
+    for recorded in connections:
+        yield from _schema_problems(recorded)
+    for connection, finding in (*recorded_findings(traces, facts), *client_findings(traces)):
+        yield Problem(connections[connection].places[finding.record], finding.text, finding.requirement)
+
+
+def stated_limits(connections: Sequence[Recorded]) -> Limits:
+    """Return the limits that a `ready` of the connections states, or else those that no server can go beyond."""
+    for recorded in connections:
         for message in recorded.trace.messages("server"):
             if message.type == "ready" and isinstance(limits := message.get("limits"), dict):
                 return Limits(limits)
@@ -118,7 +126,8 @@ def _schema_problems(recorded: Recorded) -> Iterator[Problem]:
 def _refused(trace: Trace, number: int, message: Message) -> bool:
     for record in trace.records[number + 1 :]:
         answer = record.message if record.side == "server" else None
-        if answer is not None and answer.get("code") == "bad_request" and "seq" not in answer:
+        refuses = answer is not None and answer.type == "error" and "seq" not in answer
+        if answer is not None and refuses and answer.get("code", "bad_request") == "bad_request":
             return bool(answer.get("re", message.get("id")) == message.get("id"))
     return False
 

@@ -9,13 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from runwire_conformance.bounds import Limits
-from runwire_conformance.invariants import Finding
+from runwire_conformance.invariants import Finding, Placed
 from runwire_conformance.invariants.messages import faults_of
 from runwire_conformance.trace import Message, Record, Trace
 from runwire_schemas import CLIENT_TYPES, schema
-
-#: A connection of the recording by its number, and what was found there.
-Placed = tuple[int, Finding]
 
 #: Seconds within which nobody but the program itself acts again.
 BY_ITSELF_S = 1.0

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from runwire_conformance.invariants import Finding
-from runwire_conformance.invariants.client import BY_ITSELF_S, Placed, body_of, said
+from runwire_conformance.invariants import Finding, Placed
+from runwire_conformance.invariants.client import BY_ITSELF_S, body_of, said
 from runwire_conformance.trace import Message, Trace
 
 #: Closes of which each says to come back with growing back-off and full jitter ([CLOSE-7]).

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from runwire_conformance.invariants import Facts, Finding, Invariant
+from runwire_conformance.invariants.answers import resumed_says_what_was_asked
 from runwire_conformance.trace import CONTROL_TYPES, Message, Trace
 
 #: Types of messages that are events of a run whatever they hold.
@@ -21,6 +22,20 @@ class Reading:
     after: int
     resumed: bool
     events: list[tuple[int, Message]] = field(default_factory=list)
+    #: The log's epoch, where its opening stands in the trace, and where the unfinished reading stood that it moved.
+    epoch: object = None
+    place: int = -1
+    moved_from: int | None = None
+
+    @property
+    def cursor(self) -> int:
+        """The `seq` of the last event."""
+        return int(self.events[-1][1]["seq"]) if self.events else self.after
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether its terminal came."""
+        return any(message.is_terminal for _, message in self.events)
 
 
 def readings(trace: Trace) -> tuple[list[Reading], list[tuple[int, Message]]]:
@@ -36,8 +51,13 @@ def readings(trace: Trace) -> tuple[list[Reading], list[tuple[int, Message]]]:
         if message.type in {"started", "resumed"} and isinstance(run_id, str):
             next_seq = message.get("next_seq")
             after = next_seq - 1 if message.type == "resumed" and isinstance(next_seq, int) else 0
-            current[run_id] = Reading(run_id, after, message.type == "resumed")
-            found.append(current[run_id])
+            before = current.get(run_id)
+            moved_from = before.cursor if before is not None and not before.is_ended else None
+            reading = Reading(
+                run_id, after, message.type == "resumed", [], message.get("epoch"), place, moved_from
+            )
+            current[run_id] = reading
+            found.append(reading)
         elif _in_log(message) and isinstance(run_id, str):
             if run_id in current:
                 current[run_id].events.append((place, message))
@@ -48,24 +68,36 @@ def readings(trace: Trace) -> tuple[list[Reading], list[tuple[int, Message]]]:
 
 def nothing_precedes_the_opening(trace: Trace, _facts: Facts) -> Iterator[Finding]:
     """[RUN-3], [SSE-3], [SSE-4]: no event of a run comes before its `started` or `resumed`."""
-    requirement = "RUN-3"
     if trace.transport == "sse":
-        requirement = "SSE-3" if trace.title.startswith("POST") else "SSE-4"
+        yield from _stream_opens(trace)
+        return
     for place, message in readings(trace)[1]:
         yield Finding(
-            requirement, f"{message.type} of run {message['run_id']} before its started or resumed", place
+            "RUN-3", f"{message.type} of run {message['run_id']} before its started or resumed", place
         )
 
 
-def seq_has_no_hole(trace: Trace, _facts: Facts) -> Iterator[Finding]:
-    """[RUN-28], [RUN-29], [RESUME-10], [RESUME-25]: events are numbered without hole and without repetition."""
+def _stream_opens(trace: Trace) -> Iterator[Finding]:
+    requirement, wanted = ("SSE-3", "started") if trace.title.startswith("POST") else ("SSE-4", "resumed")
+    for place, record in enumerate(trace.records):
+        if record.side == "server" and record.message is not None:
+            if record.message.type not in {wanted, "ready"}:  # the latter breaks [SSE-11]
+                yield Finding(requirement, f"the first message is {record.message.type}, not {wanted}", place)
+            return
+
+
+def seq_has_no_hole(trace: Trace, facts: Facts) -> Iterator[Finding]:
+    """[RUN-28], [RUN-29], [RESUME-10], [RESUME-16], [RESUME-25]: events are numbered without hole or repetition."""
     if _has_unnumbered(trace):
         return  # [RUN-27] is broken, and the holes are what it broke
+    if trace.transport == "sse" and any(_stream_opens(trace)):
+        return  # [SSE-3] or [SSE-4] is broken, and nobody knows where the reader stands
     found, stray = readings(trace)
     early = {message["run_id"] for _, message in stray}
+    misopened = {finding.record for finding in resumed_says_what_was_asked(trace, facts)}
     for reading in found:
-        if reading.run_id in early:
-            continue  # [RUN-3] is broken, and the numbers are what it broke
+        if reading.run_id in early or reading.place in misopened:
+            continue  # [RUN-3] or [RESUME-9] is broken, and the numbers are what it broke
         ranges = [(_first(message), message["seq"], place) for place, message in reading.events]
         cursor = reading.after
         for first, last, place in ranges:
@@ -92,7 +124,10 @@ def _misplaced(
     in_order = sorted(ranges)
     joined = all(left[1] + 1 == right[0] for left, right in pairwise(in_order))
     if in_order != ranges and joined and in_order[0][0] == reading.after + 1:
-        return Finding("RUN-29", f"seq {last} came after seq {cursor}", place)
+        before, late = next((left, right) for left, right in pairwise(ranges) if left > right)
+        return Finding("RUN-29", f"seq {late[1]} came after seq {before[1]}", late[2])
+    if cursor == reading.after and reading.moved_from in {first - 1, first}:
+        return Finding("RESUME-16", f"seq {last} from the old position, before seq {cursor + 1}", place)
     if first <= cursor < last:
         return Finding("RESUME-25", f"a merged event begins at {first}; the reader had {cursor}", place)
     what = f"expected seq {cursor + 1}, came {first}"
@@ -155,26 +190,6 @@ def trace_ids_agree(trace: Trace, _facts: Facts) -> Iterator[Finding]:
             yield Finding("OBS-5", f"{message.type} names another trace_id than the message before", place)
 
 
-def answers_fit_questions(trace: Trace, _facts: Facts) -> Iterator[Finding]:
-    """[MSG-29], [MSG-30]: each `re` answers one message that had that `id`, once."""
-    asked: set[object] = set()
-    answered: set[object] = set()
-    for place, record in enumerate(trace.records):
-        message = record.message
-        if message is None:
-            continue
-        if record.side == "client":
-            asked.add(message.get("id"))
-        elif "re" in message:
-            if message["re"] not in asked or message.is_event:
-                yield Finding(
-                    "MSG-29", f"{message.type} with re {message['re']!r}, which nobody asked", place
-                )
-            elif message["re"] in answered:
-                yield Finding("MSG-30", f"a second answer with re {message['re']!r}", place)
-            answered.add(message["re"])
-
-
 def text_stops_after_cancel(trace: Trace, facts: Facts) -> Iterator[Finding]:
     """[CANCEL-3]: no token and no thinking of a cancelled run later than `cancel_quiet_ms`."""
     if trace.deaf:
@@ -203,13 +218,35 @@ def text_stops_after_cancel(trace: Trace, facts: Facts) -> Iterator[Finding]:
                 yield Finding("CANCEL-3", f"a {message.type} {late:.2f} s after the cancel", place)
 
 
+def requests_are_new_and_answers_kept(trace: Trace, _facts: Facts) -> Iterator[Finding]:
+    """[INPUT-12], [INPUT-19]: a `request_id` is that of one request, and closing it does not tell the answer."""
+    asked: dict[tuple[str, object], int] = {}
+    given: dict[tuple[str, object], list[object]] = {}
+    for message in trace.messages("client"):
+        if message.type == "input" and "data" in message:
+            given.setdefault(_request(message), []).append(message["data"])
+    for reading in readings(trace)[0]:
+        for place, message in reading.events:
+            if message.type == "input_request" and isinstance(message.get("request_id"), str):
+                if asked.setdefault(_request(message), message["seq"]) != message["seq"]:
+                    yield Finding("INPUT-19", f"a second input_request {message['request_id']}", place)
+            elif message.type == "input_closed" and message.get("data", given) in given.get(
+                _request(message), []
+            ):
+                yield Finding("INPUT-12", "input_closed holds the answer", place)
+
+
+def _request(message: Message) -> tuple[str, object]:
+    return str(message.get("run_id")), str(message.get("request_id"))
+
+
 INVARIANTS: tuple[Invariant, ...] = (
     nothing_precedes_the_opening,
     seq_has_no_hole,
     it_ends_once,
     calls_pair,
     trace_ids_agree,
-    answers_fit_questions,
+    requests_are_new_and_answers_kept,
     text_stops_after_cancel,
 )
 

@@ -133,7 +133,7 @@ def endings_are_explained(trace: Trace, _facts: Facts) -> Iterator[Finding]:
 
 
 def codes_mean_what_they_say(trace: Trace, _facts: Facts) -> Iterator[Finding]:
-    """[ERR-1], [ERR-4], [ERR-5]: registered codes stand where they belong, with their `retryable`."""
+    """[ERR-1], [ERR-4], [ERR-5], [RUN-14]: registered codes stand where they belong, with their `retryable`."""
     known = {row["code"]: row for row in registries()["errors"]}
     for place, message in _messages(trace):
         if message.type not in {"error", "notice"}:
@@ -143,8 +143,9 @@ def codes_mean_what_they_say(trace: Trace, _facts: Facts) -> Iterator[Finding]:
         code = str(message.get("code"))
         row = known.get(code) if message.type == "error" else None
         if row is None:
-            if message.type == "error" and "seq" not in message and "code" in message and ":" not in code:
-                yield Finding("ERR-1", f"{code} is neither registered nor a vendor's", place)
+            if message.type == "error" and "code" in message and ":" not in code:
+                requirement = "RUN-14" if "seq" in message else "ERR-1"
+                yield Finding(requirement, f"{code} is neither registered nor a vendor's", place)
             continue
         if row["use"] == "log" and "seq" not in message:
             yield Finding("ERR-1", f"{row['code']} belongs into a log and refuses a message", place)

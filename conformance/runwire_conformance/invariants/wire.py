@@ -7,6 +7,9 @@ from runwire_conformance.invariants.log import readings
 from runwire_conformance.trace import Trace
 from runwire_spec import registries
 
+#: Features that are listed only with another ([CONF-3]).
+NEEDS = {"sse": "resume", "tickets": "auth"}
+
 
 def ready_comes_first_and_once(trace: Trace, _facts: Facts) -> Iterator[Finding]:
     """[CONN-15], [CONN-16], [CONN-19], [SSE-11]: `ready` opens a WebSocket and stands nowhere else."""
@@ -102,9 +105,38 @@ def blocks_are_well_formed(trace: Trace, _facts: Facts) -> Iterator[Finding]:
             yield Finding("SSE-13", f"{message.type} has id {identifiers[0]}", place)
 
 
+def features_bring_what_they_need(trace: Trace, _facts: Facts) -> Iterator[Finding]:
+    """[CONF-3]: `sse` is listed with `resume`, and `tickets` with `auth`."""
+    for place, record in enumerate(trace.records):
+        message = record.message
+        if record.side != "server" or message is None or message.type != "ready":
+            continue
+        listed = message.get("features")
+        features = listed if isinstance(listed, list) else []
+        for name, needed in NEEDS.items():
+            if name in features and needed not in features:
+                yield Finding("CONF-3", f"{name} is listed without {needed}", place)
+
+
+def a_stream_ends_with_its_run(trace: Trace, facts: Facts) -> Iterator[Finding]:
+    """[SSE-10]: nothing comes in a stream when its terminal is long gone."""
+    if trace.transport != "sse" or trace.deaf:
+        return
+    ended: float | None = None
+    for place, record in enumerate(trace.records):
+        if record.side != "server" or record.message is None:
+            continue
+        if ended is not None and record.at - ended > facts.tolerance and not record.message.is_event:
+            late = f"{record.at - ended:.1f} s after the terminal"
+            yield Finding("SSE-10", f"a {record.message.type} {late}", place)
+        ended = record.at if record.message.is_terminal and ended is None else ended
+
+
 INVARIANTS: tuple[Invariant, ...] = (
     ready_comes_first_and_once,
     it_is_never_silent,
     it_ends_in_order,
     blocks_are_well_formed,
+    features_bring_what_they_need,
+    a_stream_ends_with_its_run,
 )
