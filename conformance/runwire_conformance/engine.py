@@ -255,13 +255,13 @@ class Engine:
             state, reason, details = State.FAILED, str(problem), problem.details
             breach, kind = problem.requirement, kind_of(problem)
             late = problem.late or case.claim.timing
-            late = late or any(trace.idled(profile.limits["idle_s"]) for trace in target.traces)
+            late = late or any(trace.overtaken(profile.limits["idle_s"]) for trace in target.traces)
         except (AssertionError, Unreachable, Unanswered) as problem:
             state, reason = State.FAILED, in_words(problem)
             kind = kind_of(problem)
             late = isinstance(problem, TooLate | Unreachable) or case.claim.timing
             late = late or (self._clock.stalled_since(began) and _was_dropped(target.traces))
-            late = late or any(trace.idled(profile.limits["idle_s"]) for trace in target.traces)
+            late = late or any(trace.overtaken(profile.limits["idle_s"]) for trace in target.traces)
             details = (
                 case.explain(problem) if case.explain is not None and not isinstance(problem, Broken) else ""
             )

@@ -134,6 +134,16 @@ class Trace:
             if record.side == side and record.message is not None:
                 yield record.message
 
+    def overtaken(self, idle_s: float) -> bool:
+        """Whether a bound of the server ended what the judge had begun: `idle_s` passed, or a run's time was over.
+
+        On a busy machine that is the judge's own slowness.
+        """
+        return self.idled(idle_s) or any(
+            message.type == "error" and message.get("code") == "timeout" and "run_id" in message
+            for message in self.messages("server")
+        )
+
     def idled(self, idle_s: float) -> bool:
         """Whether the server closed with 1000 after the client had sent nothing for `idle_s` ([LIMIT-5]).
 

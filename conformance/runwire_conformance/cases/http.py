@@ -7,6 +7,7 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client import Client
+from runwire_conformance.conversation import contents
 from runwire_conformance.target import ACCEPT_JSON, JSON, Target, is_problem, new_run_id
 from runwire_schemas import violations
 from runwire_spec import registries
@@ -283,6 +284,21 @@ async def a_repeated_post_is_the_same_run(target: Target) -> None:
     again = await accepted(target, target.short, run_id=run_id)
 
     assert (again["run_id"], again["epoch"]) == (first["run_id"], first["epoch"])
+
+
+@proves("HTTP-16")
+async def a_repeated_post_streams_the_run_from_its_first_event(target: Target) -> None:
+    run_id = new_run_id()
+    first = await (await target.start_stream(target.short, run_id=run_id)).run()
+    await first.whole()
+
+    stream = await target.start_stream(target.short, run_id=run_id)
+
+    again = await stream.run()
+    await again.whole()
+    kinds = [message.type for message in stream.messages if message.type in {"started", "resumed"}]
+    assert (again.epoch, kinds) == (first.epoch, ["started", "resumed"])
+    assert contents(again.events) == contents(first.events)
 
 
 @proves("HTTP-16")

@@ -8,7 +8,7 @@ from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import EVENT_S, contents
-from runwire_conformance.target import Target
+from runwire_conformance.target import Target, new_run_id
 
 
 @proves("RUN-27", watches=("RUN-28", "RUN-29"))
@@ -55,7 +55,7 @@ async def what_else_is_said_takes_no_number(client: Client) -> None:
 async def runs_of_one_connection_are_numbered_apart(client: Client, limits: Limits) -> None:
     most = min(3, limits.whole("runs_per_connection"))
     steps = [scripts.repeat(10, scripts.wait(5), scripts.token(f"{number}")) for number in range(most)]
-    runs = [await client.start(scripts.script(step)) for step in steps]
+    runs = [await client.start(scripts.script(step), run_id=new_run_id()) for step in steps]
 
     for number, run in enumerate(runs):
         await run.whole()

@@ -32,6 +32,7 @@ _OBJECT_STEPS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
 }
 _TEXT_STEPS: Mapping[str, str] = {"token": "data", "replace": "data", "thinking": "content"}
 _TEXT_MEMBERS = frozenset({"call_id", "name", "data", "request_id", "kind"})
+_FLAGS = frozenset({"is_error", "partial", "retryable"})
 _BESIDE = frozenset({"agent", "parent_call_id"})
 
 
@@ -174,8 +175,11 @@ def _well_formed(name: str, value: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
     if not isinstance(value, dict):
         return False
+    if not all(isinstance(value[member], bool) for member in value.keys() & _FLAGS):
+        return False
     if name == "fail":
-        return isinstance(value.get("code"), str) and isinstance(value.get("data"), str)
+        known = value.keys() <= {"code", "data", "retryable"}
+        return known and isinstance(value.get("code"), str) and isinstance(value.get("data"), str)
     members, needed = _OBJECT_STEPS.get(name, (frozenset(), frozenset({""})))
     texts = all(isinstance(value[member], str) for member in value.keys() & _TEXT_MEMBERS)
     if name == "input_request":

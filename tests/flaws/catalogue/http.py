@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..flaw import answers, asks, flaw, misstates
+from ..flaw import answers, asks, flaw, misstates, says
 from ..http1 import Request, Response
-from ..rewrite import Message, Rewrite, less
+from ..link import Link
+from ..rewrite import Action, Message, Rewrite, is_event, is_terminal, less
 from .connection import problem
 
 
@@ -389,6 +390,15 @@ class RepeatedPostsStartAgain(Rewrite):
         body = body_of(request) if is_run_start(request) else None
         again = body and isinstance(body.get("run_id"), str) and self.nth(body["run_id"]) > 1
         return with_body(request, less(body, "run_id")) if body and again else request
+
+
+@says("HTTP-16")
+def repeated_posts_stream_the_end(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """The stream of a repeated POST has only the run's terminal."""
+    link.notes["again"] = link.notes.get("again") or message.get("type") == "resumed"
+    again = link.is_stream and link.request.method == "POST" and link.notes["again"]
+    if not (again and is_event(message)) or is_terminal(message):
+        yield message
 
 
 @answers("HTTP-16")
