@@ -1,5 +1,6 @@
 """Applications of Dify, as its API reference describes their streams; the prompt says which one answers."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -36,6 +37,51 @@ def thought(**members: Any) -> dict[str, Any]:
 
 END = chat("message_end", id="m1", metadata={"usage": {"prompt_tokens": 12, "completion_tokens": 3}})
 STARTED = flow("workflow_started", id="w1", workflow_id="f", inputs={})
+PAUSED = flow("workflow_paused", status="paused", paused_nodes=["n"], reasons=[])
+
+
+def asks(token: str) -> dict[str, Any]:
+    """Return what announces a form."""
+    return flow("human_input_required", form_id="f", form_token=token, form_content="…", node_id="n")
+
+
+#: Forms by their tokens; `brief` has little time left, and `gone` is not there any more.
+FORMS: dict[str, dict[str, Any]] = {
+    "review": {
+        "form_content": "Please review the draft.",
+        "inputs": [
+            {"type": "paragraph", "output_variable_name": "feedback", "default": {"type": "constant"}},
+            {"type": "paragraph", "output_variable_name": "tone"},
+            {
+                "type": "select",
+                "output_variable_name": "priority",
+                "option_source": {"type": "constant", "selector": [], "value": ["low", "high"]},
+            },
+            {"type": "file", "output_variable_name": "source"},
+            {"type": "file-list", "output_variable_name": "action", "number_limits": 5},
+        ],
+        "resolved_default_values": {"tone": "kind", "feedback": ""},
+        "user_actions": [
+            {"id": "approve", "title": "Approve", "button_style": "primary"},
+            {"id": "reject", "title": "Request changes", "button_style": "default"},
+        ],
+        "expiration_time": 4_000_000_000,
+    },
+    "brief": {
+        "form_content": "Quick!",
+        "inputs": [],
+        "user_actions": [{"id": "go", "title": "Go"}],
+        "expiration_time": 0,
+    },
+    "strange": {"form_content": "Nothing to choose from.", "inputs": [], "user_actions": []},
+}
+FILLED = flow("human_input_form_filled", node_id="n", action_id="approve")
+AFTER = (
+    FILLED,
+    flow("reasoning_chunk", reasoning="They like it.", node_id="n", is_final=False),
+    flow("text_chunk", text="Done."),
+    flow("workflow_finished", status="succeeded", outputs={"text": "Done."}),
+)
 INPUT = '{"search": {"q": "cats"}, "count": {"n": 2}}'
 
 STREAMS: dict[str, tuple[object, ...]] = {
@@ -89,7 +135,13 @@ STREAMS: dict[str, tuple[object, ...]] = {
     "no outputs": (STARTED, flow("workflow_finished", status="succeeded", outputs=None)),
     "stopped": (STARTED, flow("workflow_finished", status="stopped", outputs={})),
     "failed": (STARTED, flow("workflow_finished", status="failed", error="a secret of the operator")),
-    "paused": (STARTED, flow("human_input_required", form_id="f")),
+    "asks by e-mail": (STARTED, flow("human_input_required", form_id="f", form_token=None), PAUSED),
+    "asks": (STARTED, flow("text_chunk", text="A draft. "), asks("review"), PAUSED),
+    "asks twice": (STARTED, asks("review"), asks("brief"), PAUSED),
+    "asks briefly": (STARTED, asks("brief"), PAUSED),
+    "asks too late": (STARTED, asks("gone"), PAUSED),
+    "asks strangely": (STARTED, asks("strange"), PAUSED),
+    "asks nothing": (STARTED, PAUSED),
     "error 400": (chat("error", status=400, code="invalid_param", message="quoted prompt"),),
     "error 500": (
         chat("message", answer="a"),
@@ -113,11 +165,26 @@ def answer(asked: Asked) -> Answer:
         return refusal(401, "unauthorized")
     if asked.path.endswith("/stop"):
         return Answer((b'{"result": "success"}',), type="application/json")
+    if asked.path.startswith("/v1/form/human_input/"):
+        return form(asked)
+    if asked.path.startswith("/v1/workflow/"):
+        return Answer(stream(*AFTER))
     name = asked.body.get("query") or asked.body["inputs"]["query"]
     if name in REFUSALS:
         return refusal(REFUSALS[name], "some_code")
     pieces = stream(*STREAMS.get(CUT.get(name, name), STREAMS["chat"]))
     return Answer(pieces, "cut" if name in CUT else "hold" if name in HELD else "end")
+
+
+def form(asked: Asked) -> Answer:
+    """Describe a form, or take its answer, unless that says `nonsense`."""
+    known = FORMS.get(asked.path.rsplit("/", 1)[1])
+    if known is None:
+        return refusal(404, "human_input_form_not_found")
+    if asked.method == "POST" and asked.body["inputs"].get("feedback") == "nonsense":
+        return refusal(400, "invalid_form_data")
+    told = known if asked.method == "GET" else {}
+    return Answer((json.dumps(told).encode(),), type="application/json")
 
 
 def refusal(status: int, code: str) -> Answer:

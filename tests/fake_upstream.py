@@ -16,6 +16,7 @@ class Asked:
     path: str
     authorization: str | None
     body: dict[str, Any]
+    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +49,19 @@ def stream(*events: object) -> tuple[bytes, ...]:
 
 @contextlib.contextmanager
 def fake_upstream(answer: Callable[[Asked], Answer]) -> Iterator[FakeUpstream]:
-    """Serve until the end of the block, answering every POST with what `answer` returns."""
+    """Serve until the end of the block, answering every GET and POST with what `answer` returns."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_GET(self) -> None:
+            self._respond(b"{}")
+
         def do_POST(self) -> None:
-            content = self.rfile.read(int(self.headers["Content-Length"]))
-            asked = Asked(self.path, self.headers["Authorization"], json.loads(content))
+            self._respond(self.rfile.read(int(self.headers["Content-Length"])))
+
+        def _respond(self, content: bytes) -> None:
+            asked = Asked(self.path, self.headers["Authorization"], json.loads(content), self.command)
             upstream.asked.append(asked)
             given = answer(asked)
             self.send_response(given.status)

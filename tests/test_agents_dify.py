@@ -134,7 +134,9 @@ async def test_a_stopped_workflow_is_incomplete(dify: FakeUpstream) -> None:
     ("prompt", "code", "retryable"),
     [
         ("failed", "agent_error", False),
-        ("paused", "agent_error", False),
+        ("asks by e-mail", "agent_error", False),
+        ("asks nothing", "agent_error", False),
+        ("asks strangely", "agent_error", False),
         ("error 400", "agent_error", False),
         ("error 500", "upstream_error", True),
         ("quota", "upstream_error", False),

@@ -1,17 +1,18 @@
 """An agent that is a Dify application: chat, agent and chatflow by `chat-messages`, workflow by `workflows/run`."""
 
 import asyncio
-import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 
 from runwire_reference_server.agents import AgentError, Task
 from runwire_reference_server.agents.dify_events import DifyEvents, parsed
+from runwire_reference_server.agents.dify_forms import DifyForms, user_of
 from runwire_reference_server.agents.upstream import (
     CONNECT_S,
     Upstream,
@@ -67,30 +68,39 @@ class DifyAgent:
             headers={"Authorization": f"Bearer {upstream.key}"},
             timeout=httpx2.Timeout(None, connect=CONNECT_S),
         )
+        self._forms = DifyForms(self._client, self._url)
         self._conversations: OrderedDict[tuple[Principal, str], str] = OrderedDict()
         self._stopping: set[asyncio.Task[None]] = set()
 
     async def run(self, task: Task) -> AsyncIterator[Event]:
         """Stream what the application says and does. Leaving early stops its task, which closing alone does not."""
-        opening = asyncio.ensure_future(self._open(task))
+        openings = [asyncio.ensure_future(self._open(task))]
+        told = DifyEvents(workflow=self._workflow)
         ended = False
         try:
-            stream = await asyncio.shield(opening)
-            told = DifyEvents(workflow=self._workflow)
-            async with aclosing(self._messages(task, stream)) as messages:
-                async for message in messages:
-                    self._remember(task, message)
-                    ended = message.get("event") == "error"
-                    for event in told.read(message, task):
-                        yield event
-                    if told.ended:
-                        break
+            while True:
+                stream = await asyncio.shield(openings[-1])
+                async with aclosing(self._messages(task, stream)) as messages:
+                    async for message in messages:
+                        self._remember(task, message)
+                        ended = message.get("event") == "error"
+                        for event in told.read(message, task):
+                            yield event
+                        if told.ended or told.paused:
+                            break
+                if not told.paused:
+                    break
+                async with aclosing(self._forms.ask(task, told.forms)) as questions:
+                    async for question in questions:
+                        yield question
+                told.go_on()
+                openings.append(asyncio.ensure_future(self._reopen(task, told.workflow_run_id)))
             closing = list(told.end(task))
             ended = True
             for event in closing:
                 yield event
         finally:
-            self._spawn(self._leave(opening, task, stop=not ended))
+            self._spawn(self._leave(openings, task, stop=not ended))
 
     async def aclose(self) -> None:
         """Stop what is still to be stopped, and close the connections to Dify."""
@@ -99,7 +109,16 @@ class DifyAgent:
 
     async def _open(self, task: Task) -> _Stream:
         """Begin, and wait for the first event: whoever stops the task needs its id."""
-        request = self._client.build_request("POST", self._url + self._start_path, json=self._body(task))
+        url = self._url + self._start_path
+        return await self._stream(task, self._client.build_request("POST", url, json=self._body(task)))
+
+    async def _reopen(self, task: Task, workflow_run_id: str) -> _Stream:
+        """Listen again to a workflow that goes on after a pause."""
+        url = f"{self._url}/workflow/{quote(workflow_run_id, safe='')}/events"
+        user = {"user": user_of(task.key.principal)}
+        return await self._stream(task, self._client.build_request("GET", url, params=user))
+
+    async def _stream(self, task: Task, request: httpx2.Request) -> _Stream:
         try:
             response = await self._client.send(request, stream=True)
             if response.status_code != 200:
@@ -115,7 +134,7 @@ class DifyAgent:
         body: dict[str, Any] = {
             "inputs": dict(task.inputs),
             "response_mode": "streaming",
-            "user": _user(task.key.principal),
+            "user": user_of(task.key.principal),
         }
         if self._workflow:
             body["inputs"] = {self._prompt_variable: task.prompt} | body["inputs"]
@@ -158,17 +177,21 @@ class DifyAgent:
             while len(self._conversations) > MAX_CONVERSATIONS:
                 self._conversations.popitem(last=False)
 
-    async def _leave(self, opening: asyncio.Future[_Stream], task: Task, *, stop: bool) -> None:
-        """Close the stream, and tell Dify to stop the task: it works on for a caller who has gone."""
+    async def _leave(self, openings: Sequence[asyncio.Future[_Stream]], task: Task, *, stop: bool) -> None:
+        """Close the streams, and tell Dify to stop the task: it works on for a caller who has gone."""
+        task_id = None
         with suppress(Exception):
             async with asyncio.timeout(STOP_S):
-                stream = await opening
-                task_id = (stream.first or {}).get("task_id")
-                await stream.response.aclose()
+                for opening in openings:
+                    with suppress(AgentError):
+                        stream = await opening
+                        task_id = (stream.first or {}).get("task_id", task_id)
+                        await stream.response.aclose()
                 if stop and isinstance(task_id, str):
                     path = self._stop_path.format(task_id=task_id)
-                    await self._client.post(self._url + path, json={"user": _user(task.key.principal)})
-        opening.cancel()
+                    await self._client.post(self._url + path, json={"user": user_of(task.key.principal)})
+        for opening in openings:
+            opening.cancel()
 
     def _spawn(self, coroutine: Any) -> None:
         """Run `coroutine` beside the run, whose end does not wait for it ([CANCEL-4])."""
@@ -179,11 +202,6 @@ class DifyAgent:
 
 def _session(task: Task) -> tuple[Principal, str]:
     return task.key.principal, task.session_id
-
-
-def _user(principal: Principal) -> str:
-    """Return a stable name for a principal that tells Dify nothing about it."""
-    return hashlib.sha256(f"{principal.issuer}\n{principal.subject}".encode()).hexdigest()[:32]
 
 
 def _with_history(task: Task) -> str:

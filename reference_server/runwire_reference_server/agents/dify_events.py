@@ -24,7 +24,7 @@ _SILENT_NODES = frozenset({"start", "end", "answer"})
 #: Nodes that do something beside thinking; they are shown as tool calls.
 _TOOL_NODES = frozenset({"tool", "agent", "code", "http-request", "knowledge-retrieval", "datasource"})
 
-_WAITS = "the workflow waits for a person, which this agent does not serve"
+_WAITS = "the workflow waits for a person whom only Dify itself can ask"
 
 
 @dataclass(slots=True)
@@ -36,10 +36,17 @@ class _Thought:
 
 
 class DifyEvents:
-    """Turns the messages of one stream into events. `ended` is set by the last that matters."""
+    """Turns the messages of a workflow or chat into events. `ended` is set by the last that matters.
+
+    `paused` is set when the stream ends because the workflow waits for `forms`, the tokens of what it asks; the rest
+    is then told by a stream of its own, that of `workflow_run_id`.
+    """
 
     def __init__(self, *, workflow: bool) -> None:
         self.ended = False
+        self.paused = False
+        self.forms: list[str] = []
+        self.workflow_run_id = ""
         self._workflow = workflow
         self._outcome: Event | None = None
         self._said = ""
@@ -51,6 +58,7 @@ class DifyEvents:
         """Yield the events for a message; raises AgentError for one that fails the run."""
         data = message.get("data")
         data = data if isinstance(data, Mapping) else {}
+        self.workflow_run_id = _text(message.get("workflow_run_id")) or self.workflow_run_id
         match message.get("event"):
             case "message" | "agent_message":
                 yield from self._say(message.get("answer"))
@@ -60,6 +68,9 @@ class DifyEvents:
                 yield replace(_text(message.get("answer")))
             case "text_replace":
                 yield replace(_text(data.get("text")))
+            case "reasoning_chunk":
+                if reasoning := _text(data.get("reasoning")):
+                    yield thinking(reasoning)
             case "agent_thought":
                 yield from self._think(message)
             case "message_file":
@@ -75,8 +86,13 @@ class DifyEvents:
                 usage = metadata.get("usage") if isinstance(metadata, Mapping) else None
                 self._outcome = done("generation completed", usage=_usage(usage))
                 self.ended = True
-            case "workflow_paused" | "human_input_required":
-                raise AgentError("agent_error", _WAITS)
+            case "human_input_required":
+                # Without a token Dify asks somebody by e-mail.
+                if not (form := _text(data.get("form_token"))):
+                    raise AgentError("agent_error", _WAITS)
+                self.forms.append(form)
+            case "workflow_paused":
+                self._pause()
             case "error":
                 raise refused(task, _status(message), _text(message.get("code")))
 
@@ -87,6 +103,16 @@ class DifyEvents:
         for call_id in self._open:  # [EVENT-13]
             yield observation(call_id, "no result was reported", is_error=True)
         yield self._outcome
+
+    def go_on(self) -> None:
+        """Forget what the workflow waited for."""
+        self.paused = False
+        self.forms = []
+
+    def _pause(self) -> None:
+        if not self.forms or not self.workflow_run_id:
+            raise AgentError("agent_error", _WAITS)
+        self.paused = True
 
     def _say(self, text: Any) -> Iterator[Event]:
         if text := _text(text):
@@ -132,7 +158,8 @@ class DifyEvents:
     def _finish_workflow(self, data: Mapping[str, Any]) -> Iterator[Event]:
         status = data.get("status")
         if status == "paused":
-            raise AgentError("agent_error", _WAITS)
+            self._pause()
+            return
         if status == "failed":
             raise AgentError("agent_error", "the workflow failed")
         if self._workflow and not self._said:
