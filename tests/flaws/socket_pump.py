@@ -90,9 +90,10 @@ async def _up_by_message(link: Socket) -> None:
             else:
                 await link.send_up(passed)
             continue
+        interrupts = bool(parts) and frame.opcode != Opcode.CONTINUATION
         parts.append((frame, raw))
-        if passing or sum(len(raw) for _, raw in parts) > HELD_BYTES[True]:
-            # A server answers a message that is too large before its end.
+        if passing or interrupts or sum(len(raw) for _, raw in parts) > HELD_BYTES[True]:
+            # A server answers a message that is too large, or that another one interrupts, before its end.
             await link.server.write(b"".join(raw for _, raw in parts))
             parts, passing = [], not frame.final
         elif frame.final:
