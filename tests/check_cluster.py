@@ -11,7 +11,7 @@ from check_reference_server import BIN, BUILD, CREDENTIAL_OPTIONS, command, cred
 from redis_stand import RedisStand
 
 #: Beside CHECK_LIMITS: on a busy machine three nodes, a Redis and the judge share its processors.
-LIMITS = {"idle_s": 5, "log_bytes": 1_000_000, "pong_timeout_s": 2, "run_s": 8, "worker_lost_s": 4}
+LIMITS = {"idle_s": 5, "log_bytes": 1_000_000, "pong_timeout_s": 2, "run_s": 10, "worker_lost_s": 6}
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -238,6 +239,58 @@ def test_line_ends_in_headers_break_nothing(stand: Stand, smuggled: str) -> None
         answer = stand.ask("GET", RUN, (name, smuggled))
         assert answer.status in {400, 401, 403, 404}
         assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/healthz/../v1/runs/x",
+        "/healthz/%2e%2e/v1/runs/x",
+        "/healthz%2f..%2fv1/runs/x",
+        "/.well-known/../v1/runs/x",
+        "//v1/runs/x",
+        "/V1/RUNS/x",
+        "/v1/runs/x;/healthz",
+        "/v1/runs/x?/healthz",
+        "/v1/runs/x%00/healthz",
+        "http://localhost/v1/runs/x",
+    ],
+)
+def test_no_spelling_of_a_path_spares_the_credential(stand: Stand, path: str) -> None:
+    elsewhere = [("X-Original-URL", "/healthz"), ("X-Rewrite-URL", "/healthz")]
+
+    assert is_problem(stand.raw(f"GET {path} HTTP/1.1", elsewhere), 401, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    ("lengths", "statuses"),
+    [
+        # The second request follows the body by every length, and has no credential of its own.
+        (["Content-Length: 5"], [400, 401]),
+        (["Transfer-Encoding: chunked"], [400, 401]),
+        # Where the first one ends depends on which length is believed: nothing that follows is read.
+        (["Content-Length: 5", "Transfer-Encoding: chunked"], [400]),
+        (["Transfer-Encoding: chunked", "Content-Length: 60"], [400]),
+        (["Content-Length: 5", "Content-Length: 60"], [400]),
+        (["Transfer-Encoding: chunked", "Transfer-Encoding: identity"], [400]),
+        (["Transfer-Encoding: xchunked"], [400]),
+        (["Content-Length: +5"], [400]),
+        (["Content-Length : 5"], [400]),
+    ],
+)
+def test_a_request_that_hides_in_another_has_no_credential(
+    stand: Stand, lengths: list[str], statuses: list[int]
+) -> None:
+    host = f"Host: 127.0.0.1:{stand.port}"
+    good = ": ".join(bearer(ALICE))
+    head = "\r\n".join(["POST /v1/runs HTTP/1.1", host, good, "Content-Type: application/json", *lengths])
+    hidden = f"GET {RUN} HTTP/1.1\r\n{host}\r\nConnection: close\r\n\r\n"
+
+    with stand.dial() as peer:
+        peer.sendall(f"{head}\r\n\r\n0\r\n\r\n{hidden}".encode())
+        answers = b"".join(iter(lambda: peer.recv(65536), b""))
+
+    assert [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+)", answers)] == statuses
 
 
 def test_a_redirect_does_not_repeat_the_query(stand: Stand) -> None:

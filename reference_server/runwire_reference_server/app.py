@@ -67,6 +67,13 @@ class Server:
             await self._routes(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        if "content-length" in headers and "transfer-encoding" in headers:
+            # RFC 9112, section 6.3: to a proxy in front that believes the other length, the rest is another request.
+            refusal = problem(
+                Refusal("bad_request", "a request has one length"), None, {"Connection": "close"}
+            )
+            await refusal(scope, receive, send)
+            return
         try:
             self.admission.check_address(scope, headers)
             if scope["type"] == "http" and scope["path"] in HEALTH:

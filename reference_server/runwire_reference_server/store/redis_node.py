@@ -33,6 +33,9 @@ BATCH = 256
 LOOK_S = 0.5
 RETRY_S = 0.5
 
+#: The share of `worker_lost_s` that a lease lasts; what is left is for others to look at it.
+LEASE = 0.75
+
 #: How the store itself ends runs: when their worker is lost, and when nobody reads them.
 LOST = encode(error("worker_lost", "the node that worked on this run is gone", True))
 UNREAD = encode(done("nobody was reading", "cancelled", "disconnected"))
@@ -78,7 +81,7 @@ class RedisNode:
         self._client = client(url)
         self._sha = ""
         self._before = ""
-        self._lease_ms = max(1, int(worker_lost_s * 500))
+        self._lease_ms = max(1, int(worker_lost_s * 1000 * LEASE))
         self._look_s = min(LOOK_S, worker_lost_s / 8)
         self._living: asyncio.Task[None] | None = None
         self._asked: list[tuple[asyncio.Future[Any], tuple[str | bytes | int, ...]]] = []
