@@ -7,10 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import typer
 import yaml
 
-from runwire_conformance.cli import app
+from runwire_conformance.cli import command_called
 
 ROOT = Path(__file__).parent.parent
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
@@ -32,7 +31,7 @@ def test_no_input_reaches_a_shell_as_text() -> None:
 
 
 def test_the_judge_has_every_option_that_is_used() -> None:
-    check = typer.main.get_command(app).commands["check"]
+    check = command_called("check")
     known = {name for parameter in check.params for name in parameter.opts}
 
     used = set(re.findall(r"[\"(](--[a-z-]+)", SCRIPTS[1]))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runwire_conformance.cli import app
+from runwire_conformance.cli import command_called
 from runwire_reference_server.cli import parser
 from runwire_spec import catalogue
 
@@ -103,10 +103,8 @@ def test_a_told_command_exists(line: str, words: list[str]) -> None:
 
 def typer_command(words: list[str]):  # type: ignore[no-untyped-def]
     """Return the command that `words` call."""
-    import typer
-
-    command = typer.main.get_command(app)
-    for word in words:
+    command = command_called(words[0])
+    for word in words[1:]:
         commands_of = getattr(command, "commands", {})
         if word not in commands_of:
             break

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from runwire_conformance.cli import COMMANDS, Command, command_called
 from runwire_conformance.report.document import report_schema
 
 RUNWIRE = str(Path(sys.executable).parent / "runwire")
@@ -67,6 +68,45 @@ def test_a_wrong_call_is_one_line(tmp_path: Path, arguments: list[str], words: l
     assert len(complaint.splitlines()) == 1, complaint
     assert "Traceback" not in complaint
     assert [word for word in words if word not in complaint] == []
+
+
+LISTED = list(COMMANDS.items())
+
+
+@pytest.mark.parametrize(("name", "command"), LISTED, ids=[name for name, _ in LISTED])
+def test_a_command_says_in_the_list_what_it_says_of_itself(name: str, command: Command) -> None:
+    told = " ".join(str(command_called(name).help).split())
+
+    assert told.startswith(command.purpose)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unused"),
+    [
+        (
+            ["--help"],
+            ["pytest", "hypothesis", "jsonschema", "websockets", "jinja2", "runwire_conformance.target"],
+        ),
+        (["spec", "list"], ["pytest", "jinja2"]),
+        (["validate", "-"], ["pytest", "hypothesis", "websockets", "jinja2"]),
+        (["try", "http://[::1", "x"], ["pytest", "hypothesis", "jinja2"]),
+    ],
+)
+def test_a_command_imports_what_it_uses(tmp_path: Path, arguments: list[str], unused: list[str]) -> None:
+    program = (
+        "import sys, runwire_conformance.cli as c\n"
+        f"sys.argv[1:] = {arguments!r}\n"
+        "try: c.main()\n"
+        "except SystemExit: print('IMPORTED', *sys.modules)\n"
+    )
+
+    result = subprocess.run(
+        [sys.executable, "-c", program], input="{}", cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    imported = result.stdout.rpartition("IMPORTED")[2].split()
+    assert "typer" in imported
+    assert [name for name in unused if name in imported] == []
 
 
 @pytest.mark.parametrize(

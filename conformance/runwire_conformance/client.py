@@ -12,7 +12,7 @@ from websockets.frames import Opcode
 from runwire_conformance.bounds import Clock, Limits
 from runwire_conformance.case import Broken, Moot
 from runwire_conformance.conversation import ANSWER_S, Conversation, Run
-from runwire_conformance.trace import Message, Trace
+from runwire_conformance.trace import Message, Trace, parsed
 from runwire_conformance.wire.http import Response
 from runwire_conformance.wire.websocket import BadFrame, FramePeer, close_payload
 
@@ -291,12 +291,3 @@ class Client(Conversation):
             self.trace.add("server", "raw", "a text message that is not UTF-8")
             return
         self.trace.add("server", "text", text, self._received(text))
-
-
-def parsed(text: str) -> Message | None:
-    """Return the object that a text holds, if it holds one."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return Message(value) if isinstance(value, dict) else None

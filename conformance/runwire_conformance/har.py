@@ -11,9 +11,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from runwire_conformance.client import parsed
 from runwire_conformance.recording import Recorded, Recording, Unreadable, meaning_of
-from runwire_conformance.trace import Message, Record, Side, Trace
+from runwire_conformance.trace import Message, Record, Side, Trace, parsed
 from runwire_conformance.wire.sse import BlockParser
 from runwire_schemas import SERVER_TYPES
 

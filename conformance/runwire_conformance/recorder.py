@@ -15,9 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 import h11
 
 from runwire_conformance.recording import content_of, meaning_of
-from runwire_conformance.stream import RESPONSE_ENDED
 from runwire_conformance.target import Options
-from runwire_conformance.trace import Record, Transport
+from runwire_conformance.trace import RESPONSE_ENDED, Record, Transport
 from runwire_conformance.transcript import masked
 from runwire_conformance.wire.frame_tap import FrameTap
 from runwire_conformance.wire.http import Place, Unreachable, open_socket

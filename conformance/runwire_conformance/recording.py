@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
-from runwire_conformance.client import parsed
 from runwire_conformance.invariants.messages import data_of, faults_of
-from runwire_conformance.stream import RESPONSE_ENDED
-from runwire_conformance.trace import Message, Record, Trace, Transport
+from runwire_conformance.trace import RESPONSE_ENDED, Message, Record, Trace, Transport, parsed
 from runwire_conformance.transcript import masked
 
 #: The members of which a line has exactly one that says what crossed the wire, beside `request` with a `message`.

@@ -1,18 +1,23 @@
 """What the user said: options, and `runwire.toml`."""
 
+from __future__ import annotations
+
 import os
 import re
 import ssl
 import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from runwire_conformance.keys import TABLES
 from runwire_conformance.plan import BadPlan
 from runwire_conformance.profile import DEFAULT_PROMPTS, Options
 from runwire_conformance.search import Search, saved_plans
+
+if TYPE_CHECKING:  # most commands need no pytest, which takes a while
+    import pytest
 
 #: Keys that hold what goes into a header: characters that HTTP allows there (RFC 9110, section 5.5).
 TOKENS = (("target", "token"), ("hooks", "other_token"), ("hooks", "forbidden_token"))
@@ -29,31 +34,48 @@ class SettingsError(Exception):
 
 def options_from(config: pytest.Config) -> tuple[Options, str | None]:
     """Return the options of a pytest session, and the URL that `runwire.toml` names; raises SettingsError."""
-    file = config.getoption("--runwire-config")
-    path = Path(file) if file else Path("runwire.toml")
-    settings = read_settings(path) if file or path.exists() else {}
+    settings = settings_of(config.getoption("--runwire-config"))
     target, prompts = settings.get("target", {}), dict(settings.get("prompts", {}))
     for given in config.getoption("--runwire-prompt"):
         name, equals, text = given.partition("=")
         if not equals or name not in DEFAULT_PROMPTS:
             raise SettingsError(f"a prompt is given as short=TEXT or long=TEXT, not {given!r}")
         prompts[name] = text
-    token = config.getoption("--runwire-token")
-    if token and not _TOKEN.fullmatch(token):
-        raise SettingsError("a token has no spaces and no characters beyond ASCII")
     hooks = dict(settings.get("hooks", {}))
     urls = hooks.pop("urls", [])
-    options = Options(
-        token=token or target.get("token"),
-        headers=tuple(map(_header, [*target.get("headers", []), *config.getoption("--runwire-header")])),
+    options = replace(
+        connection_options(
+            target,
+            config.getoption("--runwire-token"),
+            config.getoption("--runwire-header"),
+            config.getoption("--runwire-cafile"),
+        ),
         prompts=prompts,
         hooks=hooks,
         urls=tuple(urls),
-        tls=tls_context(config.getoption("--runwire-cafile") or target.get("cafile")),
         patience_s=config.getoption("--runwire-patience"),
         search=_search(config),
     )
     return options, target.get("url")
+
+
+def connection_options(
+    target: Mapping[str, Any], token: str | None, headers: Sequence[str], cafile: str | None
+) -> Options:
+    """Return how a server is reached, from the table `[target]` and from what a call says; raises SettingsError."""
+    if token and not _TOKEN.fullmatch(token):
+        raise SettingsError("a token has no spaces and no characters beyond ASCII")
+    return Options(
+        token=token or target.get("token"),
+        headers=tuple(map(_header, [*target.get("headers", []), *headers])),
+        tls=tls_context(cafile or target.get("cafile")),
+    )
+
+
+def settings_of(file: str | None) -> dict[str, dict[str, Any]]:
+    """Return the tables of a file, or of the working directory's `runwire.toml` if it has one; raises SettingsError."""
+    path = Path(file or "runwire.toml")
+    return read_settings(path) if file or path.exists() else {}
 
 
 def _search(config: pytest.Config) -> Search:

@@ -5,7 +5,8 @@ import json
 from runwire_conformance.keys import TABLES
 
 PREFACE = """\
-# Settings of `runwire check`, found in the working directory or named with --config.
+# Settings of `runwire check`, found in the working directory or named with --config; `runwire try`, `load` and `record`
+# read the table [target].
 # Take away the `#` before what you want to say. ${NAME} stands for a variable of the environment.
 """
 

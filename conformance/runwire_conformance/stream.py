@@ -4,12 +4,9 @@ import asyncio
 
 from runwire_conformance.bounds import Clock, Limits
 from runwire_conformance.conversation import ANSWER_S, Conversation, Run
-from runwire_conformance.trace import Trace
+from runwire_conformance.trace import RESPONSE_ENDED, Trace
 from runwire_conformance.wire.http import Exchange, Response, Unanswered
 from runwire_conformance.wire.sse import Block, BlockParser, EndlessLine
-
-#: How a trace says that a stream is over, whether the server ended it or it broke off before.
-RESPONSE_ENDED = "the response ended"
 
 
 class Stream(Conversation):

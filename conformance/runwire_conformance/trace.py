@@ -11,6 +11,9 @@ from runwire_conformance.case import Broken
 Transport = Literal["websocket", "sse", "http"]
 Side = Literal["client", "server"]
 
+#: How a trace says that a stream is over, whether the server ended it or it broke off before.
+RESPONSE_ENDED = "the response ended"
+
 #: Seconds within which a message and a close may have crossed each other, even on a busy machine.
 CROSSING_S = 1.0
 
@@ -66,6 +69,15 @@ def object_of(text: str | bytes, what: str) -> Message:
     if not isinstance(value, dict):
         raise Broken(f"expected {what} to be a JSON object; came {text[:200]!r}")
     return Message(value)
+
+
+def parsed(text: str) -> Message | None:
+    """Return the object that a text holds, if it holds one."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return Message(value) if isinstance(value, dict) else None
 
 
 #: Types of events; an `error` is one only with a `seq`.

@@ -17,7 +17,7 @@ import pytest
 
 import runwire_conformance
 from runwire_conformance import pytest_plugin
-from runwire_conformance.cli import main
+from runwire_conformance.cli import check, main  # noqa: F401 - a command is imported when it is called
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["__main__", "flaws.warmed"])

@@ -1,34 +1,90 @@
-"""The command `runwire`: one module a command, each registered here."""
+"""The command `runwire`: one module a command, each imported when it is called."""
 
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from runwire_conformance.cli.beginning import init
-from runwire_conformance.cli.check import check
-from runwire_conformance.cli.comparing import matrix
-from runwire_conformance.cli.loading import load
-from runwire_conformance.cli.recording import record, replay
-from runwire_conformance.cli.specification import explain, spec_app
-from runwire_conformance.cli.trying import try_
-from runwire_conformance.cli.validating import validate
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Where a command is: a module beside this one, a function or an application in it; and what it is for."""
+
+    module: str
+    name: str
+    purpose: str
+
+
+#: The commands in the order of the help, which names them without importing what they need.
+COMMANDS: Mapping[str, Command] = {
+    "check": Command("check", "check", "Judge a server."),
+    "validate": Command(
+        "validating", "validate", "Check messages and recorded conversations, without a server."
+    ),
+    "try": Command("trying", "try_", "Ask a server something."),
+    "record": Command(
+        "recording", "record", "Record a conversation: of a prompt, or of any client with --listen."
+    ),
+    "replay": Command(
+        "recording",
+        "replay",
+        "Judge a recorded conversation again: a verdict for every requirement that it shows.",
+    ),
+    "load": Command("loading", "load", "Play many runs at once and judge each."),
+    "init": Command("beginning", "init", "Write a commented runwire.toml into the working directory."),
+    "explain": Command(
+        "specification",
+        "explain",
+        "Explain one requirement: sentence, reason, place, and how it is judged.",
+    ),
+    "matrix": Command("comparing", "matrix", "Show several servers side by side."),
+    "spec": Command("specification", "spec_app", "Look up the specification."),
+}
+
+
+class Commands(TyperGroup):
+    """The commands, of which each is known by its purpose until it is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return name, command and further arguments of a call; the command is imported now."""
+        name, _, further = super().resolve_command(ctx, args)
+        return name, command_called(name or ""), further
+
+
+def command_called(name: str) -> Any:
+    """Return a command with its options; raises KeyError when there is none of that name."""
+    place = COMMANDS[name]
+    found: typer.Typer | Callable[..., None] = getattr(
+        import_module(f"{__name__}.{place.module}"), place.name
+    )
+    if isinstance(found, typer.Typer):
+        return typer.main.get_command(found)
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command(name)(found)
+    return typer.main.get_command(alone)
+
 
 app = typer.Typer(
+    cls=Commands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="The judge of the Runwire protocol: tests servers, shows requirements, validates messages.",
 )
-app.command()(check)
-app.command()(validate)
-app.command("try")(try_)
-app.command()(record)
-app.command()(replay)
-app.command()(load)
-app.command()(init)
-app.command()(explain)
-app.command()(matrix)
-app.add_typer(spec_app, name="spec")
+
+
+def _announced(name: str, purpose: str) -> None:
+    @app.command(name, help=purpose)
+    def announced() -> None:
+        raise AssertionError(f"{name} is imported before it is called")
+
+
+for _name, _command in COMMANDS.items():
+    _announced(_name, _command.purpose)
 
 
 def main() -> None:

@@ -1,28 +1,42 @@
-"""How a command gets in: the options that it shares with `runwire check`."""
+"""How a command gets in: the options that it shares with `runwire check`, and `runwire.toml`."""
 
+import re
 from typing import Annotated
 
 import typer
 
 from runwire_conformance.cli.complaint import fail
-from runwire_conformance.settings import SettingsError, tls_context
+from runwire_conformance.settings import SettingsError, connection_options, settings_of
 from runwire_conformance.target import Options
 
 Token = Annotated[str, typer.Option(help="bearer token", envvar="RUNWIRE_TOKEN", show_envvar=True)]
 Header = Annotated[list[str] | None, typer.Option(help="further header 'Name: value' (repeatable)")]
 Cafile = Annotated[str, typer.Option(help="certificates to trust")]
-Url = Annotated[str, typer.Argument(help="http(s)://host:port, its discovery URL, or ws(s)://host:port/path")]
+Config = Annotated[str, typer.Option(help="configuration (default: ./runwire.toml if there is one)")]
+Url = Annotated[
+    str,
+    typer.Argument(
+        help="http(s)://host:port, its discovery URL, or ws(s)://host:port/path; or in runwire.toml"
+    ),
+]
+
+_URL = re.compile(r"(https?|wss?)://", re.IGNORECASE)
 
 
-def options(token: str, header: list[str] | None, cafile: str) -> Options:
-    """Return the options; complains about what is wrong with them."""
-    headers = []
-    for given in header or []:
-        name, colon, value = given.partition(":")
-        if not colon or not name.strip():
-            fail("a header is given as 'Name: value'")
-        headers.append((name.strip(), value.strip()))
+def reached(
+    command: str, url: str, token: str, header: list[str] | None, cafile: str, config: str
+) -> tuple[str, Options]:
+    """Return the server's URL and how it is reached; complains about what is wrong with either."""
     try:
-        return Options(token=token or None, headers=tuple(headers), tls=tls_context(cafile or None))
+        target = settings_of(config).get("target", {})
+        options = connection_options(target, token, header or [], cafile)
     except SettingsError as problem:
         fail(str(problem))
+    if not (url := url or target.get("url", "")):
+        fail(f"name the server: with `runwire {command} URL`, or in runwire.toml")
+    return url, options
+
+
+def named(url: str, prompt: str) -> tuple[str, str]:
+    """Return URL and prompt of a call; who says one thing that is no URL asks the server of `runwire.toml`."""
+    return ("", url) if url and not prompt and not _URL.match(url) else (url, prompt)

@@ -9,13 +9,13 @@ import typer
 
 from runwire_conformance import load as loading
 from runwire_conformance.cli.complaint import fail
-from runwire_conformance.cli.connecting import Cafile, Header, Token, Url, options
+from runwire_conformance.cli.connecting import Cafile, Config, Header, Token, Url, reached
 from runwire_conformance.probe import Mute, NoRunwireServer, locate
 from runwire_conformance.target import DEFAULT_PROMPTS, Options
 
 
 def load(
-    url: Url,
+    url: Url = "",
     prompt: Annotated[str, typer.Option(help="what every run is asked")] = DEFAULT_PROMPTS["short"],
     runs: Annotated[int, typer.Option("-n", "--runs", help="runs in all", min=1, max=100_000)] = 100,
     concurrency: Annotated[
@@ -28,9 +28,10 @@ def load(
     token: Token = "",
     header: Header = None,
     cafile: Cafile = "",
+    config: Config = "",
 ) -> None:
     """Play many runs at once and judge each. Exit code 0: all well; 1: something broke; 2: nothing ran."""
-    given = options(token, header, cafile)
+    url, given = reached("load", url, token, header, cafile, config)
     plan = loading.Plan(prompt, runs, concurrency, seconds)
     try:
         result = asyncio.run(_play(url, given, plan, mine))

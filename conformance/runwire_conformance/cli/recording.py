@@ -9,7 +9,7 @@ import typer
 from runwire_conformance.bounds import Clock
 from runwire_conformance.case import Broken, Moot
 from runwire_conformance.cli.complaint import fail
-from runwire_conformance.cli.connecting import Cafile, Header, Token, Url, options
+from runwire_conformance.cli.connecting import Cafile, Config, Header, Token, Url, named, reached
 from runwire_conformance.probe import Mute, NoRunwireServer, locate
 from runwire_conformance.recorder import MOST_HEAD, Proxy, Writer, open_recording
 from runwire_conformance.recording import Recording, Unreadable
@@ -20,7 +20,7 @@ from runwire_conformance.wire.http import Unanswered, Unreachable, place_of
 
 
 def record(
-    url: Url,
+    url: Url = "",
     prompt: Annotated[str, typer.Argument(help="what to ask; not with --listen")] = "",
     output: Annotated[str, typer.Option("-o", help="the file to write (default: standard output)")] = "-",
     listen: Annotated[
@@ -30,11 +30,13 @@ def record(
     token: Token = "",
     header: Header = None,
     cafile: Cafile = "",
+    config: Config = "",
 ) -> None:
     """Record a conversation: of a prompt, or of any client with --listen. Credentials are left out."""
+    url, prompt = named(url, prompt)
     if (listen is None) is not bool(prompt):
         fail("give either a prompt to ask, or --listen PORT to record what a client of yours says")
-    given = options(token, header, cafile)
+    url, given = reached("record", url, token, header, cafile, config)
     secrets = [value.rpartition(" ")[2] for _, value in given.sent_headers]
     try:
         with _opened(output) as file:

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from runwire_conformance.cli.complaint import fail
-from runwire_conformance.cli.connecting import Cafile, Header, Token, Url, options
+from runwire_conformance.cli.connecting import Cafile, Config, Header, Token, Url, named, reached
 from runwire_conformance.target import Options
 from runwire_conformance.terminal.answers import Asked, followed
 from runwire_conformance.terminal.cursor import Message
@@ -20,14 +20,18 @@ INTERRUPTED = 130
 
 
 def try_(
-    url: Url,
-    prompt: Annotated[str, typer.Argument(help="what to ask; - reads it from standard input")],
+    url: Url = "",
+    prompt: Annotated[str, typer.Argument(help="what to ask; - reads it from standard input")] = "",
     token: Token = "",
     header: Header = None,
     cafile: Cafile = "",
+    config: Config = "",
 ) -> None:
     """Ask a server something. Exit code 0: completed; 1: failed or cut short; 2: no run; 130: cancelled."""
-    given = options(token, header, cafile)
+    url, prompt = named(url, prompt)
+    if not prompt:
+        fail("say what to ask: runwire try URL PROMPT")
+    url, given = reached("try", url, token, header, cafile, config)
     asked = sys.stdin.read() if prompt == "-" else prompt
     screen: Display = Screen(Console()) if sys.stdout.isatty() else Plain(sys.stdout, sys.stderr)
     try:

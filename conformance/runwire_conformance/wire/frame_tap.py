@@ -7,8 +7,7 @@ from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader as FrameReader
 
-from runwire_conformance.client import parsed
-from runwire_conformance.trace import Record, Side
+from runwire_conformance.trace import Record, Side, parsed
 from runwire_conformance.wire.websocket import MAX_FRAME
 
 
