@@ -9,7 +9,7 @@ TOGETHER := -n 4 --dist loadfile
 RUNS := 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test proof proof-quick lint generate docs clean
+.PHONY: help setup check test proof proof-quick mutants lint generate docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
@@ -35,6 +35,9 @@ proof: setup ## have the judge blame every flaw, and accuse no good server in RU
 
 proof-quick: setup ## have the judge blame every flaw once, and accuse no good server once
 	$(BIN)/python tests/prove_judge.py --quick
+
+mutants: setup ## change the judge's logic in every small way, and have the tests find out; takes an hour
+	$(BIN)/python tests/mutate_judge.py $(ONLY)
 
 lint: setup ## format, style, types, boundaries, specification, generated files
 	$(BIN)/ruff format --check .

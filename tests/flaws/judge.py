@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from xml.etree import ElementTree
 
 from .warm import called
 
@@ -39,6 +40,8 @@ class Verdicts:
     cases: dict[str, tuple[str, ...]]
     classes: dict[str, str]
     seconds: float
+    failed: frozenset[str] = frozenset()
+    """The cases that failed or whose conversations broke a sentence, whichever it was."""
 
     def blame(self, requirement: str) -> Blame | None:
         """Return what was said against `requirement`, if anything."""
@@ -65,12 +68,14 @@ async def judge(
     with tempfile.TemporaryDirectory() as named:
         folder = Path(named)
         report = folder / "report.json"
-        arguments = ["check", url, "--json", str(report), *options]
+        told = folder / "junit.xml"
+        arguments = ["check", url, "--json", str(report), "--junitxml", str(told), *options]
         (folder / "runwire.toml").write_text(settings, encoding="utf-8")
         async with asyncio.timeout(DEADLINE_S):
             code, output = await (called if warm else _started)(arguments, folder, environment)
         document = json.loads(report.read_text()) if report.exists() else {}
-    return _verdicts(code, output.decode(errors="replace"), document)
+        failed = _failed(told) if told.exists() else frozenset()
+    return _verdicts(code, output.decode(errors="replace"), document, failed)
 
 
 async def _started(
@@ -94,7 +99,18 @@ async def _started(
     return process.returncode or 0, output
 
 
-def _verdicts(exit_code: int, output: str, document: dict[str, list[dict[str, object]]]) -> Verdicts:
+def _failed(junit: Path) -> frozenset[str]:
+    """Return the cases that failed: a report names only the first few that accuse of something."""
+    return frozenset(
+        f"{case.attrib['classname'].rpartition('.')[2]}::{case.attrib['name']}"
+        for case in ElementTree.parse(junit).iter("testcase")
+        if case.find("failure") is not None
+    )
+
+
+def _verdicts(
+    exit_code: int, output: str, document: dict[str, list[dict[str, object]]], failed: frozenset[str]
+) -> Verdicts:
     requirements = document.get("requirements", [])
     blames = tuple(
         Blame(
@@ -115,4 +131,5 @@ def _verdicts(exit_code: int, output: str, document: dict[str, list[dict[str, ob
         {str(entry["id"]): tuple(entry["cases"]) for entry in requirements},  # type: ignore[arg-type]
         {str(entry["class"]): str(entry["standing"]) for entry in document.get("classes", [])},
         float(document.get("seconds", 0.0)),  # type: ignore[arg-type]
+        failed,
     )

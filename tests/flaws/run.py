@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from runwire_conformance.suite import suite
+
 from . import catalogue
 from .catalogue.same_breach import SAME_BREACH
 from .flaw import FLAWS, Flaw
@@ -38,7 +40,7 @@ async def try_thoroughly(flaw: Flaw, stands: Stands) -> tuple[Trial, Verdicts | 
 async def try_flaw(flaw: Flaw, stands: Stands, *, whole: bool = False) -> tuple[Trial, Verdicts | None]:
     """Judge a server with `flaw`, by the cases of its requirement or, if `whole`, by all."""
     begun = time.monotonic()
-    options = [] if whole else ["--requirement", flaw.requirement]
+    options = [] if whole else ["-k", _cases_of(flaw.requirement)]
     try:
         async with stands.behind(flaw.stand, flaw.make()) as (proxy, server):
             settings = server.settings(flaw.stand)
@@ -49,19 +51,25 @@ async def try_flaw(flaw: Flaw, stands: Stands, *, whole: bool = False) -> tuple[
         return _trial(flaw, "fault", reason=f"{type(problem).__name__}: {problem}", begun=begun), None
     blame = verdicts.blame(flaw.requirement)
     also = tuple(name for name in verdicts.blamed if name != flaw.requirement)
+    failed = verdicts.failed & set(verdicts.cases.get(flaw.requirement, ()))
     if blame:
         reason = blame.reasons[0] if blame.reasons else ""
-        return _trial(flaw, "blamed", blame.cases, reason, also, begun), verdicts
+        return _trial(flaw, "blamed", blame.cases, reason, also, begun, failed), verdicts
     verdict = verdicts.by_requirement.get(flaw.requirement)
     hidden_by = HIDDEN.search(" ".join(verdicts.reasons.get(flaw.requirement, ())))
     named = {*also, *(hidden_by[1].strip().split(", ") if hidden_by else ())}
     if same := named & set(SAME_BREACH.get(flaw.name, ())):
         cases = verdicts.cases.get(flaw.requirement, ())
-        return _trial(flaw, "blamed", cases, f"as {', '.join(sorted(same))}", also, begun), verdicts
+        return _trial(flaw, "blamed", cases, f"as {', '.join(sorted(same))}", also, begun, failed), verdicts
     outcomes = {"pass": "survived", None: "no case", "judge error": "fault"}
     said = verdicts.reasons.get(flaw.requirement, ())
     reason = said[0] if said else "" if verdict == "pass" else verdicts.output[-300:]
     return _trial(flaw, outcomes.get(verdict, str(verdict)), (), reason, also, begun), verdicts
+
+
+def _cases_of(requirement: str) -> str:
+    """Return how pytest is told to play the cases of a requirement, whichever other sentences they show broken."""
+    return " or ".join(case.name for case in suite() if requirement in case.claim.ids + case.claim.watches)
 
 
 def _trial(
@@ -71,6 +79,7 @@ def _trial(
     reason: str = "",
     also: Sequence[str] = (),
     begun: float = 0.0,
+    failed: Iterable[str] = (),
 ) -> Trial:
     seconds = round(time.monotonic() - begun, 1)
     text = " ".join(reason.split())[:400]
@@ -84,6 +93,7 @@ def _trial(
         tuple(also),
         seconds,
         blamed=int(outcome == "blamed"),
+        failed=tuple(sorted(failed)),
     )
 
 

@@ -282,6 +282,13 @@ def pages_cannot_read_with_their_cookie(flaw: Rewrite, request: Request) -> Requ
     return request.without_header("sec-fetch-site")
 
 
+@asks("AUTH-9", auth=True)
+def cookies_of_listed_origins_are_refused(flaw: Rewrite, request: Request) -> Request | Response:
+    """A handshake with a cookie is refused also from an origin that the operator listed."""
+    baked = request.is_upgrade and request.headers.get("cookie") and request.headers.get("origin")
+    return problem(403, "forbidden") if baked else request
+
+
 @answers("AUTH-9", auth=True)
 def cookies_without_origin_are_unknown(flaw: Rewrite, request: Request, response: Response) -> Response:
     """A cookie without an Origin gets 401."""

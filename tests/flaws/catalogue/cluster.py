@@ -12,7 +12,7 @@ from ..flaw import flaw
 from ..http1 import Request, Response
 from ..link import Link
 from ..node import Node
-from ..rewrite import Action, Answer, Message, Pause, is_event, refusal
+from ..rewrite import Action, Answer, Message, Pause, is_event, is_refusal, refusal
 from .connection import problem
 from .http import is_cancel, is_events, is_status
 
@@ -93,6 +93,20 @@ class NodesCountForThemselves(Node):
         if request.is_upgrade and response.status == 429:
             return problem(503, "unavailable").with_header("retry-after", "1")
         return super().response(request, response)
+
+
+@flaw("NODE-3", nodes=True)
+class NodesCountRunsForThemselves(Node):
+    """A node takes on a run however many the others have."""
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        if not (is_refusal(message) and message["code"] == "busy"):
+            yield from super().server_message(link, message)
+            return
+        run = {"run_id": str(link.asked[-1]["run_id"]), "trace_id": "1" * 32}
+        started = {"type": "started", **run, "epoch": "e1", "session_id": "s" * 22, "status": "running"}
+        yield {**started, **({"re": message["re"]} if "re" in message else {})}
+        yield {"type": "done", **run, "seq": 1, "data": "done", "status": "completed"}
 
 
 @flaw("NODE-7", nodes=True)

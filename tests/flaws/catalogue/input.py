@@ -277,6 +277,15 @@ def finished_runs_conflict(flaw: Rewrite, link: Link, message: Message) -> Itera
     yield {**message, "code": "conflict"} if message.get("code") == "input_expired" else message
 
 
+@answers("INPUT-9")
+def repeated_answers_expire(flaw: Rewrite, request: Request, response: Response) -> Response:
+    """The accepted answer, sent again over HTTP after the run's end, is refused as expired."""
+    if not is_input(request) or response.status != 200:
+        return response
+    ended = json.loads(response.body or b"{}").get("status") not in {"running", "waiting"}
+    return problem(410, "input_expired") if ended else response
+
+
 @says("INPUT-10")
 def unknown_requests_are_expired(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """An answer to an unknown request is refused as expired."""
