@@ -51,7 +51,7 @@ SAID: dict[str, tuple[int, str]] = {
     "no seq": (2, "token has no seq"),
     "a hole": (3, "expected seq 2, came 3"),
     "a repetition": (3, "expected seq 2, came 1"),
-    "the wrong order": (2, "seq 2 came after seq 0"),
+    "the wrong order": (3, "seq 1 came after seq 2"),
     "a hole at the seam": (2, "expected seq 3, came 4"),
     "merged with what was read": (2, "a merged event begins at 2; the reader had 2"),
     "first_seq of one event": (2, "first_seq 1 with seq 1"),
