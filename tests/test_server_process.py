@@ -20,6 +20,7 @@ from runwire_reference_server.server import DrainingServer
 from runwire_reference_server.settings import Settings, checked_limits
 
 BIN = Path(sys.executable).parent
+PACKAGE = Path(__file__).parent.parent / "reference_server" / "runwire_reference_server"
 README = Path(__file__).parent.parent / "reference_server" / "README.md"
 
 
@@ -68,6 +69,15 @@ def test_the_readme_tells_every_option_that_is_no_limit() -> None:
     }
 
     assert options - told == {"-h", "--help"}
+
+
+def test_the_readme_has_a_place_for_every_file_in_the_order_of_reading() -> None:
+    table = README.read_text(encoding="utf-8").partition("## Read it in this order")[2].partition("##")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    named = re.findall(r"`([\w./]+\.(?:py|lua))`", " ".join(rows))
+
+    files = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*") if path.suffix in {".py", ".lua"}}
+    assert sorted(named) == sorted(files - {"__init__.py", "playground/__init__.py"})
 
 
 def test_nothing_is_left_behind() -> None:

@@ -40,7 +40,10 @@ LEASE = 0.75
 LOST = encode(error("worker_lost", "the node that worked on this run is gone", True))
 UNREAD = encode(done("nobody was reading", "cancelled", "disconnected"))
 
-_SCRIPT = (files("runwire_reference_server.store") / "redis.lua").read_text(encoding="utf-8")
+_SCRIPT = "\n".join(
+    (files("runwire_reference_server.store") / name).read_text(encoding="utf-8")
+    for name in ("redis.lua", "redis_places.lua")
+)
 
 
 class Listener:
