@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +137,7 @@ class Rewrite:
     """
 
     def __init__(self) -> None:
-        self.seen: Counter[str] = Counter()
+        self.seen: Counter[object] = Counter()
         self.limits: Mapping[str, float] = {}
         """What the server behind the proxy advertises."""
         self.credentials: Mapping[str, str] = {}
@@ -145,8 +145,9 @@ class Rewrite:
 
     def nth(self, *what: object) -> int:
         """Count how often this was asked for `what`, beginning with 1."""
-        self.seen[str(what)] += 1
-        return self.seen[str(what)]
+        key = tuple(thing if isinstance(thing, Hashable) else str(thing) for thing in what)
+        self.seen[key] += 1
+        return self.seen[key]
 
     def request(self, request: Request) -> Request | Response:
         """Rewrite a request, or answer it in the server's place."""
