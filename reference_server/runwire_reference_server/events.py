@@ -4,6 +4,7 @@ import datetime
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -67,13 +68,18 @@ def draft(event: Event) -> Draft:
     return Draft(event, encoded(event))
 
 
-def placed(drafted: Draft, run_id: str, seq: int, at_s: float) -> Entry:
-    """Make the log entry of a draft that was appended `at_s` seconds after the epoch.
+@lru_cache(maxsize=16)
+def _timestamp(at_ms: int) -> str:
+    moment = datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def placed(drafted: Draft, run_id: str, seq: int, at_ms: int) -> Entry:
+    """Make the log entry of a draft that was appended `at_ms` milliseconds after the epoch.
 
     Its place is written into the text that is there: no event is encoded twice.
     """
-    moment = datetime.datetime.fromtimestamp(at_s, datetime.UTC)
-    ts = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    ts = _timestamp(at_ms)
     data = drafted.data[:-1] + f',"run_id":"{run_id}","seq":{seq},"ts":"{ts}"}}'.encode()
     return Entry(seq, {**drafted.event, "run_id": run_id, "seq": seq, "ts": ts}, data, time.monotonic())
 

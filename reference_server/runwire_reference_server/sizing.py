@@ -36,7 +36,8 @@ class Fitter:
                 event["data"] = event["data"][:-1]
             if not event["data"]:
                 return
-        event = _valid(event)
+        if not all(isinstance(part, str) and part.isascii() for member in event.items() for part in member):
+            event = _valid(event)
         whole = draft(event)
         size = len(whole.data)
         if kind == "tool_call" and (size > self._room or _depth(event) > self._depth):

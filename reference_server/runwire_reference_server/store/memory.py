@@ -68,7 +68,7 @@ class _Run:
         self.status = after_event(self.status, event, still_open)
         if self.status.finished:
             drafted = draft(event | {"trace_id": self.trace_id})
-        item = placed(drafted, self.key.run_id, len(self.log) + 1, time.time())
+        item = placed(drafted, self.key.run_id, len(self.log) + 1, time.time_ns() // 1_000_000)
         self.log.append(item)
         self.ends_at.append((self.ends_at[-1] if self.ends_at else 0) + len(item.data))
         for wake in tuple(self.watchers):

@@ -150,7 +150,7 @@ class RedisStore(Listener):
     async def read(self, key: RunKey, after: int, most: int) -> list[Entry]:
         rows = _known(await self._node.step("read", _name(key), after, most))
         return [
-            placed(_stored(row[1][1]), key.run_id, int(row[0].partition(b"-")[0]), int(row[1][3]) / 1000)
+            placed(_stored(row[1][1]), key.run_id, int(row[0].partition(b"-")[0]), int(row[1][3]))
             for row in rows
         ]
 
@@ -255,7 +255,7 @@ class RedisStore(Listener):
         last_seq, last, at_ms = found
         first_seq = last_seq - len(drafts) + 1
         kept = [*drafts[:-1], _stored(last)]  # the store added to a terminal
-        entries = [placed(kept[n], key.run_id, first_seq + n, at_ms / 1000) for n in range(len(kept))]
+        entries = [placed(kept[n], key.run_id, first_seq + n, at_ms) for n in range(len(kept))]
         if tail := self._tails.get(_name(key)):
             for item in entries:
                 tail.appended(item)
