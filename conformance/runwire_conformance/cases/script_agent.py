@@ -1,14 +1,16 @@
 """Chapter 16: the script agent does exactly what it is told."""
 
+import asyncio
 import json
 import time
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import NotExercised, proves
+from runwire_conformance.case import NotExercised, NotOffered, proves
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import contents
-from runwire_conformance.target import Target
+from runwire_conformance.questions import FORM, asked, give
+from runwire_conformance.target import Target, new_run_id
 from runwire_conformance.trace import object_of
 
 #: The members of events that a script can set.
@@ -169,3 +171,49 @@ async def a_script_of_many_steps_is_played(client: Client) -> None:
     if terminal.get("code") == "timeout":
         raise NotExercised("run_s was over before the script was; raise it")
     assert (terminal.get("status"), run.text) == ("completed", "x")
+
+
+@proves("SCRIPT-7", script=True, connections=2)
+async def a_script_waits_for_its_requests(client: Client, target: Target) -> None:
+    if "input" not in target.features:
+        raise NotOffered("the server does not offer input")
+    before = await client.start(
+        scripts.script(scripts.asking("q1"), scripts.token("late")), run_id=new_run_id()
+    )
+    at_end = await client.start(scripts.script(scripts.token("x"), scripts.asking("q1")), run_id=new_run_id())
+    await before.event("input_request")
+    await at_end.event("input_request")
+    await asyncio.sleep(target.clock.tolerance)
+    await client.barrier()
+
+    early = [
+        event.type for run in (before, at_end) for event in run.events if event.type in {"token", "done"}
+    ]
+    for run in (before, at_end):
+        await give(target, run, "q1", True)
+        await run.terminal()
+
+    assert early == ["token"], "a step was played while a request was open"
+    assert (before.text, at_end.text) == ("late", "x")
+
+
+@proves("SCRIPT-8", script=True)
+async def a_script_echoes_the_answer_as_json(target: Target) -> None:
+    for kind, data, members in (
+        ("approval", True, {}),
+        ("question", 'a "quoted" ünïcödé 🚀', {}),
+        ("form", {"n": 1, "list": [None, True]}, {"schema": FORM}),
+    ):
+        run = await asked(target, "websocket", scripts.asking("q1", kind, **members), scripts.echo("q1"))
+        await give(target, run, "q1", data)
+        await run.terminal()
+        assert json.loads(run.text) == data
+
+
+@proves("SCRIPT-8", script=True)
+async def a_script_echoes_null_for_what_expired(target: Target) -> None:
+    run = await asked(target, "websocket", scripts.asking("q1", expires_in_ms=100), scripts.echo("q1"))
+
+    await run.terminal()
+
+    assert run.text == "null"
