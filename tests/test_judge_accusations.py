@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from test_judge_verdicts import ALL, MUST, OPTIONAL, SHOULD, case, verdict
 
+from runwire_conformance.case import shown_by, shows
 from runwire_conformance.engine import Outcome, State
 from runwire_conformance.invariants import Finding
 from runwire_conformance.judgement import Accusation, Judgement, Verdict, Witness
@@ -226,3 +227,33 @@ def test_the_script_agent_stands_as_announced() -> None:
         ]
 
         assert result.offered is announced
+
+
+def test_a_failure_that_shows_one_of_several_sentences_accuses_that_one_alone() -> None:
+    failed = case(Outcome(State.FAILED, "no Retry-After", shows=SHOULD), MUST, SHOULD)
+
+    assert set(accused(failed)) == {SHOULD}
+    assert verdict(MUST, failed).reasons == (f"could not be told from what broke {SHOULD}",)
+
+
+def test_such_a_failure_is_accused_beside_what_an_invariant_found_elsewhere() -> None:
+    for found, names in (
+        ("RUN-5", {"RUN-5", SHOULD}),
+        (MUST, {MUST, SHOULD}),
+        (SHOULD, {SHOULD}),
+        ("MSG-1", {"MSG-1"}),
+    ):
+        outcome = Outcome(State.FAILED, "seen", shows=SHOULD, findings=(Finding(found, "x"),))
+
+        assert set(accused(case(outcome, MUST, SHOULD))) == names
+
+
+def test_a_case_says_what_an_assertion_shows() -> None:
+    with pytest.raises(AssertionError) as inner, shows("RUN-4"), shows("RUN-5"):
+        raise AssertionError
+    late = TimeoutError()
+    late.__cause__ = inner.value
+
+    assert shown_by(inner.value) == "RUN-5"
+    assert shown_by(late) == "RUN-5"
+    assert shown_by(TimeoutError()) is None

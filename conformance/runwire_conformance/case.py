@@ -1,6 +1,7 @@
 """What a case is: a sentence of the specification, said again in code."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -30,6 +31,23 @@ class Breach(Broken):
         self.requirement = requirement
         self.details = details
         self.late = late
+
+
+@contextmanager
+def shows(requirement: str) -> Iterator[None]:
+    """Have `requirement` alone accused of what fails inside, of all that the case proves."""
+    try:
+        yield
+    except BaseException as problem:
+        if shown_by(problem) is None:
+            problem.__runwire_requirement__ = requirement  # type: ignore[attr-defined]
+        raise
+
+
+def shown_by(problem: BaseException) -> str | None:
+    """Return the requirement that a failure shows broken, where the case can tell which."""
+    cause = problem.__cause__  # a deadline's, which is the cancelled wait
+    return getattr(problem, "__runwire_requirement__", None) or (shown_by(cause) if cause else None)
 
 
 class NotExercised(Exception):

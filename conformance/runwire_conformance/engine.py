@@ -10,7 +10,7 @@ from typing import Any
 
 from runwire_conformance.assertion import in_words
 from runwire_conformance.bounds import STALL_S, Clock
-from runwire_conformance.case import Breach, Broken, Claim, Moot, NotExercised, NotOffered, TooLate
+from runwire_conformance.case import Breach, Broken, Claim, Moot, NotExercised, NotOffered, TooLate, shown_by
 from runwire_conformance.invariants import Facts, Finding, findings
 from runwire_conformance.places import Places
 from runwire_conformance.probe import Mute, probe
@@ -88,6 +88,8 @@ class Outcome:
     kind: Kind = Kind.UNMET
     #: The one requirement that the case found broken, where it can tell which.
     breach: str | None = None
+    #: The one that its failure shows broken, of those that it proves, where it can tell which.
+    shows: str | None = None
 
 
 @dataclass(slots=True)
@@ -241,6 +243,7 @@ class Engine:
         state, reason, moot, late, details = State.PASSED, "", None, False, ""
         kind = Kind.UNMET
         breach: str | None = None
+        shows: str | None = None
         deadline_s = case.claim.deadline_s + (self.options.search.further_s if case.claim.searches else 0)
         try:
             async with asyncio.timeout(deadline_s):
@@ -258,19 +261,19 @@ class Engine:
             late = late or any(trace.overtaken(profile.limits["idle_s"]) for trace in target.traces)
         except (AssertionError, Unreachable, Unanswered) as problem:
             state, reason = State.FAILED, in_words(problem)
-            kind = kind_of(problem)
+            kind, shows = kind_of(problem), shown_by(problem)
             late = isinstance(problem, TooLate | Unreachable) or case.claim.timing
             late = late or (self._clock.stalled_since(began) and _was_dropped(target.traces))
             late = late or any(trace.overtaken(profile.limits["idle_s"]) for trace in target.traces)
             details = (
                 case.explain(problem) if case.explain is not None and not isinstance(problem, Broken) else ""
             )
-        except TimeoutError:
-            kind = Kind.ENDLESS
+        except TimeoutError as problem:
+            kind, shows = Kind.ENDLESS, shown_by(problem)
             state, reason = State.FAILED, f"it did not come to its end within {deadline_s:g} s"
             late = case.claim.timing
         except (ArithmeticError, LookupError, TypeError, ValueError) as problem:
-            kind = Kind.LACKING
+            kind, shows = Kind.LACKING, shown_by(problem)
             # What a case reads from the server's answer is missing, or of another kind.
             state, reason = State.FAILED, f"what came lacks something: {type(problem).__name__} {problem}"
             details = case.explain(problem) if case.explain is not None else ""
@@ -288,7 +291,7 @@ class Engine:
         case.outcome = Outcome(
             state, reason, moot, late, (), traces, now - began, details, began, now, redaction
         )
-        case.outcome = replace(case.outcome, kind=kind, breach=breach)
+        case.outcome = replace(case.outcome, kind=kind, breach=breach, shows=shows)
         self._done += 1
         self._records += sum(len(trace.records) for trace in traces)
         self._failed += state is State.FAILED

@@ -88,9 +88,15 @@ def _accusations(cases: Sequence[Case], known_broken: Mapping[str, str]) -> dict
             accusation = Accusation(
                 case.name, outcome.reason, outcome.details, outcome.traces, outcome.seconds, outcome.kind
             )
-            for identifier in case.claim.ids if outcome.breach is None else [outcome.breach]:
+            for identifier in _shown(case, outcome):
                 accused.setdefault(identifier, []).append(accusation)
     return accused
+
+
+def _shown(case: Case, outcome: Outcome) -> tuple[str, ...]:
+    """The sentences that a failure shows broken: the one that it names, or else all that the case proves."""
+    named = outcome.breach or outcome.shows
+    return (named,) if named is not None else case.claim.ids
 
 
 def _explained(case: Case, outcome: Outcome, known_broken: Mapping[str, str]) -> bool:
@@ -98,7 +104,7 @@ def _explained(case: Case, outcome: Outcome, known_broken: Mapping[str, str]) ->
     found = {finding.requirement for finding in outcome.findings}
     if outcome.breach is not None:
         return bool(found)
-    return bool(found & set(case.claim.ids) or (found & SCRAMBLING) - known_broken.keys())
+    return bool(found & set(_shown(case, outcome)) or (found & SCRAMBLING) - known_broken.keys())
 
 
 def _judge_one(
@@ -143,7 +149,7 @@ def _witness(proving: Sequence[Case]) -> Witness | None:
 def _why_not(case: Case, outcome: Outcome) -> str:
     if outcome.state is State.FAILED:
         broken = {finding.requirement for finding in outcome.findings}
-        broken = broken or ({outcome.breach} if outcome.breach else set(case.claim.ids))
+        broken = broken or set(_shown(case, outcome))
         causes = ", ".join(sorted(broken))
         return f"could not be told from what broke {causes}"
     return outcome.reason

@@ -5,7 +5,7 @@ import time
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import Broken, NotExercised, NotOffered, proves
+from runwire_conformance.case import Broken, NotExercised, NotOffered, proves, shows
 from runwire_conformance.cases.limits import reachable
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import contents
@@ -186,12 +186,14 @@ async def a_node_that_is_killed_takes_neither_runs_nor_readers_with_it(
     await executed("kill", command)
     dead = time.monotonic()
 
-    terminal = await followed.terminal_within(limits["worker_lost_s"], dead)
-    assert (terminal.type, terminal.get("code")) == ("error", "worker_lost")
+    with shows("NODE-4"):
+        terminal = await followed.terminal_within(limits["worker_lost_s"], dead)
+        assert (terminal.type, terminal.get("code")) == ("error", "worker_lost")
     await asyncio.sleep(max(0.0, dead + after + target.clock.tolerance - time.monotonic()))
-    again = await (await target.connect()).resume(left.id)
-    end = (await again.whole())[-1]
-    if (end.get("status"), end.get("reason")) != ("cancelled", "disconnected"):
-        raise Broken(
-            f"expected the run without a living reader to have ended as disconnected; it ended with {end}"
-        )
+    with shows("NODE-6"):
+        again = await (await target.connect()).resume(left.id)
+        end = (await again.whole())[-1]
+        if (end.get("status"), end.get("reason")) != ("cancelled", "disconnected"):
+            raise Broken(
+                f"expected the run without a living reader to have ended as disconnected; it ended with {end}"
+            )

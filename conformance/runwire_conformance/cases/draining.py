@@ -4,7 +4,7 @@ import time
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import proves
+from runwire_conformance.case import proves, shows
 from runwire_conformance.hooks import executed
 from runwire_conformance.target import ACCEPT_JSON, Target, expect_refusal, is_problem, new_run_id
 
@@ -25,19 +25,27 @@ async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -
     await executed("drain", command)
     told = time.monotonic()
 
-    for connection in (client, idle):
-        await connection.message(
-            lambda m: m.type == "notice" and m.get("code") == "draining", "notice draining"
-        )
-    expect_refusal(await idle.ask({"type": "start", "prompt": scripts.THREE_TOKENS}), "unavailable")
-    if "sse" in target.features:
-        posted = await target.post(target.runs_url, {"prompt": scripts.THREE_TOKENS}, ACCEPT_JSON)
-        assert is_problem(posted, 503, "unavailable")
-    if "resume" in target.features:
-        await idle.resume(endless.id)
-    assert (await brief.terminal(limits["drain_s"] + 5)).get("status") == "completed"
-    assert brief.text == "x", "a run that ended while draining lost its text"
-    terminal = await endless.terminal(limits["drain_s"] + 5)
-    assert (terminal.type, terminal.get("code")) == ("error", "worker_lost")
-    assert terminal.at - told <= limits["drain_s"] + target.clock.tolerance + 1
-    assert [await connection.closed() for connection in (client, idle)] == [4000, 4000]
+    with shows("DRAIN-2"):
+        for connection in (client, idle):
+            await connection.message(
+                lambda m: m.type == "notice" and m.get("code") == "draining", "notice draining"
+            )
+    with shows("DRAIN-8"):
+        answer = await idle.ask({"type": "start", "prompt": scripts.THREE_TOKENS})
+    with shows("DRAIN-1"):
+        expect_refusal(answer, "unavailable")
+        if "sse" in target.features:
+            posted = await target.post(target.runs_url, {"prompt": scripts.THREE_TOKENS}, ACCEPT_JSON)
+            assert is_problem(posted, 503, "unavailable")
+    with shows("DRAIN-4"):
+        if "resume" in target.features:
+            await idle.resume(endless.id)
+    with shows("DRAIN-3"):
+        assert (await brief.terminal(limits["drain_s"] + 5)).get("status") == "completed"
+        assert brief.text == "x", "a run that ended while draining lost its text"
+    with shows("DRAIN-5"):
+        terminal = await endless.terminal(limits["drain_s"] + 5)
+        assert (terminal.type, terminal.get("code")) == ("error", "worker_lost")
+        assert terminal.at - told <= limits["drain_s"] + target.clock.tolerance + 1
+    with shows("DRAIN-6"):
+        assert [await connection.closed() for connection in (client, idle)] == [4000, 4000]

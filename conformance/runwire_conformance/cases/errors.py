@@ -140,6 +140,15 @@ async def a_new_connection_is_welcome_after_most_closes(client: Client, target: 
     assert not 4400 <= code <= 4499
 
 
+@proves("CLOSE-3", script=True)
+async def who_was_refused_for_now_may_come_again(client: Client) -> None:
+    await client.start(scripts.SILENT, on_disconnect="cancel")
+
+    await client.ask({"prompt": scripts.THREE_TOKENS})
+
+    assert not 4400 <= await client.leave() <= 4499
+
+
 @proves("INPUT-18", without="input")
 async def without_input_an_input_is_unsupported(client: Client) -> None:
     answer = await client.ask({"type": "input", "run_id": new_run_id(), "request_id": "q1", "data": True})

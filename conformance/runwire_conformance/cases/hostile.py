@@ -5,7 +5,7 @@ import json
 from websockets.frames import Opcode
 
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import Breach, proves
+from runwire_conformance.case import Breach, proves, shows
 from runwire_conformance.client import Client
 from runwire_conformance.hostility import NO_UTF8, Wrong, broken_frames, wrong_messages
 from runwire_conformance.target import Target
@@ -65,11 +65,10 @@ async def texts_that_must_be_refused_are(client: Client, target: Target) -> None
     off = {"bad_request", *(() if "resume" in target.features else ("unsupported",))}
     texts = sorted(raw_texts("refused"), key=lambda text: list(REFUSED).index(text[0].partition("-")[0]))
     for reason, data in texts:
-        answer = await client.ask_text(data.decode())
-        if answer.type != "error" or answer.get("code") not in off:
-            raise Breach(
-                REFUSED[reason.partition("-")[0]], f"{reason}: expected bad_request; came {dict(answer)}"
-            )
+        with shows(REFUSED[reason.partition("-")[0]]):
+            answer = await client.ask_text(data.decode())
+            refused = answer.type == "error" and answer.get("code") in off
+            assert refused, f"{reason}: expected bad_request; came {dict(answer)}"
     await client.barrier()
 
     await still_serves(target)
@@ -80,9 +79,9 @@ async def texts_that_are_no_object_close_with_4400(target: Target) -> None:
     for reason, data in raw_texts("closes-4400"):
         client = await target.connect()
         await client.send_data(Opcode.TEXT, data)
-        if (code := await client.closed()) != 4400:
-            identifier = "MSG-8" if reason.startswith("kind") else "MSG-7"
-            raise Breach(identifier, f"{reason}: expected the code 4400; came {code}")
+        with shows("MSG-8" if reason.startswith("kind") else "MSG-7"):
+            code = await client.closed()
+            assert code == 4400, f"{reason}: expected the code 4400; came {code}"
 
     await still_serves(target)
 

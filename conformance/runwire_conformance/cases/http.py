@@ -5,7 +5,7 @@ from urllib.parse import urljoin, urlsplit
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import NotExercised, proves
+from runwire_conformance.case import NotExercised, proves, shows
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import contents
 from runwire_conformance.target import ACCEPT_JSON, JSON, Target, is_problem, new_run_id
@@ -131,13 +131,15 @@ async def a_run_is_cancelled_by_post(target: Target, limits: Limits) -> None:
     run = await stream.run()
     await run.until_text("first ")
 
-    response = await target.post(target.run_url(run.id, "/cancel"), {})
+    with shows("HTTP-6"):
+        response = await target.post(target.run_url(run.id, "/cancel"), {})
 
-    body = response.json()
-    assert response.status == 200
-    assert [str(problem) for problem in violations("run-outcome", body)] == []
-    terminal = await run.terminal(limits.seconds("cancel_deadline_ms") + 2)
-    assert (terminal.get("status"), terminal.get("reason")) == ("cancelled", "user")
+        body = response.json()
+        assert response.status == 200
+        assert [str(problem) for problem in violations("run-outcome", body)] == []
+    with shows("HTTP-8"):
+        terminal = await run.terminal(limits.seconds("cancel_deadline_ms") + 2)
+        assert (terminal.get("status"), terminal.get("reason")) == ("cancelled", "user")
 
 
 @proves("HTTP-6")

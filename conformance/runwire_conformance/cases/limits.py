@@ -5,7 +5,7 @@ import time
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import Broken, NotExercised, NotOffered, proves
+from runwire_conformance.case import Broken, NotExercised, NotOffered, proves, shows
 from runwire_conformance.client import Client
 from runwire_conformance.target import Target, expect_refusal, new_run_id
 
@@ -26,15 +26,19 @@ def reachable(value: float, name: str) -> int:
 @proves("LIMIT-1", "LIMIT-2", "LIMIT-4", "LIMIT-10", alone=True, deadline_s=40)
 async def connections_are_counted(target: Target, limits: Limits) -> None:
     most = reachable(limits["connections_per_principal"], "connections_per_principal")
-    clients = [await target.connect() for _ in range(most)]
+    with shows("LIMIT-2"):
+        clients = [await target.connect() for _ in range(most)]
 
-    refused = await target.refused_handshake()
+    with shows("LIMIT-1"):
+        refused = await target.refused_handshake()
 
-    assert (refused.status, refused.json().get("code")) == (429, "busy")
-    assert refused.header("retry-after")
-    await clients[0].leave()
-    await asyncio.sleep(target.clock.tolerance)
-    await target.connect()
+        assert (refused.status, refused.json().get("code")) == (429, "busy")
+    with shows("LIMIT-10"):
+        assert refused.header("retry-after")
+    with shows("LIMIT-4"):
+        await clients[0].leave()
+        await asyncio.sleep(target.clock.tolerance)
+        await target.connect()
 
 
 @proves("LIMIT-3", "LIMIT-4", script=True, alone=True, deadline_s=40)
@@ -42,23 +46,26 @@ async def unfinished_runs_are_counted(target: Target, limits: Limits) -> None:
     most = reachable(limits["runs_per_principal"], "runs_per_principal")
     each = limits.whole("runs_per_connection")
     clients: list[Client] = []
-    for number in range(most):
-        if number % each == 0:
-            clients.append(await target.connect())
-        await clients[-1].start(scripts.SILENT, run_id=new_run_id(), on_disconnect="cancel")
-    last = await target.connect()
+    with shows("LIMIT-4"):  # what other cases had is free again
+        for number in range(most):
+            if number % each == 0:
+                clients.append(await target.connect())
+            await clients[-1].start(scripts.SILENT, run_id=new_run_id(), on_disconnect="cancel")
+        last = await target.connect()
 
-    answer = await last.ask({"type": "start", "prompt": scripts.THREE_TOKENS, "run_id": new_run_id()})
+    with shows("LIMIT-3"):
+        answer = await last.ask({"type": "start", "prompt": scripts.THREE_TOKENS, "run_id": new_run_id()})
 
-    expect_refusal(answer, "busy")
+        expect_refusal(answer, "busy")
     for client in clients:
         await client.cancel()
     for client in clients:
         await client.wait_until(lambda c=client: sum(m.is_terminal for m in c.messages) > 0, 10, "the end")  # type: ignore[misc]
     for client in clients:
         await client.barrier()
-    again = await last.start(scripts.THREE_TOKENS)
-    await again.terminal()
+    with shows("LIMIT-4"):
+        again = await last.start(scripts.THREE_TOKENS)
+        await again.terminal()
 
 
 @proves("LIMIT-5", deadline_s=90, timing=True)
@@ -115,8 +122,10 @@ async def a_slow_but_steady_reader_gets_everything(target: Target, limits: Limit
 
     run = await client.start(scripts.script(scripts.repeat(size // 1000, scripts.token("x" * 700))))
 
-    await run.terminal(span * 3 + 10)
-    assert len(run.text) == size // 1000 * 700
+    with shows("FLOW-3"):
+        await run.terminal(span * 3 + 10)
+    with shows("FLOW-4"):
+        assert len(run.text) == size // 1000 * 700
 
 
 @proves("FLOW-5", script=True, deadline_s=90, timing=True)

@@ -54,7 +54,7 @@ async def a_traceparent_of_the_handshake_is_taken_over(target: Target) -> None:
     assert (client.ready["trace_id"], run.opening["trace_id"]) == (TRACE_ID, TRACE_ID)
 
 
-@proves("OBS-2", "OBS-3")
+@proves("OBS-2")
 async def the_start_wins_over_the_handshake(target: Target) -> None:
     client = await target.connect(headers=[("traceparent", TRACEPARENT)])
 

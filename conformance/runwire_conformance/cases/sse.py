@@ -4,7 +4,7 @@ import asyncio
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import proves
+from runwire_conformance.case import proves, shows
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import contents
 from runwire_conformance.target import EVENT_STREAM, Target, new_run_id
@@ -142,11 +142,13 @@ async def a_stream_ends_after_the_terminal_with_a_blank_line(target: Target) -> 
     stream = await target.start_stream(target.short)
     run = await stream.run()
 
-    await stream.finished(12)
-
-    assert stream.cut_off is None, "the last event is not closed by a blank line"
-    assert run.events[-1:] == [event for event in run.events if event.is_terminal]
-    assert stream.messages[-1].is_terminal
+    with shows("SSE-10"):
+        await stream.finished(12)
+    with shows("SSE-9"):
+        assert stream.cut_off is None, "the last event is not closed by a blank line"
+    with shows("SSE-10"):
+        assert run.events[-1:] == [event for event in run.events if event.is_terminal]
+        assert stream.messages[-1].is_terminal
 
 
 @proves("SSE-10")
@@ -167,15 +169,17 @@ async def a_silent_stream_has_heartbeats_without_id(target: Target, limits: Limi
     stream = await target.start_stream(scripts.SILENT)
     run = await stream.run()
 
-    first = await stream.within(
-        limits.silence, run.started_at, lambda message: message.type == "heartbeat", "a heartbeat"
-    )
-    await stream.within(
-        limits.silence, first.at, lambda message: message.type == "heartbeat", "a heartbeat", first.index
-    )
+    with shows("SSE-12"):
+        first = await stream.within(
+            limits.silence, run.started_at, lambda message: message.type == "heartbeat", "a heartbeat"
+        )
+        await stream.within(
+            limits.silence, first.at, lambda message: message.type == "heartbeat", "a heartbeat", first.index
+        )
 
-    beats = [block for block in stream.blocks if block.data is not None and '"heartbeat"' in block.data]
-    assert [block.values("id") for block in beats] == [[]] * len(beats)
+    with shows("SSE-13"):
+        beats = [block for block in stream.blocks if block.data is not None and '"heartbeat"' in block.data]
+        assert [block.values("id") for block in beats] == [[]] * len(beats)
     await target.post(target.run_url(run.id, "/cancel"), {})
 
 

@@ -152,8 +152,8 @@ def it_ends_once(trace: Trace, _facts: Facts) -> Iterator[Finding]:
 def calls_pair(trace: Trace, _facts: Facts) -> Iterator[Finding]:
     """[EVENT-8], [EVENT-10] to [EVENT-13]: calls and observations pair, in readings from the first event."""
     for reading in readings(trace)[0]:
-        if reading.after:
-            continue
+        if reading.after or any(_is_nameless(message) for _, message in reading.events):
+            continue  # a call may be out of sight; or [EVENT-7] is broken, and the pairs are what it broke
         called: set[object] = set()
         observed: set[object] = set()
         for place, message in reading.events:
@@ -164,8 +164,6 @@ def calls_pair(trace: Trace, _facts: Facts) -> Iterator[Finding]:
                 called.add(call_id)
             elif message.type == "observation":
                 partial = message.get("partial") is True
-                if call_id is None:
-                    continue  # [EVENT-7] is broken
                 if call_id not in called:
                     yield Finding("EVENT-10", f"an observation of {call_id}, which was not called", place)
                 elif call_id in observed:
@@ -176,6 +174,10 @@ def calls_pair(trace: Trace, _facts: Facts) -> Iterator[Finding]:
             elif message.type == "done" and message.get("status") == "completed" and called - observed:
                 missing = ", ".join(sorted(map(str, called - observed)))
                 yield Finding("EVENT-13", f"completed without the observation of {missing}", place)
+
+
+def _is_nameless(message: Message) -> bool:
+    return message.type in {"tool_call", "observation"} and message.get("call_id") is None
 
 
 def trace_ids_agree(trace: Trace, _facts: Facts) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from ..flaw import flaw, misstates, says
 from ..inserting import Inserting
 from ..link import Link
-from ..rewrite import Action, Message, Pause, Rewrite, is_refusal, is_terminal, less
+from ..rewrite import Action, Message, Pause, Rewrite, is_event, is_refusal, is_terminal, less
 
 SMALL_EVENTS = {"max_event_bytes": 2048}
 
@@ -254,14 +254,20 @@ def large_results_left_out(flaw: Rewrite, link: Link, message: Message) -> Itera
     yield {**message, "content": {"too_large": True}} if message.get("truncated") else message
 
 
-@says("EVENT-18", limits=SMALL_EVENTS)
-def large_results_end_the_run(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+@flaw("EVENT-18", limits=SMALL_EVENTS)
+class LargeResultsEndTheRun(Rewrite):
     """An observation too large ends the run."""
-    if message.get("truncated"):
-        ended = {"type": "error", "data": "too large", "code": "payload_too_large", "retryable": False}
-        yield {**ended, "run_id": message["run_id"], "seq": message["seq"], "trace_id": "1" * 32}
-    else:
-        yield message
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        if message.get("type") == "started":
+            link.notes["trace_id"] = message["trace_id"]
+        if message.get("truncated"):
+            link.notes["over"] = True
+            ended = {"type": "error", "data": "too large", "code": "payload_too_large", "retryable": False}
+            beside = {name: message[name] for name in ("run_id", "seq")}
+            yield {**ended, **beside, "trace_id": link.notes["trace_id"]}
+        elif not (link.notes.get("over") and is_event(message)):
+            yield message
 
 
 @says("EVENT-18", limits={"json_depth": 16})

@@ -169,6 +169,9 @@ misstates(
 class DropsLaggards(Rewrite):
     """Drops a reader that lags though it goes on taking bytes."""
 
+    share = 1.0
+    """For which share of `pong_timeout_s` a reader may lag."""
+
     async def watch(self, link: Link) -> None:
         if link.is_stream:
             return
@@ -178,7 +181,9 @@ class DropsLaggards(Rewrite):
             if not link.judge.unsent:
                 busy_since = None
             busy_since = busy_since or time.monotonic()
-            if link.judge.unsent and time.monotonic() - busy_since > self.seconds("pong_timeout_s"):
+            if link.judge.unsent and time.monotonic() - busy_since > self.share * self.seconds(
+                "pong_timeout_s"
+            ):
                 await link.send([Drop()])
 
 
@@ -190,6 +195,8 @@ class PongTimeRunsOn(DropsLaggards):
 @flaw("FLOW-3", limits=STUCK)
 class LaggardsDropped(DropsLaggards):
     """A reader that lags is dropped though it goes on taking bytes."""
+
+    share = 0.3
 
 
 @flaw("BEAT-9")

@@ -123,12 +123,15 @@ class HeartbeatsAreUse(Rewrite):
             and time.monotonic() - link.heard_at < 1.5
             and link.notes.get("beats")
         )
-        if not beats:
+        if beats:
+            link.notes["alone"] = True
+        else:
             yield Frames((frame,))
 
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:
         link.notes["beats"] = message.get("type") == "heartbeat"
-        yield message
+        alone = link.notes["beats"] and link.notes.get("alone")
+        yield Answer({"type": "heartbeat"}) if alone else message
 
     async def server_left(self, link: Link) -> None:
         if link.notes.get("beats"):

@@ -271,8 +271,17 @@ def large_integers_wrap(flaw: Rewrite, link: Link, message: Message) -> Iterable
 @reads("MSG-18")
 def repeated_names_accepted(flaw: Rewrite, link: Link, frames: Data) -> Data | None:
     """Of members of the same name the last is taken."""
-    value = _value(frames)
-    return (text_frame(json.dumps(value)),) if value and isinstance(value, dict) else None
+    repeated: list[bool] = []
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        repeated.append(len(dict(pairs)) < len(pairs))
+        return dict(pairs)
+
+    try:
+        value = json.loads(_text(frames), object_pairs_hook=once)
+    except (ValueError, RecursionError):
+        return None
+    return (text_frame(json.dumps(value)),) if any(repeated) else None
 
 
 @hears("MSG-19")

@@ -96,7 +96,7 @@ class RunsCutWhenDraining(Draining):
 
     def during(self, link: Link, message: Message) -> Iterable[Action]:
         yield message
-        if message.get("code") == "draining":
+        if message.get("code") == "draining" and link.followed:
             yield Close(4000)
 
 
