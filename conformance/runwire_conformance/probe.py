@@ -149,7 +149,10 @@ async def _listen(target: Target, profile: Profile, options: Options, clock: Clo
     try:
         await client.message(lambda message: message.type == "started", "started", after, READY_S)
     except Broken:
-        missing["RUN-3"] = "a prompt was not answered with started"
+        if await _starts_by_type(client, target.plain):
+            missing["RUN-1"] = "a prompt without type was not answered with started; one with it was"
+        else:
+            missing["RUN-3"] = "a prompt was not answered with started"
     try:
         event = await client.message(lambda message: message.is_event, "an event", after, READY_S)
         if "run_id" not in event or "seq" not in event:
@@ -157,16 +160,29 @@ async def _listen(target: Target, profile: Profile, options: Options, clock: Clo
     except Broken:
         pass  # an agent may take its time
     asker = await _connected(target)
+    sent_at = time.monotonic()
     await asker.send({"type": "heartbeat", "id": "probe"})
     try:
         await asker.message(lambda message: message.type == "heartbeat", "a heartbeat", seconds=READY_S)
         await asker.message(lambda message: message.get("re") == "probe", "an answer", seconds=READY_S)
     except Broken:
-        heard = any(message.type == "heartbeat" for message in asker.messages)
+        soon = sent_at + profile.limits["heartbeat_s"] / 2  # one that comes later is the server's own
+        heard = any(message.type == "heartbeat" and message.at < soon for message in asker.messages)
         missing["MSG-28"] = "a heartbeat with an id was not answered with its re"
         if not heard:
             missing["BEAT-5"] = "a heartbeat was not answered with a heartbeat"
     return replace(profile, broken=missing)
+
+
+async def _starts_by_type(client: Client, prompt: str) -> bool:
+    """Return whether a server that did not take a prompt by itself takes it as a `start`."""
+    after = len(client.messages) - 1
+    try:
+        await client.send({"type": "start", "prompt": prompt})
+        await client.message(lambda message: message.type == "started", "started", after, READY_S)
+    except Broken:
+        return False
+    return True
 
 
 async def _connected(target: Target) -> Client:

@@ -3,6 +3,8 @@
 # ruff: noqa: ARG001, ARG002 - a hook has the arguments of its kind
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable
 
 from ..flaw import flaw, hears, misstates, says
@@ -187,14 +189,18 @@ class BeginningForgotten(Rewrite):
 class LogKeptForASecond(Rewrite):
     """A second after its end the log of a run is gone."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended: dict[str, float] = {}
+
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
         if is_terminal(message):
-            self.seen[message["run_id"]] = 1
+            self.ended.setdefault(message["run_id"], time.monotonic())
         yield message
 
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:
-        again = message.get("type") == "resume" and self.nth("resume", message.get("run_id")) > 1
-        gone = again and message.get("run_id") in link.proxy.book.finished
+        ended = self.ended.get(str(message.get("run_id")), math.inf)
+        gone = message.get("type") == "resume" and time.monotonic() - ended > 1
         yield Answer(refusal("not_found", message)) if gone else message
 
 
