@@ -6,9 +6,9 @@ import pytest
 from test_judge_verdicts import ALL, MUST, OPTIONAL, SHOULD, case, verdict
 
 from runwire_conformance.case import shown_by, shows
-from runwire_conformance.engine import Outcome, State
 from runwire_conformance.invariants import Finding
 from runwire_conformance.judgement import Accusation, Judgement, Verdict, Witness
+from runwire_conformance.outcome import Outcome, State
 from runwire_conformance.reason import Kind
 from runwire_conformance.result import ClassResult
 from runwire_conformance.trace import Trace

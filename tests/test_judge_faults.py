@@ -1,14 +1,20 @@
-"""The judge before servers that reset, send too much, or die: it ends in time, bounds its memory and says it once."""
+"""The judge before servers that reset, flood, die or never close: it ends in time, bounds its memory, says it once."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import resource
+import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from check_reference_server import CHECK_LIMITS
+from faulty_relay import FloodsNotices, FloodsTokens, NeverCloses, RandomResets, Relay
+from flaws.flaw import Stand
 from flaws.judge import Verdicts, judge
+from flaws.stand import start_server
 from test_basic_server import DONE_S, PATIENCE_S, Serve, port_of
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
@@ -116,3 +122,66 @@ def test_a_death_is_said_once() -> None:
     assert any("gone" in reason for reason in blame.reasons)
     moot = [name for name, reasons in verdicts.reasons.items() if "moot, as the server was gone" in reasons]
     assert len(moot) > len(verdicts.blames)
+
+
+#: What is accused of each relay before a good server, and within how many seconds the judge has to be done.
+SPOILED: dict[type[Relay], str] = {
+    RandomResets: "CLOSE-2",
+    FloodsNotices: "FLOW-8",
+    FloodsTokens: "RUN-4",
+    NeverCloses: "CONN-22",
+}
+ENDS_S = 60
+
+#: The server behind is quick, but patient with a busy judge: a drop could not be told from the relay's doing.
+LIMITS = {**CHECK_LIMITS, "pong_timeout_s": PATIENCE_S}
+
+#: Requirements that may be accused when a server is spoiled as a whole.
+MOST_ACCUSED = 3
+
+
+def held_by_judge(children: Path) -> int:
+    """Return the most memory, in bytes, that the judge among the children of a thread held so far."""
+    held = 0
+    for child in children.read_text().split():
+        try:
+            is_judge = b"\0check\0" in Path(f"/proc/{child}/cmdline").read_bytes()
+            lines = Path(f"/proc/{child}/status").read_text().splitlines() if is_judge else []
+        except OSError:
+            continue  # it has just ended
+        held = max([held, *(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))])
+    return held
+
+
+async def peak_of(judging: asyncio.Task[Verdicts]) -> int:
+    """Return the most memory, in bytes, that the judge held until it ended, as the kernel reckons it."""
+    children = Path(f"/proc/self/task/{threading.get_native_id()}/children")
+    peak = 0
+    while not judging.done():
+        peak = max(peak, held_by_judge(children))
+        await asyncio.sleep(0.1)
+    return peak
+
+
+@pytest.mark.parametrize("relay", SPOILED, ids=lambda relay: relay.__name__)
+def test_what_ails_the_whole_server_is_said_once(relay: type[Relay]) -> None:
+    async def run() -> tuple[Verdicts, int, float]:
+        server = await start_server(Stand(limits=LIMITS))
+        try:
+            async with relay(server.url).listening() as url:
+                begun = asyncio.get_running_loop().time()
+                judging = asyncio.create_task(judge(url, [f"--patience={PATIENCE_S}"]))
+                peak = await peak_of(judging)
+                return await judging, peak, asyncio.get_running_loop().time() - begun
+        finally:
+            await server.stop()
+
+    verdicts, peak, seconds = asyncio.run(run())
+
+    assert verdicts.exit_code == 1, verdicts.output[-3000:]
+    assert SPOILED[relay] in verdicts.blamed, verdicts.output[-3000:]
+    assert len(verdicts.blames) <= MOST_ACCUSED, verdicts.blamed
+    assert "Traceback" not in verdicts.output
+    assert "judge error" not in verdicts.by_requirement.values()
+    assert seconds < ENDS_S
+    assert 0 < peak < MOST_MEMORY

@@ -67,6 +67,7 @@ STARTED = server({"type": "started", "run_id": RUN, "session_id": RUN, "epoch": 
                   "status": "running", "next_seq": 1})  # fmt: skip
 RESUMED = server({"type": "resumed", "run_id": RUN, "session_id": RUN, "epoch": "e1", "trace_id": TRACE,
                   "status": "running", "next_seq": 3})  # fmt: skip
+NOTICE = server({"type": "notice", "code": "vendor:tip", "data": "a word in between"})
 BEGIN = (ready(), STARTED)
 ASKED = (ready(), client({"type": "heartbeat", "id": "a"}))
 
@@ -99,6 +100,8 @@ GOOD: dict[str, tuple[Line, ...]] = {
     "an answered question": (*ASKED, server({"type": "heartbeat", "re": "a"})),
     "silence within its bound": (ready(), server({"type": "heartbeat"}, 3.2)),
     "text soon after a cancel": (*BEGIN, client({"type": "cancel", "run_id": RUN}), token(1, 0.3)),
+    "notices now and then": (ready(), *[NOTICE] * 90),
+    "as many answers as questions": (ready(), *[client({"type": "heartbeat"}), server({"type": "heartbeat"})] * 500),
     "an unfinished run and another code": (*BEGIN, token(1), server(1012)),
 }  # fmt: skip
 
@@ -149,6 +152,7 @@ BAD: dict[str, tuple[str, tuple[Line, ...]]] = {
     "silence": ("BEAT-1", (ready(), server({"type": "heartbeat"}, 3.4))),
     "text long after a cancel": ("CANCEL-3", (*BEGIN, client({"type": "cancel", "run_id": RUN}), token(1, 0.4))),
     "a code of no registry": ("CLOSE-1", (ready(), server(4999))),
+    "a flood of notices": ("FLOW-8", (ready(), *[NOTICE] * 500)),
     "a normal end in mid-run": ("LIMIT-6", (*BEGIN, token(1), server(1000))),
 }  # fmt: skip
 

@@ -8,9 +8,10 @@ import json
 import pytest
 
 from runwire_conformance.case import NotExercised, claim_of, proves
-from runwire_conformance.engine import Case, Engine, State
+from runwire_conformance.engine import Engine
 from runwire_conformance.explain import explain_case
 from runwire_conformance.hooks import printed
+from runwire_conformance.outcome import Case, State
 from runwire_conformance.profile import Options
 from runwire_conformance.redaction import Redaction, base64url
 from runwire_conformance.target import Target

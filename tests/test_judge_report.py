@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from runwire_conformance.engine import Case, Outcome, State
 from runwire_conformance.judgement import Accusation, Judgement, Verdict, Witness
+from runwire_conformance.outcome import Case, Outcome, State
 from runwire_conformance.reason import Kind
 from runwire_conformance.redaction import Redaction
 from runwire_conformance.report.badge import as_badge

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from runwire_conformance.case import Claim
-from runwire_conformance.engine import Case, Outcome, State
 from runwire_conformance.invariants import Finding
 from runwire_conformance.judgement import Judgement, Verdict
+from runwire_conformance.outcome import Case, Outcome, State
 from runwire_conformance.result import ClassResult, Report
 from runwire_conformance.verdict import also_accused, class_results, judge, only_accused
 from runwire_spec import catalogue

@@ -17,9 +17,6 @@ ANSWER_S = 5.0
 #: Seconds to wait for the next event of a run whose agent may be slow.
 EVENT_S = 12.0
 
-#: Messages after which a conversation is read no further; the longest of a good server has a third of them.
-MOST_MESSAGES = 25_000
-
 Predicate = Callable[[Message], bool]
 
 
@@ -59,7 +56,7 @@ class Conversation:
     @property
     def flooded(self) -> bool:
         """Whether more came than the judge is willing to hold, so that it has stopped reading."""
-        return len(self.messages) >= MOST_MESSAGES
+        return bool(self.trace.flooded_at)
 
     async def _finished(self) -> None:
         self.ended_at = time.monotonic()
@@ -69,7 +66,7 @@ class Conversation:
         """Wait until `condition` holds; raises Broken after `seconds`, or when the conversation ended before."""
 
         def over() -> bool:
-            return condition() or self.ended
+            return condition() or self.ended or self.flooded
 
         try:
             async with asyncio.timeout(seconds), self._news:
@@ -77,9 +74,8 @@ class Conversation:
         except TimeoutError:
             raise Broken(f"expected {expected}; waited {seconds:.2f} s; came {self.seen()}") from None
         if not condition():
-            raise Broken(
-                f"expected {expected}; the {self.trace.transport} connection ended; came {self.seen()}"
-            )
+            over_by = "" if self.flooded else f" the {self.trace.transport} connection ended;"
+            raise Broken(f"expected {expected};{over_by} came {self.seen()}")
 
     async def message(
         self, wanted: Predicate, expected: str, after: int = -1, seconds: float = ANSWER_S
@@ -123,7 +119,7 @@ class Conversation:
     def seen(self) -> str:
         """Return the last few messages in a few words, for an assertion."""
         if self.flooded:
-            return f"{len(self.messages)} messages, after which the judge stopped reading"
+            return f"{self.trace.flooded_at} messages, after which the judge stopped reading"
         shown = [message.type or "a message without type" for message in self.messages[-4:]]
         return "nothing" if not shown else "… " * (len(self.messages) > 4) + ", ".join(shown)
 

@@ -2,34 +2,40 @@
 
 import asyncio
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from typing import Any
 
-from runwire_conformance.assertion import in_words
+from runwire_conformance.aftermath import is_crowded_out, last_word, moot_while, unwatched, watched
 from runwire_conformance.bounds import STALL_S, Clock
-from runwire_conformance.case import Breach, Broken, Claim, Moot, NotExercised, NotOffered, TooLate, shown_by
-from runwire_conformance.invariants import Facts, Finding, findings
+from runwire_conformance.case import Broken
+from runwire_conformance.first_look import Mute
+from runwire_conformance.held import MOST_BYTES, Held
+from runwire_conformance.invariants import Facts
+from runwire_conformance.look_back import breaks_off
+from runwire_conformance.outcome import Case, Outcome, State
 from runwire_conformance.places import Places
-from runwire_conformance.probe import Mute, probe
+from runwire_conformance.playing import came_of, was_dropped
+from runwire_conformance.probe import probe
 from runwire_conformance.profile import Options, Profile
-from runwire_conformance.reason import Kind, kind_of
-from runwire_conformance.redaction import Redaction
+from runwire_conformance.symptoms import Flood, broken_off, flood_of
 from runwire_conformance.target import Target
-from runwire_conformance.trace import Trace
 from runwire_conformance.wire.http import Unanswered, Unreachable
 from runwire_spec import catalogue
 
 #: Seconds for the whole suite; what has not been played by then is not exercised.
 SUITE_S = 48.0
 
+#: Seconds for which the invariants look through what was said.
+WATCH_S = 8.0
+
 #: Seconds within which a server must answer a last handshake to count as alive.
 ALIVE_S = 4.0
 
-#: Records of all conversations after which no further case begins, as a server that never stops would fill the memory.
-MOST_RECORDS = 400_000
+#: How many cases may be flooded with messages before no further one begins.
+MOST_FLOODED = 3
+
+#: How many cases may fail on connections that broke off before the judge looks whether that happens by chance.
+MOST_BROKEN_OFF = 3
 
 #: How many failures of timing are repeated before anyone is accused.
 MOST_REPEATS = 20
@@ -50,59 +56,6 @@ SHARE = 0.6
 #: Why cases are not exercised that were not over when the server was gone.
 GONE = "moot, as the server was gone"
 
-#: Requirements whose breach makes messages unreadable, so that no case can be written against what comes.
-UNREADABLE = frozenset({"MSG-1", "MSG-2", "MSG-3", "MSG-5"})
-
-
-#: Close codes for a peer that answers no Ping or takes no byte.
-GIVEN_UP = frozenset({1001, 1006, 1011, 4001})
-
-
-class State(StrEnum):
-    """What came of a case."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    NOT_OFFERED = "not offered"
-    NOT_EXERCISED = "not exercised"
-    JUDGE_ERROR = "judge error"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of one case: its state, the reason, what the invariants found, and the conversations."""
-
-    state: State
-    reason: str = ""
-    moot: str | None = None
-    late: bool = False
-    findings: tuple[Finding, ...] = ()
-    traces: tuple[Trace, ...] = ()
-    seconds: float = 0.0
-    details: str = ""
-    began_at: float = 0.0
-    ended_at: float = 0.0
-    #: The credentials that the case had to do with.
-    redaction: Redaction = field(default_factory=Redaction)
-    #: In what way the case failed, if it did.
-    kind: Kind = Kind.UNMET
-    #: The one requirement that the case found broken, where it can tell which.
-    breach: str | None = None
-    #: The one that its failure shows broken, of those that it proves, where it can tell which.
-    shows: str | None = None
-
-
-@dataclass(slots=True)
-class Case:
-    """A case to play: its function, claim and, where it has one, transport."""
-
-    name: str
-    function: Callable[..., Any]
-    claim: Claim
-    transport: str | None = None
-    explain: Callable[[BaseException], str] | None = None
-    outcome: Outcome | None = None
-
 
 @dataclass(slots=True)
 class Engine:
@@ -119,12 +72,18 @@ class Engine:
     #: What showed that the server was gone before the suite ended, and the moment of its last word.
     died: str | None = None
     last_word: float = 0.0
+    #: Requirements that a look back found broken by the server as a whole, with what showed it.
+    ailing: dict[str, str] = field(default_factory=dict)
     began_at: float = 0.0
     seconds: float = 0.0
     _clock: Clock = field(default_factory=Clock)
     _failed: int = 0
     _done: int = 0
-    _records: int = 0
+    _held: Held = field(default_factory=Held)
+    #: What the cases were flooded with, by the requirement that each flood broke.
+    _floods: list[str] = field(default_factory=list)
+    #: The deadlines of the cases under way.
+    _alarms: set[asyncio.Timeout] = field(default_factory=set)
 
     async def judge(self) -> None:
         """Play every case; raises NoRunwireServer when there is nothing to judge."""
@@ -152,18 +111,20 @@ class Engine:
         if self.profile is None:
             return
         facts = Facts(self.profile.limits, self._clock.worst_tolerance)
+        ailing = {**self.profile.broken, **self.ailing}
+        until = time.monotonic() + WATCH_S
         for case in self.cases:
-            if case.outcome is not None and case.outcome.traces:
-                if self.died is not None and case.outcome.ended_at > self.last_word:
-                    unfinished = case.outcome
-                    case.outcome = Outcome(
-                        State.NOT_EXERCISED, GONE, began_at=unfinished.began_at, ended_at=unfinished.ended_at
-                    )
-                    continue
-                found = tuple(finding for trace in case.outcome.traces for finding in findings(trace, facts))
-                case.outcome = _blameless(replace(case.outcome, findings=found))
-            if case.outcome is not None:
-                case.outcome = _without_secrets(case.outcome)
+            if case.outcome is None:
+                continue
+            if self.died is not None and case.outcome.traces and case.outcome.ended_at > self.last_word:
+                began, ended = case.outcome.began_at, case.outcome.ended_at
+                case.outcome = Outcome(State.NOT_EXERCISED, GONE, began_at=began, ended_at=ended)
+            elif self._floods and is_crowded_out(case.outcome):
+                case.outcome = moot_while(self._floods[0])
+            elif time.monotonic() > until:
+                case.outcome = unwatched(case.outcome, facts, ailing)
+            else:
+                case.outcome = watched(case.outcome, facts, ailing)
 
     async def _play_all(self, profile: Profile) -> None:
         todo = [case for case in self.cases if self._offered(case, profile)]
@@ -176,7 +137,10 @@ class Engine:
             await self._play_alone(case, profile)
         if not await self._look_again(profile):
             return
+        await self._look_back(profile)
         late = [case for case in todo if case.outcome is not None and case.outcome.late]
+        if "CLOSE-2" in self.ailing:
+            late = [case for case in late if case.outcome is not None and not broken_off(case.outcome.traces)]
         for case in late[:MOST_REPEATS]:
             await self._play_alone(case, profile)
             self._doubt(case, profile)
@@ -217,8 +181,6 @@ class Engine:
         async with places.taken(case.claim.connections):
             if self.stop_after and self._failed >= self.stop_after:
                 case.outcome = Outcome(State.NOT_EXERCISED, "stopped after an earlier failure")
-            elif self._records > MOST_RECORDS:
-                case.outcome = Outcome(State.NOT_EXERCISED, f"not begun after {self._records} messages")
             else:
                 await self._play(case, profile)
 
@@ -226,7 +188,7 @@ class Engine:
         """Accuse nobody who, twice, dropped a judge that was itself too slow to answer a Ping in time."""
         outcome = case.outcome
         longer_than = max(profile.limits["pong_timeout_s"] / 2, STALL_S)
-        if outcome is None or outcome.state is not State.FAILED or not _was_dropped(outcome.traces):
+        if outcome is None or outcome.state is not State.FAILED or not was_dropped(outcome.traces):
             return
         if self._clock.stalled_since(outcome.began_at, longer_than):
             reason = "the judge's own clock stood still for too long to tell; try on a machine less busy"
@@ -237,64 +199,37 @@ class Engine:
         await asyncio.sleep(self._clock.tolerance)
         await self._play(case, profile)
 
-    async def _play(self, case: Case, profile: Profile) -> None:
-        target = Target(profile, self.options, self._clock)
-        began = time.monotonic()
-        state, reason, moot, late, details = State.PASSED, "", None, False, ""
-        kind = Kind.UNMET
-        breach: str | None = None
-        shows: str | None = None
-        deadline_s = case.claim.deadline_s + (self.options.search.further_s if case.claim.searches else 0)
-        try:
-            async with asyncio.timeout(deadline_s):
-                await case.function(**await arguments(case, target))
-        except Moot as problem:
-            state, reason, moot = State.NOT_EXERCISED, str(problem), problem.requirement
-        except NotOffered as problem:
-            state, reason = State.NOT_OFFERED, str(problem)
-        except NotExercised as problem:
-            state, reason = State.NOT_EXERCISED, str(problem)
-        except Breach as problem:
-            state, reason, details = State.FAILED, str(problem), problem.details
-            breach, kind = problem.requirement, kind_of(problem)
-            late = problem.late or case.claim.timing
-            late = late or any(trace.overtaken(profile.limits["idle_s"]) for trace in target.traces)
-        except (AssertionError, Unreachable, Unanswered) as problem:
-            state, reason = State.FAILED, in_words(problem)
-            kind, shows = kind_of(problem), shown_by(problem)
-            late = isinstance(problem, TooLate | Unreachable) or case.claim.timing
-            late = late or (self._clock.stalled_since(began) and _was_dropped(target.traces))
-            late = late or any(trace.overtaken(profile.limits["idle_s"]) for trace in target.traces)
-            details = (
-                case.explain(problem) if case.explain is not None and not isinstance(problem, Broken) else ""
+    def _overrun(self) -> Outcome | None:
+        """Return what becomes of a case that is not begun any more, as too much has come of others."""
+        if len(self._floods) >= MOST_FLOODED:
+            return moot_while(self._floods[0])
+        if self._held.bytes > MOST_BYTES:
+            return Outcome(
+                State.NOT_EXERCISED, f"not begun, as {self._held.bytes >> 20} MB of others are held"
             )
-        except TimeoutError as problem:
-            kind, shows = Kind.ENDLESS, shown_by(problem)
-            state, reason = State.FAILED, f"it did not come to its end within {deadline_s:g} s"
-            late = case.claim.timing
-        except (ArithmeticError, LookupError, TypeError, ValueError) as problem:
-            kind, shows = Kind.LACKING, shown_by(problem)
-            # What a case reads from the server's answer is missing, or of another kind.
-            state, reason = State.FAILED, f"what came lacks something: {type(problem).__name__} {problem}"
-            details = case.explain(problem) if case.explain is not None else ""
-        except Exception as problem:
-            state, reason = State.JUDGE_ERROR, f"{type(problem).__name__}: {problem}"
-            details = "".join(traceback.format_exception(problem))
-        try:
-            async with asyncio.timeout(5):
-                await target.end()
-        except Exception:
-            pass
-        traces = tuple(target.traces)
-        now = time.monotonic()
-        redaction = target.redaction
-        case.outcome = Outcome(
-            state, reason, moot, late, (), traces, now - began, details, began, now, redaction
-        )
-        case.outcome = replace(case.outcome, kind=kind, breach=breach, shows=shows)
+        return None
+
+    def _flooded(self, flood: Flood) -> None:
+        """Note a flood; when it was one too many, let the cases under way come to an end too."""
+        self._floods.append(flood.requirement)
+        if len(self._floods) == MOST_FLOODED:
+            for alarm in self._alarms:
+                if not alarm.expired():
+                    alarm.reschedule(asyncio.get_running_loop().time())
+
+    async def _play(self, case: Case, profile: Profile) -> None:
+        if (overrun := self._overrun()) is not None:
+            case.outcome = case.outcome or overrun
+            return
+        target = Target(profile, self.options, self._clock, self._held)
+        outcome = await came_of(case, target, self._alarms)
+        if (flood := flood_of(outcome.traces)) is not None:
+            self._flooded(flood)
+        elif outcome.state is State.FAILED and (overrun := self._overrun()) is not None:
+            outcome = overrun  # it may have been crowded out
+        case.outcome = outcome
         self._done += 1
-        self._records += sum(len(trace.records) for trace in traces)
-        self._failed += state is State.FAILED
+        self._failed += outcome.state is State.FAILED
         if self.progress is not None:
             self.progress(self._done, len(self.cases))
 
@@ -304,9 +239,21 @@ class Engine:
         if problem is not None:
             self.died = await self._absence(profile)
         if self.died is not None:
-            self.last_word = max(map(_last_word, self.cases), default=0.0)
+            self.last_word = max(map(last_word, self.cases), default=0.0)
             self._give_up(GONE)
         return self.died is None
+
+    async def _look_back(self, profile: Profile) -> None:
+        """Find out whether it is by chance that connections broke off, when cases failed on such."""
+        outcomes = [case.outcome for case in self.cases if case.outcome is not None]
+        failed = [outcome for outcome in outcomes if outcome.state is State.FAILED]
+        if sum(broken_off(outcome.traces) for outcome in failed) < MOST_BROKEN_OFF:
+            return
+        found = await breaks_off(
+            lambda: Target(profile, self.options, self._clock, self._held), self._width(profile)
+        )
+        if found is not None:
+            self.ailing["CLOSE-2"] = found
 
     async def _absence(self, profile: Profile) -> str | None:
         """Return what shows that the server is gone, or None."""
@@ -328,66 +275,6 @@ class Engine:
         for case in self.cases:
             if case.outcome is None:
                 case.outcome = Outcome(State.NOT_EXERCISED, reason)
-
-
-def _was_dropped(traces: Sequence[Trace]) -> bool:
-    """Tell whether the server ended a conversation in a way in which it ends those of peers that vanished."""
-    return any(
-        record.side == "server"
-        and (record.kind == "lost" or (record.kind == "close" and record.code in GIVEN_UP))
-        for trace in traces
-        for record in trace.records
-    )
-
-
-def _last_word(case: Case) -> float:
-    """Return when the server last said something in a case's conversations."""
-    traces = case.outcome.traces if case.outcome is not None else ()
-    said = (
-        record.at
-        for trace in traces
-        for record in trace.records
-        if record.side == "server" and record.kind != "lost"
-    )
-    return max(said, default=0.0)
-
-
-def _blameless(outcome: Outcome) -> Outcome:
-    """Return the outcome of a case that stumbled over messages that no schema allows as a failure of these."""
-    broken = sorted({finding.requirement for finding in outcome.findings} & UNREADABLE)
-    if outcome.state is not State.JUDGE_ERROR or not broken:
-        return outcome
-    reason = f"could not be told from what broke {', '.join(broken)}"
-    return replace(outcome, state=State.NOT_EXERCISED, reason=reason, details="")
-
-
-def _without_secrets(outcome: Outcome) -> Outcome:
-    """Return the outcome of a case, which was judged, without the credentials that it had to do with."""
-    masked = outcome.redaction.masked
-    for trace in outcome.traces:
-        outcome.redaction.mask(trace)
-    found = tuple(replace(finding, text=masked(finding.text)) for finding in outcome.findings)
-    return replace(outcome, reason=masked(outcome.reason), details=masked(outcome.details), findings=found)
-
-
-async def arguments(case: Case, target: Target) -> dict[str, Any]:
-    """Return what a case's function asks for by the names of its parameters."""
-    names = case.function.__code__.co_varnames[: case.function.__code__.co_argcount]
-    found: dict[str, Any] = {}
-    for name in names:
-        if name == "target":
-            found[name] = target
-        elif name == "limits":
-            if not target.limits.advertised:
-                raise Moot("CONN-15")  # a bound that nobody stated is not judged
-            found[name] = target.limits
-        elif name == "transport":
-            found[name] = case.transport
-        elif name == "client":
-            found[name] = await target.connect()
-        else:
-            raise TypeError(f"{case.name} asks for {name!r}; there are: client, target, limits, transport")
-    return found
 
 
 def gates_of(identifier: str) -> tuple[str, ...]:

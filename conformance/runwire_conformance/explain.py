@@ -2,8 +2,8 @@
 
 import textwrap
 
-from runwire_conformance.engine import Case
 from runwire_conformance.judgement import Accusation, Judgement
+from runwire_conformance.outcome import Case
 from runwire_conformance.transcript import transcript
 from runwire_spec import Requirement, catalogue
 
@@ -50,13 +50,14 @@ def short(case: Case) -> str:
 def explain(judgement: Judgement) -> str:
     """Return all there is to say about a requirement that was found broken, with one transcript."""
     first, *more = judgement.accusations
+    shown = next((accusation for accusation in judgement.accusations if accusation.traces), first)
     said = first.details or first.reason
     parts = [
         sentence(judgement.requirement),
         "",
         textwrap.indent(f"{said}\nin {first.case}", "  "),
         "",
-        *_conversations(first),
+        *_conversations(shown),
     ]
     if more:
         others = ", ".join(

@@ -5,9 +5,10 @@ import time
 import traceback
 from collections.abc import Callable
 
-from runwire_conformance.engine import Engine, State
+from runwire_conformance.engine import Engine
+from runwire_conformance.first_look import NoRunwireServer
 from runwire_conformance.judgement import Judgement
-from runwire_conformance.probe import NoRunwireServer
+from runwire_conformance.outcome import State
 from runwire_conformance.reproduction import Reproduction, shown_url
 from runwire_conformance.result import Report
 from runwire_conformance.verdict import also_accused, class_results, judge, only_accused
@@ -82,11 +83,11 @@ class Judging:
     def _judgements(self, features: frozenset[str], script_agent: bool) -> tuple[Judgement, ...]:
         engine = self.engine
         broken = engine.profile.broken if engine.profile else {}
-        judgements = judge(engine.cases, features, script_agent, broken, self.wanted)
+        judgements = judge(engine.cases, features, script_agent, broken, self.wanted, engine.ailing)
         if engine.mute is not None:
-            return only_accused(
-                judgements, engine.mute.requirement, "the first look at the server", str(engine.mute)
-            )
+            mute = engine.mute
+            look = "the first look at the server"
+            return only_accused(judgements, mute.requirement, look, str(mute), mute.traces)
         if engine.died is not None:
             return also_accused(judgements, "CONN-6", "the last look at the server", self._death())
         return judgements

@@ -153,11 +153,17 @@ class _Searching:
         return None
 
     def _own(self) -> Target:
-        return Target(self._target.profile, self._target.options, self._target.clock)
+        target = self._target
+        return Target(target.profile, target.options, target.clock, target.held)
 
     async def _play(self, own: Target, plan: Plan) -> None:
         try:
             async with asyncio.timeout(PLAN_S):
                 await play(own, plan, ANSWER_S if self._smallest is None else HASTY_S)
+        except Breach:
+            raise
+        else:
+            for trace in own.traces:
+                trace.keep(0)
         finally:
             await own.end()

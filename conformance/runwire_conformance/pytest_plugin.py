@@ -9,9 +9,10 @@ import pytest
 
 from runwire_conformance.assertion import in_words
 from runwire_conformance.case import claim_of
-from runwire_conformance.engine import Case, Engine, State
+from runwire_conformance.engine import Engine
 from runwire_conformance.explain import explain_case, short
 from runwire_conformance.judging import Judging
+from runwire_conformance.outcome import Case, State
 from runwire_conformance.reproduction import reproduction_of
 from runwire_conformance.search import EXAMPLES
 from runwire_conformance.settings import SettingsError, options_from

@@ -26,6 +26,7 @@ EXERCISED: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(["EVENT-21", "EVENT-23"], frozenset(["done"])),
     **dict.fromkeys(["EVENT-22", "EVENT-24", "ERR-1", "ERR-4", "ERR-5"], frozenset(["error"])),
     **dict.fromkeys(["CONN-15", "CONN-16", "CONN-19", "BEAT-1"], frozenset(["socket"])),
+    "FLOW-8": frozenset(["socket", "stream"]),
     **dict.fromkeys(["BEAT-4"], frozenset(["heartbeat"])),
     **dict.fromkeys(["RESUME-10", "RESUME-25"], frozenset(["resumed"])),
     **dict.fromkeys(["RESUME-24", "RESUME-26"], frozenset(["token", "thinking", "tool_delta"])),

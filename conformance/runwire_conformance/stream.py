@@ -61,8 +61,8 @@ class Stream(Conversation):
                 for block in parser.feed(data):
                     self._block(block)
                 await self._announce()
-                if self.flooded:
-                    self.trace.deaf = True
+                if self.trace.flood():
+                    await self._announce()
                     return
             self.complete = True
         except (Unanswered, UnicodeDecodeError, EndlessLine) as problem:

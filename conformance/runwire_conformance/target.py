@@ -13,6 +13,7 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Clock
 from runwire_conformance.case import Broken, NotExercised
 from runwire_conformance.client import Client
+from runwire_conformance.held import Held
 from runwire_conformance.hooks import missing, printed
 from runwire_conformance.profile import DEFAULT_PROMPTS, Options, Profile
 from runwire_conformance.stream import Stream
@@ -34,10 +35,12 @@ SMALL_BUFFER = 16 * 1024
 class Target:
     """One case's view of the server. Everything it opens is ended when the case ends."""
 
-    def __init__(self, profile: Profile, options: Options, clock: Clock) -> None:
+    def __init__(self, profile: Profile, options: Options, clock: Clock, held: Held | None = None) -> None:
         self.profile = profile
         self.options = options
         self.clock = clock
+        #: What is held of all conversations of the judging that this one belongs to.
+        self.held = held or Held()
         self.limits = profile.limits
         self.features = profile.features
         #: What must not be told of the conversations.
@@ -167,7 +170,11 @@ class Target:
         if subprotocols:
             shown.append(f"Sec-WebSocket-Protocol: {', '.join(subprotocols)}")
         trace.add("client", "request", "GET (handshake) " + "; ".join(shown))
-        response = await peer.handshake(target_of(url), [*own, *headers], subprotocols)
+        try:
+            response = await peer.handshake(target_of(url), [*own, *headers], subprotocols)
+        except Unanswered as problem:
+            trace.add("server", "lost", str(problem))
+            raise
         trace.add("server", "response", _shown(response), code=response.status)
         return peer, response, trace
 
@@ -224,6 +231,7 @@ class Target:
         try:
             response = await fetch(url, self.options.tls, method, self._headers(headers), content)
         except Unanswered as problem:
+            trace.add("server", "lost", str(problem))
             raise Broken(f"expected an HTTP answer: {problem}") from None
         trace.add("server", "response", _shown(response), code=response.status)
         return response
@@ -246,6 +254,7 @@ class Target:
         try:
             response = await exchange.request(method, target_of(url), self._headers(sent), content)
         except Unanswered as problem:
+            trace.add("server", "lost", str(problem))
             raise Broken(f"expected a stream: {problem}") from None
         trace.add("server", "response", _shown(response), code=response.status)
         if response.status != 200:
@@ -277,7 +286,7 @@ class Target:
         return [*(header for header in self.options.sent_headers if header[0].lower() not in named), *headers]
 
     def _trace(self, transport: Any, title: str) -> Trace:
-        trace = Trace(transport, title)
+        trace = Trace(transport, title, held=self.held)
         self.traces.append(trace)
         return trace
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from runwire_conformance.case import Broken
+from runwire_conformance.held import Held
 
 Transport = Literal["websocket", "sse", "http"]
 Side = Literal["client", "server"]
@@ -126,6 +127,9 @@ class Trace:
     deaf: bool = False
     #: Whether what is at the other end was killed on purpose, and could say no goodbye.
     bereft: bool = False
+    #: How many records there were when more had come than the judge is willing to hold; 0 if it was never so.
+    flooded_at: int = 0
+    held: Held = field(default_factory=Held)
 
     def add(
         self,
@@ -138,7 +142,21 @@ class Trace:
         """Note something, now."""
         record = Record(time.monotonic(), side, kind, payload, message, code)
         self.records.append(record)
+        self.held.add(payload, message is not None)
         return record
+
+    def flood(self) -> bool:
+        """Tell whether more came than the judge is willing to hold, and note it."""
+        if not self.flooded_at and not self.held.has_room(len(self.records)):
+            self.flooded_at = len(self.records)
+            self.deaf = True
+        return bool(self.flooded_at)
+
+    def keep(self, most: int) -> None:
+        """Forget all but the first `most` records."""
+        for record in self.records[most:]:
+            self.held.release(record.payload, record.message is not None)
+        del self.records[most:]
 
     def messages(self, side: Side) -> Iterator[Message]:
         """Yield the messages that one side sent, in order."""

@@ -3,14 +3,15 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from runwire_conformance.engine import Case, Outcome, State
 from runwire_conformance.judgement import Accusation, Judgement, Verdict, Witness
+from runwire_conformance.outcome import Case, Outcome, State
 from runwire_conformance.reason import Kind
 from runwire_conformance.result import ClassResult
+from runwire_conformance.trace import Trace
 from runwire_spec import Requirement, catalogue, registries
 
 #: Requirements without which a conversation cannot be understood: what else fails in it may be their doing.
-SCRAMBLING = frozenset({"MSG-1", "MSG-2", "MSG-5", "CONN-15", "RUN-3", "RUN-27", "SSE-3", "SSE-4"})
+SCRAMBLING = frozenset({"MSG-1", "MSG-2", "MSG-5", "CONN-15", "RUN-3", "RUN-27", "SSE-3", "SSE-4", "FLOW-8"})
 
 
 def judge(
@@ -19,9 +20,13 @@ def judge(
     script_agent: bool,
     known_broken: Mapping[str, str] | None = None,
     wanted: Callable[[Requirement], bool] = lambda _: True,
+    ailing: Mapping[str, str] | None = None,
 ) -> tuple[Judgement, ...]:
-    """Return a judgement for every `wanted` requirement that some case proves or watches, or that was found broken."""
-    accused = _accusations(cases, known_broken or {})
+    """Return a judgement for every `wanted` requirement that some case proves or watches, or that was found broken.
+
+    `known_broken` is what the first look at the server showed, `ailing` what the look back did.
+    """
+    accused = _accusations(cases, known_broken or {}, ailing or {})
     concerned = [
         requirement
         for requirement in catalogue().values()
@@ -31,12 +36,11 @@ def judge(
 
 
 def only_accused(
-    judgements: Iterable[Judgement], accused: str, case: str, reason: str
+    judgements: Iterable[Judgement], accused: str, case: str, reason: str, traces: tuple[Trace, ...] = ()
 ) -> tuple[Judgement, ...]:
     """Return judgements in which `accused` alone is to blame and the others could not be told because of it."""
-    guilty = Judgement(
-        catalogue()[accused], Verdict.FAIL, (reason,), (Accusation(case, reason, kind=Kind.MUTE),)
-    )
+    accusation = Accusation(case, reason, traces=traces, kind=Kind.MUTE)
+    guilty = Judgement(catalogue()[accused], Verdict.FAIL, (reason,), (accusation,))
     moot = (f"moot while {accused} is broken",)
     others = [
         replace(judgement, verdict=Verdict.NOT_EXERCISED, reasons=moot, accusations=())
@@ -65,7 +69,9 @@ def _concerns(cases: Sequence[Case], identifier: str) -> bool:
     return any(identifier in case.claim.ids + case.claim.watches for case in cases)
 
 
-def _accusations(cases: Sequence[Case], known_broken: Mapping[str, str]) -> dict[str, list[Accusation]]:
+def _accusations(
+    cases: Sequence[Case], known_broken: Mapping[str, str], ailing: Mapping[str, str]
+) -> dict[str, list[Accusation]]:
     """Attribute every failure to a requirement.
 
     What an invariant found is the cause of what else went wrong in the same case: one cause, one accusation.
@@ -75,6 +81,10 @@ def _accusations(cases: Sequence[Case], known_broken: Mapping[str, str]) -> dict
         for identifier, reason in known_broken.items()
         if not (identifier == "MSG-28" and "BEAT-5" in known_broken)
     }
+    for identifier, reason in ailing.items():
+        accused.setdefault(identifier, []).append(
+            Accusation("the look back at the server", reason, kind=Kind.MUTE)
+        )
     for case in cases:
         outcome = case.outcome
         if outcome is None:
@@ -84,7 +94,19 @@ def _accusations(cases: Sequence[Case], known_broken: Mapping[str, str]) -> dict
                 case.name, finding.text, "", outcome.traces, outcome.seconds, Kind.CONVERSATION
             )
             accused.setdefault(finding.requirement, []).append(accusation)
-        if outcome.state is State.FAILED and not _explained(case, outcome, known_broken):
+        if outcome.state is State.FAILED and outcome.cause is not None:
+            if outcome.cause not in accused or outcome.cause in case.claim.ids:
+                accused.setdefault(outcome.cause, []).append(
+                    Accusation(
+                        case.name,
+                        outcome.reason,
+                        outcome.details,
+                        outcome.traces,
+                        outcome.seconds,
+                        outcome.kind,
+                    )
+                )
+        elif outcome.state is State.FAILED and not _explained(case, outcome, known_broken):
             accusation = Accusation(
                 case.name, outcome.reason, outcome.details, outcome.traces, outcome.seconds, outcome.kind
             )
@@ -148,7 +170,7 @@ def _witness(proving: Sequence[Case]) -> Witness | None:
 
 def _why_not(case: Case, outcome: Outcome) -> str:
     if outcome.state is State.FAILED:
-        broken = {finding.requirement for finding in outcome.findings}
+        broken = {outcome.cause} if outcome.cause else {finding.requirement for finding in outcome.findings}
         broken = broken or set(_shown(case, outcome))
         causes = ", ".join(sorted(broken))
         return f"could not be told from what broke {causes}"

@@ -62,11 +62,24 @@ class UnknownMembers(Describes):
             yield {**message, **self.extra} if len(encode(message)) < SMALL else message
 
 
+#: How often in a second the server may be made to say something of its own accord.
+ASIDES = 40
+
+
 def may_follow(link: Link, message: Message) -> bool:
-    """Tell whether a control message of the server's own accord may come behind `message`."""
+    """Tell whether a control message of the server's own accord may come behind `message`.
+
+    Two of them at a time are within what [FLOW-8] allows.
+    """
     opens = message.get("type") in {"ready", "started", "resumed"}
     link.notes["open"] = link.notes.get("open") or opens
-    return bool(link.notes["open"]) and not (link.is_stream and is_terminal(message))
+    now = time.monotonic()
+    recent = [at for at in link.notes.get("followed", ()) if now - at < 1.0]
+    follows = (
+        bool(link.notes["open"]) and not (link.is_stream and is_terminal(message)) and len(recent) < ASIDES
+    )
+    link.notes["followed"] = [*recent, now] if follows else recent
+    return follows
 
 
 class UnknownTypes(Rewrite):

@@ -91,7 +91,7 @@ async def a_run_waits_for_a_reader_whose_credential_expired(target: Target, limi
     client = await caller.connect()
     run = await client.start(scripts.ENDLESS, on_disconnect="cancel")
     await run.next_event()
-    await client.wait_until(lambda: client.ended, target.options.patience_s, "the credential to expire")
+    await client.closed("the end of what the expired credential opened", target.options.patience_s)
     assert client.ended_at is not None
     if run.events[-1].is_terminal:
         raise NotExercised("run_s is shorter than the life of the token; set a longer run_s on the server")

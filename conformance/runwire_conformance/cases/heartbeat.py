@@ -6,7 +6,7 @@ import time
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Broken, proves
-from runwire_conformance.client import Client
+from runwire_conformance.client import AT_ONCE_S, Client
 from runwire_conformance.target import Target
 
 
@@ -113,11 +113,8 @@ async def a_peer_that_answers_no_ping_is_dropped(client: Client, limits: Limits,
     client.trace.deaf = True
     last_pong = time.monotonic()
 
-    await client.wait_until(
-        lambda: client.ended,
-        limits.gives_up_after + client.clock.tolerance + 1,
-        "the server to drop the connection",
-    )
+    bound = limits.gives_up_after + client.clock.tolerance + 1
+    await client.closed("the server to drop the connection", bound)
 
     assert client.ended_at is not None
     assert client.ended_at - last_pong <= limits.gives_up_after + client.clock.tolerance
@@ -135,7 +132,7 @@ async def messages_are_no_pongs(client: Client, limits: Limits, target: Target) 
         await client.send({"type": "heartbeat"})
         await asyncio.sleep(0.2)
 
-    assert client.ended
+    await client.closed("the server to drop the connection", AT_ONCE_S)
 
 
 @proves("BEAT-7", script=True, deadline_s=90, timing=True)
@@ -147,11 +144,8 @@ async def a_busy_run_does_not_save_a_peer_that_answers_no_ping(
     client.stop_answering_pings()
     client.trace.deaf = True
 
-    await client.wait_until(
-        lambda: client.ended,
-        limits.gives_up_after + client.clock.tolerance + 1,
-        "the server to drop the connection",
-    )
+    bound = limits.gives_up_after + client.clock.tolerance + 1
+    await client.closed("the server to drop the connection", bound)
 
 
 @proves("BEAT-8", script=True, deadline_s=90, timing=True)

@@ -6,7 +6,10 @@ import time
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Broken, NotExercised, NotOffered, proves, shows
-from runwire_conformance.client import Client
+from runwire_conformance.client import AT_ONCE_S, Client
+from runwire_conformance.conversation import EVENT_S
+from runwire_conformance.invariants.wire import MOST_UNASKED, is_unasked
+from runwire_conformance.stream import Stream
 from runwire_conformance.target import Target, expect_refusal, new_run_id
 
 #: How many connections or runs the judge is willing to open to reach a limit.
@@ -77,7 +80,7 @@ async def an_idle_connection_is_closed(client: Client, limits: Limits, target: T
         await client.send({"type": "heartbeat"})
         await asyncio.sleep(0.3)
 
-    assert client.close_code == 1000
+    assert await client.closed("the idle connection to be closed", AT_ONCE_S) == 1000
     assert client.ended_at is not None
     assert limits["idle_s"] * 0.9 <= client.ended_at - begun <= limits["idle_s"] + client.clock.tolerance + 1
 
@@ -165,3 +168,20 @@ async def a_run_outlives_the_reader_that_was_dropped(target: Target, limits: Lim
     again = await other.resume(run.id)
 
     assert (await again.terminal(6)).get("status") == "completed"
+
+
+@proves("FLOW-8", on=("websocket", "sse"))
+async def what_nobody_asked_for_comes_seldom(target: Target, transport: str) -> None:
+    begun = time.monotonic()
+    conversation: Client | Stream
+    if transport == "sse":
+        conversation = await target.start_stream(target.brief)
+        await conversation.finished(EVENT_S)
+    else:
+        conversation = await target.connect()
+        run = await conversation.start(target.brief)
+        await conversation.quiet(run)
+
+    most = MOST_UNASKED * (time.monotonic() - begun + 1)
+    unasked = [message.type for message in conversation.messages if is_unasked(message)]
+    assert len(unasked) <= most, f"came {len(unasked)}, of which at most {most:.0f} may come in this time"

@@ -4,11 +4,16 @@ from collections.abc import Iterator
 
 from runwire_conformance.invariants import Facts, Finding, Invariant
 from runwire_conformance.invariants.log import readings
-from runwire_conformance.trace import Trace
+from runwire_conformance.trace import Message, Trace
 from runwire_spec import registries
 
 #: Features that are listed only with another ([CONF-3]).
 NEEDS = {"sse": "resume", "tickets": "auth"}
+#: Messages and Pings a second that a server may send though nobody asked ([FLOW-8]).
+MOST_UNASKED = 100
+
+#: Types of messages that open a run's reading or refuse a message.
+ASKED = frozenset({"started", "resumed", "error"})
 
 
 def ready_comes_first_and_once(trace: Trace, _facts: Facts) -> Iterator[Finding]:
@@ -50,10 +55,11 @@ def it_ends_in_order(trace: Trace, _facts: Facts) -> Iterator[Finding]:
     if trace.transport != "websocket" or trace.deaf:
         return
     known = {int(row["code"]) for row in registries()["close_codes"]}
+    spoken = False
     for place, record in enumerate(trace.records):
         if record.side == "client" and record.kind in {"close", "lost"}:
             return
-        if record.side == "server" and record.kind == "lost" and not trace.bereft:
+        if record.side == "server" and record.kind == "lost" and spoken and not trace.bereft:
             yield Finding("CLOSE-2", "the connection ended without a Close frame", place)
         if record.side == "server" and record.kind == "close":
             if record.code not in known:
@@ -64,6 +70,7 @@ def it_ends_in_order(trace: Trace, _facts: Facts) -> Iterator[Finding]:
             if record.code == 1000 and open_runs:
                 yield Finding("LIMIT-6", "closed with code 1000 while a run was unfinished", place)
             return
+        spoken = spoken or record.side == "server"
 
 
 def _ended(trace: Trace, run_id: str) -> bool:
@@ -72,6 +79,32 @@ def _ended(trace: Trace, run_id: str) -> bool:
         for record in trace.records
         if record.side == "server" and record.message is not None
     )
+
+
+def it_is_not_flooded(trace: Trace, facts: Facts) -> Iterator[Finding]:
+    """[FLOW-8]: at most 100 messages and Pings a second that nobody asked for, reckoned from the opening."""
+    if trace.transport == "http":
+        return
+    allowed = float(MOST_UNASKED)
+    count = 0
+    for place, record in enumerate(trace.records):
+        if record.side == "client":
+            allowed += record.kind in {
+                "text",
+                "ping",
+            }  # each has one answer, which need not be told from others
+        elif record.kind == "ping" or (record.message is not None and is_unasked(record.message)):
+            count += 1
+            seconds = record.at - trace.began + facts.tolerance
+            if count > allowed + MOST_UNASKED * seconds:
+                said = f"{count} messages and Pings that nobody asked for in {record.at - trace.began:.2f} s"
+                yield Finding("FLOW-8", said, place)
+                return
+
+
+def is_unasked(message: Message) -> bool:
+    """Whether a message is neither an event of a run nor certainly the answer to another."""
+    return "seq" not in message and "re" not in message and message.type not in ASKED
 
 
 def blocks_are_well_formed(trace: Trace, _facts: Facts) -> Iterator[Finding]:
@@ -136,6 +169,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     ready_comes_first_and_once,
     it_is_never_silent,
     it_ends_in_order,
+    it_is_not_flooded,
     blocks_are_well_formed,
     features_bring_what_they_need,
     a_stream_ends_with_its_run,

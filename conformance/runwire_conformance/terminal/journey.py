@@ -8,7 +8,8 @@ from itertools import count
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
-from runwire_conformance.probe import Mute, NoRunwireServer, locate
+from runwire_conformance.first_look import Mute, NoRunwireServer
+from runwire_conformance.probe import locate
 from runwire_conformance.target import Options, Profile
 from runwire_conformance.terminal.cursor import Cursor, Message, Step
 from runwire_conformance.terminal.links import (

@@ -203,3 +203,32 @@ class LaggardsMissThoughts(Rewrite):
             link.notes["lagged"] = True
         if "seq" not in message or is_terminal(message) or not link.notes.get("lagged"):
             yield message
+
+
+TIP: Message = {"type": "notice", "code": "vendor:tip", "data": "a word in between"}
+
+
+@flaw("FLOW-8")
+class NoticesWithoutEnd(Rewrite):
+    """Notices come as fast as they are taken, from the opening on."""
+
+    async def watch(self, link: Link) -> None:
+        while not link.is_stream and not link.over:
+            await link.send([TIP] * 100)
+            await asyncio.sleep(0.01)
+
+
+@says("FLOW-8")
+def thousand_notices_after_an_end(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """After the terminal of every run come a thousand notices."""
+    yield message
+    if is_terminal(message) and not link.is_stream:
+        yield from [TIP] * 1000
+
+
+@says("FLOW-8")
+def streams_full_of_heartbeats(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A stream has hundreds of heartbeats between two events."""
+    yield message
+    if link.is_stream and message.get("type") == "started":
+        yield from [{"type": "heartbeat"}] * 800

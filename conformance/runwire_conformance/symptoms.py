@@ -1,0 +1,105 @@
+"""What ails a server as a whole, and how it shows in the conversations of a case that failed for it. Pure.
+
+One cause, one accusation: a case is not held against what it proves when its conversations show a symptom of
+something that a look at the server found broken by itself.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from runwire_conformance.held import FLOOD_RECORDS
+from runwire_conformance.invariants import Facts
+from runwire_conformance.invariants.wire import is_unasked
+from runwire_conformance.trace import RESPONSE_ENDED, Message, Trace
+
+#: How the path of a request that cancels a run ends.
+_CANCELS = re.compile(r"POST \S*/([A-Za-z0-9_-]+)/cancel\b")
+
+
+def broken_off(traces: Sequence[Trace], _facts: Facts | None = None, _until: float = 0.0) -> bool:
+    """Whether the server broke off a conversation: without a Close frame, an answer, or the end of a body."""
+    return any(map(_breaks_off, traces))
+
+
+def _breaks_off(trace: Trace) -> bool:
+    for record in trace.records:
+        if record.kind == "close" and record.side == "server":
+            return False
+        if record.kind == "lost":
+            return record.side == "server" and record.payload != RESPONSE_ENDED
+    return False
+
+
+def cancel_unheeded(traces: Sequence[Trace], facts: Facts, until: float) -> bool:
+    """Whether a run was cancelled and showed no terminal in time, though there was time to wait for it."""
+    bound = facts.limits.seconds("cancel_deadline_ms") + facts.tolerance
+    ends: dict[object, float] = {}
+    for trace in traces:
+        for message in trace.messages("server"):
+            if message.is_terminal:
+                ends.setdefault(message.get("run_id"), message.at)
+    return any(
+        at + bound < min(until, ends.get(run_id, until)) for trace in traces for run_id, at in _cancels(trace)
+    )
+
+
+def _cancels(trace: Trace) -> Iterator[tuple[object, float]]:
+    """Yield each run that the judge cancelled in a conversation, and when."""
+    followed: list[object] = []
+    asked = regretted = 0.0
+    for record in trace.records:
+        message = record.message
+        if record.side == "client" and record.kind == "request" and (found := _CANCELS.match(record.payload)):
+            yield found[1], record.at
+        elif message is None:
+            continue
+        elif record.side == "client" and message.type == "cancel" and "run_id" in message:
+            yield message["run_id"], record.at
+        elif record.side == "client" and message.type in {"", "start"}:
+            asked = record.at
+        elif record.side == "client" and message.type == "cancel":
+            regretted = record.at
+            yield from ((run_id, record.at) for run_id in followed)
+        elif record.side == "server" and message.type in {"started", "resumed"}:
+            followed.append(message.get("run_id"))
+            if 0 < asked <= regretted:  # it acts on the start before it too ([CANCEL-6])
+                yield message.get("run_id"), regretted
+
+
+Symptom = Callable[[Sequence[Trace], Facts, float], bool]
+
+#: How it shows in conversations that a requirement is broken by the server as a whole.
+SYMPTOMS: Mapping[str, Symptom] = {"CLOSE-2": broken_off, "CANCEL-2": cancel_unheeded}
+
+
+def cause_of(traces: Sequence[Trace], ailing: Mapping[str, str], facts: Facts, until: float) -> str | None:
+    """Return the requirement, of those that a look found broken, which made a case fail that ended at `until`."""
+    return next((name for name in SYMPTOMS if name in ailing and SYMPTOMS[name](traces, facts, until)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """More came than the judge is willing to hold: the requirement that this breaks, and what it was."""
+
+    requirement: str
+    text: str
+
+
+def flood_of(traces: Sequence[Trace]) -> Flood | None:
+    """Return what flooded the judge in some conversations, if anything did."""
+    trace = next((trace for trace in traces if trace.flooded_at >= FLOOD_RECORDS), None)
+    if trace is None:
+        return None
+    messages = list(trace.messages("server"))
+    pings = sum(record.kind == "ping" for record in trace.records)
+    if sum(map(is_unasked, messages)) + pings > sum(map(_is_event, messages)):
+        kinds = sorted({message.type or "without type" for message in messages if is_unasked(message)})
+        return Flood(
+            "FLOW-8", f"messages that nobody asked for came without end: {', '.join(kinds) or 'Pings'}"
+        )
+    return Flood("RUN-4", "the events of a run came without end, and no terminal among them")
+
+
+def _is_event(message: Message) -> bool:
+    return "seq" in message
