@@ -84,6 +84,7 @@ class Engine:
     _floods: list[str] = field(default_factory=list)
     #: The deadlines of the cases under way.
     _alarms: set[asyncio.Timeout] = field(default_factory=set)
+    _repeated: set[str] = field(default_factory=set)
 
     async def judge(self) -> None:
         """Play every case; raises NoRunwireServer when there is nothing to judge."""
@@ -99,6 +100,7 @@ class Engine:
             self.mute = mute
         except TimeoutError:
             self._give_up(f"the suite's time of {SUITE_S:g} s was over")
+            self._spare_unrepeated()
             if self.profile is not None:
                 await self._look_again(self.profile)
         finally:
@@ -143,6 +145,7 @@ class Engine:
             late = [case for case in late if case.outcome is not None and not broken_off(case.outcome.traces)]
         for case in late[:MOST_REPEATS]:
             await self._play_alone(case, profile)
+            self._repeated.add(case.name)
             self._doubt(case, profile)
         if late and not await self._look_again(profile):
             return
@@ -270,6 +273,20 @@ class Engine:
         finally:
             await target.end()
         return None
+
+    def _spare_unrepeated(self) -> None:
+        """Accuse nobody of a few failures by the clock that there was no time left to play again, alone."""
+        late = [
+            (case, case.outcome)
+            for case in self.cases
+            if case.outcome is not None
+            and case.outcome.state is State.FAILED
+            and case.outcome.late
+            and case.name not in self._repeated
+        ]
+        for case, outcome in late if len(late) <= MOST_REPEATS else ():
+            reason = "it came too late, and the suite's time was over before it could be asked again, alone"
+            case.outcome = replace(outcome, state=State.NOT_EXERCISED, reason=reason)
 
     def _give_up(self, reason: str) -> None:
         for case in self.cases:

@@ -214,8 +214,9 @@ async def a_failing_agent_ends_the_run_with_an_error(client: Client) -> None:
 async def a_run_beyond_its_time_ends_with_timeout(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits["run_s"], "run_s")
     run = await client.start(scripts.script(scripts.token("x"), scripts.block(limits["run_s"] * 1000 + 8000)))
+    running = await run.next_event()
 
-    terminal = await run.terminal_within(limits["run_s"], run.started_at)
+    terminal = await run.terminal_within(limits["run_s"], running.at)
 
     assert (terminal.type, terminal.get("code")) == ("error", "timeout")
     assert terminal.at - run.started_at >= limits["run_s"] * 0.9
