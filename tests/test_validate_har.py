@@ -119,6 +119,19 @@ def test_a_fault_of_the_page_names_its_role(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("other", [False, True], ids=["the same server", "another server"])
+def test_servers_of_one_file_are_judged_apart(tmp_path: Path, other: bool) -> None:
+    def again(entries: list[Any]) -> None:
+        entry = copy.deepcopy(entries[1])
+        if other:
+            entry["request"]["url"] = "ws://another.example/ws/generate"
+        entries.append(entry)
+
+    same_name = [line for line in broken(tmp_path, again) if "[CONN-18]" in line]
+
+    assert bool(same_name) is not other
+
+
 def test_a_body_in_base64_is_read_the_same(tmp_path: Path) -> None:
     import base64
 

@@ -15,19 +15,38 @@ const MAX_STEPS = 1_000_000; // [SCRIPT-10]
 const MAX_REPORTS = 10_000; // runs that `report` can name; the oldest are forgotten
 const MOST_MS = 2 ** 31 - 1; // the longest time of a timer
 
-// Steps whose value is an object: the members they must have, and those they may have.
-const OBJECTS = {
-  tool_delta: [["call_id", "name", "data"], []],
-  tool_call: [["call_id", "name", "input"], []],
-  observation: [["call_id", "content"], ["is_error", "partial"]],
-  input_request: [["request_id", "kind"], ["data", "call_id", "schema", "expires_in_ms"]],
-  fail: [["code", "data"], ["retryable"]],
-};
-const TEXTS = { token: "data", replace: "data", thinking: "content" };
-const STRINGS = ["call_id", "name", "data", "request_id", "kind", "code"];
-const BOOLEANS = ["is_error", "partial", "retryable"];
+// What the value of a step can be; `of` is an object with these members and no others.
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const any = (value) => value !== undefined;
+const text = (value) => typeof value === "string";
+const flag = (value) => typeof value === "boolean";
+const time = (value) => typeof value === "number" && value >= 0;
+const kind = (value) => ["approval", "question", "form"].includes(value);
+const maybe = (fits) => (value) => value === undefined || fits(value);
+const of = (members) => (value) =>
+  isObject(value) &&
+  Object.keys({ ...members, ...value }).every((name) => Object.hasOwn(members, name) && members[name](value[name]));
+
 const BESIDE = ["agent", "parent_call_id"];
-const KINDS = ["approval", "question", "form"];
+const TEXTS = { token: "data", replace: "data", thinking: "content" };
+const result = of({ call_id: text, content: any, is_error: maybe(flag), partial: maybe(flag) });
+const STEPS = new Map(
+  Object.entries({
+    ...{ token: text, replace: text, thinking: text, echo_input: text, report: text, wait_ms: time, block_ms: time },
+    tool_delta: of({ call_id: text, name: text, data: text }),
+    tool_call: of({ call_id: text, name: text, input: any }),
+    observation: (value) => result(value) && (!value.partial || text(value.content)),
+    input_request: of({
+      ...{ request_id: text, kind, data: maybe(text), call_id: maybe(text) },
+      ...{ schema: maybe(any), expires_in_ms: maybe(time) },
+    }),
+    fail: of({ code: text, data: text, retryable: maybe(flag) }),
+  }),
+);
+const repeats = of({
+  repeat: (times) => Number.isInteger(times) && times >= 1,
+  steps: (steps) => Array.isArray(steps) && steps.length > 0,
+});
 
 const reports = new Map(); // "principal runId" → what `report` tells, oldest first
 
@@ -70,8 +89,6 @@ export async function* play(steps, run) {
         if (value) yield { type: name, [TEXTS[name]]: value, ...(name === "thinking" ? beside : {}) };
       } else if (name === "fail") {
         throw new Failed(value.code, value.data, value.retryable);
-      } else if (name in OBJECTS) {
-        yield { type: name, ...value, ...beside };
       } else if (name === "wait_ms") {
         await sleep(Math.min(value, MOST_MS), null, { signal: run.signal }); // [SCRIPT-5]
       } else if (name === "block_ms") {
@@ -81,9 +98,11 @@ export async function* play(steps, run) {
         const answer = await stoppable(run.answer?.(value), run.signal);
         if (answer === undefined) throw new Failed("agent_error", "echo_input names a request that was not opened");
         yield { type: "token", data: JSON.stringify(answer) };
-      } else {
+      } else if (name === "report") {
         const earlier = await told(reports.get(`${run.principal} ${value}`), run.signal);
         yield { type: "token", data: JSON.stringify(earlier) };
+      } else {
+        yield { type: name, ...value, ...beside };
       }
     }
     await noneOpen();
@@ -95,50 +114,20 @@ export async function* play(steps, run) {
 
 /** Yields the steps with every `repeat` unrolled, without holding them all. */
 function* expanded(steps) {
-  const todo = [steps[Symbol.iterator]()];
-  while (todo.length) {
-    const { done, value: step } = todo.at(-1).next();
-    if (done) todo.pop();
-    else if (isObject(step) && "repeat" in step) todo.push(repeated(step));
-    else yield step;
+  for (const step of steps) {
+    if (!repeats(step)) yield step; // one that is no good is told when its turn comes
+    else for (let round = 0; round < step.repeat; round += 1) yield* expanded(step.steps);
   }
-}
-
-function* repeated({ repeat, steps, ...more }) {
-  const whole = Number.isInteger(repeat) && repeat >= 1 && Object.keys(more).length === 0;
-  if (!whole) throw new Failed("agent_error", "repeat needs a whole number of at least 1, and steps beside it");
-  if (!Array.isArray(steps) || !steps.length) throw new Failed("agent_error", "steps must be a list that is not empty");
-  for (let time = 0; time < repeat; time += 1) yield* steps;
 }
 
 /** Returns name, value and further members of a step ([SCRIPT-4]). */
 function checked(step) {
   const names = isObject(step) ? Object.keys(step).filter((name) => !BESIDE.includes(name)) : [];
-  if (names.length !== 1 || !wellFormed(names[0], step[names[0]]))
+  if (names.length !== 1 || !STEPS.get(names[0])?.(step[names[0]]))
     throw new Failed("agent_error", `unknown or malformed: ${JSON.stringify(step).slice(0, 80)}`);
   const { [names[0]]: value, ...beside } = step;
   return [names[0], value, beside];
 }
-
-function wellFormed(name, value) {
-  if (Object.hasOwn(TEXTS, name) || name === "report" || name === "echo_input") return typeof value === "string";
-  if (name === "wait_ms" || name === "block_ms") return isTime(value);
-  if (!isObject(value)) return false;
-  if (!Object.hasOwn(OBJECTS, name)) return false;
-  const [needed, allowed] = OBJECTS[name];
-  return (
-    needed.every((member) => member in value) &&
-    Object.keys(value).every((member) => needed.includes(member) || allowed.includes(member)) &&
-    STRINGS.every((member) => !(member in value) || typeof value[member] === "string") &&
-    BOOLEANS.every((member) => !(member in value) || typeof value[member] === "boolean") &&
-    (!("kind" in value) || KINDS.includes(value.kind)) &&
-    (!("expires_in_ms" in value) || isTime(value.expires_in_ms)) &&
-    (!value.partial || typeof value.content === "string")
-  );
-}
-
-const isTime = (value) => typeof value === "number" && value >= 0;
-const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** Waits for `promise`, but no longer than until `signal` is aborted. */
 async function stoppable(promise, signal) {
