@@ -24,7 +24,10 @@ class Trial:
     requirement: str
     description: str
     outcome: str
-    """`blamed`, `survived` (it passed), `not exercised`, `no case`, or `fault` of the judge or the stand."""
+    """`blamed`, `survived` (it passed), `not exercised`, `no case`, or `fault` of the judge or the stand.
+
+    `blamed wrongly` says that the judge accused of something that the flaw does not break, too.
+    """
     cases: tuple[str, ...] = ()
     reason: str = ""
     also: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from pathlib import Path
 from runwire_conformance.suite import suite
 
 from . import catalogue
+from .catalogue.related import RELATED
 from .catalogue.same_breach import SAME_BREACH
 from .flaw import FLAWS, Flaw
 from .judge import Verdicts, judge
@@ -21,6 +22,9 @@ from .stand import Stands
 
 HIDDEN = re.compile(r"(?:could not be told from what broke|moot while) ([A-Z0-9, -]+)")
 """How the judge says that a case failed for the reason of another requirement."""
+
+WRONGLY = "blamed wrongly"
+"""The outcome of a flaw that is blamed, together with a sentence that it does not break."""
 
 CAUGHT = 0.99
 """The share of its runs in which a flaw that acts at random must be blamed."""
@@ -31,7 +35,7 @@ assert catalogue.__all__, "importing the catalogue is what fills FLAWS"
 async def try_thoroughly(flaw: Flaw, stands: Stands) -> tuple[Trial, Verdicts | None]:
     """Judge a server with `flaw` by the cases of its requirement, and by all cases if those do not blame it."""
     trial, verdicts = await try_flaw(flaw, stands)
-    if trial.killed:
+    if trial.killed or trial.outcome == WRONGLY:
         return trial, verdicts
     second, _ = await try_flaw(flaw, stands, whole=True)
     return (replace(second, whole=True) if second.killed else trial), verdicts
@@ -52,15 +56,20 @@ async def try_flaw(flaw: Flaw, stands: Stands, *, whole: bool = False) -> tuple[
     blame = verdicts.blame(flaw.requirement)
     also = tuple(name for name in verdicts.blamed if name != flaw.requirement)
     failed = verdicts.failed & set(verdicts.cases.get(flaw.requirement, ()))
+    same = SAME_BREACH.get(flaw.name, ())
+    unrelated = [name for name in also if name not in (*same, *RELATED.get(flaw.name, ()))]
     if blame:
         reason = blame.reasons[0] if blame.reasons else ""
-        return _trial(flaw, "blamed", blame.cases, reason, also, begun, failed), verdicts
+        outcome = WRONGLY if unrelated else "blamed"
+        reason = f"also {', '.join(unrelated)}" if unrelated else reason
+        return _trial(flaw, outcome, blame.cases, reason, also, begun, failed), verdicts
     verdict = verdicts.by_requirement.get(flaw.requirement)
     hidden_by = HIDDEN.search(" ".join(verdicts.reasons.get(flaw.requirement, ())))
     named = {*also, *(hidden_by[1].strip().split(", ") if hidden_by else ())}
-    if same := named & set(SAME_BREACH.get(flaw.name, ())):
+    if named & set(same) and not unrelated:
         cases = verdicts.cases.get(flaw.requirement, ())
-        return _trial(flaw, "blamed", cases, f"as {', '.join(sorted(same))}", also, begun, failed), verdicts
+        reason = f"as {', '.join(sorted(named & set(same)))}"
+        return _trial(flaw, "blamed", cases, reason, also, begun, failed), verdicts
     outcomes = {"pass": "survived", None: "no case", "judge error": "fault"}
     said = verdicts.reasons.get(flaw.requirement, ())
     reason = said[0] if said else "" if verdict == "pass" else verdicts.output[-300:]

@@ -259,5 +259,5 @@ def _in_log(message: Message) -> bool:
 
 
 def _first(message: Message) -> int:
-    first = message.get("first_seq", message["seq"])
+    first = message.get("first_seq")
     return first if isinstance(first, int) else int(message["seq"])

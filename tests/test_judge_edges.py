@@ -1,0 +1,268 @@
+"""The edges of what a single message and a connection may be: the last that is good, and the first that is not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from test_judge_invariants import (
+    BEGIN,
+    FACTS,
+    RUN,
+    TRACE,
+    call,
+    done,
+    error,
+    event,
+    ready,
+    server,
+    token,
+    trace_of,
+)
+
+from runwire_conformance.invariants import Finding, findings
+from runwire_conformance.invariants.messages import data_of, faults_of, has_lone_surrogate
+from runwire_conformance.trace import Message, Record, Side, Trace
+
+HALF = "\ud83d"
+
+
+def message(value: dict[str, Any], at: float = 0.0, side: Side = "server", text: str | None = None) -> Record:
+    """Return a message on a WebSocket, with another text than its own if `text` is given."""
+    return Record(at, side, "text", json.dumps(value) if text is None else text, Message(value))
+
+
+def sign(
+    kind: str, payload: str = "", at: float = 0.0, side: Side = "server", code: int | None = None
+) -> Record:
+    """Return something that is no message."""
+    return Record(at, side, kind, payload, code=code)
+
+
+def said(*records: Record, transport: str = "websocket", title: str = "a talk", **more: Any) -> list[Finding]:
+    """Return what is found in a conversation of these records."""
+    trace = Trace(transport, title, 0.0, list(records))  # type: ignore[arg-type]
+    for name, value in more.items():
+        setattr(trace, name, value)
+    return findings(trace, FACTS)
+
+
+READY = message(ready()[1])  # type: ignore[arg-type]
+BEAT = {"type": "heartbeat"}
+STARTED = message(BEGIN[1][1])  # type: ignore[arg-type]
+
+
+def after(*lines: Any) -> list[Finding]:
+    """Return what is found in a run that says this."""
+    return findings(trace_of((*BEGIN, *lines)), FACTS)
+
+
+ONE: list[tuple[str, list[Finding], list[Finding]]] = [
+    ("bytes", said(READY, sign("binary", "7 bytes")), [Finding("MSG-1", "a binary message of 7 bytes", 1)]),
+    ("no text", said(READY, sign("raw", "bad frame")), [Finding("MSG-1", "bad frame", 1)]),
+    ("a Ping", said(READY, sign("ping", "{")), []),
+    ("a name twice, deep down", said(READY, message(BEAT, text='{"type":"heartbeat","x":[{"a":1,"a":1}]}')),
+     [Finding("MSG-5", "a member name is repeated", 1)]),
+    ("an endless number", said(READY, message(BEAT, text='{"type":"heartbeat","x":-Infinity}')),
+     [Finding("MSG-5", "-Infinity is no JSON", 1)]),
+    ("half a pair in a thought", after(event("thinking", 1, content=HALF)),
+     [Finding("EVENT-2", "a string holds half a surrogate pair", 2)]),
+    ("half a pair elsewhere", said(READY, message({**BEAT, "x": [{"a": HALF}]})),
+     [Finding("MSG-5", "a string holds half a surrogate pair", 1)]),
+    ("half a pair in a name", said(READY, message({**BEAT, HALF: 1})),
+     [Finding("MSG-5", "a string holds half a surrogate pair", 1)]),
+    ("a type that is no string", said(READY, message({"type": 7})), [Finding("MSG-2", "type is 7", 1)]),
+    ("nothing as an input", after(event("tool_call", 1, call_id="c", name="t", input=None),
+                                  event("observation", 2, call_id="c", content=None)), []),
+    ("null and a wrong type", after(event("thinking", 1, agent=None, content=7)),
+     [Finding("MSG-6", "agent of thinking is null", 2),
+      Finding("MSG-3", "thinking/content: must be of type string, not integer", 2)]),
+    ("a type of nobody's with null", said(READY, message({"type": "acme:x", "id": None})), []),
+    ("neither run nor number", said(READY, message({"type": "token", "data": "x"})),
+     [Finding("RUN-27", "token has no run_id and no seq", 1)]),
+    ("a replacement of a sub-agent's", after(event("replace", 1, data="", parent_call_id="c")),
+     [Finding("EVENT-3", "replace has parent_call_id", 2)]),
+    ("a whole observation that is no text",
+     after(call(1), event("observation", 2, call_id="c1", content={}, partial=False)), []),
+    ("an error that does not say whether to try again",
+     said(READY, message({"type": "error", "data": "", "code": "a:b"})),
+     [Finding("EVENT-22", "error has no retryable", 1)]),
+    ("a terminal that answers", after(server({**error("timeout")[1], "seq": 1, "run_id": RUN, "trace_id": TRACE,  # type: ignore[dict-item]
+                                              "retryable": True, "re": "a"})),
+     [Finding("EVENT-24", "an error that refuses a message has run_id or seq", 2),
+      Finding("MSG-29", "error with re 'a', which nobody asked", 2)]),
+    ("a failure without a trace", after(event("error", 1, code="a:b", retryable=False, data="")),
+     [Finding("OBS-1", "error has no trace_id", 2)]),
+    ("a vendor's code", said(READY, message({"type": "error", "data": "", "code": "a:b", "retryable": True})), []),
+    ("a notice of nobody's", said(READY, message({"type": "notice", "code": "oops", "data": ""})), []),
+    ("a code of nobody's in a log", after(event("error", 1, code="oops", retryable=False, data="", trace_id=TRACE)),
+     [Finding("RUN-14", "oops is neither registered nor a vendor's", 2)]),
+    ("a code of a log", said(READY, message(error("agent_error")[1])),  # type: ignore[arg-type]
+     [Finding("ERR-1", "agent_error belongs into a log and refuses a message", 1)]),
+    ("busy for ever", said(READY, message(error("busy")[1])),  # type: ignore[arg-type]
+     [Finding("ERR-4", "busy with retryable false", 1)]),
+    ("a stack trace in a notice",
+     said(READY, message({"type": "notice", "code": "a:b", "data": "Traceback (most recent call last)"})),
+     [Finding("ERR-5", "data holds a stack trace", 1)]),
+    ("a heartbeat of a run", said(READY, message({**BEAT, "run_id": RUN})),
+     [Finding("BEAT-4", "a heartbeat has run_id", 1)]),
+    ("the end of merged thoughts", after(event("thinking", 2, first_seq=1, content="x")), []),
+    ("merged backwards", after(token(1, first_seq=2)),
+     [Finding("RESUME-24", "first_seq 2 with seq 1", 2), Finding("RUN-28", "expected seq 1, came 2", 2)]),
+    ("merged observations", after(call(1), event("observation", 3, first_seq=2, call_id="c1", content="x")),
+     [Finding("RESUME-26", "a merged observation", 3)]),
+    ("merged parts", after(call(1), event("observation", 3, first_seq=2, call_id="c1", content="x", partial=True)), []),
+    ("two calls never observed", after(call(1, "c2"), call(2), done(3)),
+     [Finding("EVENT-13", "completed without the observation of c1, c2", 4)]),
+    # The connection.
+    ("no type at first", said(message({"type": ""})),
+     [Finding("MSG-2", 'type is ""', 0), Finding("CONN-15", "the first message is without type, not ready", 0)]),
+    ("another protocol", said(message({**ready()[1], "protocol": "other"})),  # type: ignore[dict-item]
+     [Finding("CONN-16", "ready names 'other' 1", 0)]),
+    ("silence at its bound", said(READY, message(BEAT, 3.25)), []),
+    ("a client that talks alone", said(READY, message(BEAT, 2.0, "client"), message(BEAT, 3.5), message(BEAT, 9.0)),
+     [Finding("BEAT-1", "nothing came for 3.5 s", 2)]),
+    ("a response that took its time", said(sign("response", at=5.0), message(STARTED.message or {}, 8.0),
+                                           transport="http"), []),
+    ("a stream that is silent",
+     said(sign("response", at=1.0), sign("lost", "it ended", 4.5), transport="sse"),
+     [Finding("SSE-12", "nothing came for 3.5 s", 1)]),
+    ("the last before the silence",
+     said(sign("response", at=1.0), sign("lost", "it ended", 4.25), transport="sse"), []),
+    ("an end without a Close", said(READY, sign("lost")),
+     [Finding("CLOSE-2", "the connection ended without a Close frame", 1)]),
+    ("an end before a word", said(sign("lost")), []),
+    ("an end of the judge's making", said(READY, sign("lost"), bereft=True), []),
+    ("an end that nobody read", said(READY, sign("lost"), deaf=True), []),
+    ("a Close that the client began", said(READY, sign("close", side="client", code=1000), sign("lost")), []),
+    ("a client that is gone", said(READY, sign("lost", side="client"), sign("close", code=4999)), []),
+    ("a Close behind which there is nothing", said(READY, sign("close", code=1000), sign("lost")), []),
+    ("a Close that breaks two rules", said(READY, STARTED, sign("close", code=4999)),
+     [Finding("CLOSE-1", "closed with code 4999", 2)]),
+    ("sse by itself", said(message({**ready()[1], "features": ["sse", "tickets"]})),  # type: ignore[dict-item]
+     [Finding("CONF-3", "sse is listed without resume", 0)]),
+    ("tickets by themselves", said(message({**ready()[1], "features": ["tickets"]})),  # type: ignore[dict-item]
+     [Finding("CONF-3", "tickets is listed without auth", 0)]),
+    ("everything together", said(message({**ready()[1], "features": ["auth", "resume", "sse", "tickets"]})), []),  # type: ignore[dict-item]
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("found", "expected"), [row[1:] for row in ONE], ids=[row[0] for row in ONE])
+def test_the_edge_of_a_rule(found: list[Finding], expected: list[Finding]) -> None:
+    assert sorted(found, key=str) == sorted(expected, key=str)
+
+
+@pytest.mark.parametrize(("size", "broken"), [(400, False), (401, True)])
+def test_an_event_may_be_as_large_as_was_advertised(size: int, broken: bool) -> None:
+    small = len(json.dumps(token(1, data="")[1]))
+    sized = token(1, data="x" * (size - small))
+    text = json.dumps(sized[1])
+    block = Record(0.0, "server", "block", f"id: e.1\ndata: {text}", Message(sized[1]))  # type: ignore[arg-type]
+
+    expected = [Finding("EVENT-20", f"a token of {size} bytes", 2)] if broken else []
+    assert findings(trace_of((*BEGIN, sized)), FACTS) == expected
+    assert [f for f in said(block, transport="sse") if f.requirement == "EVENT-20"] == [
+        Finding("EVENT-20", f.text, 0) for f in expected
+    ]
+
+
+def test_a_second_has_a_hundred_messages_that_nobody_asked_for() -> None:
+    def many(number: int, at: float = 0.0, *before: Record) -> list[Finding]:
+        beats = [message(BEAT, at) for _ in range(number - 1)]
+        return [f for f in said(READY, *before, *beats) if f.requirement == "FLOW-8"]
+
+    last = "126 messages and Pings that nobody asked for in 0.00 s"
+    assert many(125) == []
+    assert many(126) == [Finding("FLOW-8", last, 125)]
+    assert many(127) == [Finding("FLOW-8", last, 125)]
+    assert many(225, 1.0) == []
+    assert many(226, 1.0)[0].text.startswith("226 messages and Pings that nobody asked for in 1.00 s")
+    asked = message(BEAT, side="client")
+    assert many(127, 0.0, asked, sign("ping", side="client")) == []
+    assert many(128, 0.0, asked, sign("ping", side="client"), sign("pong", side="client")) != []
+    pings = [sign("ping") for _ in range(125)]
+    assert [f.record for f in said(READY, *pings) if f.requirement == "FLOW-8"] == [125]
+    assert [f for f in said(*pings, *pings, transport="http") if f.requirement == "FLOW-8"] == []
+    events = [message(token(n)[1]) for n in range(1, 200)]  # type: ignore[arg-type]
+    assert [f for f in said(READY, STARTED, *events) if f.requirement == "FLOW-8"] == []
+
+
+def stream(*blocks: str, at: tuple[float, ...] = ()) -> list[Finding]:
+    """Return what is found in a resumed stream of these blocks, behind its first two."""
+    records = [sign("block", "retry: 2000\nid: e.2")]
+    opening = {
+        "type": "resumed",
+        "run_id": RUN,
+        "epoch": "e",
+        "trace_id": TRACE,
+        "status": "running",
+        "next_seq": 3,
+    }
+    for number, payload in enumerate((f"data: {json.dumps({**opening, 'session_id': RUN})}", *blocks)):
+        data = data_of(payload)
+        moment = at[number - 1] if number and at else 0.0
+        records.append(
+            Record(moment, "server", "block", payload, Message(json.loads(data)) if data else None)
+        )
+    return said(*records, transport="sse", title="GET events")
+
+
+NEXT = json.dumps(token(3)[1])
+END = json.dumps(done(3)[1])
+
+
+@pytest.mark.parametrize(
+    ("blocks", "expected"),
+    [
+        ((f"id: e.3\ndata: {NEXT}",), []),
+        ((f"id: e.3\nid: e.3\ndata: {NEXT}",), [Finding("SSE-7", "token 3 has id ['e.3', 'e.3']", 2)]),
+        ((f"id: f.3\ndata: {NEXT}",), [Finding("SSE-7", "token 3 has id ['f.3']", 2)]),
+        ((f"event: token\nid: e.3\ndata: {NEXT}",), [Finding("SSE-8", "an event line", 2)]),
+        (('data: {"type":"heartbeat"\ndata: }',), [Finding("SSE-6", "2 data lines in one event", 2)]),
+        (('data: {"type":"heartbeat"}\nid: e.3',), [Finding("SSE-13", "heartbeat has id e.3", 2)]),
+        (('data: {"type":"acme:x"}\nid: e.3',), []),
+        (("retry: 5", f"id: e.3\ndata: {NEXT}"), []),
+        (("event: x", f"id: f.3\ndata: {NEXT}"),
+         [Finding("SSE-8", "an event line", 2), Finding("SSE-7", "token 3 has id ['f.3']", 3)]),
+    ],
+)  # fmt: skip
+def test_the_edge_of_a_block(blocks: tuple[str, ...], expected: list[Finding]) -> None:
+    assert sorted(stream(*blocks), key=str) == sorted(expected, key=str)
+
+
+@pytest.mark.parametrize(
+    "first", ["retry: 2000\nid: e.x", "retry: 2000\nid: .2", "retry: 2000\nid: 2", "retry: 1000\nid: e.2",
+              "retry: 2000\nid: e.2\nid: e.2", "id: e.2", "retry: 2000\nid: e.2\ndata"],
+)  # fmt: skip
+def test_a_stream_opens_with_the_time_and_the_cursor(first: str) -> None:
+    found = said(sign("block", first), transport="sse", title="GET events")
+
+    assert found == [Finding("SSE-2", f"the first block is {first!r}", 0)]
+
+
+def test_a_stream_is_over_with_its_run() -> None:
+    block, beat = f"id: e.3\ndata: {END}", 'data: {"type":"heartbeat"}'
+
+    assert stream(block, beat, at=(1.0, 1.25)) == []
+    assert stream(block, beat, beat, at=(1.0, 1.3, 2.0)) == [
+        Finding("SSE-10", "a heartbeat 0.3 s after the terminal", 3)
+    ]
+
+
+def test_the_data_of_a_block_is_what_its_lines_say() -> None:
+    assert data_of("id: 1\ndata: a\ndata:b\ndata:  c") == "a\nb\n c"
+
+
+@pytest.mark.parametrize(
+    ("value", "half"),
+    [("a", False), ("🚀", False), (HALF, True), (["a", HALF], True), ({"a": {"b": HALF}}, True), ({HALF: 1}, True),
+     (["a"], False), ({"a": "b"}, False), (None, False), (7, False)],
+)  # fmt: skip
+def test_half_a_pair_is_found_wherever_it_stands(value: object, half: bool) -> None:
+    assert has_lone_surrogate(value) is half
+
+
+def test_the_faults_of_a_text_are_all_told() -> None:
+    assert faults_of('{"a":1,"a":NaN}') == ["NaN is no JSON", "a member name is repeated"]
+    assert faults_of('{"a":1,"b":[1e400]}') == []
