@@ -93,13 +93,18 @@ def test_silence_is_found_beyond_its_bound_and_tolerance(gap: float, silent: boo
     assert ("BEAT-1" in broken) is silent
 
 
-@pytest.mark.parametrize(("code", "overtaken"), [("timeout", True), ("agent_error", False)])
-def test_a_run_whose_time_was_over_is_told_apart(code: str, overtaken: bool) -> None:
+@pytest.mark.parametrize(
+    ("code", "ended_at", "overtaken"),
+    [("timeout", 6.1, True), ("timeout", 4.0, False), ("agent_error", 6.1, False)],
+)
+def test_a_run_whose_time_was_over_is_told_apart(code: str, ended_at: float, overtaken: bool) -> None:
     trace = Trace("websocket", "one", began=0.0)
+    started = Message({"type": "started", "run_id": "r"})
     error = Message({"type": "error", "code": code, "data": "", "run_id": "r", "seq": 1})
-    trace.records.append(Record(1.0, "server", "text", "", error))
+    trace.records.append(Record(1.0, "server", "text", "", started))
+    trace.records.append(Record(ended_at, "server", "text", "", error))
 
-    assert trace.overtaken(3.0) is overtaken
+    assert trace.overtaken(3.0, 5.0) is overtaken
 
 
 @pytest.mark.parametrize(

@@ -2,25 +2,27 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from runwire_conformance.aftermath import is_crowded_out, last_word, moot_while, unwatched, watched
 from runwire_conformance.bounds import STALL_S, Clock
 from runwire_conformance.case import Broken
 from runwire_conformance.first_look import Mute
+from runwire_conformance.gates import unplayed
 from runwire_conformance.held import MOST_BYTES, Held
 from runwire_conformance.invariants import Facts
 from runwire_conformance.look_back import breaks_off
+from runwire_conformance.metronome import round_trips_measured
 from runwire_conformance.outcome import Case, Outcome, State
 from runwire_conformance.places import Places
-from runwire_conformance.playing import came_of, was_dropped
+from runwire_conformance.playing import came_of, overtaken, was_dropped
 from runwire_conformance.probe import probe
 from runwire_conformance.profile import Options, Profile
 from runwire_conformance.symptoms import Flood, broken_off, flood_of
 from runwire_conformance.target import Target
 from runwire_conformance.wire.http import Unanswered, Unreachable
-from runwire_spec import catalogue
 
 #: Seconds for the whole suite; what has not been played by then is not exercised.
 SUITE_S = 48.0
@@ -162,20 +164,8 @@ class Engine:
         return max(1, min(MOST_PLACES, int(connections), int(runs)))
 
     def _offered(self, case: Case, profile: Profile) -> bool:
-        """Settle a case whose feature the server does not claim, or does claim where it must not."""
-        gates = {gate for identifier in case.claim.ids + case.claim.watches for gate in gates_of(identifier)}
-        absent = sorted(gate for gate in gates if gate != "script_agent" and gate not in profile.features)
-        if case.transport == "sse" and "sse" not in profile.features:
-            absent.append("sse")
-        if absent:
-            case.outcome = Outcome(State.NOT_OFFERED, f"the server does not offer {', '.join(absent)}")
-        elif case.claim.without in profile.features:
-            case.outcome = Outcome(State.NOT_OFFERED, f"only for a server without {case.claim.without}")
-        elif "script_agent" in gates and not profile.has_script_agent:
-            case.outcome = Outcome(State.NOT_OFFERED, "the server has no script agent")
-        elif case.claim.script and not profile.has_script_agent:
-            hint = "needs the script agent (specification, chapter 16): plug it in and announce script_agent"
-            case.outcome = Outcome(State.NOT_EXERCISED, hint)
+        """Settle a case that this server cannot be asked to play."""
+        case.outcome = unplayed(case, profile)
         if case.outcome is not None:
             self._done += 1
         return case.outcome is None
@@ -188,19 +178,36 @@ class Engine:
                 await self._play(case, profile)
 
     def _doubt(self, case: Case, profile: Profile) -> None:
-        """Accuse nobody who, twice, dropped a judge that was itself too slow to answer a Ping in time."""
+        """Accuse nobody of what the judge's own slowness explains, twice."""
         outcome = case.outcome
-        longer_than = max(profile.limits["pong_timeout_s"] / 2, STALL_S)
-        if outcome is None or outcome.state is not State.FAILED or not was_dropped(outcome.traces):
+        if outcome is None or outcome.state is not State.FAILED:
             return
-        if self._clock.stalled_since(outcome.began_at, longer_than):
+        longer_than = max(profile.limits["pong_timeout_s"] / 2, STALL_S)
+        if was_dropped(outcome.traces) and self._clock.stalled_since(outcome.began_at, longer_than):
             reason = "the judge's own clock stood still for too long to tell; try on a machine less busy"
-            case.outcome = replace(outcome, state=State.NOT_EXERCISED, reason=reason, traces=())
+        elif not case.claim.timing and overtaken(outcome.traces, profile.limits):
+            reason = (
+                "idle_s or run_s was over before the judge was done; raise it, or try on a machine less busy"
+            )
+        else:
+            return
+        case.outcome = replace(outcome, state=State.NOT_EXERCISED, reason=reason, traces=())
 
     async def _play_alone(self, case: Case, profile: Profile) -> None:
         """Play a case when the server had the time it may take to free the places of what was played before."""
         await asyncio.sleep(self._clock.tolerance)
         await self._play(case, profile)
+
+    @asynccontextmanager
+    async def _measured(self, case: Case, profile: Profile) -> AsyncIterator[None]:
+        """Measure round trips beside a case, if that is in nobody's way: T is made of them (chapter 17)."""
+        if case.claim.alone or not {"MSG-28", "BEAT-5"}.isdisjoint(profile.broken):
+            yield
+            return
+        target = Target(profile, self.options, self._clock)
+        async with round_trips_measured(target, self._clock):
+            yield
+        await target.end()
 
     def _overrun(self) -> Outcome | None:
         """Return what becomes of a case that is not begun any more, as too much has come of others."""
@@ -292,9 +299,3 @@ class Engine:
         for case in self.cases:
             if case.outcome is None:
                 case.outcome = Outcome(State.NOT_EXERCISED, reason)
-
-
-def gates_of(identifier: str) -> tuple[str, ...]:
-    """Return the features, or `script_agent`, that gate a requirement."""
-    name = catalogue()[identifier].conformance_class
-    return () if name in {"basic", "core"} else (name,)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from runwire_conformance.assertion import in_words
+from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Breach, Broken, Moot, NotExercised, NotOffered, TooLate, shown_by
 from runwire_conformance.held import KEPT_RECORDS
 from runwire_conformance.outcome import Case, Outcome, State
@@ -44,11 +45,12 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
     except Breach as problem:
         state, reason, details = State.FAILED, str(problem), problem.details
         breach, kind = problem.requirement, kind_of(problem)
-        late = problem.late or case.claim.timing or _overtaken(target)
+        late = problem.late or case.claim.timing or overtaken(target.traces, target.limits)
     except (AssertionError, Unreachable, Unanswered) as problem:
         state, reason = State.FAILED, in_words(problem)
         kind, shows = kind_of(problem), shown_by(problem)
-        late = isinstance(problem, TooLate | Unreachable) or case.claim.timing or _overtaken(target)
+        late = isinstance(problem, TooLate | Unreachable) or case.claim.timing
+        late = late or overtaken(target.traces, target.limits)
         late = late or (target.clock.stalled_since(began) and was_dropped(target.traces))
         details = (
             case.explain(problem) if case.explain is not None and not isinstance(problem, Broken) else ""
@@ -87,8 +89,9 @@ async def _end(target: Target) -> None:
             trace.keep(KEPT_RECORDS)
 
 
-def _overtaken(target: Target) -> bool:
-    return any(trace.overtaken(target.limits["idle_s"]) for trace in target.traces)
+def overtaken(traces: Sequence[Trace], limits: Limits) -> bool:
+    """Tell whether a bound of the server ended a conversation that the judge had not finished."""
+    return any(trace.overtaken(limits["idle_s"], limits["run_s"]) for trace in traces)
 
 
 def was_dropped(traces: Sequence[Trace]) -> bool:

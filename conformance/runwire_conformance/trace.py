@@ -164,15 +164,25 @@ class Trace:
             if record.side == side and record.message is not None:
                 yield record.message
 
-    def overtaken(self, idle_s: float) -> bool:
+    def overtaken(self, idle_s: float, run_s: float) -> bool:
         """Whether a bound of the server ended what the judge had begun: `idle_s` passed, or a run's time was over.
 
         On a busy machine that is the judge's own slowness.
         """
-        return self.idled(idle_s) or any(
-            message.type == "error" and message.get("code") == "timeout" and "run_id" in message
-            for message in self.messages("server")
-        )
+        return self.idled(idle_s) or self._ran_out(run_s)
+
+    def _ran_out(self, run_s: float) -> bool:
+        """Whether a run ended with `timeout` no sooner than `run_s` after it was started ([RUN-15])."""
+        started: dict[Any, float] = {}
+        for record in self.records:
+            message = record.message
+            if message is None or record.side != "server":
+                continue
+            if message.type == "started":
+                started.setdefault(message.get("run_id"), record.at)
+            elif message.type == "error" and message.get("code") == "timeout":
+                return record.at - started.get(message.get("run_id"), 0.0) >= run_s
+        return False
 
     def idled(self, idle_s: float) -> bool:
         """Whether the server closed with 1000 after the client had sent nothing for `idle_s` ([LIMIT-5]).

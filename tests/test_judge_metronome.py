@@ -1,0 +1,46 @@
+"""The metronome: beside a case that leans on time, the judge's clock knows how prompt the server is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from runwire_conformance.bounds import Clock
+from runwire_conformance.case import Broken
+from runwire_conformance.metronome import round_trips_measured
+from runwire_conformance.target import Target
+
+
+class Slow:
+    """A server that answers a beat after 0.3 s, or not at all."""
+
+    def __init__(self, *, answers: bool) -> None:
+        self._answers = answers
+
+    async def connect(self) -> Slow:
+        return self
+
+    async def ask(self, _: dict[str, Any]) -> None:
+        await asyncio.sleep(0.3)
+        if not self._answers:
+            raise Broken("expected an answer")
+
+
+async def tolerances(server: Slow) -> tuple[float, float]:
+    """Return T while the metronome runs and afterwards."""
+    clock = Clock(round_trip=0.01)
+    async with round_trips_measured(cast(Target, server), clock):
+        await asyncio.sleep(0.5)
+        during = clock.tolerance
+    return during, clock.tolerance
+
+
+def test_a_slow_server_is_given_the_time_that_its_answers_take_and_no_longer_than_meanwhile() -> None:
+    during, afterwards = asyncio.run(tolerances(Slow(answers=True)))
+
+    assert during >= 0.6
+    assert afterwards == 0.25
+
+
+def test_a_server_without_answers_is_given_no_more() -> None:
+    assert asyncio.run(tolerances(Slow(answers=False))) == (0.25, 0.25)
