@@ -717,5 +717,5 @@ async def main(port: int) -> None:
 if __name__ == "__main__":
     options = dict(option.removeprefix("--").replace("-", "_").split("=") for option in sys.argv[1:])
     listen = int(options.pop("port", 8080))
-    LIMITS |= {name: type(LIMITS[name])(value) for name, value in options.items()}
+    LIMITS |= {name: float(value) if name.endswith("_s") else int(value) for name, value in options.items()}
     asyncio.run(main(listen))

@@ -114,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="fastapi_server")
     parser.add_argument("--port", type=int, default=8080)
     for name in LIMIT_NAMES:
-        kind = type(getattr(Limits(), name))
+        kind = float if name.endswith("_s") else int
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=getattr(Limits(), name))
     given = vars(parser.parse_args())
     port = given.pop("port")
