@@ -88,8 +88,8 @@ def _stream_opens(trace: Trace) -> Iterator[Finding]:
 
 def seq_has_no_hole(trace: Trace, facts: Facts) -> Iterator[Finding]:
     """[RUN-28], [RUN-29], [RESUME-10], [RESUME-16], [RESUME-25]: events are numbered without hole or repetition."""
-    if _has_unnumbered(trace):
-        return  # [RUN-27] is broken, and the holes are what it broke
+    if _has_unnumbered(trace) or _has_unreadable(trace):
+        return  # [RUN-27] or [MSG-1] is broken, and the holes are what it broke
     if trace.transport == "sse" and any(_stream_opens(trace)):
         return  # [SSE-3] or [SSE-4] is broken, and nobody knows where the reader stands
     found, stray = readings(trace)
@@ -114,6 +114,14 @@ def _has_unnumbered(trace: Trace) -> bool:
         and record.message is not None
         and record.message.type in UNMISTAKABLE
         and "seq" not in record.message
+        for record in trace.records
+    )
+
+
+def _has_unreadable(trace: Trace) -> bool:
+    """Tell whether the server sent what is no message and may have been an event."""
+    return any(
+        record.side == "server" and record.kind in {"text", "binary", "raw"} and record.message is None
         for record in trace.records
     )
 

@@ -122,6 +122,7 @@ def blocks_are_well_formed(trace: Trace, _facts: Facts) -> Iterator[Finding]:
             plain = sorted(names) == ["id", "retry"] and ("retry", "2000") in fields
             if not plain or not epoch or not identifier.rpartition(".")[2].isdigit():
                 yield Finding("SSE-2", f"the first block is {record.payload!r}", place)
+                epoch = ""
             continue
         if "event" in names:
             yield Finding("SSE-8", "an event line", place)
@@ -132,7 +133,8 @@ def blocks_are_well_formed(trace: Trace, _facts: Facts) -> Iterator[Finding]:
             continue
         identifiers = [value for name, value in fields if name == "id"]
         if message.is_event and "seq" in message:
-            if identifiers != [f"{epoch}.{message['seq']}"]:
+            # Without an epoch [SSE-2] is broken, and the ids are what it broke.
+            if epoch and identifiers != [f"{epoch}.{message['seq']}"]:
                 yield Finding("SSE-7", f"{message.type} {message['seq']} has id {identifiers}", place)
         elif identifiers and message.type in {"heartbeat", "started", "resumed", "notice"}:
             yield Finding("SSE-13", f"{message.type} has id {identifiers[0]}", place)

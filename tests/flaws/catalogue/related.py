@@ -1,4 +1,62 @@
 """What a flaw breaks besides its own requirement, so that the judge is right to name that too."""
 
-RELATED: dict[str, tuple[str, ...]] = {}
-"""By the name of the flaw. Blame outside this table is a false accusation, and fails the proof."""
+RELATED: dict[str, tuple[str, ...]] = {
+    # What is left out is missed by the schema, too.
+    "forms_without_schema": ("MSG-3",),
+    "ready_without_trace": ("MSG-3",),
+    "requests_expire_in_local_time": ("MSG-3",),
+    "requests_without_end": ("MSG-3",),
+    "resumed_without_trace": ("MSG-3",),
+    "tool_delta_without_call_id": ("MSG-3",),
+    # Whoever says less is silent for longer.
+    "heartbeats_too_rare": ("BEAT-3",),
+    "no_heartbeats": ("BEAT-3",),
+    "no_heartbeats_after_the_run": ("BEAT-1",),
+    "no_heartbeats_during_runs": ("BEAT-1",),
+    "no_heartbeats_while_blocked": ("BEAT-1",),
+    "one_slow_reader_slows_all": ("BEAT-1",),
+    "ready_only_when_spoken_to": ("BEAT-1",),
+    # An `re` that was changed is one that nobody gave.
+    "characters_cut_at_a_frame_are_garbled": ("MSG-29",),
+    "long_ids_accepted": ("MSG-29",),
+    "re_cut_to_32": ("MSG-29",),
+    # An error with a number is an event, and lacks what events have.
+    "refusals_have_a_number": ("MSG-29", "RUN-27", "OBS-1"),
+    # What is said after a cancel is said too late, and after the end is said too much.
+    "blocked_tool_is_waited_for": ("CANCEL-3",),
+    "blocked_tool_thinks_late": ("RUN-5",),
+    "resumed_runs_not_cancelled": ("CANCEL-3",),
+    "cancelled_is_completed": ("EVENT-13",),
+    # A wrong log is wrong for whoever resumes it.
+    "a_number_left_out": ("RESUME-10",),
+    "a_number_used_twice": ("RESUME-10",),
+    "empty_thought_uncounted": ("RESUME-10",),
+    "repeated_answers_close_again": ("RUN-28",),
+    "repeated_posts_stream_the_end": ("RESUME-10",),
+    "seam_lost_on_streams": ("RESUME-10",),
+    "second_reader_reads_other_text": ("RESUME-10",),
+    "second_run_counts_on": ("RESUME-10",),
+    "streams_count_started": ("RUN-28", "RESUME-10"),
+    "streams_end_twice": ("RESUME-10",),
+    "streams_have_no_end": ("RUN-4",),
+    "streams_repeat_tokens": ("RUN-28", "RESUME-10"),
+    # Calls and observations under wrong names, at wrong places or of wrong sizes do not pair, or do not fit.
+    "large_calls_sent": ("EVENT-20",),
+    "large_events_sent": ("EVENT-18",),
+    "neighbours_swapped": ("RUN-28", "EVENT-10"),
+    "observation_of_no_call": ("EVENT-13",),
+    "second_call_under_the_same_name": ("EVENT-11",),
+    # A session other than the one that was asked for.
+    "bad_session_ids_replaced": ("RUN-10",),
+    "session_id_not_compared": ("RUN-10",),
+    "sessions_run_in_parallel": ("RUN-10",),
+    # Two rules about one close or one message.
+    "bad_frame_dropped": ("CLOSE-2",),
+    "bad_json_closed_with_1007": ("MSG-8",),
+    "bad_json_dropped": ("CLOSE-2",),
+    "drained_breaks_off": ("CLOSE-2",),
+    "heartbeats_without_type": ("BEAT-5",),
+    "starts_swallowed": ("RUN-3",),
+    "streams_open_with_data": ("MSG-2", "SSE-3", "SSE-4"),
+}
+"""By the name of the flaw. Blame outside this table and SAME_BREACH is a false accusation, and fails the proof."""
