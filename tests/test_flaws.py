@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
 from flaws import catalogue
-from flaws.catalogue.related import RELATED
-from flaws.catalogue.same_breach import SAME_BREACH
 from flaws.flaw import FLAWS
 from flaws.kill_table import observable, without_flaw
 from flaws.survivors import SURVIVORS
@@ -28,15 +25,3 @@ def test_the_list_of_survivors_names_flaws() -> None:
 def test_every_flaw_breaks_an_observable_requirement() -> None:
     assert {flaw.requirement for flaw in FLAWS.values()} <= set(observable())
     assert catalogue.__all__
-
-
-@pytest.mark.parametrize("table", [RELATED, SAME_BREACH])
-def test_a_flaw_is_related_to_other_requirements_than_its_own(table: dict[str, tuple[str, ...]]) -> None:
-    for name, others in table.items():
-        assert set(others) <= set(observable()) - {FLAWS[name].requirement}, name
-        assert others, name
-
-
-def test_a_relation_stands_in_one_table() -> None:
-    for name in RELATED.keys() & SAME_BREACH.keys():
-        assert not set(RELATED[name]) & set(SAME_BREACH[name]), name
