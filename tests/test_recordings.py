@@ -126,6 +126,31 @@ def test_a_proxy_records_every_transport_and_no_credential(server_url: str) -> N
     assert [str(problem) for problem in problems_of(recording)] == []
 
 
+def test_connections_that_open_at_once_are_told_apart(server_url: str) -> None:
+    from websockets.asyncio.client import connect
+
+    file = io.StringIO()
+
+    async def one(at: int) -> None:
+        async with connect(f"ws://127.0.0.1:{at}/ws/generate") as socket:
+            await socket.send(json.dumps({"prompt": SCRIPT}))
+            while json.loads(await socket.recv())["type"] != "done":
+                pass
+
+    async def play() -> None:
+        proxy = Proxy(place_of(server_url), Options(), Writer(file, server_url))
+        server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+        await asyncio.gather(*(one(server.sockets[0].getsockname()[1]) for _ in range(6)))
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(play())
+
+    recording = recording_of(file.getvalue())
+    assert spoken(recording) == [("websocket", "üx")] * 6
+    assert [str(problem) for problem in problems_of(recording)] == []
+
+
 def test_the_command_listens_until_ctrl_c(tmp_path: Path, server_url: str) -> None:
     process = subprocess.Popen(
         [RUNWIRE, "record", "--listen", "0", server_url, "-o", "r.jsonl"],

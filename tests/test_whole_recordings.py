@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
-from test_judge_wire import INVALID, found
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_judge_wire import INVALID, VALID, found
 
 RUN, OTHER = "a" * 22, "b" * 22
 LIMITS = {
@@ -177,8 +180,17 @@ KEPT: dict[str, list[Step]] = {
         (1, 10_050, "<", 1000),
     ],
     "a server that is restarted": [*REFUSED, (1, 120, "<", 1012)],
-    "a caller that is throttled": [*REFUSED[:-1], (1, 110, "<", {**REFUSAL, "code": "rate_limited", "retryable": True}),
-                                   (1, 120, "<", 4429)],
+    "messages on the way when the first is refused": [
+        *FOLLOWED,
+        *((1, 30 + n, ">", {"type": "resume", "id": f"b{n}", "run_id": n, "after": 0}) for n in range(3)),
+        *((1, 40 + n, "<", {**REFUSAL, "re": f"b{n}"}) for n in range(3)),
+    ],
+    "a caller that is throttled": [
+        *ENDED,
+        (1, 100, ">", {"type": "start", "id": "2", "prompt": "y"}),
+        (1, 110, "<", {**REFUSAL, "code": "rate_limited", "retryable": True}),
+        (1, 120, "<", 4429),
+    ],
     "another deployment": [*ENDED, (1, 45, ">", 1000), (2, 50, "<", {**READY, "connection_id": "c2", "limits": {}})],
     "the name is free again": [*ENDED, (1, 9_000, "<", BEAT), (1, 20_000, "<", BEAT), (1, 33_000, "<", BEAT),
                                (1, 48_000, "<", BEAT), (1, 62_000, "<", BEAT),
@@ -206,7 +218,7 @@ def broken(steps: list[Step]) -> set[str]:
         lines.append(
             {"at_ms": ms, "from": side, "transport": "websocket", "connection": connection, kind: said}
         )
-    return {requirement for requirement, _ in found(lines) if requirement}
+    return {requirement for requirement, _ in found(lines)}
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -225,3 +237,48 @@ def test_every_breach_of_a_whole_recording_has_a_transcript_too() -> None:
     shown = {identifier for header, *_ in INVALID.values() for identifier in header["breaks"]}
 
     assert {requirement for requirement, _ in BROKEN.values()} <= shown
+
+
+#: Members of messages that rules look at.
+MEMBERS = [
+    *(
+        "type",
+        "id",
+        "re",
+        "run_id",
+        "session_id",
+        "epoch",
+        "status",
+        "reason",
+        "code",
+        "seq",
+        "first_seq",
+        "after",
+    ),
+    *(
+        "next_seq",
+        "features",
+        "limits",
+        "connection_id",
+        "trace_id",
+        "call_id",
+        "request_id",
+        "data",
+        "retryable",
+    ),
+]
+
+#: What no schema allows where a word or a number belongs, and some rules would use as a key.
+STRANGE: list[Any] = [[], {}, [{}], None, True, -1, 0.5, 2**70, "", "\ud800", {"a": []}]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_message_however_strange_keeps_a_recording_from_being_judged(data: st.DataObject) -> None:
+    lines = copy.deepcopy(data.draw(st.sampled_from([*VALID.values(), *INVALID.values()])))
+    said = [line["message"] for line in lines if "message" in line]
+    for message in data.draw(st.lists(st.sampled_from(said), min_size=1, max_size=6)):
+        member = data.draw(st.sampled_from([*message, *MEMBERS]))
+        message[member] = data.draw(st.sampled_from(STRANGE))
+
+    found(lines)

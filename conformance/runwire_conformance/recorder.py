@@ -85,6 +85,7 @@ class Proxy:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection of a client, for one request."""
         self._connections += 1
+        number = self._connections  # others come while this one is being opened
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             request = _request(head)
@@ -100,7 +101,7 @@ class Proxy:
             writer.write(body)
             writer.close()
             return
-        passage = Passage(request, self._connections, self._writer)
+        passage = Passage(request, number, self._writer)
         up_writer.write(forwarded(request, self._place))
         passing = [
             asyncio.create_task(_pass(reader, up_writer, passage.from_client)),

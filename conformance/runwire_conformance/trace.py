@@ -34,8 +34,12 @@ class Message(dict[str, Any]):
     @property
     def type(self) -> str:
         """The message's `type`, or an empty string."""
-        kind = self.get("type")
-        return kind if isinstance(kind, str) else ""
+        return self.word("type")
+
+    def word(self, name: str) -> str:
+        """Return a member that is a string, and an empty one for any other value."""
+        value = self.get(name)
+        return value if isinstance(value, str) else ""
 
     @property
     def is_terminal(self) -> bool:

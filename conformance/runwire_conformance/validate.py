@@ -124,11 +124,14 @@ def _schema_problems(recorded: Recorded) -> Iterator[Problem]:
 
 
 def _refused(trace: Trace, number: int, message: Message) -> bool:
+    """Whether a message of the client's was refused as one that cannot be understood."""
     for record in trace.records[number + 1 :]:
         answer = record.message if record.side == "server" else None
-        refuses = answer is not None and answer.type == "error" and "seq" not in answer
-        if answer is not None and refuses and answer.get("code", "bad_request") == "bad_request":
-            return bool(answer.get("re", message.get("id")) == message.get("id"))
+        if answer is None or answer.type != "error" or "seq" in answer:
+            continue
+        its_own = answer["re"] == message.get("id") if "re" in answer else True
+        if its_own and answer.get("code", "bad_request") == "bad_request":
+            return True
     return False
 
 

@@ -1,5 +1,6 @@
 """Which message answers which, and what an answer has to say of its question."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -58,7 +59,7 @@ class _Unnamed:
         elif not stream:
             self.others = True
 
-    def answered(self, answer: Message, known: set[object]) -> tuple[int, Message] | None:
+    def answered(self, answer: Message, known: set[str]) -> tuple[int, Message] | None:
         """Return the message that an answer without `re` answers, if that is certain."""
         if self.lost or not self.waiting:
             return None
@@ -70,7 +71,7 @@ class _Unnamed:
             return self.waiting.pop(0)
         if answer.type == "resumed" and kind == "resume":
             named = answer.get("run_id") == self.waiting[0][1].get("run_id")
-            return self.waiting.pop(0) if named or answer.get("run_id") not in known else None
+            return self.waiting.pop(0) if named or answer.word("run_id") not in known else None
         self.lost = self.lost or answer.type == "started"
         return None
 
@@ -80,7 +81,7 @@ def answered(trace: Trace) -> Iterator[Answered]:
     stream = trace.transport == "sse"
     counted = Counter(id_of(message) for message in trace.messages("client"))
     named: dict[str, tuple[int, Message]] = {}
-    unnamed, started = _Unnamed(), set[object]()
+    unnamed, started = _Unnamed(), set[str]()
     for place, record in enumerate(trace.records):
         message = record.message
         if message is None:
@@ -92,13 +93,13 @@ def answered(trace: Trace) -> Iterator[Answered]:
             elif counted[identifier] == 1:
                 named[identifier] = (place, message)
         else:
-            asked = named.pop(str(message["re"]), None) if "re" in message else None
+            asked = named.pop(message.word("re"), None)
             if "re" not in message:
                 asked = unnamed.answered(message, started)
             if asked is not None and not message.is_event:
                 yield Answered(*asked, place, message)
             if message.type == "started":
-                started.add(message.get("run_id"))
+                started.add(message.word("run_id"))
 
 
 def _is_blind(side: str, kind: str) -> bool:
@@ -119,30 +120,30 @@ def round_trip(traces: Sequence[Trace]) -> float:
 
 def answers_fit_questions(trace: Trace, _facts: Facts) -> Iterator[Finding]:
     """[MSG-28] to [MSG-30]: each `re` answers one message that had that `id`, once, and as such a message is."""
-    asked: dict[object, set[str]] = {}
-    used: set[object] = set()
+    asked: dict[str, set[str]] = {}
+    used: set[str] = set()
     for place, record in enumerate(trace.records):
         message = record.message
         if message is None:
             continue
         if record.side == "client":
-            asked.setdefault(message.get("id"), set()).add(kind_of(message))
+            asked.setdefault(json.dumps(message.get("id")), set()).add(kind_of(message))
         elif "re" in message:
-            name = message["re"]
+            name = json.dumps(message["re"])
             if name not in asked or message.is_event:
-                yield Finding("MSG-29", f"{message.type} with re {name!r}, which nobody asked", place)
+                yield Finding("MSG-29", f"{message.type} with re {name}, which nobody asked", place)
             elif not asked[name] & ANSWER_TO.get(message.type, asked[name]):
                 other = " or ".join(sorted(asked[name]))
-                yield Finding("MSG-28", f"a {message.type} with re {name!r}, the id of a {other}", place)
+                yield Finding("MSG-28", f"a {message.type} with re {name}, the id of a {other}", place)
             elif name in used:
-                yield Finding("MSG-30", f"a second answer with re {name!r}", place)
+                yield Finding("MSG-30", f"a second answer with re {name}", place)
             used.add(name)
 
 
 def answers_are_named(trace: Trace, _facts: Facts) -> Iterator[Finding]:
     """[MSG-28]: no answer is without `re` while only messages with an `id` wait for one of its type."""
     free: Counter[str] = Counter()
-    waiting: dict[str, set[object]] = {}
+    waiting: dict[str, set[str | None]] = {}
     for place, record in enumerate(trace.records):
         message = record.message
         if message is None:
@@ -156,7 +157,7 @@ def answers_are_named(trace: Trace, _facts: Facts) -> Iterator[Finding]:
                 waiting.setdefault(kind, set()).add(id_of(message))
         elif "re" in message:
             for names in waiting.values():
-                names.discard(message["re"])
+                names.discard(message.word("re"))
         elif (kind := _asked_by(message)) and trace.transport == "websocket":
             free[kind] -= 1
             if free[kind] < 0 and waiting.get(kind):

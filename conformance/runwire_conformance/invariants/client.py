@@ -140,7 +140,7 @@ def it_gives_up_a_silent_connection(trace: Trace) -> Iterator[Finding]:
 def it_minds_retryable(trace: Trace) -> Iterator[Finding]:
     """[ERR-6]: what was refused with `retryable` false is not sent again by itself."""
     refused: list[tuple[float, str]] = []
-    sent: dict[object, str] = {}
+    sent: dict[str, str] = {}
     last = ""
     for place, record in enumerate(trace.records):
         message = record.message
@@ -150,9 +150,9 @@ def it_minds_retryable(trace: Trace) -> Iterator[Finding]:
             body = body_of(message)
             if any(body == earlier and record.at - at <= BY_ITSELF_S for at, earlier in refused):
                 yield Finding("ERR-6", "sent again at once what was refused as not retryable", place)
-            sent[message.get("id")] = last = body
+            sent[message.word("id")] = last = body
         elif message.type == "error" and "seq" not in message and message.get("retryable") is False:
-            refused.append((record.at, sent.get(message["re"], "") if "re" in message else last))
+            refused.append((record.at, sent.get(message.word("re"), "") if "re" in message else last))
 
 
 def said(trace: Trace, side: str) -> Iterator[tuple[int, Record]]:

@@ -140,7 +140,7 @@ def it_resumes_over_a_hole(traces: Sequence[Trace]) -> Iterator[Placed]:
 def it_names_the_epoch(traces: Sequence[Trace]) -> Iterator[Placed]:
     """[RESUME-22]: who comes back to a run names its epoch, and does not insist on one that is gone."""
     cut: dict[str, tuple[float, object]] = {}
-    gone: set[tuple[str, object]] = set()
+    gone: set[tuple[str, str]] = set()
     for number, trace in enumerate(traces):
         asked: list[Message] = []
         for place, record in enumerate(trace.records):
@@ -151,15 +151,15 @@ def it_names_the_epoch(traces: Sequence[Trace]) -> Iterator[Placed]:
             if record.side == "client" and message.type == "resume" and isinstance(run_id, str):
                 asked.append(message)
                 ended_at, told = cut.get(run_id, (record.at, epoch))
-                if (run_id, epoch) in gone and epoch is not None:
+                if (run_id, message.word("epoch")) in gone and epoch is not None:
                     yield number, Finding("RESUME-22", f"insists on epoch {epoch}, which is gone", place)
                 elif epoch is None and isinstance(told, str) and record.at >= ended_at and _has_some(message):
                     yield number, Finding("RESUME-22", f"resumes without the epoch {told}", place)
             elif record.side == "server" and message.get("code") == "not_found" and "seq" not in message:
-                gone |= {(str(one.get("run_id")), one.get("epoch")) for one in asked[-1:]}
+                gone |= {(one.word("run_id"), one.word("epoch")) for one in asked[-1:]}
         end = end_of(trace)
         if end is not None:
-            epochs = {m.get("run_id"): m.get("epoch") for m in trace.messages("server") if "epoch" in m}
+            epochs = {m.word("run_id"): m.get("epoch") for m in trace.messages("server") if "epoch" in m}
             cut |= {run_id: (end.at, epochs.get(run_id)) for run_id in end.cursors}
 
 

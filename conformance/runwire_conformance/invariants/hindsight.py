@@ -57,7 +57,7 @@ class Followed:
             for one in self.runs & ({str(run_id)} if "run_id" in message else self.runs):
                 self.cancelled.setdefault(one, record.at)
         elif record.side == "server" and isinstance(run_id, str):
-            if message.type in {"started", "resumed"} and message.get("status") not in FINISHED:
+            if message.type in {"started", "resumed"} and message.word("status") not in FINISHED:
                 self.runs.add(run_id)
             elif message.is_terminal or message.type in {"started", "resumed"}:
                 self.runs.discard(run_id)
@@ -88,8 +88,8 @@ def nothing_runs_beside_what_is_unfinished(trace: Trace, _facts: Facts) -> Itera
 
 
 def _opens_a_further_run(one: Answered, followed: Followed) -> bool:
-    unfinished = one.answer.type in {"started", "resumed"} and one.answer.get("status") not in FINISHED
-    return unfinished and one.answer.get("run_id") not in followed.runs
+    unfinished = one.answer.type in {"started", "resumed"} and one.answer.word("status") not in FINISHED
+    return unfinished and one.answer.word("run_id") not in followed.runs
 
 
 def _is_plain(one: Answered) -> bool:
@@ -127,7 +127,11 @@ def a_cancel_is_obeyed(trace: Trace, facts: Facts) -> Iterator[Finding]:
                     text = f"{record.at - at:.1f} s after the cancel"
                     yield Finding("CANCEL-2", f"the terminal of run {run_id} had not come {text}", place)
             ended = message.is_terminal and message.get("status") == "cancelled"
-            if ended and message.get("run_id") in followed.cancelled and message.get("reason") in OF_NO_USER:
+            if (
+                ended
+                and message.word("run_id") in followed.cancelled
+                and message.word("reason") in OF_NO_USER
+            ):
                 yield Finding("CANCEL-1", f"cancelled with reason {message['reason']}", place)
         if not (message is not None and message.type == "cancel" and _is_refused(trace, place, message)):
             followed.read(record)
@@ -176,7 +180,7 @@ def _settles(message: Message, said: Message | None) -> bool:
         return False
     if said.type == "cancel" and message.is_terminal:
         return message.get("status") == "cancelled"
-    refuses = message.type == "error" and "seq" not in message and message.get("code") in OF_ONE_MESSAGE
+    refuses = message.type == "error" and "seq" not in message and message.word("code") in OF_ONE_MESSAGE
     return refuses and message.get("re") == said.get("id")
 
 

@@ -162,10 +162,10 @@ def calls_pair(trace: Trace, _facts: Facts) -> Iterator[Finding]:
     for reading in readings(trace)[0]:
         if reading.after or any(_is_nameless(message) for _, message in reading.events):
             continue  # a call may be out of sight; or [EVENT-7] is broken, and the pairs are what it broke
-        called: set[object] = set()
-        observed: set[object] = set()
+        called: set[str] = set()
+        observed: set[str] = set()
         for place, message in reading.events:
-            call_id = message.get("call_id")
+            call_id = str(message.get("call_id"))  # where it is no text, [MSG-3] is broken
             if message.type == "tool_call":
                 if call_id in called:
                     yield Finding("EVENT-8", f"a second tool_call {call_id}", place)
@@ -180,7 +180,7 @@ def calls_pair(trace: Trace, _facts: Facts) -> Iterator[Finding]:
                 if not partial:
                     observed.add(call_id)
             elif message.type == "done" and message.get("status") == "completed" and called - observed:
-                missing = ", ".join(sorted(map(str, called - observed)))
+                missing = ", ".join(sorted(called - observed))
                 yield Finding("EVENT-13", f"completed without the observation of {missing}", place)
 
 

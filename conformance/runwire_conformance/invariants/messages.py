@@ -168,8 +168,9 @@ def events_fit(trace: Trace, facts: Facts) -> Iterator[Finding]:
     for place, record in _served(trace):
         if record.message is not None and record.message.is_event:
             text = record.payload if record.kind == "text" else data_of(record.payload)
-            if len(text.encode("utf-8", "surrogatepass")) > most:
-                yield Finding("EVENT-20", f"a {record.message.type} of {len(text.encode())} bytes", place)
+            size = len(text.encode("utf-8", "surrogatepass"))
+            if size > most:
+                yield Finding("EVENT-20", f"a {record.message.type} of {size} bytes", place)
 
 
 def merges_are_marked(trace: Trace, _facts: Facts) -> Iterator[Finding]:

@@ -29,10 +29,10 @@ Log = tuple[str, object]
 
 def connections_have_names_of_their_own(traces: Sequence[Trace], _facts: Facts) -> Iterator[Placed]:
     """[CONN-18]: no two connections have the same `connection_id`."""
-    known: set[object] = set()
+    known: set[str] = set()
     for number, _, place, ready in _readies(traces):
-        name = ready.get("connection_id")
-        if isinstance(name, str) and name in known:
+        name = ready.word("connection_id")
+        if name and name in known:
             yield number, Finding("CONN-18", f"the connection_id {name} of another connection", place)
         known.add(name)
 
@@ -121,7 +121,8 @@ def window(trace: Trace) -> float:
 
 def _has_resume(trace: Trace) -> bool:
     ready = next((message for message in trace.messages("server") if message.type == "ready"), Message())
-    return "resume" in ready.get("features", ())
+    listed = ready.get("features")
+    return isinstance(listed, list) and "resume" in listed
 
 
 def no_cursor_is_beyond_the_end(traces: Sequence[Trace], _facts: Facts) -> Iterator[Placed]:
