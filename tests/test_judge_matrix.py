@@ -66,6 +66,10 @@ def test_every_requirement_can_be_explained() -> None:
     assert "cases/runs.py:" in told["RUN-4"] and "a run ends with exactly one terminal" in told["RUN-4"]
     assert "every conversation of every case (log.it_ends_once)" in told["RUN-4"]
     assert "needs [hooks] drain" in told["DRAIN-1"]
+    assert "every conversation of every case (answers.started_says_what_was_asked)" in told["RUN-10"]
+    assert (
+        "`runwire validate`, in a whole recording (server_connections.readers_see_one_log)" in told["RUN-30"]
+    )
 
 
 def test_invariants_and_hooks_are_found_where_they_are() -> None:

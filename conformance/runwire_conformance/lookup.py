@@ -1,14 +1,20 @@
 """How a requirement is judged, for people: its cases by their names, what they need, and where all this stands."""
 
+import re
 import textwrap
-from collections.abc import Iterator
-from types import CodeType
+from collections.abc import Callable, Iterable, Iterator
+from types import CodeType, FunctionType
 
 from runwire_conformance.explain import WIDTH, sentence
 from runwire_conformance.invariants import answers, log, messages, wire
+from runwire_conformance.invariants.hindsight import HINDSIGHT
+from runwire_conformance.invariants.server_connections import SEVERAL
 from runwire_conformance.keys import TABLES
 from runwire_conformance.suite import Listed, suite
 from runwire_spec import Requirement
+
+#: A requirement, as a docstring names it.
+_ID = re.compile(r"\[([A-Z]+-[0-9]+)\]")
 
 #: What a case calls that needs a hook, beside asking for the hook by its name.
 CALLS = {"as_other": "other_token", "short_lived_token": "short_lived_token", "jwt": "jwt"}
@@ -47,6 +53,8 @@ def _judged(requirement: Requirement) -> Iterator[str]:
         yield from _case(case, watches=requirement.id not in case.claim.ids)
     for name in watchers:
         yield f"    every conversation of every case ({name})"
+    for name in [name for name, ids in seen_in_recordings().items() if requirement.id in ids]:
+        yield f"    `runwire validate`, in a whole recording ({name})"
     yield ""
     yield f"  Play it: runwire check URL --requirement {requirement.id}"
 
@@ -79,12 +87,24 @@ def hooks(case: Listed) -> list[str]:
 
 def watched() -> dict[str, frozenset[str]]:
     """Return the invariants by their names, with the requirements that each of them names."""
+    return _named(invariant for module in (messages, answers, log, wire) for invariant in module.INVARIANTS)
+
+
+def seen_in_recordings() -> dict[str, frozenset[str]]:
+    """Return the rules for whole recordings by their names, with the requirements that each of them names."""
+    return _named([*HINDSIGHT, *SEVERAL])
+
+
+def _named(rules: Iterable[Callable[..., object]]) -> dict[str, frozenset[str]]:
     return {
-        f"{module.__name__.rpartition('.')[2]}.{invariant.__name__}": frozenset(
-            text for code in _codes(invariant.__code__) for text in code.co_consts if isinstance(text, str)
+        f"{rule.__module__.rpartition('.')[2]}.{rule.__name__}": frozenset(
+            [
+                *(text for code in _codes(rule.__code__) for text in code.co_consts if isinstance(text, str)),
+                *_ID.findall(rule.__doc__ or ""),
+            ]
         )
-        for module in (messages, answers, log, wire)
-        for invariant in module.INVARIANTS
+        for rule in rules
+        if isinstance(rule, FunctionType)
     }
 
 
