@@ -31,6 +31,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "a_number_left_out": ("RESUME-10",),
     "a_number_used_twice": ("RESUME-10",),
     "empty_thought_uncounted": ("RESUME-10",),
+    "live_streams_miss_the_first_event": ("RESUME-10",),
     "repeated_answers_close_again": ("RUN-28",),
     "repeated_posts_stream_the_end": ("RESUME-10",),
     "seam_lost_on_streams": ("RESUME-10",),
@@ -48,6 +49,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "second_call_under_the_same_name": ("EVENT-11",),
     # A session other than the one that was asked for.
     "bad_session_ids_replaced": ("RUN-10",),
+    "long_text_for_an_id_forgotten": ("RUN-10",),
     "session_id_not_compared": ("RUN-10",),
     "sessions_run_in_parallel": ("RUN-10",),
     # Two rules about one close or one message.
