@@ -91,7 +91,7 @@ ONE: list[tuple[str, list[Finding], list[Finding]]] = [
     ("a terminal that answers", after(server({**error("timeout")[1], "seq": 1, "run_id": RUN, "trace_id": TRACE,  # type: ignore[dict-item]
                                               "retryable": True, "re": "a"})),
      [Finding("EVENT-24", "an error that refuses a message has run_id or seq", 2),
-      Finding("MSG-29", "error with re 'a', which nobody asked", 2)]),
+      Finding("MSG-29", 'error with re "a", which nobody asked', 2)]),
     ("a failure without a trace", after(event("error", 1, code="a:b", retryable=False, data="")),
      [Finding("OBS-1", "error has no trace_id", 2)]),
     ("a vendor's code", said(READY, message({"type": "error", "data": "", "code": "a:b", "retryable": True})), []),

@@ -55,7 +55,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     # Two rules about one close or one message.
     "bad_frame_dropped": ("CLOSE-2",),
     "bad_json_closed_with_1007": ("MSG-8",),
-    "bad_json_dropped": ("CLOSE-2",),
+    "bad_json_dropped": ("MSG-8", "CLOSE-2"),
     "drained_breaks_off": ("CLOSE-2",),
     "heartbeats_without_type": ("BEAT-5",),
     "starts_swallowed": ("RUN-3",),
