@@ -19,11 +19,12 @@ def watched(outcome: Outcome, facts: Facts, ailing: Mapping[str, str]) -> Outcom
 
 
 def unwatched(outcome: Outcome, facts: Facts, ailing: Mapping[str, str]) -> Outcome:
-    """Return an outcome whose conversations nobody had the time to look through, so that it cannot have passed."""
-    if outcome.state is State.PASSED:
+    """Return an outcome whose conversations nobody had the time to look through: it shows nothing by itself."""
+    outcome = _caused(outcome, facts, ailing)
+    if outcome.state is State.PASSED or (outcome.state is State.FAILED and outcome.cause is None):
         reason = "the judge's time was over before it had looked through the conversations"
-        outcome = replace(outcome, state=State.NOT_EXERCISED, reason=reason)
-    return _without_secrets(_caused(outcome, facts, ailing))
+        outcome = replace(outcome, state=State.NOT_EXERCISED, reason=reason, details="")
+    return _without_secrets(outcome)
 
 
 def moot_while(requirement: str) -> Outcome:

@@ -152,7 +152,12 @@ class Client(Conversation):
         return Run(self, run_id, max(place, answer.index), answer)
 
     async def cancel(self, run: Run | None = None) -> float:
-        """Send a cancel, of `run` or of all, and return when it was handed to the transport."""
+        """Send a cancel, of `run` or of all, and return when it was handed to the transport.
+
+        Raises Moot when the server was seen not to heed any: whatever hangs on it would only fail for that.
+        """
+        if "CANCEL-2" in self.broken:
+            raise Moot("CANCEL-2")
         message = {"type": "cancel"} if run is None else {"type": "cancel", "run_id": run.id}
         handed = time.monotonic()
         await self.send(message)

@@ -27,8 +27,8 @@ from runwire_conformance.wire.http import Unanswered, Unreachable
 #: Seconds for the whole suite; what has not been played by then is not exercised.
 SUITE_S = 48.0
 
-#: Seconds for which the invariants look through what was said.
-WATCH_S = 8.0
+#: Seconds from the beginning after which the invariants look through no further conversation.
+WATCHED_S = 57.0
 
 #: Seconds within which a server must answer a last handshake to count as alive.
 ALIVE_S = 4.0
@@ -94,9 +94,7 @@ class Engine:
         self._clock.start()
         try:
             self.profile = await probe(self.url, self.options, self._clock)
-            async with asyncio.timeout(
-                SUITE_S + self.options.patience_s - 30 + self.options.search.further_s
-            ):
+            async with asyncio.timeout(SUITE_S + self._further_s):
                 await self._play_all(self.profile)
         except Mute as mute:
             self.mute = mute
@@ -110,14 +108,19 @@ class Engine:
             self.seconds = time.monotonic() - self.began_at
         self._watch()
 
+    @property
+    def _further_s(self) -> float:
+        """Seconds that the user's patience and wishes add to what the judge may take, or take from it."""
+        return self.options.patience_s - 30 + self.options.search.further_s
+
     def _watch(self) -> None:
         """Have the invariants judge every conversation, when no clock runs any more."""
         if self.profile is None:
             return
         facts = Facts(self.profile.limits, self._clock.worst_tolerance)
         ailing = {**self.profile.broken, **self.ailing}
-        until = time.monotonic() + WATCH_S
-        for case in self.cases:
+        until = self.began_at + WATCHED_S + self._further_s
+        for case in sorted(self.cases, key=_did_not_fail):
             if case.outcome is None:
                 continue
             if self.died is not None and case.outcome.traces and case.outcome.ended_at > self.last_word:
@@ -299,3 +302,8 @@ class Engine:
         for case in self.cases:
             if case.outcome is None:
                 case.outcome = Outcome(State.NOT_EXERCISED, reason)
+
+
+def _did_not_fail(case: Case) -> bool:
+    """Sort the cases that failed before the others."""
+    return case.outcome is None or case.outcome.state is not State.FAILED

@@ -25,6 +25,9 @@ READY_S = 3.0
 #: A run that has so many messages in so many seconds pours them out, and is followed for so many seconds.
 POURED, POUR_S, POURED_S = 30, 0.15, 10.0
 
+#: Seconds after its first event in which a run has certainly begun to wait.
+SETTLE_S = 0.2
+
 #: How often a look is taken whose connection broke off before it saw what it looked for.
 TRIES = 6
 
@@ -71,10 +74,9 @@ async def first_look(profile: Profile, options: Options, clock: Clock) -> Profil
                 seen = problem
             finally:
                 await target.end()
-            if isinstance(seen, Mute):
-                for trace in seen.traces:
-                    trace.keep(KEPT_RECORDS)
-                    target.redaction.mask(trace)
+            for trace in target.traces:
+                trace.keep(KEPT_RECORDS)
+                target.redaction.mask(trace)
             if (flood := _flood(target)) is not None:
                 raise flood
             whole = isinstance(seen, Seen) and not seen.missing
@@ -82,19 +84,21 @@ async def first_look(profile: Profile, options: Options, clock: Clock) -> Profil
                 break
         if not isinstance(seen, Seen):
             raise seen
+        missing.update(seen.missing)
+        shown.update(dict.fromkeys(seen.missing, target.traces))
         return seen
 
     missing: dict[str, str] = {}
+    shown: dict[str, Sequence[Trace]] = {}
     await taken(_handshake)
     seen = await taken(_run)
-    missing |= seen.missing
     if seen.ready is not None:
         profile = replace(profile, ready=dict(seen.ready))
-    missing |= (await taken(_heartbeat)).missing
-    missing |= (await taken(_close)).missing
+    await taken(_heartbeat)
+    await taken(_close)
     if not missing and profile.has_script_agent:
-        missing |= (await taken(_cancel)).missing
-    return replace(profile, broken=missing)
+        await taken(_cancel)
+    return replace(profile, broken=missing, shown=shown)
 
 
 def _flood(target: Target) -> Mute | None:
@@ -102,8 +106,6 @@ def _flood(target: Target) -> Mute | None:
     facts = Facts(target.limits, target.clock.worst_tolerance)
     for trace in target.traces:
         for finding in it_is_not_flooded(trace, facts):
-            trace.keep(KEPT_RECORDS)
-            target.redaction.mask(trace)
             return Mute(finding.requirement, finding.text, [trace])
     return None
 
@@ -221,23 +223,34 @@ async def _cancel(target: Target) -> Seen:
     deadline = target.limits.seconds("cancel_deadline_ms")
     bound = deadline + target.clock.tolerance + LATE_S
     try:
-        client = await target.connect()
-        run = await client.start(scripts.QUIET)
-        await run.next_event(READY_S)
-        await client.cancel()
-        try:
-            await run.terminal(bound)
-        except Broken:
+        if await _heeds(target, scripts.QUIET, bound):
+            return Seen()
+        talking = await _heeds(target, scripts.ENDLESS, bound)
+        if not talking:
             brief = await (await target.connect()).start(scripts.THREE_TOKENS)
             await brief.terminal(READY_S)
-            text = (
-                f"a run that was waiting was cancelled, and no terminal came within {bound:.1f} s; "
-                f"cancel_deadline_ms is {deadline * 1000:g}"
-            )
-            return Seen({"CANCEL-2": text})
     except Broken:
-        pass  # other cases tell what else is broken
-    return Seen()
+        return Seen()  # other cases tell what else is broken
+    text = (
+        f"while the agent was waiting, as for a tool, the run was cancelled, and no terminal came within {bound:.1f} s; "
+        f"cancel_deadline_ms is {deadline * 1000:g}"
+    )
+    hint = "\na run whose agent was talking did end in time: is a cancel looked at only between two steps of the agent?"
+    return Seen({"CANCEL-2": text + hint * talking})
+
+
+async def _heeds(target: Target, script: str, seconds: float) -> bool:
+    """Return whether a run is ended by a cancel within so many seconds; raises Broken when it does not begin."""
+    client = await target.connect()
+    run = await client.start(script)
+    await run.next_event(READY_S)
+    await asyncio.sleep(SETTLE_S)
+    await client.cancel()
+    try:
+        await run.terminal(seconds)
+    except Broken:
+        return False
+    return True
 
 
 async def _connected(target: Target) -> Client:

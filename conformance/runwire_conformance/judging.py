@@ -82,8 +82,8 @@ class Judging:
 
     def _judgements(self, features: frozenset[str], script_agent: bool) -> tuple[Judgement, ...]:
         engine = self.engine
-        broken = engine.profile.broken if engine.profile else {}
-        judgements = judge(engine.cases, features, script_agent, broken, self.wanted, engine.ailing)
+        broken, shown = (engine.profile.broken, engine.profile.shown) if engine.profile else ({}, {})
+        judgements = judge(engine.cases, features, script_agent, broken, self.wanted, engine.ailing, shown)
         if engine.mute is not None:
             mute = engine.mute
             look = "the first look at the server"

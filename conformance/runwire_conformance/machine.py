@@ -26,7 +26,7 @@ SHRINK_S = 8.0
 HASTY_S = 1.5
 
 #: Broken requirements without which no conversation can be played; they are reported by themselves.
-NEEDED = ("CONN-15", "MSG-28", "RUN-3", "BEAT-5")
+NEEDED = ("CONN-15", "MSG-28", "RUN-3", "BEAT-5", "CANCEL-2")
 
 
 async def search(target: Target, kit: Kit) -> None:

@@ -1,7 +1,7 @@
 """What is known of a server before it is judged: what its user said, and what the probe learned."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -10,6 +10,7 @@ from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Moot
 from runwire_conformance.redaction import Redaction
 from runwire_conformance.search import Search
+from runwire_conformance.trace import Trace
 
 #: Headers that carry a credential.
 CREDENTIAL_HEADERS = frozenset({"authorization", "cookie"})
@@ -72,6 +73,8 @@ class Profile:
     ready: Mapping[str, Any] | None = None
     #: Requirements that were found broken, and that others cannot be judged without, with what showed it.
     broken: Mapping[str, str] = field(default_factory=dict)
+    #: By the same requirements: the conversations in which it showed.
+    shown: Mapping[str, Sequence[Trace]] = field(default_factory=dict)
 
     @property
     def said(self) -> Mapping[str, Any]:

@@ -32,15 +32,26 @@ def _breaks_off(trace: Trace) -> bool:
 
 
 def cancel_unheeded(traces: Sequence[Trace], facts: Facts, until: float) -> bool:
-    """Whether a run was cancelled and showed no terminal in time, though there was time to wait for it."""
+    """Whether a run was cancelled and showed no terminal in time, though there was time to wait for it.
+
+    A server that is `busy` with the runs that it did not end shows it too.
+    """
     bound = facts.limits.seconds("cancel_deadline_ms") + facts.tolerance
     ends: dict[object, float] = {}
     for trace in traces:
         for message in trace.messages("server"):
             if message.is_terminal:
                 ends.setdefault(message.get("run_id"), message.at)
-    return any(
+    return any(map(_is_busy, traces)) or any(
         at + bound < min(until, ends.get(run_id, until)) for trace in traces for run_id, at in _cancels(trace)
+    )
+
+
+def _is_busy(trace: Trace) -> bool:
+    return any(
+        record.side == "server"
+        and (record.code == 429 or (record.message is not None and record.message.get("code") == "busy"))
+        for record in trace.records
     )
 
 

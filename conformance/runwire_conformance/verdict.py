@@ -21,12 +21,14 @@ def judge(
     known_broken: Mapping[str, str] | None = None,
     wanted: Callable[[Requirement], bool] = lambda _: True,
     ailing: Mapping[str, str] | None = None,
+    shown: Mapping[str, Sequence[Trace]] | None = None,
 ) -> tuple[Judgement, ...]:
     """Return a judgement for every `wanted` requirement that some case proves or watches, or that was found broken.
 
-    `known_broken` is what the first look at the server showed, `ailing` what the look back did.
+    `known_broken` is what the first look at the server showed, in the conversations `shown`; `ailing` what the look
+    back did.
     """
-    accused = _accusations(cases, known_broken or {}, ailing or {})
+    accused = _accusations(cases, known_broken or {}, ailing or {}, shown or {})
     concerned = [
         requirement
         for requirement in catalogue().values()
@@ -70,14 +72,24 @@ def _concerns(cases: Sequence[Case], identifier: str) -> bool:
 
 
 def _accusations(
-    cases: Sequence[Case], known_broken: Mapping[str, str], ailing: Mapping[str, str]
+    cases: Sequence[Case],
+    known_broken: Mapping[str, str],
+    ailing: Mapping[str, str],
+    shown: Mapping[str, Sequence[Trace]],
 ) -> dict[str, list[Accusation]]:
     """Attribute every failure to a requirement.
 
     What an invariant found is the cause of what else went wrong in the same case: one cause, one accusation.
     """
     accused = {
-        identifier: [Accusation("the first look at the server", reason, kind=Kind.MUTE)]
+        identifier: [
+            Accusation(
+                "the first look at the server",
+                reason,
+                traces=tuple(shown.get(identifier, ())),
+                kind=Kind.MUTE,
+            )
+        ]
         for identifier, reason in known_broken.items()
         if not (identifier == "MSG-28" and "BEAT-5" in known_broken)
     }

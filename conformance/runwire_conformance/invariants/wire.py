@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from runwire_conformance.invariants import Facts, Finding, Invariant
 from runwire_conformance.invariants.log import readings
-from runwire_conformance.trace import Message, Trace
+from runwire_conformance.trace import EVENT_TYPES, Message, Trace
 from runwire_spec import registries
 
 #: Features that are listed only with another ([CONF-3]).
@@ -12,8 +12,8 @@ NEEDS = {"sse": "resume", "tickets": "auth"}
 #: Messages and Pings a second that a server may send though nobody asked ([FLOW-8]).
 MOST_UNASKED = 100
 
-#: Types of messages that open a run's reading or refuse a message.
-ASKED = frozenset({"started", "resumed", "error"})
+#: Types of messages that open a run's reading.
+ASKED = frozenset({"started", "resumed"})
 
 
 def ready_comes_first_and_once(trace: Trace, _facts: Facts) -> Iterator[Finding]:
@@ -104,7 +104,7 @@ def it_is_not_flooded(trace: Trace, facts: Facts) -> Iterator[Finding]:
 
 def is_unasked(message: Message) -> bool:
     """Whether a message is neither an event of a run nor certainly the answer to another."""
-    return "seq" not in message and "re" not in message and message.type not in ASKED
+    return "seq" not in message and "re" not in message and message.type not in ASKED | EVENT_TYPES
 
 
 def blocks_are_well_formed(trace: Trace, _facts: Facts) -> Iterator[Finding]:
