@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from runwire_conformance.invariants import Facts, findings
+from runwire_conformance.invariants import Facts, Finding, findings
 from runwire_conformance.outcome import Case, Outcome, State
 from runwire_conformance.reason import Kind
 from runwire_conformance.symptoms import cause_of, flood_of
@@ -14,8 +14,12 @@ UNREADABLE = frozenset({"MSG-1", "MSG-2", "MSG-3", "MSG-5"})
 
 def watched(outcome: Outcome, facts: Facts, ailing: Mapping[str, str]) -> Outcome:
     """Return an outcome with what the invariants find, and the cause when a failure comes from what ails the server."""
-    found = tuple(finding for trace in outcome.traces for finding in findings(trace, facts))
-    return _without_secrets(_blameless(_caused(replace(outcome, findings=found), facts, ailing)))
+    found: list[Finding] = []
+    for trace in outcome.traces:
+        for finding in findings(trace, facts):
+            found.append(finding)
+            trace.marks.setdefault(finding.record, finding.requirement)
+    return _without_secrets(_blameless(_caused(replace(outcome, findings=tuple(found)), facts, ailing)))
 
 
 def unwatched(outcome: Outcome, facts: Facts, ailing: Mapping[str, str]) -> Outcome:

@@ -9,6 +9,9 @@ from runwire_spec import Requirement, catalogue
 
 WIDTH = 100
 
+#: How many further cases are named that saw the same.
+MOST_OTHERS = 6
+
 
 def sentence(requirement: Requirement) -> str:
     """Return id, sentence, link and reason of a requirement."""
@@ -60,13 +63,11 @@ def explain(judgement: Judgement) -> str:
         *_conversations(shown),
     ]
     if more:
-        others = ", ".join(
-            dict.fromkeys(accusation.case for accusation in more if accusation.case != first.case)
-        )
+        others = list(dict.fromkeys(accusation.case for accusation in more if accusation.case != first.case))
         if others:
-            parts.append(
-                textwrap.fill(f"also in {others}", WIDTH, initial_indent="  ", subsequent_indent="    ")
-            )
+            rest = f", and {len(others) - MOST_OTHERS} more" if len(others) > MOST_OTHERS else ""
+            also = f"also in {', '.join(others[:MOST_OTHERS])}{rest}"
+            parts.append(textwrap.fill(also, WIDTH, initial_indent="  ", subsequent_indent="    "))
     return "\n".join(parts)
 
 

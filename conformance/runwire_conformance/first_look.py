@@ -232,7 +232,7 @@ async def _cancel(target: Target) -> Seen:
     except Broken:
         return Seen()  # other cases tell what else is broken
     text = (
-        f"while the agent was waiting, as for a tool, the run was cancelled, and no terminal came within {bound:.1f} s; "
+        f"a run was cancelled while its agent was waiting, as for a tool; no terminal came within {bound:.1f} s; "
         f"cancel_deadline_ms is {deadline * 1000:g}"
     )
     hint = "\na run whose agent was talking did end in time: is a cancel looked at only between two steps of the agent?"

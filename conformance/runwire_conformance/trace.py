@@ -134,6 +134,8 @@ class Trace:
     #: How many records there were when more had come than the judge is willing to hold; 0 if it was never so.
     flooded_at: int = 0
     held: Held = field(default_factory=Held)
+    #: By the place of a record: the requirement that was found broken there.
+    marks: dict[int, str] = field(default_factory=dict)
 
     def add(
         self,

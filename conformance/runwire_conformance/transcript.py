@@ -20,6 +20,8 @@ class Line:
     at: float
     side: Side
     text: str
+    #: The requirement that was found broken here, if one was.
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +32,39 @@ class Gap:
 
 
 def lines(trace: Trace, most: int = MOST_LINES) -> Iterator[Line | Gap]:
-    """Yield what was said; of a long conversation the beginning, a gap and the end, `most` lines together."""
-    skipped = max(0, len(trace.records) - most)
-    head = most // 4
+    """Yield what was said; of a long conversation `most` lines, the beginning and the end, and what is marked."""
+    skipped = 0
+    shown = _shown(trace, most)
     for number, record in enumerate(trace.records):
-        if not head <= number < head + skipped:
-            yield Line(round(record.at - trace.began, 3), record.side, _said(record))
-        elif number == head:
+        if number not in shown:
+            skipped += 1
+            continue
+        if skipped:
             yield Gap(skipped)
+            skipped = 0
+        at = round(record.at - trace.began, 3)
+        yield Line(at, record.side, _said(record), trace.marks.get(number, ""))
+    if skipped:
+        yield Gap(skipped)
+
+
+def _shown(trace: Trace, most: int) -> set[int]:
+    """Return the places of the records to show, with what stands around a marked one."""
+    count, head = len(trace.records), most // 4
+    shown = set(range(count)[:head]) | set(range(count)[max(0, count - most + head) :])
+    return shown.union(*({place - 1, place, place + 1} for place in trace.marks))
 
 
 def transcript(trace: Trace) -> str:
-    """Return a conversation, one record a line; of a long one the beginning and the end."""
+    """Return a conversation, one record a line; of a long one the beginning, what is marked, and the end."""
     told = [f"  {trace.transport} {masked(trace.title)}"]
     for line in lines(trace):
         if isinstance(line, Gap):
             told.append(f"            … {line.count} more …")
         else:
             arrow = "→" if line.side == "client" else "←"
-            told.append(f"  {line.at:8.3f} {arrow} {line.text}".rstrip())
+            mark = f"   ✕ {line.mark}" if line.mark else ""
+            told.append(f"  {line.at:8.3f} {arrow} {line.text}{mark}".rstrip())
     return "\n".join(told)
 
 

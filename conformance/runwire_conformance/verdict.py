@@ -102,8 +102,14 @@ def _accusations(
         if outcome is None:
             continue
         for finding in outcome.findings:
+            shown_in = [trace for trace in outcome.traces if finding.requirement in trace.marks.values()]
             accusation = Accusation(
-                case.name, finding.text, "", outcome.traces, outcome.seconds, Kind.CONVERSATION
+                case.name,
+                finding.text,
+                "",
+                tuple(shown_in) or outcome.traces,
+                outcome.seconds,
+                Kind.CONVERSATION,
             )
             accused.setdefault(finding.requirement, []).append(accusation)
         if outcome.state is State.FAILED and outcome.cause is not None:
@@ -153,8 +159,9 @@ def _judge_one(
     names = tuple(case.name for case in proving)
     if identifier in accused:
         verdict = Verdict.FAIL if requirement.mandatory else Verdict.ADVICE
-        reasons = tuple(dict.fromkeys(accusation.reason for accusation in accused[identifier]))
-        return Judgement(requirement, verdict, reasons, tuple(accused[identifier]), names)
+        accusations = sorted(accused[identifier], key=_length)
+        reasons = tuple(dict.fromkeys(accusation.reason for accusation in accusations))
+        return Judgement(requirement, verdict, reasons, tuple(accusations), names)
     outcomes = [case.outcome for case in proving if case.outcome is not None]
     if not _is_offered(requirement.conformance_class, features, script_agent):
         return Judgement(requirement, Verdict.NOT_OFFERED, cases=names)
@@ -169,6 +176,13 @@ def _judge_one(
     all_absent = bool(outcomes) and all(outcome.state is State.NOT_OFFERED for outcome in outcomes)
     verdict = Verdict.NOT_OFFERED if all_absent else Verdict.NOT_EXERCISED
     return Judgement(requirement, verdict, reasons, cases=names)
+
+
+def _length(accusation: Accusation) -> int:
+    """Sort what a look showed first, and then what shows it in the fewest words."""
+    if accusation.kind is Kind.MUTE:
+        return 0
+    return 1 + sum(len(trace.records) for trace in accusation.traces)
 
 
 def _witness(proving: Sequence[Case]) -> Witness | None:

@@ -13,7 +13,7 @@ from runwire_conformance.judgement import Accusation, Judgement, Verdict
 from runwire_conformance.redaction import Redaction
 from runwire_conformance.result import ClassResult, Report
 from runwire_conformance.trace import Trace
-from runwire_conformance.transcript import MOST_LINES, Gap, lines, masked
+from runwire_conformance.transcript import MOST_LINES, Gap, Line, lines, masked
 from runwire_spec import Requirement
 
 Document = dict[str, Any]
@@ -170,10 +170,14 @@ def conversation(trace: Trace, most: int = MOST_LINES) -> Document:
         "lines": [
             {"left_out": line.count}
             if isinstance(line, Gap)
-            else {"at": line.at, "side": line.side, "text": line.text}
+            else {"at": line.at, "side": line.side, "text": line.text, **_marked(line)}
             for line in lines(trace, most)
         ],
     }
+
+
+def _marked(line: Line) -> Document:
+    return {"broke": line.mark} if line.mark else {}
 
 
 def _redacted(value: Any, redaction: Redaction) -> Any:

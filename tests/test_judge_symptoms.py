@@ -1,0 +1,200 @@
+"""What ails a server as a whole: how it shows in conversations, what is held of them, and whom it excuses."""
+
+from __future__ import annotations
+
+import pytest
+
+from runwire_conformance.aftermath import is_crowded_out, unwatched, watched
+from runwire_conformance.bounds import Limits
+from runwire_conformance.case import Claim
+from runwire_conformance.held import FEW_RECORDS, FLOOD_RECORDS, MOST_BYTES, MOST_RECORDS, Held, reckoned
+from runwire_conformance.invariants import Facts
+from runwire_conformance.judgement import Judgement, Verdict
+from runwire_conformance.outcome import Case, Outcome, State
+from runwire_conformance.symptoms import broken_off, cancel_unheeded, cause_of, flood_of
+from runwire_conformance.trace import RESPONSE_ENDED, Message, Record, Trace
+from runwire_conformance.transcript import transcript
+from runwire_conformance.verdict import judge
+
+RUN = "r" * 21
+FACTS = Facts(Limits({"cancel_deadline_ms": 1000}), 0.25)
+LOST = Record(1.0, "server", "lost", "the connection ended without a Close frame")
+
+
+async def body() -> None:
+    """Stand for a case that is never played here."""
+
+
+def said(side: str, at: float, **members: object) -> Record:
+    """Return a message in a conversation."""
+    message = Message(members)
+    message.at = at
+    return Record(at, "client" if side == "client" else "server", "text", str(members), message)
+
+
+def talk(*records: Record, transport: str = "websocket", flooded_at: int = 0) -> Trace:
+    """Return a conversation of these records."""
+    trace = Trace("sse" if transport == "sse" else "websocket", "a talk", 0.0, list(records))
+    trace.flooded_at = flooded_at
+    return trace
+
+
+STARTED = said("server", 0.1, type="started", run_id=RUN)
+CANCEL = said("client", 1.0, type="cancel")
+
+
+@pytest.mark.parametrize(
+    ("expected", "records"),
+    [
+        (True, (LOST,)),
+        (False, (Record(1.0, "server", "close", code=1011), LOST)),
+        (False, (Record(0.5, "client", "lost", "cut by the client"), LOST)),
+        (True, (Record(0.5, "client", "close", code=1000), LOST)),
+        (False, (Record(1.0, "server", "lost", RESPONSE_ENDED),)),
+        (True, (Record(1.0, "server", "lost", "the body broke off"), Record(1.0, "server", "lost", RESPONSE_ENDED))),
+    ],
+)  # fmt: skip
+def test_a_conversation_is_broken_off_by_the_server_alone(
+    expected: bool, records: tuple[Record, ...]
+) -> None:
+    assert broken_off([talk(*records)]) is expected
+
+
+@pytest.mark.parametrize(
+    ("expected", "until", "records"),
+    [
+        (True, 3.0, (STARTED, CANCEL)),
+        (False, 2.2, (STARTED, CANCEL)),
+        (False, 3.0, (STARTED, CANCEL, said("server", 2.2, type="done", run_id=RUN))),
+        (True, 3.0, (STARTED, CANCEL, said("server", 2.3, type="done", run_id=RUN))),
+        (True, 3.0, (STARTED, said("client", 1.0, type="cancel", run_id=RUN))),
+        (False, 3.0, (CANCEL,)),
+        (False, 3.0, (STARTED,)),
+        (True, 3.0, (said("client", 0.9, type="start"), CANCEL, said("server", 1.1, type="started", run_id=RUN))),
+        (False, 3.0, (CANCEL, said("client", 1.1, type="start"), said("server", 1.2, type="started", run_id=RUN))),
+        (True, 3.0, (Record(1.0, "client", "request", f"POST /v1/runs/{RUN}/cancel  {{}}"),)),
+        (True, 3.0, (said("server", 0.5, type="error", code="busy"),)),
+        (True, 3.0, (Record(0.5, "server", "response", "429", code=429),)),
+    ],
+)  # fmt: skip
+def test_a_cancel_is_unheeded_when_no_terminal_came_in_time(
+    expected: bool, until: float, records: tuple[Record, ...]
+) -> None:
+    assert cancel_unheeded([talk(*records)], FACTS, until) is expected
+
+
+def test_only_what_a_look_found_broken_is_a_cause() -> None:
+    traces = [talk(LOST)]
+
+    assert cause_of(traces, {"CLOSE-2": "seen"}, FACTS, 3.0) == "CLOSE-2"
+    assert cause_of(traces, {"CANCEL-2": "seen"}, FACTS, 3.0) is None
+    assert cause_of(traces, {}, FACTS, 3.0) is None
+
+
+def test_a_flood_is_told_by_what_came() -> None:
+    events = [said("server", 0.2, type="token", run_id=RUN, seq=seq, data="x") for seq in range(1, 4)]
+    notices = [said("server", 0.2, type="notice", code="vendor:tip", data="x")] * 3
+
+    told = {
+        name: flood.requirement if (flood := flood_of([talk(*records, flooded_at=at)])) else None
+        for name, records, at in (
+            ("events", events, FLOOD_RECORDS),
+            ("notices", notices, FLOOD_RECORDS),
+            ("pings", [Record(0.1, "server", "ping")] * 3, FLOOD_RECORDS),
+            ("crowded out", events, FLOOD_RECORDS - 1),
+            ("none", events, 0),
+        )
+    }
+
+    assert told == {
+        "events": "RUN-4",
+        "notices": "FLOW-8",
+        "pings": "FLOW-8",
+        "crowded out": None,
+        "none": None,
+    }
+
+
+def test_a_conversation_has_room_until_it_or_all_are_too_large() -> None:
+    assert Held().has_room(MOST_RECORDS - 1)
+    assert not Held().has_room(MOST_RECORDS)
+    assert Held(MOST_BYTES).has_room(FEW_RECORDS - 1)
+    assert not Held(MOST_BYTES).has_room(FEW_RECORDS)
+
+
+def test_what_is_forgotten_is_held_no_longer() -> None:
+    trace = Trace("websocket", "a talk", held=Held())
+    for number in range(3):
+        trace.add("server", "text", "x" * number, Message(type="token"))
+
+    trace.keep(1)
+
+    assert [record.payload for record in trace.records] == [""]
+    assert trace.held.bytes == reckoned("", True)
+
+
+def failed(*traces: Trace, **members: object) -> Outcome:
+    """Return the outcome of a case that failed in these conversations."""
+    return Outcome(State.FAILED, "no token came", traces=traces, ended_at=3.0, **members)  # type: ignore[arg-type]
+
+
+def judged(outcome: Outcome, *ids: str, **known: dict[str, str]) -> dict[str, Judgement]:
+    """Return what is said of each requirement when a case that proves `ids` came out so."""
+    cases = [Case("a::case", body, Claim(ids), outcome=outcome)]
+    judgements = judge(cases, frozenset(), True, known.get("broken"), ailing=known.get("ailing"))
+    return {judgement.requirement.id: judgement for judgement in judgements}
+
+
+def test_a_failure_with_a_cause_is_not_held_against_what_the_case_proves() -> None:
+    outcome = watched(failed(talk(LOST)), FACTS, {"CLOSE-2": "7 of 24 broke off"})
+
+    verdicts = judged(outcome, "RUN-6", ailing={"CLOSE-2": "7 of 24 broke off"})
+
+    assert verdicts["CLOSE-2"].verdict is Verdict.FAIL
+    assert verdicts["CLOSE-2"].reasons == ("7 of 24 broke off",)
+    assert verdicts["RUN-6"].verdict is Verdict.NOT_EXERCISED
+    assert verdicts["RUN-6"].reasons == ("could not be told from what broke CLOSE-2",)
+
+
+def test_a_failure_without_the_symptom_is_accused_beside() -> None:
+    outcome = watched(failed(talk()), FACTS, {"CLOSE-2": "7 of 24 broke off"})
+
+    verdicts = judged(outcome, "RUN-6", ailing={"CLOSE-2": "7 of 24 broke off"})
+
+    assert {name for name, one in verdicts.items() if one.verdict is Verdict.FAIL} == {"CLOSE-2", "RUN-6"}
+
+
+def test_a_flooded_case_accuses_the_flood() -> None:
+    token = said("server", 0.2, type="token", run_id=RUN, seq=1, data="x")
+    outcome = unwatched(failed(talk(STARTED, token, flooded_at=FLOOD_RECORDS)), FACTS, {})
+
+    verdicts = judged(outcome, "RUN-6")
+
+    assert verdicts["RUN-4"].reasons == ("the events of a run came without end, and no terminal among them",)
+    assert verdicts["RUN-6"].verdict is Verdict.NOT_EXERCISED
+
+
+def test_what_nobody_could_look_through_shows_nothing() -> None:
+    assert unwatched(failed(talk(STARTED)), FACTS, {}).state is State.NOT_EXERCISED
+    assert unwatched(Outcome(State.PASSED), FACTS, {}).state is State.NOT_EXERCISED
+    assert unwatched(Outcome(State.NOT_OFFERED), FACTS, {}).state is State.NOT_OFFERED
+
+
+def test_who_was_read_no_further_without_a_flood_of_its_own_was_crowded_out() -> None:
+    assert is_crowded_out(failed(talk(STARTED, flooded_at=FEW_RECORDS)))
+    assert not is_crowded_out(failed(talk(STARTED, flooded_at=FLOOD_RECORDS)))
+    assert not is_crowded_out(failed(talk(STARTED)))
+
+
+def test_a_transcript_shows_where_something_was_found() -> None:
+    tokens = [said("server", 0.2, type="token", run_id=RUN, seq=seq, data="x") for seq in range(1, 201)]
+    trace = talk(*tokens)
+    trace.marks[100] = "RUN-28"
+
+    (marked,) = [line for line in transcript(trace).splitlines() if line.endswith("✕ RUN-28")]
+
+    assert "'seq': 101" in marked
+    assert [line.strip() for line in transcript(trace).splitlines() if "more" in line] == [
+        "… 89 more …",
+        "… 68 more …",
+    ]
