@@ -11,7 +11,7 @@ from check_reference_server import BIN, BUILD, CREDENTIAL_OPTIONS, command, cred
 from redis_stand import RedisStand
 
 #: Beside CHECK_LIMITS: on a busy machine three nodes, a Redis and the judge share its processors.
-LIMITS = {"idle_s": 5, "log_bytes": 1_000_000, "pong_timeout_s": 2, "run_s": 10, "worker_lost_s": 6}
+LIMITS = {"idle_s": 8, "log_bytes": 1_000_000, "pong_timeout_s": 2, "run_s": 10, "worker_lost_s": 6}
 
 
 def main() -> int:
@@ -32,6 +32,7 @@ def main() -> int:
         config.write_text(text, encoding="utf-8")
         report = BUILD / "report_cluster"
         judge = [str(BIN / "runwire"), "check", first, f"--config={config}", f"--report={report}"]
+        judge.append("--patience=60")  # which lengthens the suite's time as well, where it is needed
         return subprocess.run([*judge, *sys.argv[1:]], check=False, env=environment).returncode
 
 
