@@ -176,7 +176,7 @@ async def a_resume_needs_no_epoch(client: Client, target: Target) -> None:
     assert (answer.type, answer.get("next_seq")) == ("resumed", 1)
 
 
-@proves("RESUME-10", script=True)
+@proves("RESUME-10", script=True, watches=("RESUME-25",))
 async def a_finished_run_is_replayed_from_every_cut(client: Client) -> None:
     run = await client.start(scripts.EVERYTHING)
     log = await run.whole()
@@ -189,7 +189,7 @@ async def a_finished_run_is_replayed_from_every_cut(client: Client) -> None:
         assert contents(again.events) == contents([event for event in log if event["seq"] > after])
 
 
-@proves("RESUME-10", script=True, connections=2, deadline_s=40)
+@proves("RESUME-10", script=True, watches=("RESUME-25",), connections=2, deadline_s=40)
 async def a_live_run_is_joined_without_seam(target: Target) -> None:
     writer, reader = await target.connect(), await target.connect()
     run = await writer.start(scripts.script(scripts.repeat(300, scripts.token("x"), scripts.wait(3))))

@@ -108,12 +108,12 @@ def seq_has_no_hole(trace: Trace, facts: Facts) -> Iterator[Finding]:
 
 
 def _has_unnumbered(trace: Trace) -> bool:
-    """Tell whether the server sent an event of a run without its number; an `error` without one is a refusal."""
+    """Tell whether the server sent an event without its run or number; an `error` without one is a refusal."""
     return any(
         record.side == "server"
         and record.message is not None
         and record.message.type in UNMISTAKABLE
-        and "seq" not in record.message
+        and not {"run_id", "seq"} <= record.message.keys()
         for record in trace.records
     )
 
@@ -159,6 +159,8 @@ def it_ends_once(trace: Trace, _facts: Facts) -> Iterator[Finding]:
 
 def calls_pair(trace: Trace, _facts: Facts) -> Iterator[Finding]:
     """[EVENT-8], [EVENT-10] to [EVENT-13]: calls and observations pair, in readings from the first event."""
+    if _has_unnumbered(trace):
+        return  # [RUN-27] is broken, and the pairs are what it broke
     for reading in readings(trace)[0]:
         if reading.after or any(_is_nameless(message) for _, message in reading.events):
             continue  # a call may be out of sight; or [EVENT-7] is broken, and the pairs are what it broke

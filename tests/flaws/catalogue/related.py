@@ -32,6 +32,8 @@ RELATED: dict[str, tuple[str, ...]] = {
     "a_number_used_twice": ("RESUME-10",),
     "empty_thought_uncounted": ("RESUME-10",),
     "live_streams_miss_the_first_event": ("RESUME-10",),
+    "joined_where_it_stands": ("RESUME-10",),
+    "numbered_from_zero": ("MSG-3", "RESUME-10"),
     "repeated_answers_close_again": ("RUN-28",),
     "repeated_posts_stream_the_end": ("RESUME-10",),
     "seam_lost_on_streams": ("RESUME-10",),
@@ -40,13 +42,20 @@ RELATED: dict[str, tuple[str, ...]] = {
     "streams_count_started": ("RUN-28", "RESUME-10"),
     "streams_end_twice": ("RESUME-10",),
     "streams_have_no_end": ("RUN-4",),
-    "streams_repeat_tokens": ("RUN-28", "RESUME-10"),
+    "streams_repeat_tokens": ("RUN-28", "EVENT-8", "RESUME-10"),
     # Calls and observations under wrong names, at wrong places or of wrong sizes do not pair, or do not fit.
     "large_calls_sent": ("EVENT-20",),
     "large_events_sent": ("EVENT-18",),
-    "neighbours_swapped": ("RUN-28", "EVENT-10"),
+    "neighbours_swapped": ("EVENT-10",),
     "observation_of_no_call": ("EVENT-13",),
     "second_call_under_the_same_name": ("EVENT-11",),
+    # What should have been refused is answered, with what was not asked for.
+    "cursor_beyond_the_end": ("RESUME-9",),
+    "cursor_beyond_the_log": ("RESUME-9",),
+    "long_ids_cut": ("RUN-36",),
+    "unknown_run_is_empty": ("RESUME-9",),
+    # Without `resumed` one reading looks like the other going on.
+    "resumed_unsaid": ("EVENT-8", "EVENT-11"),
     # A session other than the one that was asked for.
     "bad_session_ids_replaced": ("RUN-10",),
     "long_text_for_an_id_forgotten": ("RUN-10",),

@@ -203,14 +203,14 @@ class LastReaderWins(Rewrite):
 
 @flaw("RESUME-15")
 class ReplayForEverybody(Rewrite):
-    """What a second reader gets replayed, the first one gets once more."""
+    """When a second reader comes, the first one gets an event once more."""
 
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
         run_id = str(message.get("run_id"))
         if message.get("type") == "resumed":
             for other in link.proxy.links:
                 if other is not link and run_id in other.followed:
-                    other.notes["again"] = link.proxy.book.logs[run_id].get(message["next_seq"])
+                    other.notes["again"] = link.proxy.book.logs[run_id].get(message["next_seq"] - 1)
         if (again := link.notes.pop("again", None)) and is_event(message):
             yield again
         yield message
