@@ -22,7 +22,9 @@ from store_rigs import MemoryRig, Play, RedisRig, Rig
 from runwire_reference_server.agents import token
 from runwire_reference_server.events import Event, draft
 from runwire_reference_server.runs import ANYONE, Principal, RunKey, RunRequest, Status
+from runwire_reference_server.sizing import ENVELOPE_BYTES
 from runwire_reference_server.store import BeyondEnd, Conflict, RunNotFound, Store, TooManyRuns
+from runwire_reference_server.writer import AHEAD_BYTES
 
 DONE = {"type": "done", "data": "", "status": "completed"}
 CANCELLED = {"type": "done", "data": "", "status": "cancelled", "reason": "user"}
@@ -374,6 +376,26 @@ def test_a_log_and_a_session_are_gone_after_their_windows_and_nothing_makes_a_ne
         assert await rig.others.history(ANYONE, "s" * 22) == ()
 
     played(rig, play, window_s=0.3, session_s=0.3)
+
+
+def test_all_that_a_writer_may_be_ahead_by_is_appended_at_once(rig: Rig) -> None:
+    async def play(rig: Rig) -> None:
+        created = await rig.workers.create(ANYONE, RunRequest("x"), 5)
+        key, most = created.run.key, AHEAD_BYTES // ENVELOPE_BYTES
+        assert created.lease is not None
+        drafts = [draft(token(f"{number} ")) for number in range(most)]
+
+        entries = await rig.workers.append(key, created.lease, 1, drafts)
+
+        assert entries is not None
+        assert [item.data for item in entries] == [
+            item.data for item in await rig.others.read(key, 0, 2 * most)
+        ]
+        await rig.others.finish(key, dict(CANCELLED))
+        (turn,) = await rig.others.history(ANYONE, created.run.session_id)
+        assert turn.answer == "".join(f"{number} " for number in range(most))
+
+    played(rig, play)
 
 
 async def known(store: Store, key: RunKey) -> bool:

@@ -12,7 +12,8 @@ from runwire_reference_server.store import RunNotFound, Snapshot, Store
 #: Bytes of a log kept free for its terminal.
 TERMINAL_ROOM = 2048
 
-#: Bytes that an agent may say while a far store has not answered yet.
+#: Bytes that an agent may say while a far store has not answered yet. As the least event counts ENVELOPE_BYTES,
+#: this bounds also how many events are appended at once.
 AHEAD_BYTES = 65_536
 
 
