@@ -176,7 +176,7 @@ async def a_resume_needs_no_epoch(client: Client, target: Target) -> None:
     assert (answer.type, answer.get("next_seq")) == ("resumed", 1)
 
 
-@proves("RESUME-10", script=True, watches=("RESUME-25",))
+@proves("RESUME-10", script=True, watches=("RUN-29", "RESUME-25"))
 async def a_finished_run_is_replayed_from_every_cut(client: Client) -> None:
     run = await client.start(scripts.EVERYTHING)
     log = await run.whole()
