@@ -136,7 +136,7 @@ async def try_all(
 
     async def one(flaw: Flaw) -> Trial:
         async with places:
-            if thorough or flaw.name in SAME_BREACH:
+            if thorough:
                 trial, verdicts = await try_thoroughly(flaw, stands)
             else:
                 trial, verdicts = await try_flaw(flaw, stands, whole=whole)

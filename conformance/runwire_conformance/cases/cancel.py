@@ -82,7 +82,7 @@ async def a_tool_that_cannot_be_interrupted_is_fenced(client: Client, limits: Li
     assert run.text == "first "
 
 
-@proves("CANCEL-4", script=True, deadline_s=30)
+@proves("CANCEL-4", script=True, watches=("RUN-5",), deadline_s=30)
 async def what_a_fenced_tool_says_later_is_not_in_the_log(client: Client, target: Target) -> None:
     run = await client.start(
         scripts.script(scripts.token("first "), scripts.block(1500), scripts.token("late"))

@@ -74,6 +74,17 @@ async def a_run_that_fails_ends_once(client: Client) -> None:
     assert [event.type for event in events if event.is_terminal] == ["error"]
 
 
+@proves("RUN-4", script=True)
+async def a_run_that_is_cancelled_ends_once(client: Client) -> None:
+    run = await client.start(scripts.ENDLESS)
+    await run.until_text("first xx")
+
+    await client.cancel()
+
+    events = await client.quiet(run)
+    assert [event.type for event in events if event.is_terminal] == ["done"]
+
+
 @proves("RUN-5", deadline_s=60)
 async def nothing_follows_the_terminal_even_later(client: Client, target: Target, limits: Limits) -> None:
     target.within_patience(limits.silence, "heartbeat_s")

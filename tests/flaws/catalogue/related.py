@@ -26,7 +26,9 @@ RELATED: dict[str, tuple[str, ...]] = {
     "blocked_tool_is_waited_for": ("CANCEL-3",),
     "blocked_tool_thinks_late": ("RUN-5",),
     "resumed_runs_not_cancelled": ("CANCEL-3",),
+    "cancelled_between_tools_completes": ("EVENT-13",),
     "cancelled_is_completed": ("EVENT-13",),
+    "fenced_tool_speaks_after_the_end": ("CANCEL-4",),
     # A wrong log is wrong for whoever resumes it.
     "a_number_left_out": ("RESUME-10",),
     "a_number_used_twice": ("RESUME-10",),
