@@ -11,7 +11,7 @@ from runwire_conformance.held import FEW_RECORDS, FLOOD_RECORDS, MOST_BYTES, MOS
 from runwire_conformance.invariants import Facts
 from runwire_conformance.judgement import Judgement, Verdict
 from runwire_conformance.outcome import Case, Outcome, State
-from runwire_conformance.symptoms import broken_off, cancel_unheeded, cause_of, flood_of
+from runwire_conformance.symptoms import broken_off, cause_of, flood_of, shows_no_heed
 from runwire_conformance.trace import RESPONSE_ENDED, Message, Record, Trace
 from runwire_conformance.transcript import transcript
 from runwire_conformance.verdict import judge
@@ -80,7 +80,7 @@ def test_a_conversation_is_broken_off_by_the_server_alone(
 def test_a_cancel_is_unheeded_when_no_terminal_came_in_time(
     expected: bool, until: float, records: tuple[Record, ...]
 ) -> None:
-    assert cancel_unheeded([talk(*records)], FACTS, until) is expected
+    assert shows_no_heed([talk(*records)], FACTS, until) is expected
 
 
 def test_only_what_a_look_found_broken_is_a_cause() -> None:

@@ -20,7 +20,7 @@ from runwire_conformance.places import Places
 from runwire_conformance.playing import came_of, overtaken, was_dropped
 from runwire_conformance.probe import probe
 from runwire_conformance.profile import Options, Profile
-from runwire_conformance.symptoms import Flood, broken_off, flood_of
+from runwire_conformance.symptoms import Flood, broken_off, cancel_unheeded, flood_of
 from runwire_conformance.target import Target
 from runwire_conformance.wire.http import Unanswered, Unreachable
 
@@ -107,6 +107,7 @@ class Engine:
             self._clock.stop()
             self.seconds = time.monotonic() - self.began_at
         self._watch()
+        self.seconds = time.monotonic() - self.began_at
 
     @property
     def _further_s(self) -> float:
@@ -188,13 +189,19 @@ class Engine:
         longer_than = max(profile.limits["pong_timeout_s"] / 2, STALL_S)
         if was_dropped(outcome.traces) and self._clock.stalled_since(outcome.began_at, longer_than):
             reason = "the judge's own clock stood still for too long to tell; try on a machine less busy"
-        elif not case.claim.timing and overtaken(outcome.traces, profile.limits):
+        elif not case.claim.timing and self._was_overtaken(outcome, profile):
             reason = (
                 "idle_s or run_s was over before the judge was done; raise it, or try on a machine less busy"
             )
         else:
             return
         case.outcome = replace(outcome, state=State.NOT_EXERCISED, reason=reason, traces=())
+
+    def _was_overtaken(self, outcome: Outcome, profile: Profile) -> bool:
+        """Tell whether a bound of the server may have ended what the judge was too slow for; a cancel comes first."""
+        facts = Facts(profile.limits, self._clock.worst_tolerance)
+        unheeded = cancel_unheeded(outcome.traces, facts, outcome.ended_at)
+        return overtaken(outcome.traces, profile.limits) and not unheeded
 
     async def _play_alone(self, case: Case, profile: Profile) -> None:
         """Play a case when the server had the time it may take to free the places of what was played before."""

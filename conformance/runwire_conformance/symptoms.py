@@ -31,18 +31,20 @@ def _breaks_off(trace: Trace) -> bool:
     return False
 
 
-def cancel_unheeded(traces: Sequence[Trace], facts: Facts, until: float) -> bool:
-    """Whether a run was cancelled and showed no terminal in time, though there was time to wait for it.
+def shows_no_heed(traces: Sequence[Trace], facts: Facts, until: float) -> bool:
+    """Whether cancels are not heeded: one of these, or the server is `busy` with runs that it did not end."""
+    return any(map(_is_busy, traces)) or cancel_unheeded(traces, facts, until)
 
-    A server that is `busy` with the runs that it did not end shows it too.
-    """
+
+def cancel_unheeded(traces: Sequence[Trace], facts: Facts, until: float) -> bool:
+    """Whether a run was cancelled and showed no terminal in time, though there was time to wait for it."""
     bound = facts.limits.seconds("cancel_deadline_ms") + facts.tolerance
     ends: dict[object, float] = {}
     for trace in traces:
         for message in trace.messages("server"):
             if message.is_terminal:
                 ends.setdefault(message.get("run_id"), message.at)
-    return any(map(_is_busy, traces)) or any(
+    return any(
         at + bound < min(until, ends.get(run_id, until)) for trace in traces for run_id, at in _cancels(trace)
     )
 
@@ -81,7 +83,7 @@ def _cancels(trace: Trace) -> Iterator[tuple[object, float]]:
 Symptom = Callable[[Sequence[Trace], Facts, float], bool]
 
 #: How it shows in conversations that a requirement is broken by the server as a whole.
-SYMPTOMS: Mapping[str, Symptom] = {"CLOSE-2": broken_off, "CANCEL-2": cancel_unheeded}
+SYMPTOMS: Mapping[str, Symptom] = {"CLOSE-2": broken_off, "CANCEL-2": shows_no_heed}
 
 
 def cause_of(traces: Sequence[Trace], ailing: Mapping[str, str], facts: Facts, until: float) -> str | None:
