@@ -4,7 +4,7 @@ import asyncio
 import json
 
 from runwire_conformance import scripts
-from runwire_conformance.bounds import Limits
+from runwire_conformance.bounds import LATE_S, Limits
 from runwire_conformance.case import NotExercised, NotOffered, proves
 from runwire_conformance.client import Client
 from runwire_conformance.target import Target, new_run_id
@@ -16,19 +16,26 @@ def slow(target: Target) -> str:
     return scripts.ENDLESS if target.profile.has_script_agent else target.long
 
 
+def long_enough(limits: Limits) -> float:
+    """Return the seconds within which a cancel that was heard has ended its run; without it `run_s` might."""
+    return limits.seconds("cancel_deadline_ms") + LATE_S
+
+
 def ended_by_user(terminal: Message) -> bool:
     """Whether a terminal says that the user cancelled."""
     return (terminal.type, terminal.get("status"), terminal.get("reason")) == ("done", "cancelled", "user")
 
 
 @proves("CANCEL-1")
-async def a_cancelled_run_ends_as_cancelled_by_its_user(client: Client, target: Target) -> None:
+async def a_cancelled_run_ends_as_cancelled_by_its_user(
+    client: Client, target: Target, limits: Limits
+) -> None:
     run = await client.start(slow(target))
     await run.next_event()
 
     await client.cancel()
 
-    terminal = await run.terminal()
+    terminal = await run.terminal(long_enough(limits))
     assert ended_by_user(terminal), f"came {json.dumps(terminal)[:200]}"
 
 
@@ -101,16 +108,18 @@ async def what_a_fenced_tool_says_later_is_not_in_the_log(client: Client, target
 
 
 @proves("CANCEL-5")
-async def a_cancel_without_id_ends_every_run_of_the_connection(client: Client, target: Target) -> None:
+async def a_cancel_without_id_ends_every_run_of_the_connection(
+    client: Client, target: Target, limits: Limits
+) -> None:
     runs = [await client.start(slow(target), run_id=new_run_id()) for _ in range(min(3, most_runs(client)))]
 
     await client.cancel()
 
-    assert [ended_by_user(await run.terminal()) for run in runs] == [True] * len(runs)
+    assert [ended_by_user(await run.terminal(long_enough(limits))) for run in runs] == [True] * len(runs)
 
 
 @proves("CANCEL-5", connections=2)
-async def a_cancel_without_id_ends_resumed_runs_too(target: Target) -> None:
+async def a_cancel_without_id_ends_resumed_runs_too(target: Target, limits: Limits) -> None:
     if "resume" not in target.features:
         raise NotOffered("the server does not offer resume")
     one, other = await target.connect(), await target.connect()
@@ -120,7 +129,7 @@ async def a_cancel_without_id_ends_resumed_runs_too(target: Target) -> None:
 
     await other.cancel()
 
-    assert ended_by_user(await followed.terminal())
+    assert ended_by_user(await followed.terminal(long_enough(limits)))
 
 
 def most_runs(client: Client) -> int:

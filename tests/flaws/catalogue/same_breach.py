@@ -31,7 +31,7 @@ SAME_BREACH: dict[str, tuple[str, ...]] = {
     "merged_without_first_seq": ("RUN-28", "RESUME-10"),
     "merged_across_the_cursor": ("RESUME-10",),
     "replayed_backwards": ("RUN-5", "RUN-28", "RESUME-10"),
-    "draining_servers_fall_silent": ("RUN-28",),
+    "draining_servers_fall_silent": ("RUN-28", "RESUME-10"),
     "origin_demanded": ("CONN-1",),
     "origin_demanded_of_handshakes": ("CONN-6",),
 }
