@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from test_judge_verdicts import ALL, MUST, OPTIONAL, SHOULD, case, verdict
 
@@ -257,3 +259,45 @@ def test_a_case_says_what_an_assertion_shows() -> None:
     assert shown_by(inner.value) == "RUN-5"
     assert shown_by(late) == "RUN-5"
     assert shown_by(TimeoutError()) is None
+
+
+def test_the_first_look_tells_what_it_saw() -> None:
+    trace = talk()
+
+    (judgement,) = judge((), ALL, True, {"CONN-6": "no answer"}, shown={"CONN-6": [trace]})
+
+    assert judgement.accusations == (Accusation(FIRST_LOOK, "no answer", traces=(trace,), kind=Kind.MUTE),)
+
+
+def test_the_look_back_accuses_beside_the_first_look() -> None:
+    (judgement,) = judge((), ALL, True, {"CLOSE-2": "a reset"}, ailing={"CLOSE-2": "resets"})
+
+    assert judgement.accusations == (
+        Accusation(FIRST_LOOK, "a reset", kind=Kind.MUTE),
+        Accusation("the look back at the server", "resets", kind=Kind.MUTE),
+    )
+
+
+def test_a_finding_is_told_with_the_conversation_that_shows_it() -> None:
+    shown, other = talk(), talk()
+    shown.marks[0] = "RUN-5"
+    found = (Finding("RUN-5", "late"), Finding("MSG-1", "bytes"))
+
+    told = accused(case(Outcome(State.PASSED, findings=found, traces=(other, shown)), MUST))
+
+    assert told["RUN-5"][0].traces == (shown,)
+    assert told["MSG-1"][0].traces == (other, shown)
+
+
+def test_what_ails_the_server_is_the_cause_of_what_failed_and_is_told_once() -> None:
+    trace = talk()
+    failed = Outcome(
+        State.FAILED, "cut off", "RUN-4", traces=(trace,), seconds=1.5, details="more", kind=Kind.LATE
+    )
+    caused = replace(failed, moot=None, cause="CLOSE-2")
+    own = Accusation("a::case", "cut off", "more", (trace,), 1.5, Kind.LATE)
+
+    assert accused(case(caused, MUST)) == {"CLOSE-2": (own,)}
+    assert verdict(MUST, case(caused, MUST)).reasons == ("could not be told from what broke CLOSE-2",)
+    assert len(accused(case(caused, MUST), broken={"CLOSE-2": "resets"})["CLOSE-2"]) == 1
+    assert accused(case(caused, MUST, "CLOSE-2"), broken={"CLOSE-2": "resets"})["CLOSE-2"][1] == own

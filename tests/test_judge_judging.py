@@ -49,7 +49,7 @@ def test_a_report_says_what_came_of_everything() -> None:
     played_ = (
         unplayed,
         played("a::quick", State.PASSED, "RUN-4"),
-        played("a::slow", State.PASSED, "RESUME-1", seconds=3.0),
+        played("a::crawl", State.PASSED, "RESUME-1", seconds=3.0),
         played("a::script", State.NOT_EXERCISED, "SCRIPT-1", seconds=2.0),
         played("a::fault", State.JUDGE_ERROR, "RUN-6"),
     )
@@ -67,7 +67,7 @@ def test_a_report_says_what_came_of_everything() -> None:
     }
     assert {result.name for result in report.classes if result.offered} >= {"resume", "script_agent"}
     assert (report.url, report.server, report.seconds, report.began) == ("http://server", "good 2", 9.0, 5.0)
-    assert report.slowest == ("a::slow", 3.0)
+    assert report.slowest == ("a::crawl", 3.0)
     assert report.judge_errors == ("a::fault: seen\nmore",)
     assert report.remarks == ()
     assert report.reproduction == Reproduction("http://server")
@@ -100,6 +100,23 @@ def test_what_was_broken_at_first_sight_is_accused() -> None:
     assert (judgement.requirement.id, judgement.reasons) == ("RUN-3", ("no started",))
 
 
+def test_what_ails_the_server_is_accused() -> None:
+    done = judging()
+    done.engine.ailing["CLOSE-2"] = "connections break off"
+
+    (judgement,) = done.report().judgements
+
+    assert (judgement.requirement.id, judgement.reasons) == ("CLOSE-2", ("connections break off",))
+
+
+def test_a_server_that_was_never_seen_has_announced_nothing() -> None:
+    (judgement,) = (
+        judging(played("a::case", State.NOT_EXERCISED, "SCRIPT-1"), profile=None).report().judgements
+    )
+
+    assert judgement.verdict is Verdict.NOT_OFFERED
+
+
 def test_only_what_was_asked_for_is_judged() -> None:
     done = judging(played("a::case", State.PASSED, "RUN-4", "RUN-5"))
     done.wanted = lambda requirement: requirement.id == "RUN-5"
@@ -109,12 +126,13 @@ def test_only_what_was_asked_for_is_judged() -> None:
 
 def test_a_mute_server_is_accused_of_its_silence() -> None:
     done = judging(played("a::case", State.FAILED, "RUN-4"))
-    done.engine.mute = Mute("CONN-6", "no answer")
+    trace = Trace("http", "GET", 0.0)
+    done.engine.mute = Mute("CONN-6", "no answer", [trace])
 
     report = done.report()
 
     (guilty,) = report.by(Verdict.FAIL)
-    accusation = Accusation("the first look at the server", "no answer", kind=Kind.MUTE)
+    accusation = Accusation("the first look at the server", "no answer", traces=(trace,), kind=Kind.MUTE)
     assert (guilty.requirement.id, guilty.accusations) == ("CONN-6", (accusation,))
 
 
@@ -165,6 +183,7 @@ class Plays(Engine):
 def test_everything_is_played_once() -> None:
     Plays.end, Plays.plays = None, 0
     done = Judging(Plays("http://user:pass@server", Options(), ()))
+    assert (done.played, done.began) == (False, 0.0)
 
     done.play()
     done.play()
@@ -226,8 +245,8 @@ def test_a_stall_is_remembered_with_its_moment() -> None:
 class Ticks:
     """A clock that a test sets: each sleep takes as long as it says."""
 
-    def __init__(self, *sleeps: float) -> None:
-        self.now, self.sleeps = 100.0, list(sleeps)
+    def __init__(self, *sleeps: float, now: float = 100.0) -> None:
+        self.now, self.sleeps = now, list(sleeps)
 
     def monotonic(self) -> float:
         return self.now
@@ -250,6 +269,18 @@ def test_the_lag_of_the_loop_is_its_longest_and_fades(monkeypatch: pytest.Monkey
     assert clock.lag == pytest.approx(0.3 * 0.99**2)
     assert clock.worst_lag == pytest.approx(0.3)
     assert clock.stalls == [(100.0, pytest.approx(0.3))]
+
+
+def test_a_delay_of_the_least_tolerance_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = Ticks(bounds.STALL_S, now=0.0)
+    monkeypatch.setattr(bounds.time, "monotonic", ticks.monotonic)
+    monkeypatch.setattr(bounds.asyncio, "sleep", ticks.sleep)
+    clock = Clock()
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(clock._tick())
+
+    assert (clock.worst_lag, clock.stalls) == (bounds.STALL_S, [])
 
 
 def test_a_clock_measures_from_its_start_to_its_stop() -> None:
@@ -309,6 +340,7 @@ def test_a_stream_is_read_block_by_block_to_its_end() -> None:
         stream = opened(Body(*pieces))
         assert (stream.place, stream.limits["heartbeat_s"], stream.clock.round_trip) == ("/place", 3.0, 1.0)
         assert stream.response.status == 200
+        assert stream.cut_off is None
         assert (await stream.first_block()).values("retry") == ["1"]
         run = await stream.run()
         await stream.finished()
@@ -361,15 +393,38 @@ def test_a_stream_is_let_go_in_order_or_cut() -> None:
         ended, dropped = opened(orderly), opened(cut)
         await asyncio.sleep(0)
         await ended.end()
+        assert ended._reading.cancelled()
         dropped.drop()
         await asyncio.gather(dropped._reading, return_exceptions=True)
         assert (orderly.ends, cut.ends) == (["closed"], ["aborted"])
-        assert ended._reading.cancelled()
         assert dropped._reading.cancelled()
         last = dropped.trace.records[-1]
         assert (last.side, last.kind, last.payload) == ("client", "lost", "cut by the client")
 
     asyncio.run(both())
+
+
+def test_a_stream_of_a_new_run_opens_with_started() -> None:
+    async def read() -> str | None:
+        stream = opened(Body(b'data: {"type":"heartbeat"}\n\ndata: {"type":"started","run_id":"r1"}\n\n'))
+        return (await stream.run()).run_id
+
+    assert asyncio.run(read()) == "r1"
+
+
+def test_an_opening_that_never_comes_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runwire_conformance.stream.ANSWER_S", 0.01)
+
+    async def read() -> None:
+        stream = opened(Body())
+        try:
+            async with asyncio.timeout(5):
+                await stream.first_block()
+        finally:
+            await stream.end()
+
+    with pytest.raises(Broken, match=r"expected the opening block; waited 0\.01 s"):
+        asyncio.run(read())
 
 
 def test_what_a_stream_does_not_bring_is_named() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runwire_conformance.wire import sse
-from runwire_conformance.wire.sse import BlockParser, EndlessLine, Event, EventReader
+from runwire_conformance.wire.sse import Block, BlockParser, EndlessLine, Event, EventReader
 
 BOM = b"\xef\xbb\xbf"
 
@@ -125,3 +125,11 @@ def test_a_line_that_does_not_end_is_not_held_for_ever(monkeypatch: pytest.Monke
 
     with pytest.raises(EndlessLine):
         parser.feed(b"x" * 200)
+
+
+def test_the_end_cuts_off_what_was_begun() -> None:
+    parser = BlockParser()
+    assert parser.feed(b": note\nid: 9\nda") == parser.feed(b"ta: x") == []
+
+    assert parser.end() == Block((("id", "9"), ("data", "x")), (" note",), closed=False)
+    assert BlockParser().end() is None
