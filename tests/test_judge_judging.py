@@ -93,11 +93,13 @@ def test_a_fault_outside_the_cases_stands_before_theirs() -> None:
 
 
 def test_what_was_broken_at_first_sight_is_accused() -> None:
-    broken = Profile("ws://server", discovery=SAID, broken={"RUN-3": "no started"})
+    trace = Trace("websocket", "the first look", 0.0)
+    broken = Profile("ws://server", discovery=SAID, broken={"RUN-3": "no started"}, shown={"RUN-3": [trace]})
 
     (judgement,) = judging(profile=broken).report().judgements
 
     assert (judgement.requirement.id, judgement.reasons) == ("RUN-3", ("no started",))
+    assert judgement.accusations[0].traces == (trace,)
 
 
 def test_what_ails_the_server_is_accused() -> None:
