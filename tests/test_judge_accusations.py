@@ -301,3 +301,14 @@ def test_what_ails_the_server_is_the_cause_of_what_failed_and_is_told_once() -> 
     assert verdict(MUST, case(caused, MUST)).reasons == ("could not be told from what broke CLOSE-2",)
     assert len(accused(case(caused, MUST), broken={"CLOSE-2": "resets"})["CLOSE-2"]) == 1
     assert accused(case(caused, MUST, "CLOSE-2"), broken={"CLOSE-2": "resets"})["CLOSE-2"][1] == own
+
+
+def test_what_shows_it_in_the_fewest_words_is_told_first() -> None:
+    def failed(name: str, *traces: Trace) -> object:
+        return case(Outcome(State.FAILED, name, traces=traces), MUST, name=f"a::{name}")
+
+    cases = [failed("long", talk(5)), failed("short", talk(1), talk(2)), failed("mute")]
+
+    told = [accusation.case for accusation in accused(*cases, broken={MUST: "seen"})[MUST]]
+
+    assert told == [FIRST_LOOK, "a::mute", "a::short", "a::long"]
