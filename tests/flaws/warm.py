@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from runwire_conformance.cli import check, main  # noqa: F401 - a command is imp
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["__main__", "flaws.warmed"])
+TESTS = Path(__file__).parent.parent
 
 CASES = Path(runwire_conformance.__file__).parent / "cases"
 
@@ -28,6 +30,7 @@ CASES = Path(runwire_conformance.__file__).parent / "cases"
 async def called(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, bytes]:
     """Run `runwire` in `folder`; return exit code and output. A cancelled call ends the process."""
     written = folder / "output.txt"
+    _start_the_process_to_fork_from()
     process = _CONTEXT.Process(target=_run, args=(list(arguments), folder, dict(environment), written))
     await asyncio.to_thread(process.start)
     ended = asyncio.Event()
@@ -41,6 +44,16 @@ async def called(arguments: Sequence[str], folder: Path, environment: Mapping[st
             process.kill()
         process.join()
     return process.exitcode or 0, written.read_bytes()
+
+
+def _start_the_process_to_fork_from() -> None:
+    """Start it, once, with a path to `flaws`: it does not inherit this process's, and passes over what it cannot find."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(TESTS), before)))
+    forkserver.ensure_running()
+    del os.environ["PYTHONPATH"]
+    if before is not None:
+        os.environ["PYTHONPATH"] = before
 
 
 def _run(arguments: list[str], folder: Path, environment: dict[str, str], written: Path) -> None:

@@ -29,6 +29,8 @@ RELATED: dict[str, tuple[str, ...]] = {
     "cancelled_between_tools_completes": ("EVENT-13",),
     "cancelled_is_completed": ("EVENT-13",),
     "fenced_tool_speaks_after_the_end": ("CANCEL-4",),
+    "late_thinking": ("CANCEL-4",),
+    "token_after_the_end": ("CANCEL-4",),
     # A wrong log is wrong for whoever resumes it.
     "a_number_left_out": ("RESUME-10",),
     "a_number_used_twice": ("RESUME-10",),
