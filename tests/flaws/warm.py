@@ -47,7 +47,7 @@ async def called(arguments: Sequence[str], folder: Path, environment: Mapping[st
 
 
 def _start_the_process_to_fork_from() -> None:
-    """Start it, once, with a path to `flaws`: it does not inherit this process's, and passes over what it cannot find."""
+    """Start it, once, with a path to `flaws`: it inherits none, and passes over what it cannot find."""
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(TESTS), before)))
     forkserver.ensure_running()

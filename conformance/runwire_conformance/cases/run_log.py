@@ -40,7 +40,7 @@ async def a_long_run_is_numbered_without_hole(client: Client) -> None:
 
 @proves("RUN-28", script=True, watches=("RUN-27", "RUN-29"))
 async def what_else_is_said_takes_no_number(client: Client) -> None:
-    run = await client.start(scripts.script(scripts.repeat(8, scripts.wait(20), scripts.token("x"))))
+    run = await client.start(scripts.script(scripts.repeat(8, scripts.wait(100), scripts.token("x"))))
     for _ in range(3):
         await run.next_event()
         await client.ask({"type": "heartbeat"})
@@ -67,12 +67,14 @@ async def runs_of_one_connection_are_numbered_apart(client: Client, limits: Limi
 async def a_stream_tells_the_same_as_a_websocket(client: Client, target: Target) -> None:
     if "sse" not in target.features:
         raise NotExercised("the server does not offer sse")
-    run = await client.start(scripts.EVERYTHING)
-    await run.terminal()
+    many = scripts.script(scripts.repeat(60, scripts.token("x"), scripts.thinking("y")))
+    for prompt in (scripts.EVERYTHING, many):
+        run = await client.start(prompt)
+        await run.terminal()
 
-    streamed = await (await target.events(run.id)).run()
+        streamed = await (await target.events(run.id)).run()
 
-    assert contents(await streamed.whole()) == contents(run.events)
+        assert contents(await streamed.whole()) == contents(run.events)
 
 
 @proves("RUN-30", script=True, connections=3)

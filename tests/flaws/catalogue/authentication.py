@@ -186,7 +186,7 @@ def headers_not_looked_at_in_posts(flaw: Rewrite, request: Request) -> Request |
 @asks("AUTH-5", auth=True)
 def headers_not_looked_at_in_later_handshakes(flaw: Rewrite, request: Request) -> Request | Response:
     """A token in the header of a handshake is not looked at, but for the first few."""
-    later = request.is_upgrade and flaw.nth("handshake") > 6
+    later = request.is_upgrade and flaw.nth("handshake") > 5
     return request.without_header("authorization") if later else request
 
 

@@ -75,7 +75,7 @@ def origin_demanded_of_handshakes(flaw: Rewrite, request: Request) -> Request | 
 def origin_demanded_of_later_handshakes(flaw: Rewrite, request: Request) -> Request | Response:
     """A handshake without an Origin is refused, but for the first few."""
     without = request.is_upgrade and request.headers.get("origin") is None
-    return problem(403, "forbidden") if without and flaw.nth("handshake") > 3 else request
+    return problem(403, "forbidden") if without and flaw.nth("handshake") > 5 else request
 
 
 def _foreign_host(request: Request) -> bool:
