@@ -106,12 +106,17 @@ def _trial(
     )
 
 
-async def _repeated(flaw: Flaw, first: Trial, stands: Stands, *, whole: bool) -> Trial:
+async def _repeated(
+    flaw: Flaw, first: Trial, stands: Stands, places: asyncio.Semaphore, *, whole: bool
+) -> Trial:
     """Try a flaw that acts at random again and again; it counts as blamed when it nearly always is."""
-    trials = [first]
-    for _ in range(flaw.runs - 1):
-        trial, _ = await try_flaw(flaw, stands, whole=whole)
-        trials.append(trial)
+
+    async def again() -> Trial:
+        async with places:
+            trial, _ = await try_flaw(flaw, stands, whole=whole)
+            return trial
+
+    trials = [first, *await asyncio.gather(*(again() for _ in range(flaw.runs - 1)))]
     killed = [trial for trial in trials if trial.killed]
     worst = next((trial for trial in trials if not trial.killed), first)
     told = killed[0] if len(killed) >= CAUGHT * len(trials) else worst
@@ -140,12 +145,12 @@ async def try_all(
                 trial, verdicts = await try_thoroughly(flaw, stands)
             else:
                 trial, verdicts = await try_flaw(flaw, stands, whole=whole)
-            trial = await _repeated(flaw, trial, stands, whole=whole) if repeat else trial
-            if verdicts:
-                cases.setdefault(flaw.requirement, verdicts.cases.get(flaw.requirement, ()))
-            if told:
-                told(trial)
-            return trial
+        trial = await _repeated(flaw, trial, stands, places, whole=whole) if repeat else trial
+        if verdicts:
+            cases.setdefault(flaw.requirement, verdicts.cases.get(flaw.requirement, ()))
+        if told:
+            told(trial)
+        return trial
 
     try:
         trials = await asyncio.gather(*(one(flaw) for flaw in flaws))
