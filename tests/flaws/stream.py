@@ -95,8 +95,9 @@ async def _block(link: Stream, block: bytes) -> None:
 
 
 def _fields(block: bytes) -> Iterable[tuple[str, str]]:
-    for line in block.decode().splitlines():
-        name, _, value = line.partition(":")
+    # As bytes, since only of these the line ends are those of SSE.
+    for line in block.splitlines():
+        name, _, value = line.decode().partition(":")
         yield name, value.removeprefix(" ")
 
 
