@@ -108,6 +108,8 @@ GOOD: dict[str, tuple[Line, ...]] = {
     "a trace for each run": (*TWO_RUNS, done(1), done(1, run_id=OTHER, trace_id=OTHER_TRACE)),
     "text at the last moment": (*BEGIN, cancel(run_id=RUN), token(1, 0.35)),
     "text of a run that was not cancelled": (*TWO_RUNS, cancel(run_id=OTHER), token(1, 0.9)),
+    "text after a cancel that was refused": (*BEGIN, cancel(run_id=7, id="c"), error("bad_request", re="c"), token(1, 0.9)),
+    "text after a cancel of no right": (*BEGIN, cancel(run_id=RUN, id="c"), error("not_found", re="c"), token(1, 0.9)),
     "text after another request": (*BEGIN, client({"type": "heartbeat", "run_id": RUN}), token(1, 0.9)),
     "text that is repeated": (*BEGIN, token(1), cancel(run_id=RUN),
                               opened("resumed", RUN, TRACE, next_seq=1), token(1, 0.9)),

@@ -209,14 +209,19 @@ def text_stops_after_cancel(trace: Trace, facts: Facts) -> Iterator[Finding]:
     quiet = facts.limits.seconds("cancel_quiet_ms") + facts.tolerance
     open_runs: set[str] = set()
     cancelled: dict[str, float] = {}
+    asked: dict[str, set[str]] = {}
     for place, record in enumerate(trace.records):
         message = record.message
         if message is None:
             continue
         run_id = message.get("run_id")
         if record.side == "client" and message.type == "cancel":
-            for target in [run_id] if isinstance(run_id, str) else open_runs:
-                cancelled.setdefault(str(target), record.at)
+            meant = {run_id} if isinstance(run_id, str) else set() if "run_id" in message else set(open_runs)
+            asked[str(message.get("id"))] = meant - cancelled.keys()
+            cancelled |= dict.fromkeys(meant - cancelled.keys(), record.at)
+        elif record.side == "server" and message.type == "error" and "re" in message:
+            for refused in asked.pop(str(message["re"]), ()):
+                cancelled.pop(refused, None)
         elif record.side == "server" and isinstance(run_id, str):
             if message.type in {"started", "resumed"}:
                 open_runs.add(run_id)
