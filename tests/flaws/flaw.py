@@ -27,6 +27,8 @@ class Stand:
     """The judge is told how to make the server drain, which ends the server."""
     nodes: bool = False
     """The judge is told of a second node: the same server, before which the flaw stands; the first has none."""
+    killable: bool = False
+    """The judge is told of a second node on the same Redis, and how to kill it; the flaw stands before the first."""
     auth: bool = False
     """The server wants credentials, and the judge is given all of them."""
 

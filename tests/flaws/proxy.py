@@ -128,6 +128,14 @@ class Proxy:
                 while json.loads(await websocket.recv()).get("re") != "aside":
                     pass
 
+    async def read_aside(self, run_id: str) -> None:
+        """Read a run on a connection of the proxy's own until cancelled."""
+        url = f"ws://{self.upstream_host}:{self.upstream_port}/ws/generate"
+        async with connect_websocket(url, compression=None, proxy=None) as websocket:
+            await websocket.send(json.dumps({"type": "resume", "run_id": run_id, "after": 0}))
+            async for _ in websocket:
+                pass
+
 
 class _Accepted(Wire):
     def __init__(self, proxy: Proxy) -> None:

@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import sys
+import tempfile
 import time
 import urllib.request
 from collections import defaultdict
@@ -16,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from check_reference_server import CREDENTIAL_OPTIONS, credentials, hooks, hooks_alone
+from redis_stand import RedisStand
 
 from .flaw import ALL_FEATURES, Stand
 from .node import Node
@@ -55,6 +58,9 @@ class Server:
     nodes: tuple[str, ...] = ()
     """The base URLs of its further nodes."""
 
+    killable: int = 0
+    """The process id of the last of these nodes, if the judge may kill it."""
+
     @property
     def credentials(self) -> Mapping[str, str]:
         """The credentials by their hooks, and the key of JSON Web Tokens."""
@@ -70,7 +76,8 @@ class Server:
         """Return the `runwire.toml` that tells the judge what it needs to know of this server."""
         drain = {"drain": f"kill -TERM {self.process.pid}"} if stand.drains else {}
         nodes = {"urls": list(self.nodes)} if self.nodes else {}
-        further: dict[str, str | list[str]] = {**drain, **nodes}
+        kill = {"kill": f"kill -KILL {self.killable}"} if self.killable else {}
+        further: dict[str, str | list[str]] = {**drain, **nodes, **kill}
         return hooks(**further) if stand.auth else hooks_alone(**further)
 
     async def stop(self) -> None:
@@ -80,9 +87,10 @@ class Server:
         await self.process.wait()
 
 
-async def start_server(stand: Stand, *, script_agent: bool = True) -> Server:
+async def start_server(stand: Stand, *options: str, script_agent: bool = True) -> Server:
     """Start a reference server on a free port; raises RuntimeError when it does not come up."""
     command = [str(Path(sys.executable).parent / "runwire-server"), "--port", "0", "--log-level", "error"]
+    command += options
     command += ["--script-agent"] if script_agent else []
     for name, value in {**CHECK_LIMITS, **stand.limits}.items():
         command += [f"--{name.replace('_', '-')}", f"{value:g}" if value < 1e5 else str(int(value))]
@@ -94,6 +102,24 @@ async def start_server(stand: Stand, *, script_agent: bool = True) -> Server:
     server = await listening([*command, *CREDENTIAL_OPTIONS], {**os.environ, **secrets})
     server.environment = secrets
     return server
+
+
+@asynccontextmanager
+async def two_nodes(stand: Stand) -> AsyncIterator[Server]:
+    """Start two reference servers on a Redis of their own; yields the first. Raises RuntimeError."""
+    if shutil.which("redis-server") is None:
+        raise RuntimeError("redis-server is missing; on Debian: apt-get install redis-server")
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        redis = await asyncio.to_thread(RedisStand, folder)
+        stack.callback(redis.kill)
+        servers: list[Server] = []
+        for _ in range(2):
+            servers.append(await start_server(stand, f"--redis={redis.url}"))
+            stack.push_async_callback(servers[-1].stop)
+        first, second = servers
+        first.nodes, first.killable = (second.url,), second.process.pid
+        yield first
 
 
 async def listening(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Server:
@@ -152,6 +178,12 @@ class Stands:
     @asynccontextmanager
     async def behind(self, stand: Stand, rewrite: Rewrite) -> AsyncIterator[tuple[Proxy, Server]]:
         """Yield a proxy with `rewrite` before a server for `stand`."""
+        if stand.killable:
+            async with two_nodes(stand) as server:
+                rewrite.limits = server.limits
+                async with Proxy(server.url, rewrite).listening() as proxy:
+                    yield proxy, server
+            return
         key = (tuple(sorted(stand.limits.items())), stand.features, stand.auth)
         reusable = not stand.drains
         idle = self._idle[key]

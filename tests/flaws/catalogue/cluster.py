@@ -1,20 +1,25 @@
-"""Flaws of chapter 14: a node that does not know what the others do.
+"""Flaws of chapter 14: a node that does not know what the others do, or that one of them died.
 
-The nodes are one server that says it is a cluster; the flaw stands before the second node.
+The nodes are one server that says it is a cluster, and the flaw stands before the second of them; where one has to
+die they are two servers on a Redis, and the flaw stands before the one that is left.
 """
 
-# ruff: noqa: ARG002 - a hook has the arguments of its kind
+# ruff: noqa: ARG001, ARG002 - a hook has the arguments of its kind
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import MappingProxyType
 
-from ..flaw import flaw
+from ..flaw import flaw, says
 from ..http1 import Request, Response
 from ..link import Link
 from ..node import Node
-from ..rewrite import Action, Answer, Message, Pause, is_event, is_refusal, refusal
+from ..rewrite import Action, Answer, Later, Message, Pause, Rewrite, is_event, is_refusal, less, refusal
 from .connection import problem
 from .http import is_cancel, is_events, is_status
+
+#: Dying is noticed soon, and a run has the time to show that it was.
+DYING = MappingProxyType({"worker_lost_s": 2, "run_s": 8})
 
 
 @flaw("NODE-1", nodes=True)
@@ -130,3 +135,54 @@ class SecondNodesRefuseTheRun(Node):
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:
         starts = message.get("type") == "start" and "run_id" in message
         yield Answer(refusal("conflict", message)) if starts else message
+
+
+@says("NODE-4", killable=True, limits=DYING)
+def runs_of_dead_nodes_stay_open(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A run whose worker died gets no terminal."""
+    if message.get("code") != "worker_lost":
+        yield message
+
+
+@says("NODE-4", killable=True, limits=DYING)
+def runs_of_dead_nodes_fail_otherwise(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A run whose worker died ends with another code."""
+    yield {**message, "code": "internal"} if message.get("code") == "worker_lost" else message
+
+
+@says("NODE-4", killable=True, limits=DYING)
+def runs_of_dead_nodes_are_completed(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A run whose worker died ends as if its agent had said everything."""
+    lost = message.get("code") == "worker_lost"
+    yield {**less(message, "code", "retryable"), "type": "done", "status": "completed"} if lost else message
+
+
+@says("NODE-4", killable=True, limits=DYING)
+def dead_nodes_are_noticed_late(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A run whose worker died ends after `worker_lost_s`."""
+    late = Later(flaw.seconds("worker_lost_s") + 1, message)
+    yield late if message.get("code") == "worker_lost" else message
+
+
+@says("NODE-6", killable=True, limits=DYING)
+def runs_of_dead_readers_stay_open(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A run whose only reader died with its node gets no terminal."""
+    if message.get("reason") != "disconnected":
+        yield message
+
+
+@flaw("NODE-6", killable=True, limits=DYING)
+class ReadersOfDeadNodesCount(Rewrite):
+    """A reader that died with its node counts on, so that its run goes on without one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs: list[str] = []
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        yield message
+        if message.get("type") == "started":
+            self.runs.append(message["run_id"])
+        elif message.get("type") == "resumed":
+            for run_id in self.runs:
+                link.start(link.proxy.read_aside(run_id))
