@@ -241,7 +241,7 @@ class Delays(Rewrite):
         self.chance = random.Random(7)
 
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
-        if self.nth(id(link)) < 40:
+        if self.nth(link.number) < 40:
             yield Pause(self.chance.uniform(0, 0.02))
         yield message
 
@@ -308,7 +308,7 @@ def without(*features: str) -> tuple[str, ...]:
 
 
 BENIGN = (
-    Benign("Nothing", "The server as it is, through the proxy.", Rewrite),
+    Benign("Nothing", "The server as it is.", Rewrite),
     *(
         _benign(kind)
         for kind in (

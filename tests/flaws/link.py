@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from .frames import Frame, close_frame, text_frame
@@ -45,6 +46,9 @@ class Original:
     raw: bytes
 
 
+_NUMBERS = count()
+
+
 class Link:
     """One WebSocket connection or SSE stream through the proxy."""
 
@@ -55,6 +59,8 @@ class Link:
         self.request = request
         self.judge = judge
         self.server = server
+        self.number = next(_NUMBERS)
+        """Which one it is, of all there ever were."""
         self.notes: dict[str, Any] = {}
         """For the rewrite: what it wants to remember of this connection."""
         self.followed: dict[str, int] = {}

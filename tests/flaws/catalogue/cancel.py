@@ -185,7 +185,7 @@ class SecondCancelRefused(Rewrite):
     """A repeated cancel is refused as a conflict."""
 
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:
-        again = message.get("type") == "cancel" and self.nth(id(link)) > 1
+        again = message.get("type") == "cancel" and self.nth(link.number) > 1
         yield Answer(refusal("conflict", message)) if again else message
 
 

@@ -73,7 +73,7 @@ def refusals_close(flaw: Rewrite, link: Link, message: Message) -> Iterable[Acti
 def third_refusal_closes(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """The connection is closed after its second refusal."""
     yield message
-    if is_refusal(message) and flaw.nth(id(link)) == 2:
+    if is_refusal(message) and flaw.nth(link.number) == 2:
         yield Close(4400)
 
 

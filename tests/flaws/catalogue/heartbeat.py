@@ -42,7 +42,7 @@ class OneHeartbeatAConnection(Rewrite):
     """Only the first silence of a connection is broken by a heartbeat."""
 
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
-        if not is_own_heartbeat(message) or self.nth(id(link)) == 1:
+        if not is_own_heartbeat(message) or self.nth(link.number) == 1:
             yield message
 
 
@@ -120,7 +120,7 @@ def heartbeats_answered_twice(flaw: Rewrite, link: Link, message: Message) -> It
 @hears("BEAT-5")
 def heartbeats_answered_once(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """Only the first heartbeat of a connection is answered."""
-    if message.get("type") != "heartbeat" or flaw.nth(id(link)) == 1:
+    if message.get("type") != "heartbeat" or flaw.nth(link.number) == 1:
         yield message
 
 
@@ -148,7 +148,7 @@ class OnePing(AnswersPings):
     """The server sends one Ping a connection."""
 
     def server_frame(self, link: Link, frame: Frame) -> Iterable[Action]:
-        self.passes_pings = self.nth(id(link)) == 1 or frame.opcode != Opcode.PING
+        self.passes_pings = self.nth(link.number) == 1 or frame.opcode != Opcode.PING
         yield from tuple(super().server_frame(link, frame))
 
 

@@ -204,7 +204,7 @@ class AnswersOvertake(Rewrite):
     """Every other start and resume of a connection is dealt with a little later than the next one."""
 
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:
-        if message.get("type", "start") in {"start", "resume"} and self.nth(id(link)) % 2:
+        if message.get("type", "start") in {"start", "resume"} and self.nth(link.number) % 2:
             yield Later(0.15, message)
         else:
             yield message

@@ -43,6 +43,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "seam_lost_on_streams": ("RESUME-10",),
     "second_reader_reads_other_text": ("RESUME-10",),
     "second_run_counts_on": ("RESUME-10",),
+    "streams_tell_less": ("SSE-21",),
     "streams_count_started": ("RUN-28", "RESUME-10"),
     "streams_end_twice": ("RESUME-10",),
     "streams_have_no_end": ("RUN-4",),
@@ -54,6 +55,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "observation_of_no_call": ("EVENT-13",),
     "second_call_under_the_same_name": ("EVENT-11",),
     # What should have been refused is answered, with what was not asked for.
+    "after_ignored": ("SSE-16",),
     "cursor_beyond_the_end": ("RESUME-9",),
     "cursor_beyond_the_log": ("RESUME-9",),
     "long_ids_cut": ("RUN-36",),

@@ -103,7 +103,7 @@ def no_terminal(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]
 @says("RUN-4")
 def no_terminal_on_the_second_run(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """The second run of a connection has no terminal."""
-    if not (is_terminal(message) and flaw.nth(id(link)) == 2):
+    if not (is_terminal(message) and flaw.nth(link.number) == 2):
         yield message
 
 
@@ -148,7 +148,7 @@ def late_thinking(flaw: Rewrite, link: Link, message: Message) -> Iterable[Actio
 @hears("RUN-6")
 def one_run_a_connection(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """The second start of a connection is refused although the first run has ended."""
-    again = is_start(message) and flaw.nth(id(link)) > 1 and not link.followed
+    again = is_start(message) and flaw.nth(link.number) > 1 and not link.followed
     yield Answer(refusal("busy", message, retryable=True)) if again else message
 
 

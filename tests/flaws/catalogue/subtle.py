@@ -38,7 +38,7 @@ class SecondRunDoublesText(Rewrite):
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
         if message.get("type") == "started":
             link.notes["runs"] = link.notes.get("runs", 0) + 1
-        first = is_text(message) and self.nth(id(link), message["run_id"]) == 1
+        first = is_text(message) and self.nth(link.number, message["run_id"]) == 1
         again = first and link.notes.get("runs", 0) > 1
         yield {**message, "data": message["data"] * 2} if again else message
 
