@@ -44,6 +44,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "second_reader_reads_other_text": ("RESUME-10",),
     "second_run_counts_on": ("RESUME-10",),
     "streams_tell_less": ("SSE-21",),
+    "one_token_in_fifty_is_lost": ("RESUME-10",),
     "streams_count_started": ("RUN-28", "RESUME-10"),
     "streams_end_twice": ("RESUME-10",),
     "streams_have_no_end": ("RUN-4",),
