@@ -31,9 +31,11 @@ test: setup ## run every test of this repository
 	$(BIN)/python -m pytest -q $(TOGETHER)
 
 proof: setup ## have the judge blame every flaw, and accuse no good server in RUNS runs of each
+	@sh tests/install_system_packages.sh
 	$(BIN)/python tests/prove_judge.py --runs $(RUNS)
 
 proof-quick: setup ## have the judge blame every flaw once, and accuse no good server once
+	@sh tests/install_system_packages.sh
 	$(BIN)/python tests/prove_judge.py --quick
 
 mutants: setup ## change the judge's logic in every small way, and have the tests find out; takes an hour

@@ -2,14 +2,57 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from flaws import catalogue
+from flaws.benign import BENIGN
 from flaws.flaw import FLAWS
-from flaws.kill_table import observable, without_flaw
+from flaws.kill_table import Trial, observable, without_flaw
+from flaws.proof import DATA
+from flaws.proof_data import Accused, Proof, read, written
 from flaws.survivors import SURVIVORS
+from good_servers import GOOD_SERVERS
 
 
 def test_every_observable_requirement_has_a_flaw() -> None:
     assert without_flaw() == ()
+
+
+def test_the_published_proof_is_of_these_flaws() -> None:
+    trials = read(DATA).trials
+
+    told = {trial.flaw: (trial.requirement, trial.description) for trial in trials}
+    assert told == {flaw.name: (flaw.requirement, flaw.description) for flaw in FLAWS.values()}, (
+        "try new or changed flaws with: .venv/bin/python tests/prove_judge.py NAME..."
+    )
+    assert {trial.flaw for trial in trials if not trial.killed} <= SURVIVORS
+
+
+def test_the_published_proof_accuses_no_good_server() -> None:
+    accused = read(DATA).accused
+
+    assert {one.server for one in accused} == {"reference", *(good.name for good in GOOD_SERVERS)}
+    assert {one.change for one in accused} == {benign.name for benign in BENIGN}
+    assert [one for one in accused if one.accusations] == []
+
+
+def test_a_proof_is_read_as_it_was_written_and_takes_news(tmp_path: Path) -> None:
+    def trial(name: str, outcome: str) -> Trial:
+        return Trial(name, "RUN-4", f"About {name}.", outcome, ("runs::a_case",), runs=2, blamed=1)
+
+    def met(change: str, accusations: int, *, busy: bool = False) -> Accused:
+        return Accused("node", change, "As it is.", busy, 3, accusations)
+
+    old = Proof((trial("a", "blamed"), trial("gone", "blamed"), trial("b", "survived")), (met("Nothing", 1),))
+    news = Proof((trial("b", "blamed"),), (met("Nothing", 0), met("Nothing", 0, busy=True)))
+    file = tmp_path / "proof.json"
+    file.write_text(written(old), encoding="utf-8")
+
+    proof = read(file).with_news(news, ["b", "a"])
+
+    assert proof.trials == (trial("b", "blamed"), trial("a", "blamed"))
+    assert proof.accused == (met("Nothing", 0), met("Nothing", 0, busy=True))
+    assert "2 of 2 flaws blamed\n0 false accusations in 6 runs of 1 good servers" in proof.totals()
 
 
 def test_the_list_of_survivors_names_flaws() -> None:

@@ -4,37 +4,61 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from good_servers import GOOD_SERVERS, GoodServer, start
 
 from .benign import BENIGN, Benign
 from .flaw import FLAWS
-from .judge import Verdicts, judge
+from .judge import judge
 from .kill_table import Trial
-from .proof_data import Accused, as_json, totals
+from .proof_data import Accused, Proof, read, written
 from .proxy import Proxy
-from .run import try_all
-from .stand import Server, start_server
+from .run import chosen, try_all
+from .stand import CHECK_LIMITS, Server, start_server
 from .survivors import SURVIVORS
 
-DATA = Path(__file__).parent.parent.parent / "build" / "proof.json"
+DATA = Path(__file__).parent.parent.parent / "docs" / "proof.json"
 
 FLAWS_AT_ONCE = 10
 """Most of a trial is waiting, so that two cores carry so many."""
 
 SUITES_AT_ONCE = 2
 
+AS_IT_IS = BENIGN[0]
+
+QUICKER = {"idle_s": 3, "run_s": 5}
+"""Limits of a server that is met as it is."""
+
+CHANGED = {"idle_s": 6}
+"""Limits of one that stands behind a proxy, which takes its time."""
+
+TOLD_EVERY = 100
+"""After how many flaws the proof says how far it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Meeting:
-    """A server that nobody may accuse, and the benign change it is met with."""
+    """A server that nobody may accuse, the benign change it is met with, and how often."""
 
     server: GoodServer | None
     """None for the reference server."""
-    benign: Benign = BENIGN[0]
+    benign: Benign = AS_IT_IS
+    runs: int = 1
+    busy: bool = False
+    """Whether something else keeps every core busy."""
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether a benign change is before the server."""
+        return self.benign is not AS_IT_IS
 
     @property
     def name(self) -> str:
@@ -42,62 +66,114 @@ class Meeting:
         return self.server.name if self.server else "reference"
 
 
-async def met(meeting: Meeting, runs: int, places: asyncio.Semaphore) -> Accused:
+async def met(meeting: Meeting, places: asyncio.Semaphore) -> Accused:
     """Judge a good server, changed in a benign way, with the whole suite so many times."""
-    blames: list[str] = []
-    for _ in range(runs):
-        async with places:
-            verdicts = await _judged(meeting)
-        if verdicts.exit_code or verdicts.blamed or "pass" not in verdicts.by_requirement.values():
-            said = ", ".join(verdicts.blamed) or f"exit code {verdicts.exit_code}"
-            blames.append(said)
-            print(f"accused       {meeting.name} {meeting.benign.name}: {said}\n{verdicts.output[-3000:]}")
-    return Accused(meeting.name, meeting.benign.name, meeting.benign.description, runs, len(blames))
-
-
-async def _judged(meeting: Meeting) -> Verdicts:
-    benign = meeting.benign
-    server: Server = await (
-        start(meeting.server)
-        if meeting.server
-        else start_server(benign.stand, script_agent=benign.script_agent)
-    )
-    rewrite = benign.make()
-    rewrite.limits, rewrite.credentials = server.limits, server.credentials
-    try:
-        async with Proxy(server.url, rewrite).listening() as proxy:
+    accusations, benign = 0, meeting.benign
+    async with places, _served(meeting) as (url, server):
+        begun = time.monotonic()
+        for _ in range(meeting.runs):
             settings = server.settings(benign.stand)
-            return await judge(proxy.url, settings=settings, environment=server.environment)
+            verdicts = await judge(url, settings=settings, environment=server.environment, warm=True)
+            if verdicts.exit_code or verdicts.blamed or "pass" not in verdicts.by_requirement.values():
+                accusations += 1
+                said = ", ".join(verdicts.blamed) or f"exit code {verdicts.exit_code}"
+                print(f"accused       {meeting.name} {benign.name}: {said}\n{verdicts.output[-3000:]}")
+    busy = " on a busy machine" if meeting.busy else ""
+    took = time.monotonic() - begun
+    print(
+        f"{accusations} accusations in {meeting.runs} runs of {meeting.name}, {benign.name}{busy}: {took:.0f} s",
+        flush=True,
+    )
+    return Accused(meeting.name, benign.name, benign.description, meeting.busy, meeting.runs, accusations)
+
+
+@asynccontextmanager
+async def _served(meeting: Meeting) -> AsyncIterator[tuple[str, Server]]:
+    """Start a good server, put the change before it if there is one, and yield the URL to judge."""
+    benign = meeting.benign
+    limits = CHANGED if meeting.is_changed else QUICKER
+    server: Server = await (
+        start(meeting.server, {**CHECK_LIMITS, **limits})
+        if meeting.server
+        else start_server(
+            replace(benign.stand, limits={**benign.stand.limits, **limits}), script_agent=benign.script_agent
+        )
+    )
+    try:
+        if not meeting.is_changed:
+            yield server.url, server
+            return
+        rewrite = benign.make()
+        rewrite.limits, rewrite.credentials = server.limits, server.credentials
+        async with Proxy(server.url, rewrite).listening() as proxy:
+            yield proxy.url, server
     finally:
         await server.stop()
 
 
-def meetings(*, every_change: bool) -> Iterable[Meeting]:
-    """Yield each good server, as it is or with every change that its proxy can make."""
+def meetings(*, changes: bool, runs: int) -> Iterable[Meeting]:
+    """Yield each good server as it is, half the time on a busy machine, and with every change a proxy can make."""
     for server in (None, *GOOD_SERVERS):
-        yield Meeting(server)
-        if every_change:
+        yield Meeting(server, runs=runs - runs // 2)
+        if runs > 1:
+            yield Meeting(server, runs=runs // 2, busy=True)
+        if changes:
             for benign in BENIGN[1:]:
                 if server is None or benign.of_the_wire:
                     yield Meeting(server, benign)
 
 
-async def proved(*, quick: bool, runs: int) -> tuple[list[Trial], list[Accused]]:
-    """Try every flaw, and judge every good server `runs` times; `quick` leaves out the benign changes."""
+@contextmanager
+def busy_cores() -> Iterator[None]:
+    """Keep every core busy with something else."""
+    burning = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)
+    ]
+    try:
+        yield
+    finally:
+        for process in burning:
+            process.kill()
+            process.wait()
+
+
+async def tried(names: Sequence[str], *, repeat: bool) -> list[Trial]:
+    """Put flaws before the judge, all of them when none is named; tell of those that get by, and how far it is."""
+    flaws, begun, done = chosen(names, ()), time.monotonic(), 0
 
     def told(trial: Trial) -> None:
+        nonlocal done
+        done += 1
         if not trial.killed:
             print(f"{trial.outcome:<14}{trial.requirement:<11}{trial.flaw}: {trial.reason}", flush=True)
+        if done % TOLD_EVERY == 0 or done == len(flaws):
+            print(f"{done} of {len(flaws)} flaws tried, {time.monotonic() - begun:.0f} s", flush=True)
 
-    trials, _ = await try_all(FLAWS.values(), parallel=FLAWS_AT_ONCE, repeat=not quick, told=told)
+    trials, _ = await try_all(flaws, parallel=FLAWS_AT_ONCE, repeat=repeat, told=told)
+    return [trial if trial.killed else await _again(trial) for trial in trials]
+
+
+async def _again(first: Trial) -> Trial:
+    """Try a flaw that got by once more, by itself; both trials count in the table."""
+    (second,), _ = await try_all([FLAWS[first.flaw]], parallel=1)
+    print(f"{second.outcome:<14}{second.requirement:<11}{second.flaw} by itself: {second.reason}", flush=True)
+    return replace(second, runs=first.runs + 1, blamed=first.blamed + second.blamed)
+
+
+async def judged(wanted: Sequence[Meeting], kept: Callable[[Proof], None]) -> list[Accused]:
+    """Judge good servers as they are, then on a busy machine, then changed; `kept` is given each one's news."""
     places = asyncio.Semaphore(SUITES_AT_ONCE)
-    accused = await asyncio.gather(
-        *(
-            met(meeting, runs if meeting.benign is BENIGN[0] else 1, places)
-            for meeting in meetings(every_change=not quick)
-        )
-    )
-    return trials, accused
+
+    async def one(meeting: Meeting) -> Accused:
+        accused = await met(meeting, places)
+        kept(Proof((), (accused,)))
+        return accused
+
+    accused = list(await asyncio.gather(*(one(m) for m in wanted if not (m.busy or m.is_changed))))
+    if busy := [meeting for meeting in wanted if meeting.busy]:
+        with busy_cores():
+            accused += await asyncio.gather(*(one(meeting) for meeting in busy))
+    return accused + list(await asyncio.gather(*(one(m) for m in wanted if m.is_changed)))
 
 
 def main() -> None:
@@ -105,14 +181,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description="Prove the judge: it blames every flaw and accuses no good server."
     )
-    parser.add_argument("--quick", action="store_true", help="without the benign changes, writing nothing")
+    parser.add_argument("flaws", nargs="*", help="only these flaws, by the beginnings of their names")
+    parser.add_argument("--quick", action="store_true", help="each once, no benign changes, writing nothing")
     parser.add_argument("--runs", type=int, default=1, help="how often each good server is judged")
+    parser.add_argument(
+        "--server", action="append", help="only this good server, or `reference`; may come again"
+    )
+    parser.add_argument("--only", choices=("flaws", "servers", "changes"), help="one part of the proof")
     arguments = parser.parse_args()
-    trials, accused = asyncio.run(proved(quick=arguments.quick, runs=arguments.runs))
-    print(totals(trials, accused))
-    if not arguments.quick:
-        DATA.parent.mkdir(exist_ok=True)
-        DATA.write_text(as_json(trials, accused), encoding="utf-8")
+
+    def kept(news: Proof) -> None:
+        if not arguments.quick:
+            old = read(DATA) if DATA.exists() else Proof()
+            DATA.write_text(written(old.with_news(news, FLAWS)), encoding="utf-8")
+
+    trials: list[Trial] = []
+    accused: list[Accused] = []
+    if arguments.only in {None, "flaws"}:
+        trials = asyncio.run(tried(arguments.flaws, repeat=not arguments.quick))
+        kept(Proof(tuple(trials)))
+    if arguments.only != "flaws" and not arguments.flaws:
+        wanted = meetings(changes=not arguments.quick, runs=arguments.runs)
+        met_now = [
+            one
+            for one in wanted
+            if (arguments.only != "changes" or one.is_changed)
+            and (not arguments.server or one.name in arguments.server)
+        ]
+        try:
+            accused = asyncio.run(judged(met_now, kept))
+        except RuntimeError as problem:
+            sys.exit(f"the good servers cannot be judged: {problem}")
+    print(Proof(tuple(trials), tuple(accused)).totals())
     unexpected = [trial for trial in trials if trial.killed == (trial.flaw in SURVIVORS)]
     raise SystemExit(bool(unexpected or any(one.accusations for one in accused)))
 

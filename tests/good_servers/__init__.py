@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -69,9 +70,17 @@ GOOD_SERVERS = (
 
 
 def prepare(good: GoodServer) -> None:
-    """Fetch or compile what a good server needs; raises CalledProcessError when that fails."""
+    """Fetch or compile what a good server needs; raises RuntimeError when a program is missing, or that fails."""
+    for program, package in good.programs:
+        if shutil.which(program) is None:
+            raise RuntimeError(f"the {good.name} server needs {program}: apt-get install {package}")
     if good.build and not (good.built and (FOLDER / good.built).exists()):
-        subprocess.run(good.build, cwd=FOLDER / f"{good.name}_server", check=True, timeout=180)
+        folder = FOLDER / f"{good.name}_server"
+        built = subprocess.run(
+            good.build, cwd=folder, timeout=180, check=False, capture_output=True, text=True
+        )
+        if built.returncode:
+            raise RuntimeError(f"{' '.join(good.build)} in {folder.name}: {built.stderr[-500:]}")
 
 
 async def start(good: GoodServer, limits: Mapping[str, float] = CHECK_LIMITS) -> Server:
