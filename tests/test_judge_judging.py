@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -455,3 +456,19 @@ def test_a_case_that_was_not_played_is_no_suspect() -> None:
     done.engine.died, done.engine.last_word = "refused", 0.0
 
     assert "under way" not in done.report().by(Verdict.FAIL)[0].reasons[0]
+
+
+def test_cases_play_as_if_this_were_no_ci_so_that_long_lists_are_not_compared_word_by_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[str | None] = []
+
+    async def judge(_: Engine) -> None:
+        seen.append(os.environ.get("CI"))
+
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setattr(Engine, "judge", judge)
+
+    judging().play()
+
+    assert (seen, os.environ["CI"]) == ([None], "true")

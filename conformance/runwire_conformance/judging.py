@@ -1,9 +1,11 @@
 """One judging of one server: the engine that plays it once, and the report of what it found out."""
 
 import asyncio
+import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from runwire_conformance.engine import Engine
 from runwire_conformance.first_look import NoRunwireServer
@@ -16,6 +18,16 @@ from runwire_spec import Requirement
 
 #: How many cases are named that were under way when the server was gone.
 MOST_SUSPECTS = 5
+
+
+@contextmanager
+def _explained_in_short() -> Iterator[None]:
+    """Hide from pytest that this is a CI: it would compare long lists word by word there, which can take minutes."""
+    kept = {name: os.environ.pop(name) for name in ("CI", "BUILD_NUMBER") if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 class Judging:
@@ -45,7 +57,8 @@ class Judging:
         self.played = True
         self.began = time.time()
         try:
-            asyncio.run(self.engine.judge())
+            with _explained_in_short():
+                asyncio.run(self.engine.judge())
         except NoRunwireServer as problem:
             self.refused = str(problem)
         except Exception:

@@ -10,7 +10,7 @@ from runwire_conformance.client import AT_ONCE_S, Client
 from runwire_conformance.target import Target
 
 
-@proves("BEAT-3", watches=("BEAT-1",), deadline_s=60)
+@proves("BEAT-3", watches=("BEAT-1",), deadline_s=60, timing=True)
 async def a_connection_without_a_run_hears_heartbeats(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits.silence, "heartbeat_s")
     after = len(client.messages) - 1
@@ -22,7 +22,7 @@ async def a_connection_without_a_run_hears_heartbeats(client: Client, limits: Li
     assert "re" not in beat
 
 
-@proves("BEAT-1", script=True, deadline_s=60, watches=("BEAT-4",))
+@proves("BEAT-1", script=True, deadline_s=60, watches=("BEAT-4",), timing=True)
 async def a_silent_agent_does_not_silence_the_server(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits.silence * 2, "heartbeat_s")
     run = await client.start(scripts.SILENT)
@@ -37,7 +37,7 @@ async def a_silent_agent_does_not_silence_the_server(client: Client, limits: Lim
     await client.cancel()
 
 
-@proves("BEAT-3", deadline_s=60)
+@proves("BEAT-3", deadline_s=60, timing=True)
 async def heartbeats_go_on_after_a_run(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits.silence, "heartbeat_s")
     run = await client.start(target.short)
@@ -52,7 +52,7 @@ async def heartbeats_go_on_after_a_run(client: Client, limits: Limits, target: T
     )
 
 
-@proves("BEAT-2", script=True, deadline_s=60)
+@proves("BEAT-2", script=True, deadline_s=60, timing=True)
 async def heartbeats_come_while_a_tool_blocks(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits.silence, "heartbeat_s")
     run = await client.start(scripts.script(scripts.block(limits.silence * 1000 + 1500)))

@@ -92,7 +92,7 @@ async def a_stream_resumes_at_its_cursor_and_repeats_nothing(target: Target) -> 
     assert seqs == sorted(set(seqs))
 
 
-@proves("SSE-8", script=True, deadline_s=60)
+@proves("SSE-8", script=True, deadline_s=60, timing=True)
 async def no_heartbeat_is_named(target: Target, limits: Limits) -> None:
     target.within_patience(limits.silence, "heartbeat_s")
     stream = await target.start_stream(scripts.SILENT)
@@ -163,7 +163,7 @@ async def a_stream_of_a_finished_run_ends_too(target: Target) -> None:
     assert [message.type for message in stream.messages if message.is_terminal] == ["done"]
 
 
-@proves("SSE-12", "SSE-13", script=True, deadline_s=60)
+@proves("SSE-12", "SSE-13", script=True, deadline_s=60, timing=True)
 async def a_silent_stream_has_heartbeats_without_id(target: Target, limits: Limits) -> None:
     target.within_patience(limits.silence * 2, "heartbeat_s")
     stream = await target.start_stream(scripts.SILENT)
