@@ -215,9 +215,11 @@ class Engine:
             yield
             return
         target = Target(profile, self.options, self._clock)
-        async with round_trips_measured(target, self._clock):
-            yield
-        await target.end()
+        try:
+            async with round_trips_measured(target, self._clock):
+                yield
+        finally:
+            await target.end()
 
     def _overrun(self) -> Outcome | None:
         """Return what becomes of a case that is not begun any more, as too much has come of others."""

@@ -150,14 +150,7 @@ async def tried(names: Sequence[str], *, repeat: bool) -> list[Trial]:
             print(f"{done} of {len(flaws)} flaws tried, {time.monotonic() - begun:.0f} s", flush=True)
 
     trials, _ = await try_all(flaws, parallel=FLAWS_AT_ONCE, repeat=repeat, told=told)
-    return [trial if trial.killed else await _again(trial) for trial in trials]
-
-
-async def _again(first: Trial) -> Trial:
-    """Try a flaw that got by once more, by itself; both trials count in the table."""
-    (second,), _ = await try_all([FLAWS[first.flaw]], parallel=1)
-    print(f"{second.outcome:<14}{second.requirement:<11}{second.flaw} by itself: {second.reason}", flush=True)
-    return replace(second, runs=first.runs + 1, blamed=first.blamed + second.blamed)
+    return trials
 
 
 async def judged(wanted: Sequence[Meeting], kept: Callable[[Proof], None]) -> list[Accused]:
