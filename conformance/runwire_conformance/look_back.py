@@ -47,9 +47,8 @@ async def _conversation(target: Target) -> str | None:
     try:
         async with asyncio.timeout(CONVERSATION_S):
             client = await target.connect()
-            await asyncio.sleep(
-                0.05
-            )  # so that one which breaks off by itself is not taken for one that was provoked
+            # So that one which breaks off by itself is not taken for one that was provoked.
+            await asyncio.sleep(0.05)
             if client.ended:
                 return place
             place = "heartbeat"

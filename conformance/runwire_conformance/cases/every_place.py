@@ -1,6 +1,7 @@
 """Chapters 6, 7 and 9: what holds at one place of a log holds at every place."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from runwire_conformance import scripts
@@ -26,6 +27,9 @@ AT_ONCE = 3
 
 #: Milliseconds for which a run stays live behind its steps, for readers to join.
 LIVE_MS = 300
+
+#: Reads a run from behind a `seq` and returns what it was told.
+Reader = Callable[[Run, int], Awaitable[list[dict[str, Any]]]]
 
 
 def paused_at(index: int) -> str:
@@ -74,6 +78,17 @@ async def a_run_is_cancelled_by_post_at_every_place_of_its_log(target: Target) -
     await asyncio.gather(*map(cancelled_from, range(AT_ONCE)))
 
 
+async def reads_the_rest_from_every_place(client: Client, read: Reader) -> None:
+    """Expect that a reader of a live run, wherever in its log it begins, is told what comes behind."""
+    for first in range(0, len(STEPS) + 1, AT_ONCE):
+        places = range(first, min(first + AT_ONCE, len(STEPS) + 1))
+        run = await client.start(scripts.script(*STEPS, scripts.wait(LIVE_MS), scripts.thinking("Done.")))
+        await until_seq(run, len(STEPS))
+        logs = await asyncio.gather(*(read(run, after) for after in places))
+        whole = await run.whole()
+        assert logs == [contents(whole[after:]) for after in places]
+
+
 @proves("RESUME-10", script=True, connections=AT_ONCE + 1)
 async def a_live_run_is_joined_at_every_place_of_its_log(client: Client, target: Target) -> None:
     async def joined(run: Run, after: int) -> list[dict[str, Any]]:
@@ -83,13 +98,7 @@ async def a_live_run_is_joined_at_every_place_of_its_log(client: Client, target:
         await reader.leave()
         return contents(again.events)
 
-    for first in range(0, len(STEPS) + 1, AT_ONCE):
-        places = range(first, min(first + AT_ONCE, len(STEPS) + 1))
-        run = await client.start(scripts.script(*STEPS, scripts.wait(LIVE_MS), scripts.thinking("Done.")))
-        await until_seq(run, len(STEPS))
-        logs = await asyncio.gather(*(joined(run, after) for after in places))
-        whole = await run.whole()
-        assert logs == [contents(whole[after:]) for after in places]
+    await reads_the_rest_from_every_place(client, joined)
 
 
 @proves("SSE-5", script=True, connections=AT_ONCE + 1)
@@ -97,13 +106,7 @@ async def a_live_run_is_streamed_from_every_place_of_its_log(client: Client, tar
     async def streamed(run: Run, after: int) -> list[dict[str, Any]]:
         return contents(await (await (await target.events(run.id, f"{run.epoch}.{after}")).run()).whole())
 
-    for first in range(0, len(STEPS) + 1, AT_ONCE):
-        places = range(first, min(first + AT_ONCE, len(STEPS) + 1))
-        run = await client.start(scripts.script(*STEPS, scripts.wait(LIVE_MS), scripts.thinking("Done.")))
-        await until_seq(run, len(STEPS))
-        logs = await asyncio.gather(*(streamed(run, after) for after in places))
-        whole = await run.whole()
-        assert logs == [contents(whole[after:]) for after in places]
+    await reads_the_rest_from_every_place(client, streamed)
 
 
 @proves("SSE-5", script=True, connections=2)
