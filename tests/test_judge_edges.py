@@ -40,12 +40,17 @@ def sign(
     return Record(at, side, kind, payload, code=code)
 
 
-def said(*records: Record, transport: str = "websocket", title: str = "a talk", **more: Any) -> list[Finding]:
-    """Return what is found in a conversation of these records."""
+def talk(*records: Record, transport: str = "websocket", title: str = "a talk", **more: Any) -> Trace:
+    """Return a conversation of these records."""
     trace = Trace(transport, title, 0.0, list(records))  # type: ignore[arg-type]
     for name, value in more.items():
         setattr(trace, name, value)
-    return findings(trace, FACTS)
+    return trace
+
+
+def said(*records: Record, **more: Any) -> list[Finding]:
+    """Return what is found in a conversation of these records."""
+    return findings(talk(*records, **more), FACTS)
 
 
 READY = message(ready()[1])  # type: ignore[arg-type]
@@ -53,40 +58,40 @@ BEAT = {"type": "heartbeat"}
 STARTED = message(BEGIN[1][1])  # type: ignore[arg-type]
 
 
-def after(*lines: Any) -> list[Finding]:
-    """Return what is found in a run that says this."""
-    return findings(trace_of((*BEGIN, *lines)), FACTS)
+def after(*lines: Any) -> Trace:
+    """Return the conversation of a run that says this."""
+    return trace_of((*BEGIN, *lines))
 
 
-ONE: list[tuple[str, list[Finding], list[Finding]]] = [
-    ("bytes", said(READY, sign("binary", "7 bytes")), [Finding("MSG-1", "a binary message of 7 bytes", 1)]),
-    ("no text", said(READY, sign("raw", "bad frame")), [Finding("MSG-1", "bad frame", 1)]),
-    ("a Ping", said(READY, sign("ping", "{")), []),
-    ("a name twice, deep down", said(READY, message(BEAT, text='{"type":"heartbeat","x":[{"a":1,"a":1}]}')),
+ONE: list[tuple[str, Trace, list[Finding]]] = [
+    ("bytes", talk(READY, sign("binary", "7 bytes")), [Finding("MSG-1", "a binary message of 7 bytes", 1)]),
+    ("no text", talk(READY, sign("raw", "bad frame")), [Finding("MSG-1", "bad frame", 1)]),
+    ("a Ping", talk(READY, sign("ping", "{")), []),
+    ("a name twice, deep down", talk(READY, message(BEAT, text='{"type":"heartbeat","x":[{"a":1,"a":1}]}')),
      [Finding("MSG-5", "a member name is repeated", 1)]),
-    ("an endless number", said(READY, message(BEAT, text='{"type":"heartbeat","x":-Infinity}')),
+    ("an endless number", talk(READY, message(BEAT, text='{"type":"heartbeat","x":-Infinity}')),
      [Finding("MSG-5", "-Infinity is no JSON", 1)]),
     ("half a pair in a thought", after(event("thinking", 1, content=HALF)),
      [Finding("EVENT-2", "a string holds half a surrogate pair", 2)]),
-    ("half a pair elsewhere", said(READY, message({**BEAT, "x": [{"a": HALF}]})),
+    ("half a pair elsewhere", talk(READY, message({**BEAT, "x": [{"a": HALF}]})),
      [Finding("MSG-5", "a string holds half a surrogate pair", 1)]),
-    ("half a pair in a name", said(READY, message({**BEAT, HALF: 1})),
+    ("half a pair in a name", talk(READY, message({**BEAT, HALF: 1})),
      [Finding("MSG-5", "a string holds half a surrogate pair", 1)]),
-    ("a type that is no string", said(READY, message({"type": 7})), [Finding("MSG-2", "type is 7", 1)]),
+    ("a type that is no string", talk(READY, message({"type": 7})), [Finding("MSG-2", "type is 7", 1)]),
     ("nothing as an input", after(event("tool_call", 1, call_id="c", name="t", input=None),
                                   event("observation", 2, call_id="c", content=None)), []),
     ("null and a wrong type", after(event("thinking", 1, agent=None, content=7)),
      [Finding("MSG-6", "agent of thinking is null", 2),
       Finding("MSG-3", "thinking/content: must be of type string, not integer", 2)]),
-    ("a type of nobody's with null", said(READY, message({"type": "acme:x", "id": None})), []),
-    ("neither run nor number", said(READY, message({"type": "token", "data": "x"})),
+    ("a type of nobody's with null", talk(READY, message({"type": "acme:x", "id": None})), []),
+    ("neither run nor number", talk(READY, message({"type": "token", "data": "x"})),
      [Finding("RUN-27", "token has no run_id and no seq", 1)]),
     ("a replacement of a sub-agent's", after(event("replace", 1, data="", parent_call_id="c")),
      [Finding("EVENT-3", "replace has parent_call_id", 2)]),
     ("a whole observation that is no text",
      after(call(1), event("observation", 2, call_id="c1", content={}, partial=False)), []),
     ("an error that does not say whether to try again",
-     said(READY, message({"type": "error", "data": "", "code": "a:b"})),
+     talk(READY, message({"type": "error", "data": "", "code": "a:b"})),
      [Finding("EVENT-22", "error has no retryable", 1)]),
     ("a terminal that answers", after(server({**error("timeout")[1], "seq": 1, "run_id": RUN, "trace_id": TRACE,  # type: ignore[dict-item]
                                               "retryable": True, "re": "a"})),
@@ -94,18 +99,18 @@ ONE: list[tuple[str, list[Finding], list[Finding]]] = [
       Finding("MSG-29", 'error with re "a", which nobody asked', 2)]),
     ("a failure without a trace", after(event("error", 1, code="a:b", retryable=False, data="")),
      [Finding("OBS-1", "error has no trace_id", 2)]),
-    ("a vendor's code", said(READY, message({"type": "error", "data": "", "code": "a:b", "retryable": True})), []),
-    ("a notice of nobody's", said(READY, message({"type": "notice", "code": "oops", "data": ""})), []),
+    ("a vendor's code", talk(READY, message({"type": "error", "data": "", "code": "a:b", "retryable": True})), []),
+    ("a notice of nobody's", talk(READY, message({"type": "notice", "code": "oops", "data": ""})), []),
     ("a code of nobody's in a log", after(event("error", 1, code="oops", retryable=False, data="", trace_id=TRACE)),
      [Finding("RUN-14", "oops is neither registered nor a vendor's", 2)]),
-    ("a code of a log", said(READY, message(error("agent_error")[1])),  # type: ignore[arg-type]
+    ("a code of a log", talk(READY, message(error("agent_error")[1])),  # type: ignore[arg-type]
      [Finding("ERR-1", "agent_error belongs into a log and refuses a message", 1)]),
-    ("busy for ever", said(READY, message(error("busy")[1])),  # type: ignore[arg-type]
+    ("busy for ever", talk(READY, message(error("busy")[1])),  # type: ignore[arg-type]
      [Finding("ERR-4", "busy with retryable false", 1)]),
     ("a stack trace in a notice",
-     said(READY, message({"type": "notice", "code": "a:b", "data": "Traceback (most recent call last)"})),
+     talk(READY, message({"type": "notice", "code": "a:b", "data": "Traceback (most recent call last)"})),
      [Finding("ERR-5", "data holds a stack trace", 1)]),
-    ("a heartbeat of a run", said(READY, message({**BEAT, "run_id": RUN})),
+    ("a heartbeat of a run", talk(READY, message({**BEAT, "run_id": RUN})),
      [Finding("BEAT-4", "a heartbeat has run_id", 1)]),
     ("the end of merged thoughts", after(event("thinking", 2, first_seq=1, content="x")), []),
     ("merged backwards", after(token(1, first_seq=2)),
@@ -116,41 +121,41 @@ ONE: list[tuple[str, list[Finding], list[Finding]]] = [
     ("two calls never observed", after(call(1, "c2"), call(2), done(3)),
      [Finding("EVENT-13", "completed without the observation of c1, c2", 4)]),
     # The connection.
-    ("no type at first", said(message({"type": ""})),
+    ("no type at first", talk(message({"type": ""})),
      [Finding("MSG-2", 'type is ""', 0), Finding("CONN-15", "the first message is without type, not ready", 0)]),
-    ("another protocol", said(message({**ready()[1], "protocol": "other"})),  # type: ignore[dict-item]
+    ("another protocol", talk(message({**ready()[1], "protocol": "other"})),  # type: ignore[dict-item]
      [Finding("CONN-16", "ready names 'other' 1", 0)]),
-    ("silence at its bound", said(READY, message(BEAT, 3.25)), []),
-    ("a client that talks alone", said(READY, message(BEAT, 2.0, "client"), message(BEAT, 3.5), message(BEAT, 9.0)),
+    ("silence at its bound", talk(READY, message(BEAT, 3.25)), []),
+    ("a client that talks alone", talk(READY, message(BEAT, 2.0, "client"), message(BEAT, 3.5), message(BEAT, 9.0)),
      [Finding("BEAT-1", "nothing came for 3.5 s", 2)]),
-    ("a response that took its time", said(sign("response", at=5.0), message(STARTED.message or {}, 8.0),
+    ("a response that took its time", talk(sign("response", at=5.0), message(STARTED.message or {}, 8.0),
                                            transport="http"), []),
     ("a stream that is silent",
-     said(sign("response", at=1.0), sign("lost", "it ended", 4.5), transport="sse"),
+     talk(sign("response", at=1.0), sign("lost", "it ended", 4.5), transport="sse"),
      [Finding("SSE-12", "nothing came for 3.5 s", 1)]),
     ("the last before the silence",
-     said(sign("response", at=1.0), sign("lost", "it ended", 4.25), transport="sse"), []),
-    ("an end without a Close", said(READY, sign("lost")),
+     talk(sign("response", at=1.0), sign("lost", "it ended", 4.25), transport="sse"), []),
+    ("an end without a Close", talk(READY, sign("lost")),
      [Finding("CLOSE-2", "the connection ended without a Close frame", 1)]),
-    ("an end before a word", said(sign("lost")), []),
-    ("an end of the judge's making", said(READY, sign("lost"), bereft=True), []),
-    ("an end that nobody read", said(READY, sign("lost"), deaf=True), []),
-    ("a Close that the client began", said(READY, sign("close", side="client", code=1000), sign("lost")), []),
-    ("a client that is gone", said(READY, sign("lost", side="client"), sign("close", code=4999)), []),
-    ("a Close behind which there is nothing", said(READY, sign("close", code=1000), sign("lost")), []),
-    ("a Close that breaks two rules", said(READY, STARTED, sign("close", code=4999)),
+    ("an end before a word", talk(sign("lost")), []),
+    ("an end of the judge's making", talk(READY, sign("lost"), bereft=True), []),
+    ("an end that nobody read", talk(READY, sign("lost"), deaf=True), []),
+    ("a Close that the client began", talk(READY, sign("close", side="client", code=1000), sign("lost")), []),
+    ("a client that is gone", talk(READY, sign("lost", side="client"), sign("close", code=4999)), []),
+    ("a Close behind which there is nothing", talk(READY, sign("close", code=1000), sign("lost")), []),
+    ("a Close that breaks two rules", talk(READY, STARTED, sign("close", code=4999)),
      [Finding("CLOSE-1", "closed with code 4999", 2)]),
-    ("sse by itself", said(message({**ready()[1], "features": ["sse", "tickets"]})),  # type: ignore[dict-item]
+    ("sse by itself", talk(message({**ready()[1], "features": ["sse", "tickets"]})),  # type: ignore[dict-item]
      [Finding("CONF-3", "sse is listed without resume", 0)]),
-    ("tickets by themselves", said(message({**ready()[1], "features": ["tickets"]})),  # type: ignore[dict-item]
+    ("tickets by themselves", talk(message({**ready()[1], "features": ["tickets"]})),  # type: ignore[dict-item]
      [Finding("CONF-3", "tickets is listed without auth", 0)]),
-    ("everything together", said(message({**ready()[1], "features": ["auth", "resume", "sse", "tickets"]})), []),  # type: ignore[dict-item]
+    ("everything together", talk(message({**ready()[1], "features": ["auth", "resume", "sse", "tickets"]})), []),  # type: ignore[dict-item]
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("found", "expected"), [row[1:] for row in ONE], ids=[row[0] for row in ONE])
-def test_the_edge_of_a_rule(found: list[Finding], expected: list[Finding]) -> None:
-    assert sorted(found, key=str) == sorted(expected, key=str)
+@pytest.mark.parametrize(("trace", "expected"), [row[1:] for row in ONE], ids=[row[0] for row in ONE])
+def test_the_edge_of_a_rule(trace: Trace, expected: list[Finding]) -> None:
+    assert sorted(findings(trace, FACTS), key=str) == sorted(expected, key=str)
 
 
 @pytest.mark.parametrize(("size", "broken"), [(400, False), (401, True)])
