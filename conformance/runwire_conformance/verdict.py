@@ -112,24 +112,19 @@ def _accusations(
                 Kind.CONVERSATION,
             )
             accused.setdefault(finding.requirement, []).append(accusation)
-        if outcome.state is State.FAILED and outcome.cause is not None:
-            if outcome.cause not in accused or outcome.cause in case.claim.ids:
-                accused.setdefault(outcome.cause, []).append(
-                    Accusation(
-                        case.name,
-                        outcome.reason,
-                        outcome.details,
-                        outcome.traces,
-                        outcome.seconds,
-                        outcome.kind,
-                    )
-                )
-        elif outcome.state is State.FAILED and not _explained(case, outcome, known_broken):
-            accusation = Accusation(
-                case.name, outcome.reason, outcome.details, outcome.traces, outcome.seconds, outcome.kind
+        if outcome.state is not State.FAILED:
+            continue
+        accusation = Accusation(
+            case.name, outcome.reason, outcome.details, outcome.traces, outcome.seconds, outcome.kind
+        )
+        if outcome.cause is not None:
+            blamed = (
+                [outcome.cause] if outcome.cause not in accused or outcome.cause in case.claim.ids else []
             )
-            for identifier in _shown(case, outcome):
-                accused.setdefault(identifier, []).append(accusation)
+        else:
+            blamed = [] if _explained(case, outcome, known_broken) else list(_shown(case, outcome))
+        for identifier in blamed:
+            accused.setdefault(identifier, []).append(accusation)
     return accused
 
 
