@@ -25,6 +25,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     # What is said after a cancel is said too late, and after the end is said too much.
     "blocked_tool_is_waited_for": ("CANCEL-3",),
     "blocked_tool_thinks_late": ("RUN-5",),
+    "queued_run_is_not_cancelled": ("CANCEL-3",),
     "resumed_runs_not_cancelled": ("CANCEL-3",),
     "cancelled_between_tools_completes": ("EVENT-13",),
     "cancelled_is_completed": ("EVENT-13",),
