@@ -23,6 +23,7 @@ CHECK_LIMITS = {
     "log_bytes": 4_000_000,
     "pong_timeout_s": 1,
     "run_s": 5,
+    "runs_per_principal": 200,
 }
 
 #: An origin that the server is told to list.

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from runwire_conformance.case import Broken
@@ -31,9 +32,9 @@ class Message(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         raise Broken(f"expected {name!r} in {self.type or 'the object'}; came {json.dumps(self)[:300]}")
 
-    @property
+    @cached_property
     def type(self) -> str:
-        """The message's `type`, or an empty string."""
+        """The message's `type`, or an empty string; asked for so often that it is looked up once."""
         return self.word("type")
 
     def word(self, name: str) -> str:

@@ -27,6 +27,10 @@ def is_json_object(trace: Trace, _facts: Facts) -> Iterator[Finding]:
 
 def faults_of(text: str) -> list[str]:
     """Return what keeps a JSON text from meaning the same to everyone: repeated names, and numbers that are none."""
+    return _read(text)[1]
+
+
+def _read(text: str) -> tuple[Any, list[str]]:
     problems: list[str] = []
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -38,13 +42,12 @@ def faults_of(text: str) -> list[str]:
         problems.append(f"{name} is no JSON")
         return 0.0
 
-    json.loads(text, object_pairs_hook=members, parse_constant=constant)
-    return problems
+    return json.loads(text, object_pairs_hook=members, parse_constant=constant), problems
 
 
 def _strict(text: str, message: Message | None, place: int) -> Iterator[Finding]:
     try:
-        problems, value = faults_of(text), json.loads(text)
+        value, problems = _read(text)
     except (ValueError, RecursionError) as problem:
         yield Finding("MSG-1", f"not a JSON text: {problem}", place)
         return
