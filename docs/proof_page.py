@@ -18,7 +18,7 @@ A judge is trusted for two numbers: the share of broken servers that it catches,
 it accuses. `make proof` measures both. It puts one flaw at a time on the wire before a good server and asks the judge
 for the requirement that the flaw breaks; and it has the judge try good servers with the whole suite, as they are, with
 changes that nobody may mind, and with every core of the machine kept busy by something else. `make proof-quick` tries
-every flaw and every good server once.
+every flaw and every good server once, and guards every change of this repository.
 """
 
 #: Of how many cases a row names, as some flaws make dozens fail.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
-from flaws import catalogue
+import pytest
+from flaws import catalogue, proof
 from flaws.benign import BENIGN
-from flaws.flaw import FLAWS
+from flaws.flaw import FLAWS, Flaw
 from flaws.kill_table import Trial, observable, without_flaw
 from flaws.proof import DATA
 from flaws.proof_data import Accused, Proof, read, written
@@ -48,11 +51,30 @@ def test_a_proof_is_read_as_it_was_written_and_takes_news(tmp_path: Path) -> Non
     file = tmp_path / "proof.json"
     file.write_text(written(old), encoding="utf-8")
 
-    proof = read(file).with_news(news, ["b", "a"])
+    whole = read(file).with_news(news, ["b", "a"])
 
-    assert proof.trials == (trial("b", "blamed"), trial("a", "blamed"))
-    assert proof.accused == (met("Nothing", 0), met("Nothing", 0, busy=True))
-    assert "2 of 2 flaws blamed\n0 false accusations in 6 runs of 1 good servers" in proof.totals()
+    assert whole.trials == (trial("b", "blamed"), trial("a", "blamed"))
+    assert whole.accused == (met("Nothing", 0), met("Nothing", 0, busy=True))
+    assert "2 of 2 flaws blamed\n0 false accusations in 6 runs of 1 good servers" in whole.totals()
+
+
+@pytest.mark.parametrize(
+    ("again", "outcome"), [(("blamed", "blamed"), "blamed"), (("blamed", "survived"), "survived")]
+)
+def test_a_flaw_that_got_by_must_be_blamed_without_fail_when_it_is_tried_again(
+    again: Sequence[str], outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = next(iter(FLAWS))
+    outcomes = iter(("survived", *again))
+
+    async def try_all(flaws: Sequence[Flaw], **_: object) -> tuple[list[Trial], dict[str, tuple[str, ...]]]:
+        return [Trial(flaw.name, flaw.requirement, flaw.description, next(outcomes)) for flaw in flaws], {}
+
+    monkeypatch.setattr(proof, "try_all", try_all)
+
+    (trial,) = asyncio.run(proof.tried([name], quick=True))
+
+    assert (trial.outcome, trial.runs, trial.blamed) == (outcome, 3, again.count("blamed"))
 
 
 def test_the_list_of_survivors_names_flaws() -> None:
