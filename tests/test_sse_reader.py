@@ -49,6 +49,9 @@ EDGES: list[tuple[bytes, list[Event], str, int | None]] = [
     (b"Data: a\nDATA: b\ndata : c\n data: d\n\n", [], "", None),
     (b"\n\n\r\n\rdata: a\n\n\n\n", [Event("a")], "", None),
     (b"data: cut off", [], "", None),
+    (b"id: 1\n\nid: 2\n", [], "1", None),
+    (b"retry: 2000\n\nretry: 3000\n", [], "", 3000),
+    (b"retry: 2000\n\nretry: 3000", [], "", 2000),
     (b"data: cut off\n", [], "", None),
     (b"data: a\n\r\n", [Event("a")], "", None),
     (b"data: a\r\n\n", [Event("a")], "", None),
@@ -68,10 +71,11 @@ def interpreted(stream: bytes) -> tuple[list[Event], str, int | None]:
     """Return what the standard makes of a whole stream, line by line."""
     text = stream.decode().removeprefix("\ufeff")
     events: list[Event] = []
-    data, kind, last, retry = "", "", "", None
+    data, kind, identifier, last, retry = "", "", "", "", None
     *lines, _unended = re.split("\r\n|\r|\n", text)
     for line in lines:
         if line == "":
+            last = identifier
             if data:
                 events.append(Event(data[:-1], kind or "message", last))
             data, kind = "", ""
@@ -84,7 +88,7 @@ def interpreted(stream: bytes) -> tuple[list[Event], str, int | None]:
                 case "data":
                     data += value + "\n"
                 case "id" if "\0" not in value:
-                    last = value
+                    identifier = value
                 case "retry" if value and set(value) <= set("0123456789"):
                     retry = int(value)
     return events, last, retry

@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -66,6 +67,11 @@ class BlockParser:
             raise EndlessLine(f"a line of more than {MOST_LINE_BYTES >> 20} MiB")
         return blocks
 
+    @property
+    def open_fields(self) -> Sequence[tuple[str, str]]:
+        """The fields of the block that no blank line has closed yet."""
+        return self._fields
+
     def end(self) -> Block | None:
         """Return what the end of the stream cut off, if anything."""
         if self._pieces:
@@ -110,15 +116,22 @@ class EventReader:
 
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that `data` completes; raises UnicodeDecodeError and EndlessLine."""
-        return [event for block in self._parser.feed(data) if (event := self._event(block)) is not None]
+        events = [event for block in self._parser.feed(data) if (event := self._event(block)) is not None]
+        self._heed_retry(self._parser.open_fields)
+        return events
+
+    def _heed_retry(self, fields: Sequence[tuple[str, str]]) -> None:
+        """Take the time to wait from fields; alone among them it counts before a blank line closes the block."""
+        for name, value in fields:
+            if name == "retry" and _DIGITS.fullmatch(value):
+                self.retry_ms = int(value)
 
     def _event(self, block: Block) -> Event | None:
         kind = ""
+        self._heed_retry(block.fields)
         for name, value in block.fields:
             if name == "id" and "\0" not in value:
                 self.last_event_id = value
-            elif name == "retry" and _DIGITS.fullmatch(value):
-                self.retry_ms = int(value)
             elif name == "event":
                 kind = value
         # A block without data moves the id and dispatches nothing.
