@@ -166,8 +166,8 @@ def readers_see_one_log(traces: Sequence[Trace], _facts: Facts) -> Iterator[Plac
 
 def _says_its_parts(merged: Message, log: dict[int, Message]) -> bool:
     """Whether a merged event is its parts, as far as all of these were seen one by one."""
-    if not isinstance(merged["first_seq"], int) or merged["seq"] - merged["first_seq"] > len(log):
-        return True
+    if not isinstance(merged["first_seq"], int) or merged["seq"] - merged["first_seq"] + 1 > len(log):
+        return True  # of so many parts some were not seen
     parts = [log.get(seq) for seq in range(merged["first_seq"], merged["seq"] + 1)]
     seen = [part for part in parts if part is not None]
     member = TEXTS.get(merged.type, "")
