@@ -11,7 +11,9 @@ from test_judge_invariants import (
     FACTS,
     RUN,
     TRACE,
+    Line,
     call,
+    client,
     done,
     error,
     event,
@@ -56,6 +58,28 @@ def said(*records: Record, **more: Any) -> list[Finding]:
 READY = message(ready()[1])  # type: ignore[arg-type]
 BEAT = {"type": "heartbeat"}
 STARTED = message(BEGIN[1][1])  # type: ignore[arg-type]
+
+
+def _opening(kind: str, **members: Any) -> Line:
+    told = {"run_id": RUN, "session_id": RUN, "epoch": "e1", "trace_id": TRACE, "status": "running"}
+    return server({"type": kind, **told, **members})
+
+
+B = "run-9876543210-9876543210"
+RESUMED_AT_3 = _opening("resumed", next_seq=3)
+BEGUN_B = (_opening("started", run_id=B, next_seq=1), event("token", 1, run_id=B, data="x"),
+           event("token", 2, run_id=B, data="x"))  # fmt: skip
+
+
+def request(seq: int, **members: Any) -> Line:
+    """Return a request for an approval."""
+    asked = {"request_id": "q", "kind": "approval", "data": "?", "expires_at": "2026-01-01T00:00:00Z"}
+    return event("input_request", seq, **{**asked, **members})
+
+
+def given(**members: Any) -> Line:
+    """Return an answer of the client's."""
+    return client({"type": "input", "run_id": RUN, "request_id": "q", "data": 7, **members})
 
 
 def after(*lines: Any) -> Trace:
@@ -118,6 +142,28 @@ ONE: list[tuple[str, Trace, list[Finding]]] = [
     ("merged observations", after(call(1), event("observation", 3, first_seq=2, call_id="c1", content="x")),
      [Finding("RESUME-26", "a merged observation", 3)]),
     ("merged parts", after(call(1), event("observation", 3, first_seq=2, call_id="c1", content="x", partial=True)), []),
+    ("the late one of several",
+     after(token(1), token(3), token(4), token(2), done(5)), [Finding("RUN-29", "seq 2 came after seq 4", 5)]),
+    ("the same twice and late", after(token(2), token(2), token(1)), [Finding("RUN-28", "expected seq 1, came 2", 2)]),
+    ("from the old position",
+     after(token(1), token(2), RESUMED_AT_3, token(3), token(4), RESUMED_AT_3, token(5)),
+     [Finding("RESUME-16", "seq 5 from the old position, before seq 3", 8)]),
+    ("the last again, from the old position",
+     after(token(1), token(2), RESUMED_AT_3, token(3), token(4), RESUMED_AT_3, token(4)),
+     [Finding("RESUME-16", "seq 4 from the old position, before seq 3", 8)]),
+    ("further than the old position",
+     after(token(1), token(2), RESUMED_AT_3, token(3), token(4), RESUMED_AT_3, token(6)),
+     [Finding("RESUME-10", "expected seq 3, came 6", 8)]),
+    ("a request of the same name in another run", after(request(1), done(2), *BEGUN_B, request(3, run_id=B)), []),
+    ("a request of the same name in the same run", after(request(1), request(2)),
+     [Finding("INPUT-19", "a second input_request q", 3)]),
+    ("an answer that is told", after(request(1), given(), event("input_closed", 2, request_id="q", outcome="answered",
+                                                                data=7)),
+     [Finding("INPUT-12", "input_closed holds the answer", 4)]),
+    ("another value that is told", after(request(1), given(), event("input_closed", 2, request_id="q",
+                                                                    outcome="answered", data=8)), []),
+    ("an answer of another run", after(request(1), given(run_id=B), event("input_closed", 2, request_id="q",
+                                                                          outcome="answered", data=7)), []),
     ("two calls never observed", after(call(1, "c2"), call(2), done(3)),
      [Finding("EVENT-13", "completed without the observation of c1, c2", 4)]),
     # The connection.

@@ -38,7 +38,7 @@ def error(code: str, **members: Any) -> Line:
     return server({"type": "error", "code": code, "retryable": False, "data": "", **members})
 
 
-def event(kind: str, seq: int, at: float = 0.0, **members: Any) -> Line:
+def event(kind: str, seq: int, /, at: float = 0.0, **members: Any) -> Line:
     """Return an event of the run."""
     return server({"type": kind, "run_id": RUN, "seq": seq, **members}, at)
 
