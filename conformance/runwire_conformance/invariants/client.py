@@ -10,7 +10,8 @@ from typing import Any
 
 from runwire_conformance.bounds import Limits
 from runwire_conformance.invariants import Finding, Placed
-from runwire_conformance.invariants.messages import faults_of
+from runwire_conformance.invariants.answers import answered, kind_of
+from runwire_conformance.invariants.messages import REPEATED, faults_of
 from runwire_conformance.trace import Message, Record, Trace
 from runwire_schemas import CLIENT_TYPES, schema
 
@@ -46,13 +47,14 @@ def it_sends_one_meaning(trace: Trace) -> Iterator[Finding]:
         message = record.message
         if message is None:
             continue
-        if record.kind == "text" and faults_of(record.payload):
-            yield Finding("MSG-21", faults_of(record.payload)[0], place)
-        kind = message.type or "start"
-        members = schema(kind)["properties"] if kind in CLIENT_TYPES else {}
-        for name in members:
-            # `data` of an `input` is the answer, whatever JSON the request's schema allows.
-            if name in message and message[name] is None and (kind, name) not in {("input", "data")}:
+        if record.kind == "text" and REPEATED in faults_of(record.payload):
+            yield Finding("MSG-21", REPEATED, place)
+        kind = kind_of(message)
+        if kind not in CLIENT_TYPES:
+            continue
+        known = schema(CLIENT_TYPES[kind])
+        for name in known["properties"]:
+            if name not in known["required"] and name in message and message[name] is None:
                 yield Finding("MSG-21", f"{name} of {kind} is null", place)
 
 
@@ -79,7 +81,7 @@ def it_leaves_another_protocol(trace: Trace) -> Iterator[Finding]:
             strange = message if named != ("runwire", 1) else None
         elif record.side == "client" and strange is not None:
             ready = f"{strange.get('protocol')} {strange.get('version')}"
-            yield Finding("CONN-13", f"a {message.type or 'start'} after a ready of {ready}", place)
+            yield Finding("CONN-13", f"a {kind_of(message)} after a ready of {ready}", place)
 
 
 def it_takes_a_basic_server_for_one(trace: Trace) -> Iterator[Finding]:
@@ -139,20 +141,23 @@ def it_gives_up_a_silent_connection(trace: Trace) -> Iterator[Finding]:
 
 def it_minds_retryable(trace: Trace) -> Iterator[Finding]:
     """[ERR-6]: what was refused with `retryable` false is not sent again by itself."""
-    refused: list[tuple[float, str]] = []
-    sent: dict[str, str] = {}
-    last = ""
+    refused = refusals(trace)
+    final: list[tuple[float, str]] = []
     for place, record in enumerate(trace.records):
         message = record.message
         if message is None:
             continue
         if record.side == "client":
             body = body_of(message)
-            if any(body == earlier and record.at - at <= BY_ITSELF_S for at, earlier in refused):
+            if any(body == earlier and record.at - at <= BY_ITSELF_S for at, earlier in final):
                 yield Finding("ERR-6", "sent again at once what was refused as not retryable", place)
-            sent[message.word("id")] = last = body
-        elif message.type == "error" and "seq" not in message and message.get("retryable") is False:
-            refused.append((record.at, sent.get(message.word("re"), "") if "re" in message else last))
+        elif place in refused and message.get("retryable") is False:
+            final.append((record.at, body_of(refused[place])))
+
+
+def refusals(trace: Trace) -> dict[int, Message]:
+    """Return what the server refused by the place of the refusal, where it is certain which message that was."""
+    return {one.place: one.question for one in answered(trace) if one.answer.type == "error"}
 
 
 def said(trace: Trace, side: str) -> Iterator[tuple[int, Record]]:

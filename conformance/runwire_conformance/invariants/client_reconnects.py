@@ -1,17 +1,19 @@
 """What a recording of several connections shows of its client: how it comes back, and how it does not."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import pairwise
 
 from runwire_conformance.invariants import Finding, Placed
-from runwire_conformance.invariants.client import BY_ITSELF_S, body_of, said
-from runwire_conformance.trace import Message, Trace
-
-#: Closes of which each says to come back with growing back-off and full jitter ([CLOSE-7]).
-BACK_OFF = frozenset({1001, 1011, 1012, 1013})
+from runwire_conformance.invariants.answers import kind_of
+from runwire_conformance.invariants.client import BY_ITSELF_S, body_of, refusals, said
+from runwire_conformance.trace import CROSSING_S, Message, Trace
 
 #: Closes whose message is not to be sent again ([CLOSE-8]).
 NOT_AGAIN = frozenset({1002, 1003, 1007, 1008, 1009})
+
+#: Closes that say something else than to come back with growing back-off and full jitter ([CLOSE-7]).
+NO_BACK_OFF = frozenset(range(4000, 5000)) | NOT_AGAIN | {1000, 1005}
 
 #: Reconnections in a row, each within this many seconds, that no growing back-off gives by chance.
 QUICK_RETURNS = 5
@@ -20,28 +22,37 @@ QUICK_S = 0.1
 #: Seconds after which whoever was to resume at once has not done it.
 LATE_S = 5.0
 
+#: What `resumed` says of a run to which nothing is added any more.
+FINISHED = frozenset({"completed", "incomplete", "cancelled", "failed"})
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True)
 class End:
-    """How a connection ended: when, by whom, with which code, and which runs it still followed from where."""
+    """How a connection ended: when, where in its trace, with which code, by whom, and the runs it still followed."""
 
     at: float
     place: int
     code: int
     by_server: bool
-    cursors: dict[str, int] = field(default_factory=dict)
+    followed: tuple[str, ...] = ()
 
 
 def end_of(trace: Trace) -> End | None:
     """Return how a connection ended, None when the recording does not show it."""
     cursors: dict[str, int] = {}
+    whole: set[str] = set()
     for place, record in enumerate(trace.records):
         message = record.message
         if record.kind in {"close", "lost"}:
-            by_server = record.side == "server"
-            return End(record.at, place, record.code or 1006, by_server, cursors)
+            followed = tuple(run_id for run_id in cursors if run_id not in whole)
+            return End(record.at, place, record.code or 1006, record.side == "server", followed)
         if record.side == "server" and message is not None:
             _read(cursors, message)
+            # Whoever resumes a finished run may have had all of it: it is followed from its next event on.
+            if message.type == "resumed" and message.word("status") in FINISHED:
+                whole.add(message.word("run_id"))
+            elif "seq" in message:
+                whole.discard(message.word("run_id"))
     return None
 
 
@@ -61,19 +72,21 @@ def _read(cursors: dict[str, int], message: Message) -> None:
 
 def it_comes_back_when_told(traces: Sequence[Trace]) -> Iterator[Placed]:
     """[CLOSE-4], [SSE-23]: runs that a close of 4000 to 4099, or the end of a stream, cut are resumed."""
-    until = max((trace.records[-1].at for trace in traces if trace.records), default=0.0)
     for number, trace in enumerate(traces):
         end = end_of(trace)
-        if end is None or not end.by_server or until - end.at <= LATE_S:
+        if end is None or not end.by_server:
             continue
         told = 4000 <= end.code <= 4099
         if not told and trace.transport != "sse":
             continue
-        asked = set(_asked_after(traces, number, end.at))
-        for run_id in end.cursors.keys() - asked:
-            requirement = "CLOSE-4" if told else "SSE-23"
-            what = f"closed with {end.code}" if told else "ended without a terminal"
-            yield number, Finding(requirement, f"{what}, and run {run_id} was not resumed", end.place)
+        if all(one.records[-1].at - end.at <= LATE_S for one in traces):
+            continue
+        asked = _asked_since(end.at, [one for one in traces if one is not trace])
+        for run_id in end.followed:
+            if run_id not in asked:
+                requirement = "CLOSE-4" if told else "SSE-23"
+                what = f"closed with {end.code}" if told else "ended without a terminal"
+                yield number, Finding(requirement, f"{what}, and run {run_id} was not resumed", end.place)
 
 
 def it_stays_away_when_told(traces: Sequence[Trace]) -> Iterator[Placed]:
@@ -83,38 +96,42 @@ def it_stays_away_when_told(traces: Sequence[Trace]) -> Iterator[Placed]:
         if end is None or not end.by_server or not 4400 <= end.code <= 4499:
             continue
         for later in range(number + 1, len(traces)):
-            if 0 <= traces[later].began - end.at <= BY_ITSELF_S:
-                text = f"a new connection {traces[later].began - end.at:.2f} s after a close with {end.code}"
+            waited = traces[later].began - end.at
+            if traces[later].transport != "http" and 0 <= waited <= BY_ITSELF_S:
+                text = f"a new connection {waited:.2f} s after a close with {end.code}"
                 yield later, Finding("CLOSE-6", text, 0)
 
 
 def it_backs_off(traces: Sequence[Trace]) -> Iterator[Placed]:
     """[CLOSE-7]: reconnections after 1001, 1011, 1012, 1013 or an unknown code are spread out."""
-    known = set(range(4000, 5000)) | NOT_AGAIN | {1000, 1005}
     quick = 0
-    for number, trace in enumerate(traces[:-1]):
-        end = end_of(trace)
-        backs_off = end is not None and end.by_server and (end.code in BACK_OFF or end.code not in known)
-        soon = end is not None and 0 <= traces[number + 1].began - end.at <= QUICK_S
+    for number, (trace, following) in enumerate(pairwise(traces), start=1):
+        # A stream that ends is to be resumed at once ([SSE-23]).
+        end = end_of(trace) if trace.transport == "websocket" else None
+        backs_off = end is not None and end.by_server and end.code not in NO_BACK_OFF
+        soon = end is not None and 0 <= following.began - end.at <= QUICK_S
         quick = quick + 1 if backs_off and soon else 0
         if quick == QUICK_RETURNS:
             text = f"{QUICK_RETURNS} connections in a row, each within {QUICK_S * 1000:.0f} ms of the close before"
-            yield number + 1, Finding("CLOSE-7", text, 0)
+            yield number, Finding("CLOSE-7", text, 0)
 
 
 def it_sends_nothing_bad_again(traces: Sequence[Trace]) -> Iterator[Placed]:
-    """[CLOSE-8]: the message that a connection was closed for is not sent on another."""
+    """[CLOSE-8]: the message that a connection was closed for is not sent on another.
+
+    It is known for certain only where a single one can have crossed the close.
+    """
     for number, trace in enumerate(traces):
         end = end_of(trace)
         if end is None or not end.by_server or end.code not in NOT_AGAIN:
             continue
-        before = [r for r in trace.records[: end.place] if r.side == "client" and r.kind == "text"]
-        if not before:
+        spoken = [record for _, record in said(trace, "client") if record.kind == "text"]
+        suspects = {record.payload for record in spoken if 0 <= end.at - record.at <= CROSSING_S}
+        if len(suspects) != 1:
             continue
         for later in range(number + 1, len(traces)):
             for place, record in said(traces[later], "client"):
-                same = record.kind == "text" and record.payload == before[-1].payload
-                if same and record.at > end.at:
+                if record.kind == "text" and record.payload in suspects and record.at > end.at:
                     text = f"sent again what a connection was closed for with {end.code}"
                     yield later, Finding("CLOSE-8", text, place)
 
@@ -123,44 +140,49 @@ def it_resumes_over_a_hole(traces: Sequence[Trace]) -> Iterator[Placed]:
     """[RESUME-21]: an event above the cursor plus one is followed by a `resume` from the cursor."""
     for number, trace in enumerate(traces):
         cursors: dict[str, int] = {}
-        for place, record in enumerate(trace.records):
+        for place, record in said(trace, "server"):
             message = record.message
-            if record.side != "server" or message is None:
+            if message is None:
                 continue
-            run_id, seq = message.get("run_id"), message.get("seq")
-            first = message.get("first_seq", seq)
-            if isinstance(run_id, str) and isinstance(first, int) and first > cursors.get(run_id, first) + 1:
-                over = any(later.at - record.at > LATE_S for later in trace.records[place:])
-                if over and run_id not in set(_asked_after(traces, number - 1, record.at)):
-                    text = f"came {first} after {cursors[run_id]}, and run {run_id} was not resumed"
-                    yield number, Finding("RESUME-21", text, place)
+            run_id, first = message.word("run_id"), message.get("first_seq", message.get("seq"))
+            cursor = cursors.get(run_id)
             _read(cursors, message)
+            if cursor is None or not isinstance(first, int) or first <= cursor + 1:
+                continue
+            over = trace.records[-1].at - record.at > LATE_S
+            if over and run_id not in _asked_since(record.at, traces):
+                text = f"came {first} after {cursor}, and run {run_id} was not resumed"
+                yield number, Finding("RESUME-21", text, place)
 
 
 def it_names_the_epoch(traces: Sequence[Trace]) -> Iterator[Placed]:
     """[RESUME-22]: who comes back to a run names its epoch, and does not insist on one that is gone."""
-    cut: dict[str, tuple[float, object]] = {}
-    gone: set[tuple[str, str]] = set()
+    cut: dict[str, tuple[float, str]] = {}
+    gone: dict[tuple[str, str], float] = {}
     for number, trace in enumerate(traces):
-        asked: list[Message] = []
+        refused = refusals(trace)
         for place, record in enumerate(trace.records):
             message = record.message
             if message is None:
                 continue
-            run_id, epoch = message.get("run_id"), message.get("epoch")
-            if record.side == "client" and message.type == "resume" and isinstance(run_id, str):
-                asked.append(message)
-                ended_at, told = cut.get(run_id, (record.at, epoch))
-                if (run_id, message.word("epoch")) in gone and epoch is not None:
-                    yield number, Finding("RESUME-22", f"insists on epoch {epoch}, which is gone", place)
-                elif epoch is None and isinstance(told, str) and record.at >= ended_at and _has_some(message):
-                    yield number, Finding("RESUME-22", f"resumes without the epoch {told}", place)
-            elif record.side == "server" and message.get("code") == "not_found" and "seq" not in message:
-                gone |= {(one.word("run_id"), one.word("epoch")) for one in asked[-1:]}
+            if place in refused and message.get("code") == "not_found":
+                gone.setdefault(_log_of(refused[place]), record.at)
+            if record.side != "client" or message.type != "resume":
+                continue
+            run_id, epoch = _log_of(message)
+            ended = cut.get(run_id)
+            if epoch and record.at > gone.get((run_id, epoch), record.at):
+                yield number, Finding("RESUME-22", f"insists on epoch {epoch}, which is gone", place)
+            elif ended and "epoch" not in message and record.at >= ended[0] and _has_some(message):
+                yield number, Finding("RESUME-22", f"resumes without the epoch {ended[1]}", place)
         end = end_of(trace)
         if end is not None:
-            epochs = {m.word("run_id"): m.get("epoch") for m in trace.messages("server") if "epoch" in m}
-            cut |= {run_id: (end.at, epochs.get(run_id)) for run_id in end.cursors}
+            epochs = dict(_log_of(message) for message in trace.messages("server") if "epoch" in message)
+            cut |= {run_id: (end.at, told) for run_id in end.followed if (told := epochs.get(run_id))}
+
+
+def _log_of(message: Message) -> tuple[str, str]:
+    return message.word("run_id"), message.word("epoch")
 
 
 def _has_some(resume: Message) -> bool:
@@ -171,29 +193,27 @@ def _has_some(resume: Message) -> bool:
 def it_tries_again_under_another_name(traces: Sequence[Trace]) -> Iterator[Placed]:
     """[ERR-8]: a failed run is tried again under a new `run_id`, a refused `start` under the same."""
     failed: dict[str, float] = {}
-    refused: dict[str, tuple[float, str]] = {}
+    again: dict[str, tuple[float, str]] = {}
     for number, trace in enumerate(traces):
-        starts: list[Message] = []
+        refused = refusals(trace)
         for place, record in enumerate(trace.records):
             message = record.message
             if message is None:
                 continue
-            run_id = message.get("run_id")
+            run_id = message.word("run_id")
             if record.side == "server":
-                if message.type == "error" and "seq" in message and isinstance(run_id, str):
+                if message.type == "error" and "seq" in message:
                     failed.setdefault(run_id, record.at)
-                elif message.type == "error" and message.get("retryable") is True and starts:
-                    before = starts[-1]
-                    refused[_asked(before)] = (record.at, str(before.get("run_id")))
-                continue
-            if message.type not in {"", "start"} or not isinstance(run_id, str):
-                continue
-            starts.append(message)
-            if run_id in failed and record.at > failed[run_id]:
-                yield number, Finding("ERR-8", f"run {run_id} failed and is tried under the same name", place)
-            at, name = refused.get(_asked(message), (record.at, run_id))
-            if name != run_id and 0 <= record.at - at <= BY_ITSELF_S:
-                yield number, Finding("ERR-8", "a refused start is tried again under another run_id", place)
+                elif place in refused and message.get("retryable") is True:
+                    again[_asked(refused[place])] = (record.at, refused[place].word("run_id"))
+            elif run_id and kind_of(message) == "start":
+                if record.at > failed.get(run_id, record.at):
+                    text = f"run {run_id} failed and is tried under the same name"
+                    yield number, Finding("ERR-8", text, place)
+                before = again.get(_asked(message))
+                if before and before[1] not in {"", run_id} and 0 <= record.at - before[0] <= BY_ITSELF_S:
+                    text = "a refused start is tried again under another run_id"
+                    yield number, Finding("ERR-8", text, place)
 
 
 def _asked(message: Message) -> str:
@@ -204,28 +224,31 @@ def it_can_start_again(traces: Sequence[Trace]) -> Iterator[Placed]:
     """[RUN-12]: a `start` that is sent again on another connection has a `run_id` of the client's."""
     lost: list[tuple[float, str]] = []
     for number, trace in enumerate(traces):
+        nameless: list[str] = []
         for place, record in said(trace, "client"):
             message = record.message
-            if message is None or message.type not in {"", "start"} or "run_id" in message:
+            if message is None or kind_of(message) != "start" or "run_id" in message:
                 continue
             body = body_of(message)
             if any(body == earlier and 0 <= record.at - at <= BY_ITSELF_S for at, earlier in lost):
                 yield number, Finding("RUN-12", "a start without run_id is sent again", place)
+            nameless.append(body)
         end = end_of(trace)
-        answered = any(message.type in {"started", "error"} for message in trace.messages("server"))
-        if end is not None and not answered:
-            lost += [(end.at, body_of(m)) for m in trace.messages("client") if m.type in {"", "start"}]
+        heard = any(message.type in {"started", "done", "error"} for message in trace.messages("server"))
+        if end is not None and not heard:
+            lost += [(end.at, body) for body in nameless]
 
 
-def _asked_after(traces: Sequence[Trace], number: int, moment: float) -> Iterator[str]:
-    """Yield the runs that a client asked for after `moment`, on connections behind `number`."""
-    for trace in traces[max(number, 0) :]:
-        for _, record in said(trace, "client"):
-            message = record.message
-            if message is None or record.at < moment or message.type not in {"resume", "start", ""}:
-                continue
-            if isinstance(run_id := message.get("run_id"), str):
-                yield run_id
+def _asked_since(moment: float, traces: Sequence[Trace]) -> set[str]:
+    """Return the runs that a client asked for from `moment` on."""
+    return {
+        record.message.word("run_id")
+        for trace in traces
+        for _, record in said(trace, "client")
+        if record.message is not None
+        and record.at >= moment
+        and kind_of(record.message) in {"resume", "start"}
+    }
 
 
 RECONNECTING: tuple[Callable[[Sequence[Trace]], Iterator[Placed]], ...] = (

@@ -9,6 +9,9 @@ from runwire_conformance.trace import Message, Trace
 from runwire_schemas import SERVER_TYPES, schema, server_message_violations
 from runwire_spec import registries
 
+#: How the fault of a text is told in which a member name stands twice in one object.
+REPEATED = "a member name is repeated"
+
 MERGEABLE = {"token", "thinking", "tool_delta", "observation"}
 ANY_JSON = {("tool_call", "input"), ("observation", "content")}
 
@@ -35,7 +38,7 @@ def _read(text: str) -> tuple[Any, list[str]]:
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len({name for name, _ in pairs}) != len(pairs):
-            problems.append("a member name is repeated")
+            problems.append(REPEATED)
         return dict(pairs)
 
     def constant(name: str) -> float:
