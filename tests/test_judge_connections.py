@@ -258,6 +258,11 @@ LOGS: dict[str, tuple[list[Lines], list[Placed]]] = {
         [reader(delta(1, "a", call_id="c"), delta(2, "b", call_id="c")),
          reader(delta(2, "ab", call_id="d", first_seq=1))], [other_parts(1, 2)],
     ),
+    "parts of which the second is a sub-agent's": (
+        [reader({"type": "thinking", "seq": 1, "content": "a"},
+                {"type": "thinking", "seq": 2, "content": "b", "agent": "x"}),
+         reader({"type": "thinking", "seq": 2, "content": "ab", "first_seq": 1})], [other_parts(1, 2)],
+    ),
     "thoughts": (
         [reader({"type": "thinking", "seq": 1, "content": "a"}, {"type": "thinking", "seq": 2, "content": "b"}),
          reader({"type": "thinking", "seq": 2, "content": "ax", "first_seq": 1})], [other_parts(1, 2)],

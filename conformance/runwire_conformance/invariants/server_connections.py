@@ -166,15 +166,14 @@ def readers_see_one_log(traces: Sequence[Trace], _facts: Facts) -> Iterator[Plac
 
 def _says_its_parts(merged: Message, log: dict[int, Message]) -> bool:
     """Whether a merged event is its parts, as far as all of these were seen one by one."""
-    if not isinstance(merged["first_seq"], int) or merged["seq"] - merged["first_seq"] + 1 > len(log):
-        return True  # of so many parts some were not seen
-    parts = [log.get(seq) for seq in range(merged["first_seq"], merged["seq"] + 1)]
-    seen = [part for part in parts if part is not None]
-    member = TEXTS.get(merged.type, "")
-    if not seen or len(seen) < len(parts) or not all(isinstance(part.get(member), str) for part in seen):
+    first, last, member = merged["first_seq"], merged["seq"], TEXTS.get(merged.type)
+    if member is None or not isinstance(first, int):
         return True
-    whole = {**seen[0], member: "".join(part[member] for part in seen)}
-    return all(part.type == merged.type for part in seen) and _told(Message(whole)) == _told(merged)
+    parts = [log[seq] for seq in sorted(log) if first <= seq <= last]
+    if len(parts) <= last - first or not all(isinstance(part.get(member), str) for part in parts):
+        return True
+    text = "".join(part[member] for part in parts)
+    return all(_told(Message({**part, member: text})) == _told(merged) for part in parts)
 
 
 def _told(message: Message) -> dict[str, Any]:
