@@ -47,37 +47,93 @@ def test_a_known_failure_fails_nothing() -> None:
     assert found.knows(broken())
 
 
+def both(*kinds: Kind) -> Judgement:
+    """Return a judgement of the same requirement that was broken in each of these ways."""
+    found = tuple(accusation for kind in kinds for accusation in broken(kind).accusations)
+    return replace(broken(), accusations=found)
+
+
+LATE, ENDLESS = f"late {CASE}", f"endless {CASE}"
+PASSED, MISSED, FAULTY = (as_verdict(v) for v in (Verdict.PASS, Verdict.NOT_EXERCISED, Verdict.JUDGE_ERROR))
+NOT_OFFERED = as_verdict(Verdict.NOT_OFFERED)
+ELSEWHERE = replace(PASSED, cases=("runs::another",))
+KNOWN = Known("RUN-4", UNMET)
+PAIR = ("RUN-4", UNMET)
+
+
 @pytest.mark.parametrize(
-    ("known", "judgement", "words"),
+    ("known", "judgement", "breaches", "seen"),
     [
-        ([], broken(), "RUN-4 is newly broken"),
-        ([Known("RUN-4", UNMET)], broken(Kind.LATE), "RUN-4 fails differently: late"),
-        ([Known("RUN-4", UNMET)], as_verdict(Verdict.PASS), "RUN-4 has started to pass"),
-        ([Known("RUN-4", UNMET)], as_verdict(Verdict.NOT_OFFERED), "RUN-4 is not offered any more"),
-        ([Known("RUN-4", UNMET, date(2030, 5, 31))], broken(), "RUN-4 was forgiven until 2030-05-31"),
-        ([Known("RUN-4", UNMET), Known("RUN-4", "conversation")], broken(), "RUN-4 no longer fails in this way"),
-        ([Known("RUN-4", UNMET), Known("RUN-9999", "gone")], broken(), "RUN-9999 is no requirement"),
-        ([Known("RUN-4", UNMET), Known("RUN-6", "unmet runs::no_case")], broken(), "no case of the suite"),
-        ([Known("RUN-4", UNMET), Known("RUN-6", "somehow")], broken(), "no reason code"),
+        ([], broken(), [f"RUN-4 is newly broken: {UNMET}"], []),
+        ([], both(Kind.UNMET, Kind.LATE), [f"RUN-4 is newly broken: {LATE}, {UNMET}"], []),
+        ([], PASSED, [], []),
+        ([KNOWN], broken(), [], [PAIR]),
+        ([KNOWN], broken(Kind.LATE), [f"RUN-4 fails differently: {LATE}; known was {UNMET}"], []),
+        ([KNOWN], both(Kind.UNMET, Kind.LATE), [f"RUN-4 fails differently: {LATE}; known was {UNMET}"], [PAIR]),
+        ([KNOWN, Known("RUN-4", ENDLESS)], broken(Kind.LATE),
+         [f"RUN-4 fails differently: {LATE}; known was {ENDLESS}, {UNMET}"], []),
+        ([KNOWN, Known("RUN-4", LATE)], both(Kind.UNMET, Kind.LATE), [], [PAIR, ("RUN-4", LATE)]),
+        ([KNOWN], PASSED, [f"RUN-4 has started to pass: {UNMET}"], []),
+        ([KNOWN], NOT_OFFERED, [f"RUN-4 is not offered any more: {UNMET}"], []),
+        ([KNOWN, Known("RUN-4", "conversation")], broken(),
+         ["RUN-4 no longer fails in this way: conversation"], [PAIR]),
+        ([Known("RUN-4", NOT_EXERCISED)], PASSED, ["RUN-4 has started to pass: not-exercised"], []),
+        ([Known("RUN-4", NOT_EXERCISED)], MISSED, [], [("RUN-4", NOT_EXERCISED)]),
+        ([Known("RUN-4", UNMET, date(2030, 5, 31))], broken(),
+         [f"RUN-4 was forgiven until 2030-05-31: {UNMET}"], [PAIR]),
+        ([Known("RUN-4", UNMET, TODAY)], broken(), [], [PAIR]),
+        ([Known("RUN-9999", "gone"), Known("RUN-4", LATE)], PASSED,
+         ["RUN-9999 is no requirement of the specification", f"RUN-4 has started to pass: {LATE}"], []),
+        ([KNOWN, Known("RUN-6", "unmet runs::no_case")], broken(),
+         ["RUN-6 names runs::no_case, which is no case of the suite"], [PAIR]),
+        ([KNOWN, Known("RUN-6", "somehow")], broken(), ["RUN-6 has 'somehow', which is no reason code"], [PAIR]),
+        ([Known("RUN-6", "gone")], PASSED, [], []),
     ],
 )  # fmt: skip
-def test_whatever_differs_is_one_breach(known: list[Known], judgement: Judgement, words: str) -> None:
-    (breach,) = compared(known, judgement).breaches
-
-    assert words in breach
-
-
-def test_the_last_day_still_counts() -> None:
-    assert compared([Known("RUN-4", UNMET, TODAY)], broken()).breaches == ()
+def test_whatever_differs_is_a_breach(
+    known: list[Known], judgement: Judgement, breaches: list[str], seen: list[tuple[str, str]]
+) -> None:
+    assert compared(known, judgement) == Comparison("b.toml", frozenset(seen), tuple(breaches), ())
 
 
-def test_what_was_not_judged_this_time_is_left_alone() -> None:
-    elsewhere = replace(as_verdict(Verdict.PASS), cases=("runs::another",))
+@pytest.mark.parametrize(
+    ("entry", "judgement", "remarks"),
+    [
+        (KNOWN, ELSEWHERE, [f"RUN-4 could not be told this time: {UNMET}"]),
+        (KNOWN, MISSED, [f"RUN-4 could not be told this time: {UNMET}"]),
+        (KNOWN, FAULTY, [f"RUN-4 could not be told this time: {UNMET}"]),
+        (Known("RUN-4", "conversation"), MISSED, ["RUN-4 could not be told this time: conversation"]),
+        (Known("RUN-4", NOT_EXERCISED), FAULTY, ["RUN-4 could not be told this time: not-exercised"]),
+        (Known("RUN-6", "conversation"), PASSED, []),
+    ],
+)  # fmt: skip
+def test_what_was_not_judged_this_time_is_left_alone(
+    entry: Known, judgement: Judgement, remarks: list[str]
+) -> None:
+    assert compared([entry], judgement) == Comparison("b.toml", frozenset(), (), tuple(remarks))
+    assert renewed([entry], [judgement], [], case_names()) == [entry]
 
-    assert compared([Known("RUN-4", UNMET)], elsewhere).breaches == ()
-    assert compared([Known("RUN-4", UNMET)]).breaches == ()
-    untold = compared([Known("RUN-4", UNMET)], as_verdict(Verdict.NOT_EXERCISED))
-    assert untold.breaches == () and "could not be told" in untold.remarks[0]
+
+def test_every_entry_is_compared_and_every_failure() -> None:
+    other = broken(identifier="RUN-6")
+
+    assert compared([Known("RUN-4", LATE), Known("RUN-6", LATE)], PASSED, other).breaches == (
+        f"RUN-6 fails differently: {UNMET}; known was {LATE}",
+        f"RUN-4 has started to pass: {LATE}",
+    )
+    assert compared([], broken(), other).breaches == tuple(
+        f"{identifier} is newly broken: {UNMET}" for identifier in ("RUN-4", "RUN-6")
+    )
+
+
+def test_a_failure_is_known_when_all_of_it_is() -> None:
+    one, two = compared([KNOWN], both(Kind.UNMET, Kind.LATE)), both(Kind.UNMET, Kind.LATE)
+
+    assert one.knows(broken())
+    assert not one.knows(two)
+    assert not one.knows(broken(Kind.LATE))
+    assert not one.knows(broken(identifier="RUN-6"))
+    assert not one.knows(PASSED)
 
 
 def test_a_new_baseline_forgets_what_passes_and_keeps_what_was_said() -> None:
@@ -90,6 +146,15 @@ def test_a_new_baseline_forgets_what_passes_and_keeps_what_was_said() -> None:
 
     assert after == [before[0], before[2]]
     assert compared(after, broken(), passed).breaches == ()
+
+
+def test_a_new_baseline_is_in_the_order_of_the_specification() -> None:
+    before = [Known("RUN-9999", "gone"), Known("SSE-13", "conversation"), Known("RUN-4", "somehow")]
+    failing = [broken(identifier="RUN-30"), both(Kind.UNMET, Kind.LATE)]
+
+    assert renewed(before, failing, failing, case_names()) == [
+        Known("RUN-4", LATE), KNOWN, Known("RUN-30", UNMET), Known("SSE-13", "conversation"),
+    ]  # fmt: skip
 
 
 def test_a_strict_gate_can_know_what_is_not_exercised() -> None:

@@ -124,8 +124,9 @@ def _untold(entry: Known, judgement: Judgement) -> bool:
     case = case_of(entry.reason)
     if case and case not in judgement.cases:
         return True
-    untold = judgement.verdict in {Verdict.NOT_EXERCISED, Verdict.JUDGE_ERROR}
-    return untold and entry.reason != NOT_EXERCISED
+    if judgement.verdict is Verdict.NOT_EXERCISED:
+        return entry.reason != NOT_EXERCISED
+    return judgement.verdict is Verdict.JUDGE_ERROR
 
 
 def _stale(entry: Known, judgement: Judgement, listed: set[str]) -> tuple[list[str], list[str]]:
