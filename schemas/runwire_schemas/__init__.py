@@ -34,9 +34,6 @@ __all__ = [
     "violations",
 ]
 
-# Keywords whose values are data, in which a "$ref" would refer to nothing.
-_DATA = frozenset({"const", "enum", "examples", "default"})
-
 #: Types of messages that a client sends, with the name of their schema.
 CLIENT_TYPES: Mapping[str, str] = {
     "start": "start",
@@ -102,7 +99,7 @@ def schema(name: str) -> Any:
 def validator(name: str) -> Draft202012Validator:
     """Return the validator of the schema called `name`, with formats asserted."""
     return _Validator(
-        _inlined(name, schema(name)),
+        _inlined(schema(name)),
         format_checker=Draft202012Validator.FORMAT_CHECKER,
     )
 
@@ -120,7 +117,7 @@ def violations(name: str, instance: object) -> list[Violation]:
 def _accepts(name: str) -> Callable[[object], bool] | None:
     """Return the accelerated test of the schema called `name`, where there is an accelerator."""
     made = accelerator()
-    return made(_inlined(name, schema(name))) if made is not None else None
+    return made(_inlined(schema(name))) if made is not None else None
 
 
 def client_message_violations(message: object) -> list[Violation]:
@@ -194,7 +191,7 @@ def _violation(error: ValidationError) -> Violation:
 def _sentence(error: ValidationError) -> str:
     expected: Any = error.validator_value
     if error.validator == "required":
-        return f"{error.message.split(' ')[0]} is missing"
+        return f"{error.message.split()[0]} is missing"
     if error.validator == "type":
         wanted = expected if isinstance(expected, str) else " or ".join(expected)
         return f"must be of type {wanted}, not {_type_of(error.instance)}"
@@ -214,25 +211,23 @@ def _type_of(value: object) -> str:
     return types.get(type(value), "null")
 
 
-def _inlined(name: str, part: Any) -> Any:
-    """Return `part` of the schema `name` with what it refers to in its place, which validates twice as fast."""
+def _inlined(part: Any) -> Any:
+    """Return a part of a schema with what it refers to in its place, which validates twice as fast.
+
+    A reference names its file, and nothing that is data holds one.
+    """
     if isinstance(part, list):
-        return [_inlined(name, item) for item in part]
+        return [_inlined(item) for item in part]
     if not isinstance(part, dict):
         return part
-    reference = part.get("$ref")
-    if not isinstance(reference, str):
-        return {key: value if key in _DATA else _inlined(name, value) for key, value in part.items()}
-    file, _, pointer = reference.partition("#")
-    target = file.removesuffix(".json") or name
-    found = schema(target)
+    inlined = {key: _inlined(value) for key, value in part.items() if key != "$ref"}
+    if "$ref" not in part:
+        return inlined
+    file, _, pointer = part["$ref"].partition("#")
+    found = schema(file.removesuffix(".json"))
     for step in filter(None, pointer.split("/")):
         found = found[step]
-    beside = {key: value for key, value in part.items() if key != "$ref"}
-    merged = (
-        {"allOf": [_inlined(target, found)], **_inlined(name, beside)} if beside else _inlined(target, found)
-    )
-    return merged
+    return {"allOf": [_inlined(found)], **inlined} if inlined else _inlined(found)
 
 
 def _v1() -> Traversable:
