@@ -90,6 +90,10 @@ def test_what_comes_in_time_is_what_stands_before_the_waits() -> None:
     assert reachable(script, answered=False) == 2
     assert reachable(script, answered=False, patience_ms=1001) == 4
     assert reachable(({"wait_ms": 600}, {"token": "a"}, {"fail": {"code": "x"}}), answered=False) == 2
+    patient = ({"wait_ms": 998}, {"token": "a"}, {"token": "b"}, {"token": "c"})
+    assert reachable(patient, answered=False) == 4
+    blocked = ({"block_ms": 998}, {"token": "a"}, {"token": "b"}, {"token": "c"})
+    assert reachable(blocked, answered=False) == 4
     failing = ({"token": "a"}, {"fail": {"code": "x"}}, {"wait_ms": 2000}, {"token": "b"})
     assert reachable(failing, answered=False) == 2
 
@@ -108,6 +112,9 @@ def test_what_comes_in_time_is_what_stands_before_the_waits() -> None:
          {"type": "observation", "content": "aa", "partial": True}),
         ([{"type": "observation", "content": "a"}] * 2, None),
         ([{"type": "replace", "data": "a"}] * 2, None),
+        ([{"type": "token", "data": letter} for letter in "abc"], {"type": "token", "data": "abc"}),
+        ([{"type": "tool_delta", "data": "a", "call_id": call} for call in "ccd"], None),
+        ([{"type": "token", "data": "a"}, {"type": "done"}], None),
     ],
 )  # fmt: skip
 def test_adjacent_texts_of_one_kind_merge(events: list[dict[str, Any]], one: dict[str, Any] | None) -> None:
@@ -130,6 +137,8 @@ def test_adjacent_texts_of_one_kind_merge(events: list[dict[str, Any]], one: dic
         (done(1, "cancelled", reason="disconnected"),
          {"on_disconnect": "continue", "was_alone": True, "alone_s": 60}, False),
         (done(1, "cancelled", reason="vendor:x"), {"was_alone": True, "alone_s": 60}, False),
+        ({"type": "notice", "code": "timeout"}, {"outlived": True}, False),
+        ({"type": "error", "status": "cancelled", "reason": "user"}, {"cancelled_at": 1.0}, False),
     ],
 )  # fmt: skip
 def test_what_may_end_a_run_from_outside(end: dict[str, Any], told: dict[str, Any], may: bool) -> None:
@@ -146,6 +155,7 @@ TOKENS = (token(1, "a"), token(2, "b"))
     ("event", "told", "blame"),
     [
         (done(3, "cancelled", reason="vendor:x"), {"cancelled_at": 1.0}, "CANCEL-1"),
+        (done(3, "cancelled", reason="disconnected"), {"cancelled_at": 1.0, "on_disconnect": "continue"}, "CANCEL-1"),
         (done(3), {"cancelled_at": 1.0}, "CANCEL-1"),
         (done(3, "cancelled", reason="disconnected"), {"on_disconnect": "continue"}, "RESUME-5"),
         (done(3, "cancelled", reason="disconnected"), {}, "RESUME-6"),
@@ -153,7 +163,12 @@ TOKENS = (token(1, "a"), token(2, "b"))
         (done(3), {}, "SCRIPT-2"),
         (failed(3, "internal"), {}, "SCRIPT-2"),
         ({"type": "input_closed", "seq": 3, "request_id": "q1", "outcome": "expired"}, {}, "INPUT-4"),
+        ({"type": "input_closed", "seq": 3, "request_id": "q1", "outcome": "answered"}, {"cancelled_at": 1.0},
+         "INPUT-4"),
         ({"type": "replace", "seq": 3, "data": "x"}, {}, "SCRIPT-1"),
+        ({"type": "replace", "seq": 3, "data": "x"}, {"cancelled_at": 1.0}, "SCRIPT-1"),
+        ({"type": "replace", "seq": 3, "data": "x", "ts": "2030-01-01T00:00:00Z"}, {}, "SCRIPT-1"),
+        ({"type": "tool_delta", "seq": 3, "call_id": "c", "name": "t", "data": "x"}, {}, "SCRIPT-1"),
     ],
 )  # fmt: skip
 def test_a_deviation_that_everyone_saw_breaks_a_sentence_about_the_run(
@@ -165,9 +180,10 @@ def test_a_deviation_that_everyone_saw_breaks_a_sentence_about_the_run(
 
     assert verdict is not None
     assert verdict.requirement == blame
-    assert verdict.text.startswith("expected {'type': 'thinking', 'content': 'c'} at seq 3; came {'type': ")
-    assert "run_id" not in verdict.text
-    assert "trace_id" not in verdict.text
+    kept = {name: value for name, value in event.items() if name not in {"seq", "trace_id", "ts"}}
+    assert verdict.text == f"expected {{'type': 'thinking', 'content': 'c'}} at seq 3; came {kept}"
+    assert verdict.trace is not None
+    assert [record.message for record in verdict.trace.records][4]["seq"] == 3  # type: ignore[index]
 
 
 def test_a_tool_step_that_came_otherwise_is_the_script_agent_s_fault() -> None:
@@ -203,6 +219,86 @@ def test_what_is_too_many_is_shown_as_that_and_long_texts_are_cut() -> None:
     late = said(reading("resumed", token(6, "y"), done(7), after=5))
     assert late is not None
     assert late.text.startswith("expected nothing further at seq 6; came {'type': 'token', 'data': 'y'}")
+
+
+@pytest.mark.parametrize(("length", "shown"), [(160, "{0}"), (161, "{0:.160}…")])
+def test_an_event_is_shown_whole_up_to_a_length(length: int, shown: str) -> None:
+    short = len(str({"type": "token", "data": ""}))
+    text = "x" * (length - short)
+    verdict = said(reading("started", *TOKENS, token(3, text), done(4)))
+
+    assert verdict is not None
+    event = str({"type": "token", "data": text})
+    assert verdict.text.endswith(f"at seq 3; came {shown.format(event)}")
+
+
+def test_what_every_reader_saw_is_nobody_s_way_to_read() -> None:
+    wrong = reading("started", token(1, "A"), token(2, "b"), THOUGHT, done(4))
+    also = reading("resumed", token(1, "A"), token(2, "b"), THOUGHT, done(4))
+    text = "expected {'type': 'token', 'data': 'a'} at seq 1; came {'type': 'token', 'data': 'A'}"
+
+    assert said(wrong, also) == Verdict("SCRIPT-1", text, wrong)
+    assert said(reading("resumed", token(2, "b"), THOUGHT, done(4), after=1), wrong) == Verdict(
+        "SCRIPT-1", text, wrong
+    )
+    assert said(GOOD, wrong) == Verdict("RUN-30", f"{text}, which another reader saw as it should be", wrong)
+
+
+def test_what_came_otherwise_is_told_before_what_is_missing() -> None:
+    wrong = reading("started", token(1, "A"))
+
+    verdict = said(wrong)
+
+    assert verdict is not None
+    assert verdict.requirement == "SCRIPT-1"
+
+
+def test_a_reading_that_was_moved_need_not_show_the_end() -> None:
+    moved = {"type": "resumed", "next_seq": 2, "status": "running", "epoch": "e", "trace_id": "1" * 32}
+    rest = (token(2, "b"), THOUGHT, done(4))
+
+    assert said(reading("started", token(1, "a"), moved, *rest)) is None
+    cut = reading("started", token(1, "a"), moved, *rest[:2])
+    assert said(cut) == Verdict("RUN-4", "the reading has no terminal", cut)
+
+
+def test_a_run_may_be_cut_up_to_its_last_event() -> None:
+    told = Told(SCRIPT, RUN, cancelled_at=1.0)
+    last = reading("resumed", done(4, "cancelled", reason="user"), after=3)
+    beyond = reading("resumed", done(5, "cancelled", reason="user"), after=4)
+
+    assert said(last, told=told) is None
+    verdict = said(beyond, told=told)
+    assert verdict is not None
+    assert verdict.requirement == "CANCEL-1"
+    assert verdict.text.startswith("expected nothing further at seq 5; came {'type': 'done'")
+
+
+def test_what_comes_after_a_withdrawal_is_judged() -> None:
+    request = {
+        "type": "input_request",
+        "seq": 1,
+        **ASKING["input_request"],
+        "expires_at": "2030-01-01T00:00:00Z",
+    }
+    closed = {"type": "input_closed", "seq": 2, "request_id": "q1", "outcome": "withdrawn"}
+    told = Told((ASKING, {"token": "a"}), RUN, cancelled_at=1.0)
+
+    verdict = said(reading("started", request, closed, token(3, "A"), done(4)), told=told)
+
+    assert verdict is not None
+    assert verdict.requirement == "SCRIPT-1"
+    assert verdict.text.startswith("expected {'type': 'token', 'data': 'a'} at seq 3;")
+
+
+def test_every_run_and_every_conversation_is_judged() -> None:
+    wrong = reading("started", token(1, "a"), token(3, "b"), done(4))
+    runs = [Told((), "other" * 5), Told(({"token": "z"},), RUN)]
+
+    assert said(GOOD, wrong) == Verdict("RUN-28", "expected seq 2, came 3", wrong)
+    verdict = judged(runs, [GOOD], FACTS)
+    assert verdict is not None
+    assert verdict.requirement == "SCRIPT-1"
 
 
 @pytest.mark.parametrize(

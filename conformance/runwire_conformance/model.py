@@ -195,7 +195,7 @@ def _deviation(told: Told, one: _Seen, grace_s: float) -> tuple[int, Message, Ev
     for _, event in one.reading.events:
         last = int(event["seq"])
         first = int(event.get("first_seq", last))
-        wanted = merged(log[first - 1 : last]) if last <= len(log) else None
+        wanted = merged(log[first - 1 : last])
         if wanted is not None and _says(event, wanted):
             continue
         withdrawn = event.type == "input_closed" and event.get("outcome") != "answered"
@@ -209,15 +209,19 @@ def merged(events: Sequence[Event]) -> Event | None:
     """Return events as one ([RESUME-23]); None when they cannot be merged."""
     if not events:
         return None
-    member = MERGED.get(events[0]["type"], "")
-    plain = [{name: value for name, value in event.items() if name != member} for event in events]
-    if len(events) == 1:
-        return events[0]
-    if not member or any(one != plain[0] for one in plain):
+    first, *others = events
+    if not others:
+        return first
+    member = MERGED.get(first["type"])
+    if member is None or any(_without(member, other) != _without(member, first) for other in others):
         return None
-    if events[0]["type"] == "observation" and not events[0].get("partial"):
+    if first["type"] == "observation" and not first.get("partial"):
         return None
-    return {**events[0], member: "".join(event[member] for event in events)}
+    return {**first, member: "".join(event[member] for event in events)}
+
+
+def _without(member: str, event: Event) -> Event:
+    return {name: value for name, value in event.items() if name != member}
 
 
 def _says(event: Message, wanted: Event) -> bool:
@@ -228,17 +232,12 @@ def _blamed(
     told: Told, seen: Sequence[_Seen], wrong: Mapping[int, tuple[int, Message, Event | None]]
 ) -> Verdict:
     """Blame what one reader alone saw on how it reads, and what all saw on the agent or on the end of the run."""
-    for one in seen:
-        if id(one) not in wrong:
-            continue
-        seq, event, wanted = wrong[id(one)]
-        others = [other for other in seen if seq in other.covers and other is not one]
-        alone = bool(others) and any(id(other) not in wrong for other in others)
-        what = f"expected {_shown(wanted)} at seq {seq}; came {_shown(event)}"
-        if alone:
-            return Verdict(_reader(one), f"{what}, which another reader saw as it should be", one.trace)
-        return Verdict(_of_the_run(told, event, wanted), what, one.trace)
-    raise AssertionError("nothing is wrong")
+    one = next(one for one in seen if id(one) in wrong)
+    seq, event, wanted = wrong[id(one)]
+    what = f"expected {_shown(wanted)} at seq {seq}; came {_shown(event)}"
+    if any(seq in other.covers and id(other) not in wrong for other in seen):
+        return Verdict(_reader(one), f"{what}, which another reader saw as it should be", one.trace)
+    return Verdict(_of_the_run(told, event, wanted), what, one.trace)
 
 
 def _reader(one: _Seen) -> str:
