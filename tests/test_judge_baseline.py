@@ -126,6 +126,12 @@ def test_every_entry_is_compared_and_every_failure() -> None:
     )
 
 
+def test_every_entry_that_could_not_be_told_is_remarked() -> None:
+    remarks = compared([KNOWN, Known("RUN-4", LATE)], MISSED).remarks
+
+    assert remarks == tuple(f"RUN-4 could not be told this time: {reason}" for reason in (UNMET, LATE))
+
+
 def test_a_failure_is_known_when_all_of_it_is() -> None:
     one, two = compared([KNOWN], both(Kind.UNMET, Kind.LATE)), both(Kind.UNMET, Kind.LATE)
 

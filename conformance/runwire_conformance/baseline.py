@@ -140,6 +140,6 @@ def _stale(entry: Known, judgement: Judgement, listed: set[str]) -> tuple[list[s
         return [f"{entry.requirement} is not offered any more: {entry.reason}"], []
     if not codes:
         return [f"{entry.requirement} has started to pass: {entry.reason}"], []
-    if set(codes) <= listed:
+    if listed.issuperset(codes):
         return [f"{entry.requirement} no longer fails in this way: {entry.reason}"], []
     return [], []  # told already, as one that fails differently

@@ -168,8 +168,8 @@ def said(trace: Trace, side: str) -> Iterator[tuple[int, Record]]:
 def body_of(message: Mapping[str, Any]) -> str:
     """Return a message in a form that is equal for equal messages, whatever their `id`."""
     plain = {name: value for name, value in message.items() if name != "id"}
-    if plain.get("type", "start") == "start":
-        plain.pop("type", None)
+    if plain.get("type") == "start":
+        del plain["type"]
     return json.dumps(plain, sort_keys=True)
 
 
