@@ -195,6 +195,8 @@ def resumes(refusal: dict[str, Any], *steps: Step, **members: Any) -> list[Step]
 
 EPOCHS: list[Row] = [
     ("left out", back(130, resume()), shown("RESUME-22", NAMELESS, on=1)),
+    ("left out after a word of the server", [*closed(1000), (2, 126, "<", READY), (2, 130, ">", resume())],
+     shown("RESUME-22", NAMELESS, 1, on=1)),
     ("left out at the same moment", back(125, resume()), shown("RESUME-22", NAMELESS, on=1)),
     ("left out before", [*FOLLOWED, (2, 124, ">", resume()), (1, 125, "<", 1000)], []),
     ("left out after the client's own end", [*closed(1000, ">"), (2, 130, ">", resume())],
