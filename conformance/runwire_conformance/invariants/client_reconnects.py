@@ -7,6 +7,7 @@ from itertools import pairwise
 from runwire_conformance.invariants import Finding, Placed
 from runwire_conformance.invariants.answers import kind_of
 from runwire_conformance.invariants.client import BY_ITSELF_S, body_of, refusals, said
+from runwire_conformance.invariants.hindsight import FINISHED
 from runwire_conformance.trace import CROSSING_S, Message, Trace
 
 #: Closes whose message is not to be sent again ([CLOSE-8]).
@@ -21,9 +22,6 @@ QUICK_S = 0.1
 
 #: Seconds after which whoever was to resume at once has not done it.
 LATE_S = 5.0
-
-#: What `resumed` says of a run to which nothing is added any more.
-FINISHED = frozenset({"completed", "incomplete", "cancelled", "failed"})
 
 
 @dataclass(frozen=True, slots=True)
