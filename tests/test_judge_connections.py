@@ -8,7 +8,7 @@ import pytest
 from test_judge_edges import message, sign, talk
 from test_judge_invariants import FACTS
 
-from runwire_conformance.invariants import Finding, Placed
+from runwire_conformance.invariants import Finding, Placed, recorded_findings
 from runwire_conformance.invariants.server_connections import SEVERAL
 from runwire_conformance.trace import Record
 
@@ -19,7 +19,7 @@ Lines = list[Record]
 def shown(*connections: Lines) -> list[Placed]:
     """Return what the rules for several connections find in these."""
     traces = [talk(*lines) for lines in connections]
-    return [placed for rule in SEVERAL for placed in rule(traces, FACTS)]
+    return [placed for rule in SEVERAL for placed in rule(traces)]
 
 
 def ready(at: float = 0.0, **members: Any) -> Record:
@@ -290,3 +290,22 @@ def test_readers_see_one_log(name: str) -> None:
 
 def test_a_connection_without_a_word_breaks_nothing() -> None:
     assert shown([], AB, []) == []
+
+
+def test_a_recording_is_told_each_broken_sentence_once_a_connection() -> None:
+    twice = [sign("binary", "1 byte"), sign("binary", "2 bytes")]
+    one, other = (
+        [*reader(token(1), done(3)), *twice],
+        [sign("binary", "3 bytes"), *reader(token(1, "y"), done(3))],
+    )
+
+    found = recorded_findings([talk(*one), talk(*other)], FACTS)
+
+    assert [(number, finding.text) for number, finding in found if finding.requirement == "MSG-1"] == [
+        (0, "a binary message of 1 byte"),
+        (1, "a binary message of 3 bytes"),
+    ]
+    assert [
+        (number, finding.requirement) for number, finding in found if finding.requirement == "RUN-30"
+    ] == [(1, "RUN-30")]
+    assert len({(number, finding.requirement) for number, finding in found}) == len(found)

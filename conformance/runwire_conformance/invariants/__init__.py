@@ -57,7 +57,7 @@ def recorded_findings(traces: Sequence[Trace], facts: Facts) -> list[Placed]:
         for rule in HINDSIGHT:
             found += [(number, finding) for finding in rule(trace, facts)]
     for whole in SEVERAL:
-        found += whole(traces, facts)
+        found += whole(traces)
     once: dict[tuple[int, str], Placed] = {}
     for number, finding in found:
         once.setdefault((number, finding.requirement), (number, finding))

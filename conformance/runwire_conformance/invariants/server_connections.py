@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from runwire_conformance.bounds import Limits
-from runwire_conformance.invariants import Facts, Finding, Placed
+from runwire_conformance.invariants import Finding, Placed
 from runwire_conformance.invariants.answers import Answered, answered, kind_of
 from runwire_conformance.invariants.hindsight import own_limits
 from runwire_conformance.invariants.log import Reading, readings
@@ -27,7 +27,7 @@ TEXTS = {"token": "data", "thinking": "content", "tool_delta": "data", "observat
 Log = tuple[str, object]
 
 
-def connections_have_names_of_their_own(traces: Sequence[Trace], _facts: Facts) -> Iterator[Placed]:
+def connections_have_names_of_their_own(traces: Sequence[Trace]) -> Iterator[Placed]:
     """[CONN-18]: no two connections have the same `connection_id`."""
     known: set[str] = set()
     for number, _, place, ready in _readies(traces):
@@ -37,7 +37,7 @@ def connections_have_names_of_their_own(traces: Sequence[Trace], _facts: Facts) 
         known.add(name)
 
 
-def connections_are_told_the_same(traces: Sequence[Trace], _facts: Facts) -> Iterator[Placed]:
+def connections_are_told_the_same(traces: Sequence[Trace]) -> Iterator[Placed]:
     """[CONN-17]: connections that were open at the same time were told the same limits and features."""
     earlier: list[tuple[Trace, Message]] = []
     for number, trace, place, ready in _readies(traces):
@@ -69,7 +69,7 @@ def _plain(value: Any) -> Any:
     return sorted(map(str, value)) if isinstance(value, list) else value
 
 
-def a_run_id_names_one_start(traces: Sequence[Trace], _facts: Facts) -> Iterator[Placed]:
+def a_run_id_names_one_start(traces: Sequence[Trace]) -> Iterator[Placed]:
     """[RUN-19], [RUN-20]: a second `start` of a run is that run again, or is refused."""
     first: dict[str, tuple[int, Answered, float]] = {}
     for number, one, at in _accepted(traces):
@@ -125,7 +125,7 @@ def _has_resume(trace: Trace) -> bool:
     return isinstance(listed, list) and "resume" in listed
 
 
-def no_cursor_is_beyond_the_end(traces: Sequence[Trace], _facts: Facts) -> Iterator[Placed]:
+def no_cursor_is_beyond_the_end(traces: Sequence[Trace]) -> Iterator[Placed]:
     """[RESUME-13]: what is resumed is not beyond the terminal of its log."""
     ends: dict[Log, int] = {}
     for _, reading in _readings(traces):
@@ -141,7 +141,7 @@ def no_cursor_is_beyond_the_end(traces: Sequence[Trace], _facts: Facts) -> Itera
                 yield number, Finding("RESUME-13", text, one.place)
 
 
-def readers_see_one_log(traces: Sequence[Trace], _facts: Facts) -> Iterator[Placed]:
+def readers_see_one_log(traces: Sequence[Trace]) -> Iterator[Placed]:
     """[RUN-30]: an event is the same for every reader of the run, and a merged one says what its parts say."""
     logs: dict[Log, dict[int, Message]] = {}
     merged: list[tuple[int, int, Log, Message]] = []
@@ -190,7 +190,7 @@ def _readings(traces: Sequence[Trace]) -> Iterator[tuple[int, Reading]]:
             yield number, reading
 
 
-SEVERAL: tuple[Callable[[Sequence[Trace], Facts], Iterator[Placed]], ...] = (
+SEVERAL: tuple[Callable[[Sequence[Trace]], Iterator[Placed]], ...] = (
     connections_have_names_of_their_own,
     connections_are_told_the_same,
     a_run_id_names_one_start,
