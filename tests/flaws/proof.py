@@ -8,7 +8,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,22 +73,37 @@ class Meeting:
 async def met(meeting: Meeting, places: asyncio.Semaphore) -> Accused:
     """Judge a good server, changed in a benign way, with the whole suite so many times."""
     accusations, benign = 0, meeting.benign
+    told: list[Mapping[str, str]] = []
     async with places, _served(meeting) as (url, server):
         begun = time.monotonic()
         for _ in range(meeting.runs):
             settings = server.settings(benign.stand)
             verdicts = await judge(url, settings=settings, environment=server.environment, warm=True)
+            told.append(verdicts.by_requirement)
             if verdicts.exit_code or verdicts.blamed or "pass" not in verdicts.by_requirement.values():
                 accusations += 1
                 said = ", ".join(verdicts.blamed) or f"exit code {verdicts.exit_code}"
                 print(f"accused       {meeting.name} {benign.name}: {said}\n{verdicts.output[-3000:]}")
     busy = " on a busy machine" if meeting.busy else ""
     took = time.monotonic() - begun
+    for requirement, seen in _differing(told):
+        print(f"differs       {meeting.name} {benign.name}: {requirement} was {seen}")
     print(
         f"{accusations} accusations in {meeting.runs} runs of {meeting.name}, {benign.name}{busy}: {took:.0f} s",
         flush=True,
     )
     return Accused(meeting.name, benign.name, benign.description, meeting.busy, meeting.runs, accusations)
+
+
+def _differing(told: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield the requirements whose verdict was not the same in every run, with how often it was what."""
+    for requirement in dict.fromkeys(name for verdicts in told for name in verdicts):
+        seen = Counter(verdicts.get(requirement, "not judged") for verdicts in told)
+        if len(seen) > 1:
+            yield (
+                requirement,
+                ", ".join(f"{verdict} {number} times" for verdict, number in seen.most_common()),
+            )
 
 
 @asynccontextmanager
