@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -11,6 +12,8 @@ from runwire_conformance import engine
 from runwire_conformance.case import TooLate, claim_of, proves
 from runwire_conformance.engine import MOST_REPEATS, Case, Engine, State
 from runwire_conformance.profile import Options
+from runwire_conformance.target import Target
+from runwire_conformance.trace import Record, Trace
 
 # The loop ends as soon as the engine has, with sockets that are about to be closed.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -36,7 +39,7 @@ def lasting() -> Case:
     return case(lasts, -1)
 
 
-def case(function: Callable[[], Awaitable[None]], number: int) -> Case:
+def case(function: Callable[..., Awaitable[None]], number: int) -> Case:
     """Return a function as a case."""
     claim = claim_of(function)
     assert claim is not None
@@ -73,3 +76,42 @@ def test_who_is_late_all_the_time_is_accused_also_when_there_is_no_time(
     states = {state for state, _ in judged(server_url, *cases, lasting())[:-1]}
 
     assert states == {State.FAILED}
+
+
+def test_round_trips_are_measured_beside_all_cases_and_beside_each_that_is_asked_again(
+    server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = []
+
+    @asynccontextmanager
+    async def round_trips_measured(*_: object) -> AsyncIterator[None]:
+        measured.append("begun")
+        yield
+        measured.append("ended")
+
+    monkeypatch.setattr(engine, "round_trips_measured", round_trips_measured)
+
+    judged(server_url, late())
+
+    assert measured == ["begun", "ended"] * 2
+
+
+@pytest.mark.parametrize(
+    ("answered_in", "code", "times"), [(0.3, 1011, 2), (0.3, 1000, 1), (0.0, 1011, 1)], ids=str
+)
+def test_who_was_dropped_while_everything_was_slow_is_asked_again(
+    server_url: str, answered_in: float, code: int, times: int
+) -> None:
+    played = []
+
+    @proves("BEAT-5")
+    async def is_dropped(target: Target) -> None:
+        played.append(target)
+        target.clock.worst_round_trip, target.clock.worst_lag = answered_in, 0.0
+        target.clock.stalls.clear()
+        target.traces.append(Trace("websocket", "a talk", 0.0, [Record(0.0, "server", "close", code=code)]))
+        raise AssertionError("it ended")
+
+    ((state, _),) = judged(server_url, case(is_dropped, 0))
+
+    assert (state, len(played)) == (State.FAILED, times)

@@ -234,6 +234,21 @@ def test_the_tolerance_grows_with_the_round_trip_and_the_judge_s_own_lag() -> No
     assert Clock().tolerance == Clock().worst_tolerance == 0.25
     assert Clock(round_trip=0.2, lag=0.1, worst_lag=0.3).tolerance == pytest.approx(0.5)
     assert Clock(round_trip=0.2, lag=0.1, worst_lag=0.3).worst_tolerance == pytest.approx(0.7)
+    assert Clock(round_trip=0.2, worst_round_trip=0.4, worst_lag=0.3).worst_tolerance == pytest.approx(1.1)
+
+
+def test_the_longest_round_trip_counts_and_the_worst_is_remembered() -> None:
+    clock = Clock()
+    for seconds in (0.2, 0.5, 0.1):
+        clock.answered_in(seconds)
+
+    assert (clock.round_trip, clock.worst_round_trip) == (0.5, 0.5)
+
+
+def test_more_than_twice_the_least_tolerance_is_slow() -> None:
+    assert not Clock(worst_round_trip=0.25).is_slow
+    assert Clock(worst_round_trip=0.26).is_slow
+    assert Clock(worst_lag=0.6).is_slow
 
 
 def test_a_stall_is_remembered_with_its_moment() -> None:

@@ -11,6 +11,9 @@ from runwire_spec import registries
 #: Seconds beyond a bound for which the judge goes on waiting, to tell "late" from "never".
 LATE_S = 2.0
 
+#: The least T of chapter 17, in seconds.
+LEAST_TOLERANCE_S = 0.25
+
 #: Seconds for which the judge's own loop stood still that make it doubt what it saw meanwhile.
 STALL_S = 0.25
 
@@ -55,21 +58,32 @@ class Clock:
     """The judge's doubt of itself: the longest recent delay of its own loop, and the round trip to the server."""
 
     round_trip: float = 0.0
+    worst_round_trip: float = 0.0
     lag: float = 0.0
     worst_lag: float = 0.0
     #: The moment and the length of each delay that was longer than the least tolerance.
     stalls: list[tuple[float, float]] = field(default_factory=list)
     _ticker: asyncio.Task[None] | None = field(default=None, repr=False)
 
+    def answered_in(self, seconds: float) -> None:
+        """Note how long the server took for an answer that it owes at once."""
+        self.round_trip = max(self.round_trip, seconds)
+        self.worst_round_trip = max(self.worst_round_trip, seconds)
+
     @property
     def tolerance(self) -> float:
         """T of chapter 17, in seconds."""
-        return max(0.25, 2 * self.round_trip + self.lag)
+        return max(LEAST_TOLERANCE_S, 2 * self.round_trip + self.lag)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether server or judge were so slow at times that T was more than twice its least."""
+        return self.worst_tolerance > 2 * LEAST_TOLERANCE_S
 
     @property
     def worst_tolerance(self) -> float:
         """T at the unsteadiest moment so far, for what is judged afterwards."""
-        return max(0.25, 2 * self.round_trip + self.worst_lag)
+        return max(LEAST_TOLERANCE_S, 2 * max(self.round_trip, self.worst_round_trip) + self.worst_lag)
 
     def stalled_since(self, moment: float, longer_than: float = STALL_S) -> bool:
         """Tell whether the judge stood still for so many seconds, in which it answered no Ping."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from runwire_conformance.aftermath import is_crowded_out, last_word, moot_while, unwatched, watched
@@ -50,6 +50,9 @@ MOST_PLACES = 60
 
 #: How many unfinished runs a place may stand for, those that outlive their case included.
 RUNS_A_PLACE = 2
+
+#: How many places are too few for one of them to be spent on measuring.
+FEW_PLACES = 3
 
 #: Share of the advertised connections that the judge allows itself.
 SHARE = 0.6
@@ -139,8 +142,11 @@ class Engine:
         crowd = [case for case in todo if not case.claim.alone and not case.claim.last]
         # First those that wait for the server's bounds, as the whole takes as long as the last to end.
         crowd.sort(key=lambda case: -case.claim.takes_long)
-        places = Places(self._width(profile))
-        await asyncio.gather(*(self._play_in_turn(case, profile, places) for case in crowd))
+        width = self._width(profile)
+        measuring = width > FEW_PLACES
+        places = Places(width - measuring)
+        async with self._measured(profile) if measuring else nullcontext():
+            await asyncio.gather(*(self._play_in_turn(case, profile, places) for case in crowd))
         for case in [case for case in todo if case.claim.alone]:
             await self._play_alone(case, profile)
         if not await self._look_again(profile):
@@ -150,7 +156,8 @@ class Engine:
         if "CLOSE-2" in self.ailing:
             late = [case for case in late if case.outcome is not None and not broken_off(case.outcome.traces)]
         for case in late[:MOST_REPEATS]:
-            await self._play_alone(case, profile)
+            async with nullcontext() if case.claim.alone else self._measured(profile):
+                await self._play_alone(case, profile)
             self._repeated.add(case.name)
             self._doubt(case, profile)
         if late and not await self._look_again(profile):
@@ -209,9 +216,9 @@ class Engine:
         await self._play(case, profile)
 
     @asynccontextmanager
-    async def _measured(self, case: Case, profile: Profile) -> AsyncIterator[None]:
-        """Measure round trips beside a case, if that is in nobody's way: T is made of them (chapter 17)."""
-        if case.claim.alone or not {"MSG-28", "BEAT-5"}.isdisjoint(profile.broken):
+    async def _measured(self, profile: Profile) -> AsyncIterator[None]:
+        """Measure round trips meanwhile: T is made of them (chapter 17)."""
+        if not {"MSG-28", "BEAT-5"}.isdisjoint(profile.broken):
             yield
             return
         target = Target(profile, self.options, self._clock)

@@ -116,7 +116,7 @@ async def _handshake(target: Target) -> Seen:
     begun = time.monotonic()
     peer, response, _ = await target.handshake()
     peer.close()
-    target.clock.round_trip = time.monotonic() - begun
+    target.clock.answered_in(time.monotonic() - begun)
     if response.status != 101:
         asked = f"{profile.websocket_url} answered the WebSocket handshake with {response.status}"
         if profile.discovery is None:

@@ -51,7 +51,8 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
         kind, shows = kind_of(problem), shown_by(problem)
         late = isinstance(problem, TooLate | Unreachable) or case.claim.timing
         late = late or overtaken(target.traces, target.limits)
-        late = late or (target.clock.stalled_since(began) and was_dropped(target.traces))
+        slow = target.clock.is_slow or target.clock.stalled_since(began)
+        late = late or (slow and was_dropped(target.traces))
         details = (
             case.explain(problem) if case.explain is not None and not isinstance(problem, Broken) else ""
         )

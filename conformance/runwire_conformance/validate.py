@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runwire_conformance.bounds import Limits
+from runwire_conformance.bounds import LEAST_TOLERANCE_S, Limits
 from runwire_conformance.har import is_har, read_har
 from runwire_conformance.invariants import Facts, recorded_findings
 from runwire_conformance.invariants.answers import round_trip
@@ -23,9 +23,6 @@ from runwire_conformance.recording import (
 from runwire_conformance.trace import Message, Trace
 from runwire_schemas import CLIENT_TYPES, SERVER_TYPES, client_message_violations, server_message_violations
 from runwire_spec import catalogue, registries
-
-#: The least tolerance of the judge's bounds (chapter 17), in seconds.
-LEAST_TOLERANCE_S = 0.25
 
 #: The most of a file that is read; a recording of a day is smaller.
 MOST_BYTES = 512 * 1024 * 1024

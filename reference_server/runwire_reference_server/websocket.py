@@ -137,9 +137,7 @@ class WebSocketConnection:
             command = self.session.receive(message["text"])
             if not (isinstance(command, Send) and command.message["type"] == "heartbeat"):
                 self._last_used = self._loop.time()
-            self._command = self._loop.create_task(self._carry_out(command))
-            await asyncio.shield(self._command)
-            self._command = None
+            await self._carry_out(command)
             while len(self._answers) > MAX_ANSWERS_WAITING:
                 self._answers_taken.clear()
                 await self._answers_taken.wait()
@@ -152,10 +150,16 @@ class WebSocketConnection:
             case Close(code):
                 self.close(code)
             case Start() | Resume() | Cancel() | Input():
-                try:
-                    await self._serve(command)
-                except Refusal as reason:
-                    self.answer(refusal(reason.code, str(reason), command.re, reason.retry_after_s))
+                # What a client asked for happens, even if it goes away meanwhile.
+                self._command = self._loop.create_task(self._serve_or_refuse(command))
+                await asyncio.shield(self._command)
+                self._command = None
+
+    async def _serve_or_refuse(self, command: Start | Resume | Cancel | Input) -> None:
+        try:
+            await self._serve(command)
+        except Refusal as reason:
+            self.answer(refusal(reason.code, str(reason), command.re, reason.retry_after_s))
 
     async def _serve(self, command: Start | Resume | Cancel | Input) -> None:
         match command:

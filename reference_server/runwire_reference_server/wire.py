@@ -29,6 +29,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
         self.conn = Handshake(max_size=self.config.ws_max_size, logger=_quiet())
         self._written = 0
         self._taken_before = 0
+        self._heard_out = False
         self._failed = False
 
     def connection_made(self, transport: BaseTransport) -> None:
@@ -58,13 +59,18 @@ class WireProtocol(WebSocketsSansIOProtocol):
     def send_keepalive_ping(self) -> None:
         """Send a Ping and begin to count the time for its Pong."""
         self._taken_before = self._taken
+        self._heard_out = False
         super().send_keepalive_ping()
 
     def keepalive_timeout(self) -> None:
-        """Drop the peer, unless its socket still takes what waits in front of the Ping ([BEAT-8])."""
-        taken = self._taken
-        if self.transport.get_write_buffer_size() and taken > self._taken_before:
+        """Drop the peer, unless its socket still takes what waits in front of the Ping ([BEAT-8]).
+
+        A server that is behind with its reading listens once more: the Pong may stand in what it has not read.
+        """
+        taken, behind = self._taken, self.read_paused and not self._heard_out
+        if behind or (self.transport.get_write_buffer_size() and taken > self._taken_before):
             self._taken_before = taken
+            self._heard_out = self._heard_out or behind
             assert self.ping_timeout is not None
             self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
             return
