@@ -99,7 +99,7 @@ def test_readers_that_never_read_cost_a_bounded_buffer_each_and_are_dropped() ->
 
     with serving() as (url, pid), contextlib.ExitStack() as blocked:
         assert watched(url, blocked) == PIECES * len(PIECE)
-        for _ in range(500):
+        for _ in range(1500):
             if sample(url, "runwire_slow_readers_total") == 2 * BLOCKED:
                 break
             time.sleep(0.02)
