@@ -280,6 +280,8 @@ UNNAMED: dict[str, tuple[Lines, list[tuple[int, int]]]] = {
     ),
     "behind something unreadable": ([asks("start"), sign("text", "{", side="client"), says("started")], []),
     "behind bytes": ([asks("start"), sign("binary", side="client"), says("started")], []),
+    "behind garbage": ([asks("start"), sign("raw", side="client"), says("started")], []),
+    "behind the client's loss": ([asks("start"), sign("lost", side="client"), says("started")], []),
     "behind a goodbye": ([asks("start"), sign("close", side="client"), says("started")], []),
     "behind a Ping": ([asks("start"), sign("ping", side="client"), says("started")], [(0, 2)]),
     "behind bytes of the server's": ([asks("start"), sign("binary"), says("started")], [(0, 2)]),

@@ -59,6 +59,10 @@ READIES: dict[str, tuple[list[Lines], list[Placed]]] = {
         [[ready(limits=LESS)], [sign("ping"), ready(limits=MORE, features=[])], [ready(limits=LESS)]],
         [told("limits", 1, 1), told("features", 1, 1), told("limits", 2), told("features", 2)],
     ),
+    "behind one that had closed": (
+        [[ready(limits=MORE), closed(1.0)], [ready(limits=LESS)], [ready(2.0, limits=MORE)]],
+        [told("limits"), told("limits", 2)],
+    ),
     "limits on one alone": ([[ready(limits=LESS)], [ready()]], []),
     "limits on the later alone": ([[ready()], [ready(limits=LESS)]], []),
     "a second ready is another matter": (

@@ -92,6 +92,18 @@ RUNS: dict[str, tuple[list[Lines], list[Finding]]] = {
     "of a run that had ended": (
         [ready(), named(0.0, A, answer="resumed", status="completed", after=0), PLAIN, token(1.6, A)], [],
     ),
+    "of a run that was resumed": (
+        [ready(), named(0.0, A, answer="resumed", after=0), PLAIN, token(1.6, A)], [BESIDE],
+    ),
+    "of a run that turns out to have ended": (
+        [ready(), FIRST, says(0.5, "resumed", run_id=A, status="completed"), PLAIN, token(1.6, A)], [],
+    ),
+    "of a run that is started and has ended": (
+        [ready(), FIRST, says(0.5, "started", run_id=A, status="failed"), PLAIN, token(1.6, A)], [],
+    ),
+    "of a run that the client calls started": (
+        [ready(), asks(0.0, type="started", run_id=A), PLAIN, token(1.6, A)], [],
+    ),
     "refused": ([ready(), FIRST, opened(1.0, B, answer="error"), token(1.6, A)], []),
     "the same run": ([ONE_RUN, FIRST, named(1.0, A), token(1.6, A)], []),
     "named, with room": ([TWO_RUNS, FIRST, named(1.0, B), token(1.6, A)], []),
@@ -171,6 +183,9 @@ CANCELS: dict[str, tuple[list[Lines], list[Finding]]] = {
     "again": ([ready(), FIRST, cancel(), cancel(2.0, id="d"), beat(3.3)], [late(place=5)]),
     "before the run began": ([ready(), cancel(0.0), FIRST, beat(3.3)], []),
     "of a run that ended": ([ready(), FIRST, done(0.5, status="completed"), cancel(), beat(3.3)], []),
+    "of a run that goes on as another": (
+        [ready(), FIRST, cancel(0.2), done(0.3), named(1.0, A, answer="resumed", after=0), beat(3.6)], [],
+    ),
     "by the server": ([ready(), FIRST, says(1.0, "cancel", run_id=A), beat(3.3)], []),
     "refused": ([ready(), FIRST, cancel(), refusal(3.3)], []),
     "refused before": ([ready(), FIRST, refusal(0.9), cancel(), beat(3.3)], [late(place=5)]),
@@ -228,6 +243,7 @@ LONG = ready(idle_s=60)
 CLOSES: dict[str, tuple[list[Lines], list[Finding]]] = {
     "after a cancel": ([ready(), *CANCELLED, closes(1.5)], [gone()]),
     "that may be idle": ([says(0.0, "ready"), *CANCELLED, closes(2.0)], []),
+    "that is idle for less": ([ready(idle_s=2), *CANCELLED, closes(1.5)], [gone()]),
     "that is not idle for so long": ([LONG, *CANCELLED, closes(2.0)], [gone()]),
     "that is idle, from its beginning": ([ready(idle_s=2), bad(), closes(2.0)], []),
     "that is not idle, from its beginning": (

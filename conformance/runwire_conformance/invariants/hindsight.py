@@ -5,6 +5,7 @@ these rules wait for what cannot be under way any more. A server that rests has 
 `REST_S` was appended after the rest began.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -115,7 +116,7 @@ def _goes_on(trace: Trace, run_id: str, place: int) -> bool:
 def a_cancel_is_obeyed(trace: Trace, facts: Facts) -> Iterator[Finding]:
     """[CANCEL-1], [CANCEL-2]: a run that was cancelled while it was read ends as that, and in time."""
     allowed = facts.limits.seconds("cancel_deadline_ms") + facts.tolerance
-    followed, rested, heard = Followed(), float("-inf"), trace.began
+    followed, rested, heard = Followed(), -math.inf, trace.began
     for place, record in enumerate(trace.records):
         message = record.message
         if record.side == "server":
@@ -160,8 +161,8 @@ def it_goes_on_serving(trace: Trace, _facts: Facts) -> Iterator[Finding]:
         followed.read(record)
         if record.side == "client" and record.kind not in {"pong", "ping"}:
             said, answer = record.message, None
-            if record.kind in {"close", "lost"} or said is None:
-                return
+            if said is None:
+                return  # its goodbye, or something that nobody can judge
         elif record.message is not None and _settles(record.message, said):
             answer = record
         elif record.kind == "close" and record.code in ABOUT_THE_MESSAGE and answer is not None:

@@ -4,6 +4,7 @@ The order of what happened on two connections is known to nobody, so no rule her
 one client: what is said of a run on one connection holds on the others, too.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -62,7 +63,7 @@ def _readies(traces: Sequence[Trace]) -> Iterator[tuple[int, Trace, int, Message
 def _until(trace: Trace) -> float:
     """Return when a connection ended, for one whose end is not shown when all ends."""
     last = trace.records[-1]
-    return last.at if last.kind in {"close", "lost"} else float("inf")
+    return last.at if last.kind in {"close", "lost"} else math.inf
 
 
 def _plain(value: Any) -> Any:
