@@ -127,3 +127,10 @@ def test_a_connection_that_the_judge_left_idle_is_told_apart(
     trace.records.append(Record(closed_at, "server", "close", code=code))
 
     assert trace.idled(3.0) is idled
+    beats = [
+        Record(at, "client", "text", "{}", Message({"type": "heartbeat"})) for at in (0.5, closed_at - 1.5)
+    ]
+    trace.records[:0] = beats
+    assert trace.idled(3.0) is idled
+    trace.records.insert(0, Record(closed_at - 2.5, "server", "text", "{}", Message({"type": "done"})))
+    assert not trace.idled(3.0)

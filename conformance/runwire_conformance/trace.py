@@ -119,6 +119,13 @@ class Record:
     message: Message | None = None
     code: int | None = None
 
+    @property
+    def is_use(self) -> bool:
+        """Whether a connection is in use when this happens: the client says more than a heartbeat, or a run ends."""
+        if self.side == "server":
+            return self.message is not None and self.message.is_terminal
+        return self.kind == "text" and (self.message is None or self.message.type != "heartbeat")
+
 
 @dataclass(slots=True)
 class Trace:
@@ -192,13 +199,15 @@ class Trace:
         return False
 
     def idled(self, idle_s: float) -> bool:
-        """Whether the server closed with 1000 after the client had sent nothing for `idle_s` ([LIMIT-5]).
+        """Whether the server closed with 1000 after nothing but heartbeats had happened for `idle_s` ([LIMIT-5]).
 
         On a busy machine that is the judge's own slowness.
         """
-        sent = [record.at for record in self.records if record.side == "client" and record.kind == "text"]
-        for record in self.records:
-            if record.side == "server" and record.kind == "close" and record.code == 1000:
-                used = max((at for at in sent if at <= record.at - CROSSING_S), default=self.began)
-                return record.at - used >= idle_s
-        return False
+        closes = (r for r in self.records if r.side == "server" and r.kind == "close" and r.code == 1000)
+        if (close := next(closes, None)) is None:
+            return False
+        # What the client sent last may have crossed the close.
+        uses = [
+            r.at for r in self.records if r.is_use and (r.side == "server" or r.at <= close.at - CROSSING_S)
+        ]
+        return close.at - max(uses, default=self.began) >= idle_s
