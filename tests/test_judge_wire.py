@@ -111,7 +111,8 @@ def test_a_run_whose_time_was_over_is_told_apart(code: str, ended_at: float, ove
     ("sent_at", "closed_at", "code", "idled"),
     [
         (1.0, 4.2, 1000, True),
-        (1.0, 3.9, 1000, False),
+        (1.0, 3.3, 1000, False),
+        (1.0, 3.5, 1000, True),
         (None, 3.1, 1000, True),
         (4.1, 4.2, 1000, True),
         (1.0, 9.0, 4000, False),
@@ -132,5 +133,5 @@ def test_a_connection_that_the_judge_left_idle_is_told_apart(
     ]
     trace.records[:0] = beats
     assert trace.idled(3.0) is idled
-    trace.records.insert(0, Record(closed_at - 2.5, "server", "text", "{}", Message({"type": "done"})))
+    trace.records.insert(0, Record(closed_at - 2.3, "server", "text", "{}", Message({"type": "done"})))
     assert not trace.idled(3.0)

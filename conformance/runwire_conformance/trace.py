@@ -16,6 +16,9 @@ Side = Literal["client", "server"]
 #: How a trace says that a stream is over, whether the server ended it or it broke off before.
 RESPONSE_ENDED = "the response ended"
 
+#: The share of `idle_s` that the judge sees of it at least, as what ended the use before came late.
+NEARLY = 0.8
+
 #: Seconds within which a message and a close may have crossed each other, even on a busy machine.
 CROSSING_S = 1.0
 
@@ -206,8 +209,8 @@ class Trace:
         closes = (r for r in self.records if r.side == "server" and r.kind == "close" and r.code == 1000)
         if (close := next(closes, None)) is None:
             return False
-        # What the client sent last may have crossed the close.
+        # What the client sent last may have crossed the close, and the end of a run was under way for a while.
         uses = [
             r.at for r in self.records if r.is_use and (r.side == "server" or r.at <= close.at - CROSSING_S)
         ]
-        return close.at - max(uses, default=self.began) >= idle_s
+        return close.at - max(uses, default=self.began) >= idle_s * NEARLY
