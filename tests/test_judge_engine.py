@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from runwire_conformance import engine
-from runwire_conformance.case import TooLate, claim_of, proves
+from runwire_conformance.case import NotExercised, TooLate, TooSlow, claim_of, proves
 from runwire_conformance.engine import MOST_REPEATS, Case, Engine, State
 from runwire_conformance.profile import Options
 from runwire_conformance.target import Target
@@ -76,6 +76,18 @@ def test_who_is_late_all_the_time_is_accused_also_when_there_is_no_time(
     states = {state for state, _ in judged(server_url, *cases, lasting())[:-1]}
 
     assert states == {State.FAILED}
+
+
+def test_a_case_that_was_too_slow_in_the_crowd_is_played_again(server_url: str) -> None:
+    tries = iter((TooSlow("raise run_s"), NotExercised("configure a hook"), None))
+
+    @proves("RUN-15")
+    async def may_be_slow() -> None:
+        if (problem := next(tries)) is not None:
+            raise problem
+
+    assert judged(server_url, case(may_be_slow, 0)) == [(State.NOT_EXERCISED, "configure a hook")]
+    assert judged(server_url, case(may_be_slow, 0)) == [(State.PASSED, "")]
 
 
 def test_round_trips_are_measured_beside_all_cases_and_beside_each_that_is_asked_again(

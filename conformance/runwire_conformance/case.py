@@ -54,6 +54,10 @@ class NotExercised(Exception):
     """The situation that a requirement speaks of never came about; says what to configure."""
 
 
+class TooSlow(NotExercised):
+    """A bound of the server was over before the situation came about; alone, the case may be quick enough."""
+
+
 class NotOffered(Exception):
     """The requirement speaks of something that this server does not have, by its own word; says what."""
 

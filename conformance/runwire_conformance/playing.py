@@ -8,7 +8,16 @@ from typing import Any
 
 from runwire_conformance.assertion import in_words
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import Breach, Broken, Moot, NotExercised, NotOffered, TooLate, shown_by
+from runwire_conformance.case import (
+    Breach,
+    Broken,
+    Moot,
+    NotExercised,
+    NotOffered,
+    TooLate,
+    TooSlow,
+    shown_by,
+)
 from runwire_conformance.held import KEPT_RECORDS
 from runwire_conformance.outcome import Case, Outcome, State
 from runwire_conformance.reason import Kind, kind_of
@@ -41,7 +50,7 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
     except NotOffered as problem:
         state, reason = State.NOT_OFFERED, str(problem)
     except NotExercised as problem:
-        state, reason = State.NOT_EXERCISED, str(problem)
+        state, reason, late = State.NOT_EXERCISED, str(problem), isinstance(problem, TooSlow)
     except Breach as problem:
         state, reason, details = State.FAILED, str(problem), problem.details
         breach, kind = problem.requirement, kind_of(problem)

@@ -5,7 +5,7 @@ import time
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import Broken, NotExercised, NotOffered, proves
+from runwire_conformance.case import Broken, NotOffered, TooSlow, proves
 from runwire_conformance.client import Client
 from runwire_conformance.stream import Stream
 from runwire_conformance.target import SHORT_LIFE_S, Target
@@ -94,11 +94,11 @@ async def a_run_waits_for_a_reader_whose_credential_expired(target: Target, limi
     await client.closed("the end of what the expired credential opened", target.options.patience_s)
     assert client.ended_at is not None
     if run.events[-1].is_terminal:
-        raise NotExercised("run_s is shorter than the life of the token; set a longer run_s on the server")
+        raise TooSlow("run_s is shorter than the life of the token; set a longer run_s on the server")
     renewed = await target.as_caller(in_advance or await target.short_lived_token()).connect()
     gone = time.monotonic() - client.ended_at
     if gone > limits["detach_grace_s"] * 0.9:
-        raise NotExercised(f"a new token took {gone:.1f} s; set a longer detach_grace_s on the server")
+        raise TooSlow(f"a new token took {gone:.1f} s; set a longer detach_grace_s on the server")
     await asyncio.sleep(max(min(limits["detach_grace_s"] * 0.6, 3) - gone, 0))
 
     again = await renewed.resume(run.id)

@@ -6,7 +6,7 @@ import time
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import NotExercised, NotOffered, proves, shows
+from runwire_conformance.case import NotOffered, TooSlow, proves, shows
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import contents
 from runwire_conformance.questions import FORM, asked, give
@@ -158,7 +158,7 @@ async def a_script_beyond_a_million_steps_fails(client: Client, limits: Limits, 
     terminal = await run.terminal(30)
 
     if terminal.get("code") == "timeout":
-        raise NotExercised("run_s was over before a million steps were; raise it")
+        raise TooSlow("run_s was over before a million steps were; raise it")
     assert (terminal.type, terminal.get("code")) == ("error", "agent_error")
 
 
@@ -182,7 +182,7 @@ async def a_script_of_many_steps_is_played(client: Client) -> None:
     terminal = await run.terminal(20)
 
     if terminal.get("code") == "timeout":
-        raise NotExercised("run_s was over before the script was; raise it")
+        raise TooSlow("run_s was over before the script was; raise it")
     assert (terminal.get("status"), run.text) == ("completed", "x")
 
 
