@@ -107,16 +107,18 @@ class NeighboursSwapped(Rewrite):
     """The second and third event of a run come in the wrong order."""
 
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
-        held = link.notes.pop("held", None)
-        if is_event(message) and message["seq"] == 2 and not is_terminal(message):
-            link.notes["held"] = message
-        elif held and is_event(message):
+        held: dict[str, Message] = link.notes.setdefault("held", {})
+        if not is_event(message):
+            yield from held.values()
+            held.clear()
             yield message
-            yield held
+        elif message["seq"] == 2 and not is_terminal(message):
+            held[message["run_id"]] = message
         else:
-            if held:
-                yield held
+            late = held.pop(message["run_id"], None)
             yield message
+            if late is not None:
+                yield late
 
 
 @flaw("RUN-29")
