@@ -9,6 +9,7 @@ import pytest
 from test_judge_invariants import (
     BEGIN,
     FACTS,
+    RESUMED,
     RUN,
     TRACE,
     Line,
@@ -60,14 +61,8 @@ BEAT = {"type": "heartbeat"}
 STARTED = message(BEGIN[1][1])  # type: ignore[arg-type]
 
 
-def _opening(kind: str, **members: Any) -> Line:
-    told = {"run_id": RUN, "session_id": RUN, "epoch": "e1", "trace_id": TRACE, "status": "running"}
-    return server({"type": kind, **told, **members})
-
-
 B = "run-9876543210-9876543210"
-RESUMED_AT_3 = _opening("resumed", next_seq=3)
-BEGUN_B = (_opening("started", run_id=B, next_seq=1), event("token", 1, run_id=B, data="x"),
+BEGUN_B = (server({**BEGIN[1][1], "run_id": B}), event("token", 1, run_id=B, data="x"),  # type: ignore[dict-item]
            event("token", 2, run_id=B, data="x"))  # fmt: skip
 
 
@@ -146,13 +141,13 @@ ONE: list[tuple[str, Trace, list[Finding]]] = [
      after(token(1), token(3), token(4), token(2), done(5)), [Finding("RUN-29", "seq 2 came after seq 4", 5)]),
     ("the same twice and late", after(token(2), token(2), token(1)), [Finding("RUN-28", "expected seq 1, came 2", 2)]),
     ("from the old position",
-     after(token(1), token(2), RESUMED_AT_3, token(3), token(4), RESUMED_AT_3, token(5)),
+     after(token(1), token(2), RESUMED, token(3), token(4), RESUMED, token(5)),
      [Finding("RESUME-16", "seq 5 from the old position, before seq 3", 8)]),
     ("the last again, from the old position",
-     after(token(1), token(2), RESUMED_AT_3, token(3), token(4), RESUMED_AT_3, token(4)),
+     after(token(1), token(2), RESUMED, token(3), token(4), RESUMED, token(4)),
      [Finding("RESUME-16", "seq 4 from the old position, before seq 3", 8)]),
     ("further than the old position",
-     after(token(1), token(2), RESUMED_AT_3, token(3), token(4), RESUMED_AT_3, token(6)),
+     after(token(1), token(2), RESUMED, token(3), token(4), RESUMED, token(6)),
      [Finding("RESUME-10", "expected seq 3, came 6", 8)]),
     ("a request of the same name in another run", after(request(1), done(2), *BEGUN_B, request(3, run_id=B)), []),
     ("a request of the same name in the same run", after(request(1), request(2)),

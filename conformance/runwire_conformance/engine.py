@@ -144,7 +144,7 @@ class Engine:
         crowd.sort(key=lambda case: -case.claim.takes_long)
         width = self._width(profile)
         measuring = width > FEW_PLACES
-        places = Places(width - measuring)
+        places = Places(width - 1 if measuring else width)
         async with self._measured(profile) if measuring else nullcontext():
             await asyncio.gather(*(self._play_in_turn(case, profile, places) for case in crowd))
         for case in [case for case in todo if case.claim.alone]:

@@ -6,7 +6,7 @@ Each names the requirement it found broken. The same code judges recorded conver
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from runwire_conformance.bounds import Limits
+from runwire_conformance.bounds import LEAST_TOLERANCE_S, Limits
 from runwire_conformance.trace import Trace
 
 
@@ -24,7 +24,7 @@ class Facts:
     """What an invariant may know beside the trace: the server's limits and the judge's tolerance in seconds."""
 
     limits: Limits
-    tolerance: float = 0.25
+    tolerance: float = LEAST_TOLERANCE_S
 
 
 Invariant = Callable[[Trace, Facts], Iterator[Finding]]

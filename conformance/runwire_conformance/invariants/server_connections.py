@@ -168,9 +168,9 @@ def readers_see_one_log(traces: Sequence[Trace]) -> Iterator[Placed]:
 def _says_its_parts(merged: Message, log: dict[int, Message]) -> bool:
     """Whether a merged event is its parts, as far as all of these were seen one by one."""
     first, last, member = merged["first_seq"], merged["seq"], TEXTS.get(merged.type)
-    if member is None or not isinstance(first, int):
-        return True
-    parts = [log[seq] for seq in sorted(log) if first <= seq <= last]
+    if member is None or not isinstance(first, int) or last - first >= len(log):
+        return True  # of so many parts some were not seen
+    parts = [log[seq] for seq in range(first, last + 1) if seq in log]
     if len(parts) <= last - first or not all(isinstance(part.get(member), str) for part in parts):
         return True
     text = "".join(part[member] for part in parts)

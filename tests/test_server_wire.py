@@ -1,0 +1,61 @@
+"""How a connection of the server is fair to a peer that it is itself too slow for."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from runwire_reference_server.session import Close, Send
+from runwire_reference_server.websocket import WebSocketConnection
+from runwire_reference_server.wire import WireProtocol
+
+
+class Listening(WireProtocol):
+    """A connection that waits for a Pong, whether or not it reads meanwhile; nothing waits to be sent."""
+
+    def __init__(self, *, behind: bool) -> None:
+        self.read_paused, self.ping_timeout = behind, 1.0
+        self.planned: list[Any] = []
+        self.loop = cast(Any, SimpleNamespace(call_later=lambda _, call, *__: self.planned.append(call)))
+        self.transport = cast(Any, SimpleNamespace(get_write_buffer_size=lambda: 0, abort=self.planned.clear))
+        self.queue = cast(Any, SimpleNamespace(put_nowait=self.planned.append))
+        self.close_timeout = 1.0
+        self._written = self._taken_before = 0
+        self._heard_out = False
+
+
+@pytest.fixture
+def dropped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what is filled when a peer is dropped."""
+    drops: list[str] = []
+    monkeypatch.setattr(WireProtocol.__mro__[1], "keepalive_timeout", lambda _: drops.append("dropped"))
+    return drops
+
+
+def test_a_server_that_is_behind_listens_once_more_before_it_drops_a_peer(dropped: list[str]) -> None:
+    connection = Listening(behind=True)
+
+    connection.keepalive_timeout()
+    assert (dropped, connection.planned) == ([], [connection.keepalive_timeout])
+
+    connection.keepalive_timeout()
+    assert dropped == ["dropped"]
+
+
+def test_a_server_that_reads_drops_a_silent_peer_at_once(dropped: list[str]) -> None:
+    Listening(behind=False).keepalive_timeout()
+
+    assert dropped == ["dropped"]
+
+
+def test_an_answer_that_needs_no_waiting_waits_for_nothing() -> None:
+    said: list[Any] = []
+    connection = cast(Any, SimpleNamespace(answer=said.append, close=said.append))
+
+    for command in (Send({"type": "heartbeat"}), Close(4400)):
+        with pytest.raises(StopIteration):
+            WebSocketConnection._carry_out(connection, command).send(None)
+
+    assert said == [{"type": "heartbeat"}, 4400]
