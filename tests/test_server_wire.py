@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from runwire_reference_server.session import Close, Send
+from runwire_reference_server.session import Send
 from runwire_reference_server.websocket import WebSocketConnection
 from runwire_reference_server.wire import WireProtocol
 
@@ -52,10 +52,26 @@ def test_a_server_that_reads_drops_a_silent_peer_at_once(dropped: list[str]) -> 
 
 def test_an_answer_that_needs_no_waiting_waits_for_nothing() -> None:
     said: list[Any] = []
-    connection = cast(Any, SimpleNamespace(answer=said.append, close=said.append))
+    waiting = iter([{"type": "websocket.receive", "text": "{}"}] * 21 + [{"type": "websocket.disconnect"}])
 
-    for command in (Send({"type": "heartbeat"}), Close(4400)):
-        with pytest.raises(StopIteration):
-            WebSocketConnection._carry_out(connection, command).send(None)
+    async def receive() -> dict[str, str]:
+        return next(waiting)
 
-    assert said == [{"type": "heartbeat"}, 4400]
+    def forbidden(_: object) -> None:
+        raise AssertionError("a task was made of it")
+
+    connection = WebSocketConnection.__new__(WebSocketConnection)
+    connection.__dict__ |= {
+        "_socket": SimpleNamespace(receive=receive),
+        "session": SimpleNamespace(receive=lambda _: Send({"type": "heartbeat"})),
+        "_loop": SimpleNamespace(time=lambda: 0.0, create_task=forbidden),
+        "_close_code": None,
+        "_expired": False,
+        "_answers": said,
+        "_wake": SimpleNamespace(set=lambda: None),
+    }
+
+    with pytest.raises(StopIteration):  # it ends without ever giving way
+        connection._read().send(None)
+
+    assert said == [{"type": "heartbeat"}] * 21
