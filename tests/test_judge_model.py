@@ -228,7 +228,8 @@ def test_a_saved_conversation_is_played_first_and_the_printed_case_runs(
 ) -> None:
     name = "second_run_doubles_text"
     folder = found[name][1]
-    saved = next(file for file in folder.iterdir() if file.name.startswith("RUN-30"))
+    every = [file for file in folder.iterdir() if file.name.startswith("RUN-30")]
+    saved = every[0]
     case = tmp_path / "test_printed.py"
     case.write_text(as_python(from_json(saved.read_text()), "RUN-30"))
 
@@ -255,7 +256,8 @@ def test_a_saved_conversation_is_played_first_and_the_printed_case_runs(
 
     again, output = asyncio.run(both())
 
-    assert f"as saved in {saved.name}" in again.output
+    # Several cases may have saved one, and a report shows the shortest.
+    assert any(f"as saved in {file.name}" in again.output for file in every), again.output[-3000:]
     assert "1 failed" in output
     assert "which another reader saw as it should be" in output
 
