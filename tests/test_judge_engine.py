@@ -13,7 +13,7 @@ from runwire_conformance.case import NotExercised, TooLate, TooSlow, claim_of, p
 from runwire_conformance.engine import MOST_REPEATS, Case, Engine, State
 from runwire_conformance.profile import Options
 from runwire_conformance.target import Target
-from runwire_conformance.trace import Record, Trace
+from runwire_conformance.trace import Message, Record, Trace
 
 # The loop ends as soon as the engine has, with sockets that are about to be closed.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -127,3 +127,51 @@ def test_who_was_dropped_while_everything_was_slow_is_asked_again(
     ((state, _),) = judged(server_url, case(is_dropped, 0))
 
     assert (state, len(played)) == (State.FAILED, times)
+
+
+@pytest.mark.parametrize(
+    ("late_times", "accused"),
+    [
+        pytest.param([[True, True]], {"0"}, id="found-again"),
+        pytest.param([[True, False]], set(), id="not-found-again"),
+        pytest.param([[True, False], [True, True]], {"1"}, id="found-again-in-another"),
+        pytest.param([[True, True], [True]], {"0", "1"}, id="once-is-enough-for-all"),
+        pytest.param([[False]], set(), id="never-found"),
+    ],
+)
+def test_what_the_invariants_find_late_counts_when_it_is_found_again(
+    server_url: str, late_times: list[list[bool]], accused: set[str]
+) -> None:
+    def hears(times: list[bool], number: int) -> Case:
+        tries = iter(times)
+
+        @proves("RUN-15")
+        async def hears_a_token(target: Target) -> None:
+            target.traces.append(cancelled_talk(0.0 if next(tries) is False else 9.0))
+            await asyncio.sleep(0.1 * number)  # the shortest is asked first
+
+        return case(hears_a_token, number)
+
+    cases = [hears(times, number) for number, times in enumerate(late_times)]
+
+    judged(server_url, *cases)
+
+    found = {
+        one.name.removeprefix("tests::")
+        for one in cases
+        if one.outcome is not None
+        for finding in one.outcome.findings
+        if finding.requirement == "CANCEL-3"
+    }
+    assert found == accused
+
+
+def cancelled_talk(seconds: float) -> Trace:
+    """Return a conversation with a token so many seconds after a cancel."""
+    trace = Trace("websocket", "a talk", 0.0)
+    for at, side, message in (
+        (0.0, "client", {"type": "cancel", "run_id": "r" * 22}),
+        (seconds, "server", {"type": "token", "data": "x", "run_id": "r" * 22, "seq": 1}),
+    ):
+        trace.records.append(Record(at, side, "text", "", Message(message)))
+    return trace

@@ -162,6 +162,7 @@ def test_plans_are_kept_and_mean_something(plan: Plan) -> None:
     assert 1 <= len(starts) <= MOST_RUNS
     assert all(run < len(starts) for run in runs)
     assert tidied(plan.actions, KIT) == plan
+    assert KIT.can_play(plan)
     ast.parse(as_python(plan, "RUN-4"))
 
 

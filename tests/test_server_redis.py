@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
+from redis.asyncio.connection import AbstractConnection
 from redis_stand import RedisStand
 
 from runwire_reference_server.credentials import Credential
@@ -86,3 +88,26 @@ async def test_places_are_counted_over_all_nodes_and_freed_with_a_dead_one(
     await give_back()
 
     assert [key for key in stand.everything() if "place" in key] == []
+
+
+async def test_a_node_leaves_even_when_the_client_library_loses_its_cancellation(
+    stand: RedisStand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, writing, lost = AbstractConnection.send_packed_command, asyncio.Event(), []
+
+    async def losing(self: AbstractConnection, *arguments: Any, **options: Any) -> None:
+        await write(self, *arguments, **options)
+        if not writing.is_set():
+            writing.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                lost.append("a cancellation")
+
+    async with asyncio.timeout(10), RedisNode(stand.url, 30) as node:
+        monkeypatch.setattr(AbstractConnection, "send_packed_command", losing)
+        asked = asyncio.create_task(RedisTickets(node).look("unknown"))
+        await writing.wait()
+
+    assert lost
+    assert await asked is None

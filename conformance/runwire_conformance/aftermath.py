@@ -1,9 +1,9 @@
 """What is made of an outcome when nothing plays any more: the invariants judge its conversations. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 
-from runwire_conformance.invariants import Facts, Finding, findings
+from runwire_conformance.invariants import Facts, Finding, findings, late_findings
 from runwire_conformance.outcome import Case, Outcome, State
 from runwire_conformance.reason import Kind
 from runwire_conformance.symptoms import cause_of, flood_of
@@ -12,11 +12,25 @@ from runwire_conformance.symptoms import cause_of, flood_of
 UNREADABLE = frozenset({"MSG-1", "MSG-2", "MSG-3", "MSG-5"})
 
 
-def watched(outcome: Outcome, facts: Facts, ailing: Mapping[str, str]) -> Outcome:
-    """Return an outcome with what the invariants find, and the cause when a failure comes from what ails the server."""
+def tells_of_lateness(outcome: Outcome | None, facts: Facts) -> set[str]:
+    """Return what the invariants find broken by the clock alone in an outcome's conversations."""
+    traces = outcome.traces if outcome is not None else ()
+    return {finding.requirement for trace in traces for finding in late_findings(trace, facts)}
+
+
+def watched(
+    outcome: Outcome, facts: Facts, ailing: Mapping[str, str], confirmed: Container[str] = ()
+) -> Outcome:
+    """Return an outcome with what the invariants find, and the cause when a failure comes from what ails the server.
+
+    What they find by the clock alone counts when it is `confirmed`.
+    """
     found: list[Finding] = []
     for trace in outcome.traces:
+        unsure = {finding.requirement for finding in late_findings(trace, facts)}
         for finding in findings(trace, facts):
+            if finding.requirement in unsure and finding.requirement not in confirmed:
+                continue
             found.append(finding)
             trace.marks.setdefault(finding.record, finding.requirement)
     return _without_secrets(_blameless(_caused(replace(outcome, findings=tuple(found)), facts, ailing)))

@@ -6,7 +6,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
-from runwire_conformance.aftermath import is_crowded_out, last_word, moot_while, unwatched, watched
+from runwire_conformance.aftermath import (
+    is_crowded_out,
+    last_word,
+    moot_while,
+    tells_of_lateness,
+    unwatched,
+    watched,
+)
 from runwire_conformance.bounds import STALL_S, Clock
 from runwire_conformance.case import Broken
 from runwire_conformance.first_look import Mute
@@ -90,6 +97,8 @@ class Engine:
     #: The deadlines of the cases under way.
     _alarms: set[asyncio.Timeout] = field(default_factory=set)
     _repeated: set[str] = field(default_factory=set)
+    #: What the invariants found broken by the clock, and found again in a case that was played alone.
+    _confirmed: set[str] = field(default_factory=set)
 
     async def judge(self) -> None:
         """Play every case; raises NoRunwireServer when there is nothing to judge."""
@@ -135,7 +144,7 @@ class Engine:
             elif time.monotonic() > until:
                 case.outcome = unwatched(case.outcome, facts, ailing)
             else:
-                case.outcome = watched(case.outcome, facts, ailing)
+                case.outcome = watched(case.outcome, facts, ailing, self._confirmed)
 
     async def _play_all(self, profile: Profile) -> None:
         todo = [case for case in self.cases if self._offered(case, profile)]
@@ -156,11 +165,10 @@ class Engine:
         if "CLOSE-2" in self.ailing:
             late = [case for case in late if case.outcome is not None and not broken_off(case.outcome.traces)]
         for case in late[:MOST_REPEATS]:
-            async with nullcontext() if case.claim.alone else self._measured(profile):
-                await self._play_alone(case, profile)
-            self._repeated.add(case.name)
+            await self._repeat(case, profile)
             self._doubt(case, profile)
-        if late and not await self._look_again(profile):
+        await self._confirm(todo, profile)
+        if self._repeated and not await self._look_again(profile):
             return
         for case in [case for case in todo if case.claim.last]:
             await self._play(case, profile)
@@ -187,6 +195,24 @@ class Engine:
                 case.outcome = Outcome(State.NOT_EXERCISED, "stopped after an earlier failure")
             else:
                 await self._play(case, profile)
+
+    async def _repeat(self, case: Case, profile: Profile) -> None:
+        async with nullcontext() if case.claim.alone else self._measured(profile):
+            await self._play_alone(case, profile)
+        self._repeated.add(case.name)
+
+    async def _confirm(self, todo: Sequence[Case], profile: Profile) -> None:
+        """Play alone what the invariants found to be late, the shortest cases first, until they find it again."""
+        facts = Facts(profile.limits, self._clock.worst_tolerance)
+        told = {case.name: tells_of_lateness(case.outcome, facts) for case in todo}
+        for requirement in sorted(set[str]().union(*told.values())):
+            cases = [case for case in todo if requirement in told[case.name]]
+            for case in sorted(cases, key=_seconds)[:MOST_REPEATS]:
+                if case.name not in self._repeated:
+                    await self._repeat(case, profile)
+                if requirement in tells_of_lateness(case.outcome, facts):
+                    self._confirmed.add(requirement)
+                    break
 
     def _doubt(self, case: Case, profile: Profile) -> None:
         """Accuse nobody of what the judge's own slowness explains, twice."""
@@ -318,6 +344,10 @@ class Engine:
         for case in self.cases:
             if case.outcome is None:
                 case.outcome = Outcome(State.NOT_EXERCISED, reason)
+
+
+def _seconds(case: Case) -> float:
+    return case.outcome.seconds if case.outcome is not None else 0.0
 
 
 def _did_not_fail(case: Case) -> bool:

@@ -55,7 +55,7 @@ class Kit:
         streams = any(line.startswith("s") or line == "http" for line in used)
         resumes = any(isinstance(action, Resume) for action in plan.actions)
         questions = any(map(asks, plan.scripts))
-        return streams == self.over_http and resumes <= self.resumes and questions <= self.asks
+        return streams <= self.over_http and resumes <= self.resumes and questions <= self.asks
 
 
 @dataclass(slots=True)

@@ -104,7 +104,8 @@ class InputRequests:
         try:
             while self._open:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), LOOK_S)
+                    async with asyncio.timeout(LOOK_S):
+                        await self._wake.wait()
                 self._wake.clear()
                 while self._due:
                     await self._store.close_input(self._key, self._due.pop(), "expired")  # [INPUT-8]

@@ -179,7 +179,8 @@ class Worker:
         try:
             while not (await self._store.get(predecessor)).status.finished:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(woken.wait(), 1)  # [NODE-8] a wake-up is only a hint
+                    async with asyncio.timeout(1):  # [NODE-8] a wake-up is only a hint
+                        await woken.wait()
                 woken.clear()
         except RunNotFound:
             return

@@ -44,6 +44,13 @@ def findings(trace: Trace, facts: Facts) -> list[Finding]:
     return list(found.values())
 
 
+def late_findings(trace: Trace, facts: Facts) -> list[Finding]:
+    """Return what a conversation breaks by the clock alone, which a busy machine may be the cause of."""
+    from runwire_conformance.invariants import log, wire
+
+    return [finding for invariant in (*log.TIMED, *wire.TIMED) for finding in invariant(trace, facts)]
+
+
 def recorded_findings(traces: Sequence[Trace], facts: Facts) -> list[Placed]:
     """Return everything that the server of a recording breaks, each requirement at most once a connection.
 

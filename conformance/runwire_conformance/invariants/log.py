@@ -257,6 +257,9 @@ def _request(message: Message) -> tuple[str, object]:
     return str(message.get("run_id")), str(message.get("request_id"))
 
 
+#: Those that judge by the clock.
+TIMED: tuple[Invariant, ...] = (text_stops_after_cancel,)
+
 INVARIANTS: tuple[Invariant, ...] = (
     nothing_precedes_the_opening,
     seq_has_no_hole,
@@ -264,7 +267,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     calls_pair,
     trace_ids_agree,
     requests_are_new_and_answers_kept,
-    text_stops_after_cancel,
+    *TIMED,
 )
 
 

@@ -167,12 +167,14 @@ def a_stream_ends_with_its_run(trace: Trace, facts: Facts) -> Iterator[Finding]:
         ended = record.at if record.message.is_terminal and ended is None else ended
 
 
+#: Those that judge by the clock.
+TIMED: tuple[Invariant, ...] = (it_is_never_silent, a_stream_ends_with_its_run)
+
 INVARIANTS: tuple[Invariant, ...] = (
     ready_comes_first_and_once,
-    it_is_never_silent,
     it_ends_in_order,
     it_is_not_flooded,
     blocks_are_well_formed,
     features_bring_what_they_need,
-    a_stream_ends_with_its_run,
+    *TIMED,
 )

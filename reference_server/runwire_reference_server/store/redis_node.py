@@ -87,6 +87,7 @@ class RedisNode:
         self._lease_ms = max(1, int(worker_lost_s * 1000 * LEASE))
         self._look_s = min(LOOK_S, worker_lost_s / 8)
         self._living: asyncio.Task[None] | None = None
+        self._leaving = False
         self._asked: list[tuple[asyncio.Future[Any], tuple[str | bytes | int, ...]]] = []
         self._wake = asyncio.Event()
 
@@ -94,16 +95,19 @@ class RedisNode:
         joined = asyncio.Event()
         self._living = asyncio.create_task(self._live(joined))
         with suppress(TimeoutError):
-            await asyncio.wait_for(joined.wait(), TIMEOUT_S)
+            async with asyncio.timeout(TIMEOUT_S):
+                await joined.wait()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._living is not None
+        # The client library loses a cancellation that meets the end of a write: so all that goes on ends without it.
+        node, self.id, self._leaving = self.id, None, True
         self._living.cancel()
         await asyncio.gather(self._living, return_exceptions=True)
-        if self.id is not None:
+        if node is not None:
             with suppress(RedisError, OSError, TimeoutError):
-                await self._alone("leave", self.id, LOST)
+                await self._alone("leave", node, LOST)
         await self._client.aclose()
 
     async def step(self, name: str, *arguments: str | bytes | int) -> Any:
@@ -151,7 +155,7 @@ class RedisNode:
         return await self._client.evalsha(self._sha, 0, name, node, *cast(Any, arguments))
 
     async def _live(self, joined: asyncio.Event) -> None:
-        while True:
+        while not self._leaving:
             with suppress(StoreGone):
                 await self._join()
                 joined.set()
@@ -165,6 +169,8 @@ class RedisNode:
             ended = await self._alone("join", node, self._before, self._lease_ms, LOST)
         except (RedisError, OSError, TimeoutError):
             raise StoreGone from None
+        if self._leaving:
+            raise StoreGone
         self.id, self._before = node, ""
         self._reap(ended)
 
@@ -199,7 +205,7 @@ class RedisNode:
         try:
             async with self._client.pubsub(ignore_subscribe_messages=True) as hints:
                 await hints.subscribe(grown, "runwire:ended")
-                while True:
+                while self.id == node:
                     message = await hints.get_message(timeout=1.0)
                     if message is None:
                         continue
