@@ -200,6 +200,9 @@ ROWS: list[Row] = [
                                            (1, 5, "<", {**CONFLICT, "re": "1"}), (1, 50, ">", ANOTHER)], []),
     ("again an input", [(1, n * 20, ">", {"type": "input", "id": str(n), "data": 1}) if n != 1
                         else (1, 20, "<", {**CONFLICT, "re": "0"}) for n in range(3)], shown("ERR-6", AGAIN, 2)),
+    ("again, as all the time before",
+     [*((1, n, ">", {**START, "id": str(n)}) for n in range(2)), (1, 5, "<", {**CONFLICT, "re": "1"}),
+      (1, 50, ">", {**START, "id": "2"})], []),
     ("again as it may", [(1, 0, ">", START), (1, 5, "<", refused("busy", retryable=True)), (1, 50, ">", START)], []),
     ("again as nobody forbade", [(1, 0, ">", START), (1, 5, "<", {"type": "error", "data": "x"}), (1, 50, ">", START)],
      []),

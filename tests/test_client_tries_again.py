@@ -31,6 +31,7 @@ SAME = f"run {RUN} failed and is tried under the same name"
 RENAMED = "a refused start is tried again under another run_id"
 ANEW = "a start without run_id is sent again"
 ELSE = {**START, "run_id": OTHER}
+SECOND = {**START, "run_id": "s" * 22}
 
 
 def bad_again(*steps: Step) -> list[Step]:
@@ -100,6 +101,13 @@ NAMES: list[Row] = [
     ("another there before", [(1, 0, ">", START), (2, 124, ">", ELSE), (1, 125, "<", BUSY)], []),
     ("the same again", turned_away(START, (1, 130, ">", START)), []),
     ("one at last", turned_away(PROMPT, (1, 130, ">", START)), []),
+    ("another, as all the time before",
+     [(1, 0, ">", {**SECOND, "id": "1"}), *turned_away({**START, "id": "2"}, (1, 130, ">", ELSE),
+                                                       refusal={**BUSY, "re": "2"})], []),
+    ("another, as of something else before",
+     [(1, 0, ">", {**SECOND, "id": "1", "prompt": "y"}), *turned_away({**START, "id": "2"}, (1, 130, ">", ELSE),
+                                                                      refusal={**BUSY, "re": "2"})],
+     shown("ERR-8", RENAMED, 3)),
     ("another for something else", turned_away(START, (1, 130, ">", {**ELSE, "prompt": "y"})), []),
     ("another for what is not to be tried again",
      turned_away(START, (1, 130, ">", ELSE), refusal=refused("conflict", retryable=False)), []),
@@ -121,6 +129,8 @@ NAMES: list[Row] = [
     ("none on the third",
      [(1, 0, ">", PROMPT), (1, 125, "<", 1006), (2, 125, ">", {"prompt": "y"}), (2, 126, "<", 1006),
       (3, 1125, ">", {"type": "start", "prompt": "x"})], shown("RUN-12", ANEW, on=2)),
+    ("none, as all the time before",
+     [(1, 0, ">", PROMPT), (2, 50, ">", PROMPT), (1, 125, "<", 1006), (3, 130, ">", PROMPT)], []),
     ("none, after a second", [(1, 0, ">", PROMPT), (1, 125, "<", 1006), (2, 1126, ">", PROMPT)], []),
     ("none, at the same moment", [(1, 0, ">", PROMPT), (1, 125, "<", 1006), (2, 125, ">", PROMPT)],
      shown("RUN-12", ANEW, on=1)),

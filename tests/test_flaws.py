@@ -11,7 +11,7 @@ from flaws import catalogue, proof
 from flaws.benign import BENIGN
 from flaws.flaw import FLAWS, Flaw
 from flaws.kill_table import Trial, observable, without_flaw
-from flaws.proof import DATA
+from flaws.proof import DATA, differing
 from flaws.proof_data import Accused, Proof, read, written
 from flaws.survivors import SURVIVORS
 from good_servers import GOOD_SERVERS
@@ -84,3 +84,13 @@ def test_the_list_of_survivors_names_flaws() -> None:
 def test_every_flaw_breaks_an_observable_requirement() -> None:
     assert {flaw.requirement for flaw in FLAWS.values()} <= set(observable())
     assert catalogue.__all__
+
+
+def test_verdicts_that_differ_between_runs_are_told() -> None:
+    told = [{"RUN-1": "pass", "RUN-2": "pass"}, {"RUN-1": "fail", "RUN-2": "pass"}, {"RUN-1": "fail"}]
+
+    assert dict(differing(told)) == {
+        "RUN-1": "fail 2 times, pass 1 times",
+        "RUN-2": "pass 2 times, not judged 1 times",
+    }
+    assert list(differing(told[:1])) == []

@@ -1,17 +1,13 @@
-"""A judging: what it does once, what it says of a server that is mute or gone, and the times it goes by."""
+"""A judging: what it does once, and what it says of a server that is mute or gone."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
-from runwire_conformance import bounds
-from runwire_conformance.bounds import Clock, Limits
-from runwire_conformance.case import Broken, Claim
+from runwire_conformance.case import Claim
 from runwire_conformance.engine import Case, Engine, Outcome, State
 from runwire_conformance.judgement import Accusation, Verdict
 from runwire_conformance.judging import Judging
@@ -19,9 +15,7 @@ from runwire_conformance.probe import Mute, NoRunwireServer
 from runwire_conformance.profile import Options, Profile
 from runwire_conformance.reason import Kind
 from runwire_conformance.reproduction import Reproduction
-from runwire_conformance.stream import Stream
-from runwire_conformance.trace import RESPONSE_ENDED, Trace
-from runwire_conformance.wire.http import Response, Unanswered
+from runwire_conformance.trace import Trace
 
 SAID = {"features": ["resume"], "script_agent": True, "server": {"name": "good", "version": "2"}}
 PROFILE = Profile("ws://server/v1/ws", discovery=SAID)
@@ -215,255 +209,6 @@ def test_what_ends_a_judging_is_nothing_to_judge_or_a_fault_of_its_own() -> None
     assert faulty.refused is None
     assert faulty.fault is not None
     assert "ZeroDivisionError: oops" in faulty.fault
-
-
-def test_a_limit_is_what_was_advertised_or_else_the_registry_s() -> None:
-    limits = Limits({"heartbeat_s": 3, "pong_timeout_s": True, "cancel_quiet_ms": 250, "idle_s": "x"})
-    plain = Limits({})
-
-    assert (limits["heartbeat_s"], limits["pong_timeout_s"]) == (3.0, plain["pong_timeout_s"])
-    assert limits["idle_s"] == plain["idle_s"]
-    assert limits.seconds("cancel_quiet_ms") == 0.25
-    assert limits.seconds("heartbeat_s") == 3.0
-    assert Limits({"runs_per_connection": 2.0}).whole("runs_per_connection") == 2
-    assert limits.silence == 5.0
-    assert Limits({"heartbeat_s": 3, "pong_timeout_s": 2}).gives_up_after == 7.0
-
-
-def test_the_tolerance_grows_with_the_round_trip_and_the_judge_s_own_lag() -> None:
-    assert Clock().tolerance == Clock().worst_tolerance == 0.25
-    assert Clock(round_trip=0.2, lag=0.1, worst_lag=0.3).tolerance == pytest.approx(0.5)
-    assert Clock(round_trip=0.2, lag=0.1, worst_lag=0.3).worst_tolerance == pytest.approx(0.7)
-    assert Clock(round_trip=0.2, worst_round_trip=0.4, worst_lag=0.3).worst_tolerance == pytest.approx(1.1)
-
-
-def test_the_longest_round_trip_counts_and_the_worst_is_remembered() -> None:
-    clock = Clock()
-    for seconds in (0.2, 0.5, 0.1):
-        clock.answered_in(seconds)
-
-    assert (clock.round_trip, clock.worst_round_trip) == (0.5, 0.5)
-
-
-def test_more_than_twice_the_least_tolerance_is_slow() -> None:
-    assert not Clock(worst_round_trip=0.25).is_slow
-    assert Clock(worst_round_trip=0.26).is_slow
-    assert Clock(worst_lag=0.6).is_slow
-
-
-def test_a_stall_is_remembered_with_its_moment() -> None:
-    clock = Clock(stalls=[(10.0, 0.5)])
-
-    assert clock.stalled_since(10.4)
-    assert not clock.stalled_since(10.5)
-    assert not clock.stalled_since(10.0, longer_than=0.5)
-    assert not Clock(stalls=[(10.0, bounds.STALL_S)]).stalled_since(10.0)
-
-
-class Ticks:
-    """A clock that a test sets: each sleep takes as long as it says."""
-
-    def __init__(self, *sleeps: float, now: float = 100.0) -> None:
-        self.now, self.sleeps = now, list(sleeps)
-
-    def monotonic(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        if not self.sleeps:
-            raise asyncio.CancelledError
-        self.now += seconds + self.sleeps.pop(0)
-
-
-def test_the_lag_of_the_loop_is_its_longest_and_fades(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = Ticks(0.3, 0.0, 0.1)
-    monkeypatch.setattr(bounds.time, "monotonic", ticks.monotonic)
-    monkeypatch.setattr(bounds.asyncio, "sleep", ticks.sleep)
-    clock = Clock()
-
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(clock._tick())
-
-    assert clock.lag == pytest.approx(0.3 * 0.99**2)
-    assert clock.worst_lag == pytest.approx(0.3)
-    assert clock.stalls == [(100.0, pytest.approx(0.3))]
-
-
-def test_a_delay_of_the_least_tolerance_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = Ticks(bounds.STALL_S, now=0.0)
-    monkeypatch.setattr(bounds.time, "monotonic", ticks.monotonic)
-    monkeypatch.setattr(bounds.asyncio, "sleep", ticks.sleep)
-    clock = Clock()
-
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(clock._tick())
-
-    assert (clock.worst_lag, clock.stalls) == (bounds.STALL_S, [])
-
-
-def test_a_clock_measures_from_its_start_to_its_stop() -> None:
-    async def measured() -> tuple[bool, bool]:
-        clock = Clock()
-        clock.stop()
-        clock.start()
-        await asyncio.sleep(0.05)
-        ticker = clock._ticker
-        assert ticker is not None
-        running = not ticker.done()
-        clock.stop()
-        await asyncio.gather(ticker, return_exceptions=True)
-        return running, ticker.cancelled()
-
-    assert asyncio.run(measured()) == (True, True)
-
-
-class Body:
-    """The body of a response that comes in these pieces; an exception is how it breaks off."""
-
-    def __init__(self, *pieces: bytes | Exception) -> None:
-        self.pieces, self.ends = pieces, list[str]()
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        for piece in self.pieces:
-            if isinstance(piece, Exception):
-                raise piece
-            yield piece
-        if not self.pieces:
-            await asyncio.sleep(60)
-
-    def close(self) -> None:
-        self.ends.append("closed")
-
-    def abort(self) -> None:
-        self.ends.append("aborted")
-
-
-def opened(body_: Body, trace: Trace | None = None) -> Stream:
-    """Return a stream with this body, which is read as soon as something waits."""
-    trace = trace or Trace("sse", "GET", 0.0)
-    response = Response(200, (), b"")
-    return Stream(
-        body_,
-        response,
-        trace,
-        Limits({"heartbeat_s": 3}),
-        Clock(round_trip=1.0),
-        "/place",  # type: ignore[arg-type]
-    )
-
-
-def test_a_stream_is_read_block_by_block_to_its_end() -> None:
-    async def read() -> None:
-        pieces = (b'retry: 1\n\ndata: {"type":"resumed","run_id":"r1"}\n\nda', b"ta: no json\n\nid: 9\n")
-        stream = opened(Body(*pieces))
-        assert (stream.place, stream.limits["heartbeat_s"], stream.clock.round_trip) == ("/place", 3.0, 1.0)
-        assert stream.response.status == 200
-        assert stream.cut_off is None
-        assert (await stream.first_block()).values("retry") == ["1"]
-        run = await stream.run()
-        await stream.finished()
-        assert (run.run_id, run.opening, run.conversation) == ("r1", stream.messages[0], stream)
-        assert stream.complete
-        assert stream.cut_off is not None
-        assert stream.cut_off.values("id") == ["9"]
-        records = [(r.side, r.kind, r.payload, r.message is not None) for r in stream.trace.records]
-        assert records == [
-            ("server", "block", "retry: 1", False),
-            ("server", "block", 'data: {"type":"resumed","run_id":"r1"}', True),
-            ("server", "block", "data: no json", False),
-            ("server", "lost", RESPONSE_ENDED, False),
-        ]
-
-    asyncio.run(read())
-
-
-@pytest.mark.parametrize("problem", [Unanswered("reset"), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad")])
-def test_a_stream_that_breaks_off_is_not_complete(problem: Exception) -> None:
-    async def read() -> None:
-        stream = opened(Body(b"retry: 1\nretry: 2\n\n", problem))
-        await stream.finished()
-        assert not stream.complete
-        assert stream.cut_off is None
-        assert [record.payload for record in stream.trace.records] == [
-            "retry: 1\nretry: 2", str(problem), RESPONSE_ENDED,
-        ]  # fmt: skip
-        assert {(r.side, r.kind) for r in stream.trace.records[1:]} == {("server", "lost")}
-
-    asyncio.run(read())
-
-
-def test_a_flood_is_read_no_further() -> None:
-    class Flooded(Trace):
-        def flood(self) -> bool:
-            return len(self.records) > 1
-
-    async def read() -> None:
-        stream = opened(Body(b"data: {}\n\n" * 2, b"data: {}\n\n"), Flooded("sse", "GET", 0.0))
-        await stream._reading
-        assert (len(stream.messages), stream.ended, stream.complete) == (2, False, False)
-
-    asyncio.run(read())
-
-
-def test_a_stream_is_let_go_in_order_or_cut() -> None:
-    async def both() -> None:
-        orderly, cut = Body(), Body()
-        ended, dropped = opened(orderly), opened(cut)
-        await asyncio.sleep(0)
-        await ended.end()
-        assert ended._reading.cancelled()
-        dropped.drop()
-        await asyncio.gather(dropped._reading, return_exceptions=True)
-        assert (orderly.ends, cut.ends) == (["closed"], ["aborted"])
-        assert dropped._reading.cancelled()
-        last = dropped.trace.records[-1]
-        assert (last.side, last.kind, last.payload) == ("client", "lost", "cut by the client")
-
-    asyncio.run(both())
-
-
-def test_a_stream_of_a_new_run_opens_with_started() -> None:
-    async def read() -> str | None:
-        stream = opened(Body(b'data: {"type":"heartbeat"}\n\ndata: {"type":"started","run_id":"r1"}\n\n'))
-        return (await stream.run()).run_id
-
-    assert asyncio.run(read()) == "r1"
-
-
-def test_an_opening_that_never_comes_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runwire_conformance.stream.ANSWER_S", 0.01)
-
-    async def read() -> None:
-        stream = opened(Body())
-        try:
-            async with asyncio.timeout(5):
-                await stream.first_block()
-        finally:
-            await stream.end()
-
-    with pytest.raises(Broken, match=r"expected the opening block; waited 0\.01 s"):
-        asyncio.run(read())
-
-
-def test_what_a_stream_does_not_bring_is_named() -> None:
-    async def wait() -> list[str]:
-        said = []
-        for waiting in ("first_block", "run"):
-            stream = opened(Body(b"\n"))
-            with pytest.raises(Broken) as problem:
-                await getattr(stream, waiting)()
-            said.append(str(problem.value))
-        endless = opened(Body())
-        with pytest.raises(Broken) as problem:
-            await endless.finished(0.01)
-        await endless.end()
-        return [*said, str(problem.value)]
-
-    assert asyncio.run(wait()) == [
-        "expected the opening block; the sse connection ended; came nothing",
-        "expected started or resumed; the sse connection ended; came nothing",
-        "expected the response to end; waited 0.01 s; came nothing",
-    ]
 
 
 def test_a_case_that_was_not_played_is_no_suspect() -> None:

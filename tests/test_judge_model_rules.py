@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from runwire_conformance.model import (
     place_of_request,
     reachable,
 )
-from runwire_conformance.trace import Trace
+from runwire_conformance.trace import Message, Record, Trace
 
 FACTS = Facts(Limits({"detach_grace_s": 10}))
 ASKING = {"input_request": {"request_id": "q1", "kind": "approval", "prompt": "?"}}
@@ -394,3 +395,29 @@ def test_a_request_may_be_withdrawn_when_the_run_is_cut() -> None:
 def test_only_the_runs_that_were_told_are_judged() -> None:
     assert judged([Told(SCRIPT, "other" * 5)], [GOOD], FACTS) is None
     assert judged([], [GOOD], FACTS) is None
+
+
+@pytest.mark.parametrize(
+    ("event", "blamed", "late"),
+    [(token(1, "a"), "CANCEL-3", True), (token(7, "a"), "RUN-28", False), (done(1), None, None)],
+    ids=["late", "wrong", "good"],
+)
+def test_a_verdict_tells_when_the_clock_alone_shows_it(
+    event: dict[str, Any], blamed: str | None, late: bool | None
+) -> None:
+    trace = reading("started")
+    began = trace.records[-1].at
+    for seconds, side, message in ((0, "client", {"type": "cancel"}), (9, "server", event)):
+        message = {**message, "run_id": RUN}
+        trace.records.append(Record(began + seconds, side, "text", json.dumps(message), Message(message)))
+
+    verdict = judged([], [trace], FACTS)
+
+    assert (verdict and verdict.requirement, verdict and verdict.late) == (blamed, late)
+
+
+def test_no_end_lies_beyond_the_log_that_it_cuts() -> None:
+    told = Told(SCRIPT, RUN, cancelled_at=1.0)
+
+    assert said(reading("resumed", done(4, "cancelled", reason="user"), after=3), told=told) is None
+    assert said(reading("resumed", done(5, "cancelled", reason="user"), after=4), told=told) is not None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from runwire_conformance.invariants import Facts, findings
+from runwire_conformance.invariants import Facts, findings, late_findings
 from runwire_conformance.invariants.log import Reading, readings
 from runwire_conformance.plan import Script
 from runwire_conformance.trace import Message, Trace
@@ -24,11 +24,12 @@ Event = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A sentence that was broken, what shows it, and where."""
+    """A sentence that was broken, what shows it, and where; `late` when the clock alone shows it."""
 
     requirement: str
     text: str
     trace: Trace | None = None
+    late: bool = False
 
 
 @dataclass(slots=True)
@@ -137,7 +138,7 @@ def judged(runs: Sequence[Told], traces: Sequence[Trace], facts: Facts) -> Verdi
     """Return the first sentence that the conversations broke: an invariant, or the model's own."""
     for trace in traces:
         for finding in findings(trace, facts):
-            return Verdict(finding.requirement, finding.text, trace)
+            return Verdict(finding.requirement, finding.text, trace, finding in late_findings(trace, facts))
     for told in runs:
         if verdict := _log_judged(told, traces, facts):
             return verdict

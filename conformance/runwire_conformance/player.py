@@ -340,7 +340,7 @@ class _Player:
             told.outlived = time.monotonic() - self._began >= target.limits["run_s"]
         facts = Facts(target.limits, target.clock.worst_tolerance)
         if verdict := judged(self._told, target.traces, facts):
-            raise Breach(verdict.requirement, verdict.text)
+            raise Breach(verdict.requirement, verdict.text, late=verdict.late)
 
 
 def _opening(conversation: Conversation, run_id: str) -> Message | None:

@@ -86,7 +86,7 @@ async def met(meeting: Meeting, places: asyncio.Semaphore) -> Accused:
                 print(f"accused       {meeting.name} {benign.name}: {said}\n{verdicts.output[-3000:]}")
     busy = " on a busy machine" if meeting.busy else ""
     took = time.monotonic() - begun
-    for requirement, seen in _differing(told):
+    for requirement, seen in differing(told):
         print(f"differs       {meeting.name} {benign.name}: {requirement} was {seen}")
     print(
         f"{accusations} accusations in {meeting.runs} runs of {meeting.name}, {benign.name}{busy}: {took:.0f} s",
@@ -95,7 +95,7 @@ async def met(meeting: Meeting, places: asyncio.Semaphore) -> Accused:
     return Accused(meeting.name, benign.name, benign.description, meeting.busy, meeting.runs, accusations)
 
 
-def _differing(told: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+def differing(told: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str]]:
     """Yield the requirements whose verdict was not the same in every run, with how often it was what."""
     for requirement in dict.fromkeys(name for verdicts in told for name in verdicts):
         seen = Counter(verdicts.get(requirement, "not judged") for verdicts in told)

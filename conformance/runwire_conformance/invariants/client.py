@@ -5,6 +5,7 @@ only what no person and no second program could have done: what follows within `
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -143,6 +144,7 @@ def it_minds_retryable(trace: Trace) -> Iterator[Finding]:
     """[ERR-6]: what was refused with `retryable` false is not sent again by itself."""
     refused = refusals(trace)
     final: list[tuple[float, str]] = []
+    spoken: Counter[str] = Counter()
     for place, record in enumerate(trace.records):
         message = record.message
         if message is None:
@@ -151,8 +153,11 @@ def it_minds_retryable(trace: Trace) -> Iterator[Finding]:
             body = body_of(message)
             if any(body == earlier and record.at - at <= BY_ITSELF_S for at, earlier in final):
                 yield Finding("ERR-6", "sent again at once what was refused as not retryable", place)
+            spoken[body] += 1
         elif place in refused and message.get("retryable") is False:
-            final.append((record.at, body_of(refused[place])))
+            body = body_of(refused[place])
+            if spoken[body] == 1:  # who says the same all the time says it for another reason
+                final.append((record.at, body))
 
 
 def refusals(trace: Trace) -> dict[int, Message]:

@@ -1,7 +1,7 @@
 """What a recording of several connections shows of its client: how it comes back, and how it does not."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from runwire_conformance.invariants import Finding, Placed
@@ -192,6 +192,7 @@ def it_tries_again_under_another_name(traces: Sequence[Trace]) -> Iterator[Place
     """[ERR-8]: a failed run is tried again under a new `run_id`, a refused `start` under the same."""
     failed: dict[str, float] = {}
     again: dict[str, tuple[float, str]] = {}
+    spoken = _starts(traces, _asked)
     for number, trace in enumerate(traces):
         refused = refusals(trace)
         for place, record in enumerate(trace.records):
@@ -203,7 +204,9 @@ def it_tries_again_under_another_name(traces: Sequence[Trace]) -> Iterator[Place
                 if message.type == "error" and "seq" in message:
                     failed.setdefault(run_id, record.at)
                 elif place in refused and message.get("retryable") is True:
-                    again[_asked(refused[place])] = (record.at, refused[place].word("run_id"))
+                    asked = _asked(refused[place])
+                    if spoken.once(asked, record.at):
+                        again[asked] = (record.at, refused[place].word("run_id"))
             elif run_id and kind_of(message) == "start":
                 if record.at > failed.get(run_id, record.at):
                     text = f"run {run_id} failed and is tried under the same name"
@@ -221,6 +224,7 @@ def _asked(message: Message) -> str:
 def it_can_start_again(traces: Sequence[Trace]) -> Iterator[Placed]:
     """[RUN-12]: a `start` that is sent again on another connection has a `run_id` of the client's."""
     lost: list[tuple[float, str]] = []
+    spoken = _starts(traces, body_of)
     for number, trace in enumerate(traces):
         nameless: list[str] = []
         for place, record in said(trace, "client"):
@@ -234,7 +238,27 @@ def it_can_start_again(traces: Sequence[Trace]) -> Iterator[Placed]:
         end = end_of(trace)
         heard = any(message.type in {"started", "done", "error"} for message in trace.messages("server"))
         if end is not None and not heard:
-            lost += [(end.at, body) for body in nameless]
+            lost += [(end.at, body) for body in nameless if spoken.once(body, end.at)]
+
+
+@dataclass(slots=True)
+class _Spoken:
+    """When a client said what: who says the same all the time does not repeat it for having been refused."""
+
+    times: dict[str, list[float]] = field(default_factory=dict)
+
+    def once(self, body: str, until: float) -> bool:
+        """Whether it was said only once before."""
+        return sum(at < until for at in self.times.get(body, ())) == 1
+
+
+def _starts(traces: Sequence[Trace], form: Callable[[Message], str]) -> _Spoken:
+    spoken = _Spoken()
+    for trace in traces:
+        for _, record in said(trace, "client"):
+            if record.message is not None and kind_of(record.message) == "start":
+                spoken.times.setdefault(form(record.message), []).append(record.at)
+    return spoken
 
 
 def _asked_since(moment: float, traces: Sequence[Trace]) -> set[str]:
