@@ -132,6 +132,13 @@ STARTS: dict[str, tuple[list[Lines], list[Placed]]] = {
     ),
     "as long as every log is kept": ([[ready(), *start()], [ready(), *start(60.0, prompt="y")]], [other_body()]),
     "when the name may be free": ([[ready(), *start()], [ready(), *start(60.1, prompt="y")]], []),
+    "long after the recording began": (
+        [[ready(), *start(40.0)], [ready(), *start(61.0, prompt="y")]], [other_body()],
+    ),
+    "another run, when the name may be free": (
+        [[ready(), *start()], [ready(), *start(60.1, prompt="y")], [ready(), *start(60.2, run_id="b" * 22)],
+         [ready(), *start(60.3, run_id="b" * 22, prompt="y")]], [other_body(3, run_id="b" * 22)],
+    ),
     "as long as this one is kept": (
         [[ready(**WIDE), *start()], [ready(), *start(100.0, prompt="y")]], [other_body()],
     ),
@@ -235,6 +242,9 @@ LOGS: dict[str, tuple[list[Lines], list[Placed]]] = {
     "another log": ([AB, reader(token(1, "x"), epoch="e2")], []),
     "another run": ([AB, reader(token(1, "x"), run_id="b" * 22)], []),
     "twice to one reader": ([reader(token(1, "a"), token(1, "x"), token(2, "b")), AB], []),
+    "twice to one reader, and another text": (
+        [AB, reader(token(1, "a"), token(1, "a"), token(2, "x"))], [another(2, place=3)],
+    ),
     "merged, as the parts": ([AB, reader(token(2, "ab", first_seq=1))], []),
     "merged of one": ([AB, reader(token(1, "a", first_seq=1))], []),
     "merged of one, and another": ([AB, reader(token(1, "x", first_seq=1))], [another(1)]),

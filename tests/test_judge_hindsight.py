@@ -78,6 +78,10 @@ RUNS: dict[str, tuple[list[Lines], list[Finding]]] = {
     "a rest before the event": ([ready(), FIRST, PLAIN, beat(1.5), token(1.6, A)], [BESIDE]),
     "no rest at all": ([ready(), FIRST, PLAIN, beat(1.3), beat(1.6), token(1.9, A)], []),
     "a rest before the start alone": ([ready(), FIRST, token(0.9, A), PLAIN, token(1.1, A)], []),
+    "a rest before the answer alone": (
+        [ready(), FIRST, asks(0.9, type="start", id="b"), beat(1.0),
+         says(1.6, "started", re="b", run_id=B, status="running"), token(1.7, A)], [],
+    ),
     "the client talks while the server rests": (
         [ready(), FIRST, PLAIN, asks(1.3, type="heartbeat"), token(1.5, A)], [BESIDE],
     ),
