@@ -70,6 +70,8 @@ PAIR = ("RUN-4", UNMET)
         ([KNOWN], broken(), [], [PAIR]),
         ([KNOWN], broken(Kind.LATE), [f"RUN-4 fails differently: {LATE}; known was {UNMET}"], []),
         ([KNOWN], both(Kind.UNMET, Kind.LATE), [f"RUN-4 fails differently: {LATE}; known was {UNMET}"], [PAIR]),
+        ([Known("RUN-4", ENDLESS)], both(Kind.UNMET, Kind.LATE),
+         [f"RUN-4 fails differently: {LATE}, {UNMET}; known was {ENDLESS}"], []),
         ([KNOWN, Known("RUN-4", ENDLESS)], broken(Kind.LATE),
          [f"RUN-4 fails differently: {LATE}; known was {ENDLESS}, {UNMET}"], []),
         ([KNOWN, Known("RUN-4", LATE)], both(Kind.UNMET, Kind.LATE), [], [PAIR, ("RUN-4", LATE)]),

@@ -99,6 +99,8 @@ ONE: list[tuple[str, Trace, list[Finding]]] = [
     ("a type that is no string", talk(READY, message({"type": 7})), [Finding("MSG-2", "type is 7", 1)]),
     ("nothing as an input", after(event("tool_call", 1, call_id="c", name="t", input=None),
                                   event("observation", 2, call_id="c", content=None)), []),
+    ("null for what must be there", after(event("thinking", 1, content=None)),
+     [Finding("MSG-3", "thinking/content: must be of type string, not null", 2)]),
     ("null and a wrong type", after(event("thinking", 1, agent=None, content=7)),
      [Finding("MSG-6", "agent of thinking is null", 2),
       Finding("MSG-3", "thinking/content: must be of type string, not integer", 2)]),

@@ -13,7 +13,6 @@ from runwire_spec import registries
 REPEATED = "a member name is repeated"
 
 MERGEABLE = {"token", "thinking", "tool_delta", "observation"}
-ANY_JSON = {("tool_call", "input"), ("observation", "content")}
 
 
 def is_json_object(trace: Trace, _facts: Facts) -> Iterator[Finding]:
@@ -76,10 +75,11 @@ def keeps_its_schema(trace: Trace, _facts: Facts) -> Iterator[Finding]:
     for place, message in _messages(trace):
         if message.type not in SERVER_TYPES:
             continue
+        defined = schema(message.type)
         nulls = [
             name
-            for name in schema(message.type)["properties"]
-            if name in message and message[name] is None and (message.type, name) not in ANY_JSON
+            for name in defined["properties"]
+            if name not in defined["required"] and name in message and message[name] is None
         ]
         for name in nulls:
             yield Finding("MSG-6", f"{name} of {message.type} is null", place)
