@@ -26,6 +26,7 @@ from test_judge_invariants import (
 
 from runwire_conformance.invariants import Finding, findings
 from runwire_conformance.invariants.messages import data_of, faults_of, has_lone_surrogate
+from runwire_conformance.invariants.wire import is_unasked
 from runwire_conformance.trace import Message, Record, Side, Trace
 
 HALF = "\ud83d"
@@ -86,6 +87,9 @@ ONE: list[tuple[str, Trace, list[Finding]]] = [
     ("bytes", talk(READY, sign("binary", "7 bytes")), [Finding("MSG-1", "a binary message of 7 bytes", 1)]),
     ("no text", talk(READY, sign("raw", "bad frame")), [Finding("MSG-1", "bad frame", 1)]),
     ("a Ping", talk(READY, sign("ping", "{")), []),
+    ("no JSON", talk(READY, sign("text", "{x")),
+     [Finding("MSG-1", "not a JSON text: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+              1)]),
     ("a name twice, deep down", talk(READY, message(BEAT, text='{"type":"heartbeat","x":[{"a":1,"a":1}]}')),
      [Finding("MSG-5", "a member name is repeated", 1)]),
     ("an endless number", talk(READY, message(BEAT, text='{"type":"heartbeat","x":-Infinity}')),
@@ -235,6 +239,40 @@ def test_a_second_has_a_hundred_messages_that_nobody_asked_for() -> None:
     assert [f for f in said(*pings, *pings, transport="http") if f.requirement == "FLOW-8"] == []
     events = [message(token(n)[1]) for n in range(1, 200)]  # type: ignore[arg-type]
     assert [f for f in said(READY, STARTED, *events) if f.requirement == "FLOW-8"] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "unasked"),
+    [
+        ({"type": "heartbeat"}, True),
+        ({"type": "acme:x"}, True),
+        ({"type": "heartbeat", "re": "1"}, False),
+        ({"type": "acme:x", "seq": 1}, False),
+        ({"type": "token"}, False),
+        ({"type": "started"}, False),
+    ],
+    ids=str,
+)
+def test_what_counts_as_unasked(value: dict[str, Any], unasked: bool) -> None:
+    assert is_unasked(Message(value)) is unasked
+
+
+@pytest.mark.parametrize(
+    ("kind", "side", "tells"),
+    [
+        ("text", "server", False),
+        ("binary", "server", False),
+        ("raw", "server", False),
+        ("pong", "server", True),
+        ("text", "client", True),
+    ],
+)
+def test_a_hole_is_told_unless_what_fills_it_may_be_unreadable(kind: str, side: Side, tells: bool) -> None:
+    first, last = (message(token(seq)[1]) for seq in (1, 3))  # type: ignore[arg-type]
+
+    found = {finding.requirement for finding in said(READY, STARTED, first, sign(kind, "{", side=side), last)}
+
+    assert ("RUN-28" in found) is tells
 
 
 def stream(*blocks: str, at: tuple[float, ...] = ()) -> list[Finding]:
