@@ -125,6 +125,20 @@ ONE: list[tuple[str, Trace, list[Finding]]] = [
     ("a failure without a trace", after(event("error", 1, code="a:b", retryable=False, data="")),
      [Finding("OBS-1", "error has no trace_id", 2)]),
     ("a vendor's code", talk(READY, message({"type": "error", "data": "", "code": "a:b", "retryable": True})), []),
+    ("a part of a call without a name", after(event("tool_delta", 1, name="t", data="x")),
+     [Finding("MSG-3", "tool_delta: 'call_id' is missing", 2), Finding("EVENT-7", "tool_delta has no call_id", 2)]),
+    ("much that is no text", after(call(1), event("observation", 2, call_id="c1", partial=True, content=["x" * 99])),
+     [Finding("EVENT-14", f'the content of a partial observation is ["{"x" * 58}', 3)]),
+    ("a type of nobody's before a wrong one",
+     after(("server", {"type": "acme:x"}, 0.0), event("thinking", 1, content=7)),
+     [Finding("MSG-3", "thinking/content: must be of type string, not integer", 3)]),
+    ("a notice with a code of a log", talk(READY, message({"type": "notice", "code": "agent_error", "data": ""})), []),
+    ("busy for as long as nobody says", talk(READY, message({"type": "error", "data": "", "code": "busy"})),
+     [Finding("EVENT-22", "error has no retryable", 1)]),
+    ("busy for ever, after a vendor's code",
+     talk(READY, message({"type": "error", "data": "", "code": "a:b", "retryable": True}),
+          message(error("busy")[1])),  # type: ignore[arg-type]
+     [Finding("ERR-4", "busy with retryable false", 2)]),
     ("a notice of nobody's", talk(READY, message({"type": "notice", "code": "oops", "data": ""})), []),
     ("a code of nobody's in a log", after(event("error", 1, code="oops", retryable=False, data="", trace_id=TRACE)),
      [Finding("RUN-14", "oops is neither registered nor a vendor's", 2)]),
@@ -335,6 +349,12 @@ def test_a_stream_is_over_with_its_run() -> None:
     assert stream(block, beat, beat, at=(1.0, 1.3, 2.0)) == [
         Finding("SSE-10", "a heartbeat 0.3 s after the terminal", 3)
     ]
+
+
+def test_the_data_of_a_block_is_held_to_what_a_text_is() -> None:
+    block = Record(0.0, "server", "block", 'data: {"type":"heartbeat","x":1,"x":1}', Message(BEAT))
+
+    assert Finding("MSG-5", "a member name is repeated", 0) in said(block, transport="sse")
 
 
 def test_the_data_of_a_block_is_what_its_lines_say() -> None:
