@@ -78,6 +78,11 @@ def given(**members: Any) -> Line:
     return client({"type": "input", "run_id": RUN, "request_id": "q", "data": 7, **members})
 
 
+def closed(**members: Any) -> Line:
+    """Return the end of the request."""
+    return event("input_closed", 2, request_id="q", outcome="answered", **members)
+
+
 def after(*lines: Any) -> Trace:
     """Return the conversation of a run that says this."""
     return trace_of((*BEGIN, *lines))
@@ -173,13 +178,22 @@ ONE: list[tuple[str, Trace, list[Finding]]] = [
     ("a request of the same name in another run", after(request(1), done(2), *BEGUN_B, request(3, run_id=B)), []),
     ("a request of the same name in the same run", after(request(1), request(2)),
      [Finding("INPUT-19", "a second input_request q", 3)]),
-    ("an answer that is told", after(request(1), given(), event("input_closed", 2, request_id="q", outcome="answered",
-                                                                data=7)),
+    ("an answer that is told", after(request(1), given(), closed(data=7)),
      [Finding("INPUT-12", "input_closed holds the answer", 4)]),
-    ("another value that is told", after(request(1), given(), event("input_closed", 2, request_id="q",
-                                                                    outcome="answered", data=8)), []),
-    ("an answer of another run", after(request(1), given(run_id=B), event("input_closed", 2, request_id="q",
-                                                                          outcome="answered", data=7)), []),
+    ("another value that is told", after(request(1), given(), closed(data=8)), []),
+    ("an answer of another run", after(request(1), given(run_id=B), closed(data=7)), []),
+    ("what was no answer", after(request(1), given(type="acme:x"), closed(data=7)), []),
+    ("an answer of nothing, which is not told", after(request(1), given(data=None), closed()), []),
+    ("an answer without data", after(request(1), client({"type": "input", "run_id": RUN, "request_id": "q"}),
+                                     closed(data=7)), []),
+    ("text after a cancel of no run", after(client({"type": "cancel", "run_id": 7}), token(1, 2.0)), []),
+    ("text after the first of two cancels",
+     after(client({"type": "cancel", "run_id": RUN}), *BEGUN_B, client({"type": "cancel", "run_id": B}), token(1, 2.0)),
+     [Finding("CANCEL-3", "a token 2.00 s after the cancel", 7)]),
+    ("a refused cancel of a run that is read again",
+     after(token(1), token(2), client({"type": "cancel", "run_id": RUN, "id": "c"}), RESUMED,
+           server({"type": "error", "re": "c", "code": "not_found", "data": "", "retryable": False}),
+           token(3, 2.0)), []),
     ("two calls never observed", after(call(1, "c2"), call(2), done(3)),
      [Finding("EVENT-13", "completed without the observation of c1, c2", 4)]),
     # The connection.
@@ -197,6 +211,10 @@ ONE: list[tuple[str, Trace, list[Finding]]] = [
      [Finding("SSE-12", "nothing came for 3.5 s", 1)]),
     ("the last before the silence",
      talk(sign("response", at=1.0), sign("lost", "it ended", 4.25), transport="sse"), []),
+    ("a slow answer to a request", talk(sign("response", at=1.0), sign("lost", "it ended", 9.0), transport="http"), []),
+    ("a hole without a ready", talk(STARTED, *(message(token(seq)[1]) for seq in (1, 3))),  # type: ignore[arg-type]
+     [Finding("CONN-15", "the first message is started, not ready", 0),
+      Finding("RUN-28", "expected seq 2, came 3", 2)]),
     ("an end without a Close", talk(READY, sign("lost")),
      [Finding("CLOSE-2", "the connection ended without a Close frame", 1)]),
     ("an end before a word", talk(sign("lost")), []),
@@ -355,6 +373,12 @@ def test_the_data_of_a_block_is_held_to_what_a_text_is() -> None:
     block = Record(0.0, "server", "block", 'data: {"type":"heartbeat","x":1,"x":1}', Message(BEAT))
 
     assert Finding("MSG-5", "a member name is repeated", 0) in said(block, transport="sse")
+
+
+def test_a_ready_in_a_stream_is_named() -> None:
+    block = Record(0.0, "server", "block", f"data: {json.dumps(ready()[1])}", Message(ready()[1]))  # type: ignore[arg-type]
+
+    assert Finding("SSE-11", "ready in a stream", 0) in said(block, transport="sse")
 
 
 def test_the_data_of_a_block_is_what_its_lines_say() -> None:
