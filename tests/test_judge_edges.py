@@ -25,7 +25,7 @@ from test_judge_invariants import (
 )
 
 from runwire_conformance.invariants import Finding, findings
-from runwire_conformance.invariants.messages import data_of, faults_of, has_lone_surrogate
+from runwire_conformance.invariants.messages import faults_of, has_lone_surrogate
 from runwire_conformance.invariants.wire import is_unasked
 from runwire_conformance.trace import Message, Record, Side, Trace
 
@@ -263,6 +263,10 @@ def test_a_second_has_a_hundred_messages_that_nobody_asked_for() -> None:
     assert many(127) == [Finding("FLOW-8", last, 125)]
     assert many(225, 1.0) == []
     assert many(226, 1.0)[0].text.startswith("226 messages and Pings that nobody asked for in 1.00 s")
+    late = [message(BEAT, 100.0) for _ in range(126)]
+    assert [f for f in said(*late, began=100.0) if f.requirement == "FLOW-8"] == [
+        Finding("FLOW-8", last, 125)
+    ]
     asked = message(BEAT, side="client")
     assert many(127, 0.0, asked, sign("ping", side="client")) == []
     assert many(128, 0.0, asked, sign("ping", side="client"), sign("pong", side="client")) != []
@@ -307,82 +311,13 @@ def test_a_hole_is_told_unless_what_fills_it_may_be_unreadable(kind: str, side: 
     assert ("RUN-28" in found) is tells
 
 
-def stream(*blocks: str, at: tuple[float, ...] = ()) -> list[Finding]:
-    """Return what is found in a resumed stream of these blocks, behind its first two."""
-    records = [sign("block", "retry: 2000\nid: e.2")]
-    opening = {
-        "type": "resumed",
-        "run_id": RUN,
-        "epoch": "e",
-        "trace_id": TRACE,
-        "status": "running",
-        "next_seq": 3,
-    }
-    for number, payload in enumerate((f"data: {json.dumps({**opening, 'session_id': RUN})}", *blocks)):
-        data = data_of(payload)
-        moment = at[number - 1] if number and at else 0.0
-        records.append(
-            Record(moment, "server", "block", payload, Message(json.loads(data)) if data else None)
-        )
-    return said(*records, transport="sse", title="GET events")
+def test_features_are_looked_at_where_they_are_told_as_a_list() -> None:
+    listed = message({**ready()[1], "features": ["sse"]})  # type: ignore[dict-item]
+    spelt = message({**ready()[1], "features": "sse"})  # type: ignore[dict-item]
+    named = Finding("CONF-3", "sse is listed without resume", 1)
 
-
-NEXT = json.dumps(token(3)[1])
-END = json.dumps(done(3)[1])
-
-
-@pytest.mark.parametrize(
-    ("blocks", "expected"),
-    [
-        ((f"id: e.3\ndata: {NEXT}",), []),
-        ((f"id: e.3\nid: e.3\ndata: {NEXT}",), [Finding("SSE-7", "token 3 has id ['e.3', 'e.3']", 2)]),
-        ((f"id: f.3\ndata: {NEXT}",), [Finding("SSE-7", "token 3 has id ['f.3']", 2)]),
-        ((f"event: token\nid: e.3\ndata: {NEXT}",), [Finding("SSE-8", "an event line", 2)]),
-        (('data: {"type":"heartbeat"\ndata: }',), [Finding("SSE-6", "2 data lines in one event", 2)]),
-        (('data: {"type":"heartbeat"}\nid: e.3',), [Finding("SSE-13", "heartbeat has id e.3", 2)]),
-        (('data: {"type":"acme:x"}\nid: e.3',), []),
-        (("retry: 5", f"id: e.3\ndata: {NEXT}"), []),
-        (("event: x", f"id: f.3\ndata: {NEXT}"),
-         [Finding("SSE-8", "an event line", 2), Finding("SSE-7", "token 3 has id ['f.3']", 3)]),
-    ],
-)  # fmt: skip
-def test_the_edge_of_a_block(blocks: tuple[str, ...], expected: list[Finding]) -> None:
-    assert sorted(stream(*blocks), key=str) == sorted(expected, key=str)
-
-
-@pytest.mark.parametrize(
-    "first", ["retry: 2000\nid: e.x", "retry: 2000\nid: .2", "retry: 2000\nid: 2", "retry: 1000\nid: e.2",
-              "retry: 2000\nid: e.2\nid: e.2", "id: e.2", "retry: 2000\nid: e.2\ndata"],
-)  # fmt: skip
-def test_a_stream_opens_with_the_time_and_the_cursor(first: str) -> None:
-    found = said(sign("block", first), transport="sse", title="GET events")
-
-    assert found == [Finding("SSE-2", f"the first block is {first!r}", 0)]
-
-
-def test_a_stream_is_over_with_its_run() -> None:
-    block, beat = f"id: e.3\ndata: {END}", 'data: {"type":"heartbeat"}'
-
-    assert stream(block, beat, at=(1.0, 1.25)) == []
-    assert stream(block, beat, beat, at=(1.0, 1.3, 2.0)) == [
-        Finding("SSE-10", "a heartbeat 0.3 s after the terminal", 3)
-    ]
-
-
-def test_the_data_of_a_block_is_held_to_what_a_text_is() -> None:
-    block = Record(0.0, "server", "block", 'data: {"type":"heartbeat","x":1,"x":1}', Message(BEAT))
-
-    assert Finding("MSG-5", "a member name is repeated", 0) in said(block, transport="sse")
-
-
-def test_a_ready_in_a_stream_is_named() -> None:
-    block = Record(0.0, "server", "block", f"data: {json.dumps(ready()[1])}", Message(ready()[1]))  # type: ignore[arg-type]
-
-    assert Finding("SSE-11", "ready in a stream", 0) in said(block, transport="sse")
-
-
-def test_the_data_of_a_block_is_what_its_lines_say() -> None:
-    assert data_of("id: 1\ndata: a\ndata:b\ndata:  c") == "a\nb\n c"
+    assert named in said(message(BEAT, side="client"), listed)
+    assert "CONF-3" not in {finding.requirement for finding in said(spelt)}
 
 
 @pytest.mark.parametrize(
