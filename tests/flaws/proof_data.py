@@ -46,16 +46,17 @@ class Proof:
         return Proof(kept, tuple(accused.values()))
 
     def totals(self) -> str:
-        """Return the two numbers that a judge is trusted for."""
+        """Return the two numbers that a judge is trusted for, or the one of them that was looked for."""
         broken = {trial.requirement for trial in self.trials if trial.killed}
         killed = sum(trial.killed for trial in self.trials)
         judged, wrongly = sum(one.runs for one in self.accused), sum(one.accusations for one in self.accused)
         servers = len({one.server for one in self.accused})
-        return (
-            f"{len(broken)} of {len(observable())} observable requirements seen broken and blamed\n"
-            f"{killed} of {len(self.trials)} flaws blamed\n"
-            f"{wrongly} false accusations in {judged} runs of {servers} good servers"
-        )
+        caught = [
+            f"{len(broken)} of {len(observable())} observable requirements seen broken and blamed",
+            f"{killed} of {len(self.trials)} flaws blamed",
+        ]
+        spared = [f"{wrongly} false accusations in {judged} runs of {servers} good servers"]
+        return "\n".join((caught if self.trials else []) + (spared if self.accused else []))
 
 
 def written(proof: Proof) -> str:
