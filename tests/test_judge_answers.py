@@ -108,6 +108,11 @@ NAMED: dict[str, tuple[Lines, list[Finding]]] = {
     "an unknown type is no cancel": ([asks("acme:x", id="c"), says("notice", code="not_active")], []),
     "a heartbeat without re": ([asks("heartbeat", id="h"), says("heartbeat")], []),
     "one of the two had no id": ([asks("start"), START, says("started"), STARTED], []),
+    "two of the three had no id": ([asks("start"), asks("start"), START, says("started"), says("started")], []),
+    "two resumed after two started": (
+        [asks("start", id="1"), asks("start", id="2"), asks("resume", id="r"), says("started", re="1"),
+         says("started", re="2"), says("resumed"), says("resumed")], [],
+    ),
     "an id that cannot be repeated": ([asks("start", id="x" * 65), START, says("started"), STARTED], []),
     "the longest id": (
         [asks("start", id="x" * 64), says("started")],
@@ -168,6 +173,10 @@ STARTING: dict[str, tuple[Lines, list[Finding]]] = {
         [asks("start", id="s", run_id=A), says("started", re="s", run_id=B)],
         [Finding("RUN-36", f"asked for run_id {A}, came {B}", 1)],
     ),
+    "another run, behind something else": (
+        [asks("heartbeat", id="h"), BEAT, asks("start", id="s", run_id=A), says("started", re="s", run_id=B)],
+        [Finding("RUN-36", f"asked for run_id {A}, came {B}", 3)],
+    ),
     "another session": (
         [asks("start", id="s", session_id=A), says("started", re="s", session_id=B)],
         [Finding("RUN-10", f"asked for session_id {A}, came {B}", 1)],
@@ -224,6 +233,10 @@ RESUMING: dict[str, tuple[Lines, list[Finding]]] = {
         [says("ready", features=[]), resume(), resumed(next_seq=9)],
         [Finding("RESUME-17", "resumed by a server that does not list resume", 2)],
     ),
+    "twice by a server that cannot": (
+        [says("ready", features=[]), resume(), resumed(), resume(id="q"), resumed(re="q")],
+        [Finding("RESUME-17", "resumed by a server that does not list resume", place) for place in (2, 4)],
+    ),
     "by a server without ready": ([resume(), resumed()], []),
     "by a server with features that are none": ([says("ready", features="x"), resume(), resumed()], []),
     "the first ready counts": ([ABLE, says("ready", features=[]), resume(), resumed()], []),
@@ -277,6 +290,9 @@ UNNAMED: dict[str, tuple[Lines, list[tuple[int, int]]]] = {
     "a resumed of a run that was started": (
         [START, STARTED, asks("resume", run_id=B), says("resumed", run_id=A), says("resumed", run_id=B)],
         [(0, 1), (2, 4)],
+    ),
+    "a resumed of the run that was started": (
+        [START, STARTED, asks("resume", run_id=A), says("resumed", run_id=A)], [(0, 1), (2, 3)],
     ),
     "behind something unreadable": ([asks("start"), sign("text", "{", side="client"), says("started")], []),
     "behind bytes": ([asks("start"), sign("binary", side="client"), says("started")], []),
