@@ -146,7 +146,7 @@ def judged(outcome: Outcome, *ids: str, **known: dict[str, str]) -> dict[str, Ju
 
 
 def test_a_failure_with_a_cause_is_not_held_against_what_the_case_proves() -> None:
-    outcome = watched(failed(talk(LOST)), FACTS, {"CLOSE-2": "7 of 24 broke off"})
+    outcome = watched(failed(talk(LOST)), FACTS, {"CLOSE-2": "7 of 24 broke off"}, ())
 
     verdicts = judged(outcome, "RUN-6", ailing={"CLOSE-2": "7 of 24 broke off"})
 
@@ -157,7 +157,7 @@ def test_a_failure_with_a_cause_is_not_held_against_what_the_case_proves() -> No
 
 
 def test_a_failure_without_the_symptom_is_accused_beside() -> None:
-    outcome = watched(failed(talk()), FACTS, {"CLOSE-2": "7 of 24 broke off"})
+    outcome = watched(failed(talk()), FACTS, {"CLOSE-2": "7 of 24 broke off"}, ())
 
     verdicts = judged(outcome, "RUN-6", ailing={"CLOSE-2": "7 of 24 broke off"})
 

@@ -18,9 +18,7 @@ def tells_of_lateness(outcome: Outcome | None, facts: Facts) -> set[str]:
     return {finding.requirement for trace in traces for finding in late_findings(trace, facts)}
 
 
-def watched(
-    outcome: Outcome, facts: Facts, ailing: Mapping[str, str], confirmed: Container[str] = ()
-) -> Outcome:
+def watched(outcome: Outcome, facts: Facts, ailing: Mapping[str, str], confirmed: Container[str]) -> Outcome:
     """Return an outcome with what the invariants find, and the cause when a failure comes from what ails the server.
 
     What they find by the clock alone counts when it is `confirmed`.

@@ -166,7 +166,6 @@ class Engine:
             late = [case for case in late if case.outcome is not None and not broken_off(case.outcome.traces)]
         for case in late[:MOST_REPEATS]:
             await self._repeat(case, profile)
-            self._doubt(case, profile)
         await self._confirm(todo, profile)
         if self._repeated and not await self._look_again(profile):
             return
@@ -200,6 +199,7 @@ class Engine:
         async with nullcontext() if case.claim.alone else self._measured(profile):
             await self._play_alone(case, profile)
         self._repeated.add(case.name)
+        self._doubt(case, profile)
 
     async def _confirm(self, todo: Sequence[Case], profile: Profile) -> None:
         """Play alone what the invariants found to be late, the shortest cases first, until they find it again."""
