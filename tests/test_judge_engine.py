@@ -166,6 +166,21 @@ def test_what_the_invariants_find_late_counts_when_it_is_found_again(
     assert found == accused
 
 
+def test_a_case_that_is_asked_again_for_what_came_late_is_doubted_too(
+    server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doubted: list[str] = []
+    monkeypatch.setattr(Engine, "_doubt", lambda _, one, __: doubted.append(one.name))
+
+    @proves("RUN-15")
+    async def hears_a_token(target: Target) -> None:
+        target.traces.append(cancelled_talk(9.0))
+
+    judged(server_url, case(hears_a_token, 0))
+
+    assert doubted == ["tests::0"]
+
+
 def cancelled_talk(seconds: float) -> Trace:
     """Return a conversation with a token so many seconds after a cancel."""
     trace = Trace("websocket", "a talk", 0.0)

@@ -25,9 +25,8 @@ def watched(outcome: Outcome, facts: Facts, ailing: Mapping[str, str], confirmed
     """
     found: list[Finding] = []
     for trace in outcome.traces:
-        unsure = {finding.requirement for finding in late_findings(trace, facts)}
         for finding in findings(trace, facts):
-            if finding.requirement in unsure and finding.requirement not in confirmed:
+            if finding.requirement not in confirmed and finding in late_findings(trace, facts):
                 continue
             found.append(finding)
             trace.marks.setdefault(finding.record, finding.requirement)

@@ -1,7 +1,7 @@
 """What a recording of several connections shows of its client: how it comes back, and how it does not."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 from runwire_conformance.invariants import Finding, Placed
@@ -205,7 +205,7 @@ def it_tries_again_under_another_name(traces: Sequence[Trace]) -> Iterator[Place
                     failed.setdefault(run_id, record.at)
                 elif place in refused and message.get("retryable") is True:
                     asked = _asked(refused[place])
-                    if spoken.once(asked, record.at):
+                    if _once(spoken.get(asked, ()), record.at):
                         again[asked] = (record.at, refused[place].word("run_id"))
             elif run_id and kind_of(message) == "start":
                 if record.at > failed.get(run_id, record.at):
@@ -238,27 +238,22 @@ def it_can_start_again(traces: Sequence[Trace]) -> Iterator[Placed]:
         end = end_of(trace)
         heard = any(message.type in {"started", "done", "error"} for message in trace.messages("server"))
         if end is not None and not heard:
-            lost += [(end.at, body) for body in nameless if spoken.once(body, end.at)]
+            lost += [(end.at, body) for body in nameless if _once(spoken[body], end.at)]
 
 
-@dataclass(slots=True)
-class _Spoken:
-    """When a client said what: who says the same all the time does not repeat it for having been refused."""
-
-    times: dict[str, list[float]] = field(default_factory=dict)
-
-    def once(self, body: str, until: float) -> bool:
-        """Whether it was said only once before."""
-        return sum(at < until for at in self.times.get(body, ())) == 1
-
-
-def _starts(traces: Sequence[Trace], form: Callable[[Message], str]) -> _Spoken:
-    spoken = _Spoken()
-    for trace in traces:
-        for _, record in said(trace, "client"):
-            if record.message is not None and kind_of(record.message) == "start":
-                spoken.times.setdefault(form(record.message), []).append(record.at)
+def _starts(traces: Sequence[Trace], form: Callable[[Message], str]) -> dict[str, list[float]]:
+    """Return when each `start` was sent, in order."""
+    spoken: dict[str, list[float]] = {}
+    records = [record for trace in traces for _, record in said(trace, "client")]
+    for record in sorted(records, key=lambda record: record.at):
+        if record.message is not None and kind_of(record.message) == "start":
+            spoken.setdefault(form(record.message), []).append(record.at)
     return spoken
+
+
+def _once(times: Sequence[float], moment: float) -> bool:
+    """Whether only one of these, in order, is before: who says the same all the time has another reason to."""
+    return sum(at < moment for at in times[:2]) == 1
 
 
 def _asked_since(moment: float, traces: Sequence[Trace]) -> set[str]:
