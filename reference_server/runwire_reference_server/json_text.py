@@ -1,10 +1,8 @@
 """Reads a client's JSON text as chapter 3 asks: strictly, and before it can cost anything."""
 
 import json
-import re
 from typing import Any
 
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 _MAX_DIGITS = 400
 
 
@@ -30,7 +28,6 @@ def read_object(text: str, max_depth: int) -> dict[str, Any]:
         repeated = repeated or len(result) != len(pairs)
         return result
 
-    too_deep = _depth(text) > max_depth
     try:
         value = json.loads(
             text, object_pairs_hook=members, parse_constant=_refuse_constant, parse_int=_integer
@@ -42,7 +39,7 @@ def read_object(text: str, max_depth: int) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise NotJson("not an object")
     identifier = _identifier(value)
-    if too_deep:
+    if _deeper_than(value, max_depth):
         raise BadMessage(f"nested deeper than {max_depth}", identifier)
     if repeated:
         raise BadMessage("a member name is repeated", identifier)  # [MSG-18]
@@ -66,17 +63,14 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= _MAX_DIGITS else float("inf")
 
 
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    if text.count("[") + text.count("{") > 8:
-        for found in _BRACKETS.finditer(text):
-            character = found[0]
-            if character in "[{":
-                depth += 1
-                deepest = max(deepest, depth)
-            elif character in "]}":
-                depth -= 1
-    return deepest
+def _deeper_than(value: Any, most: int) -> bool:
+    """Whether objects and arrays nest deeper than `most`, the value itself being 1 ([MSG-15])."""
+    level = [value]
+    while level and most:
+        most -= 1
+        inner = [item for outer in level for item in (outer.values() if isinstance(outer, dict) else outer)]
+        level = [item for item in inner if isinstance(item, dict | list)]
+    return bool(level)
 
 
 def _has_surrogate(value: Any) -> bool:

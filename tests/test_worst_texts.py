@@ -1,0 +1,156 @@
+"""Every reader of a stranger's JSON text takes time that grows with the text, and not with its square."""
+
+import contextlib
+import importlib.util
+import json
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from conftest import require_program
+from good_servers import FOLDER, SMALLEST
+from good_servers.fastapi_server import messages as fastapi_messages
+from worst_texts import WORST_TEXTS
+
+from runwire_conformance import validate
+from runwire_conformance.case import Broken
+from runwire_conformance.invariants.messages import faults_of
+from runwire_conformance.recording import Unreadable
+from runwire_conformance.redaction import Redaction
+from runwire_conformance.trace import object_of, parsed
+from runwire_conformance.wire.sse import EventReader
+from runwire_reference_server.agents import AgentError
+from runwire_reference_server.agents.script import parse
+from runwire_reference_server.json_text import BadMessage, NotJson, read_object
+from runwire_reference_server.session import Session
+from runwire_reference_server.settings import Settings
+
+SIZES = (4096, 16384, 65536, 262144)
+
+#: How much more than in proportion a text may cost; the square of the largest would be 64 times too much.
+PATIENCE = 6
+
+#: A time that is too short to be compared.
+LEAST_S = 0.002
+
+
+def validated(text: str) -> None:
+    """Have `runwire validate` read a line."""
+    for problem in validate.message_problems("here", validate._object("here", text)):
+        str(problem)
+
+
+def understood(text: str) -> None:
+    """Have the FastAPI server read a message."""
+    value, refusal = fastapi_messages.read(text, 32)
+    if refusal is None:
+        fastapi_messages.understand(value)
+
+
+def the_smallest_server() -> Any:
+    """Return the module of the tutorial."""
+    spec = importlib.util.spec_from_file_location("smallest_server", SMALLEST)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+smallest = the_smallest_server()
+
+
+def smallest_understood(text: str) -> None:
+    """Have the smallest server read a message."""
+    value, repeated = smallest.parsed(text)
+    if isinstance(value, dict):
+        smallest.understood(value, repeated)
+
+
+READERS: Mapping[str, Callable[[str], Any]] = {
+    "the server's reader": lambda text: read_object(text, 32),
+    "the server's session": lambda text: Session(Settings(), "c", "0" * 32).receive(text),
+    "the script agent": parse,
+    "the judge's messages": parsed,
+    "the judge's documents": lambda text: object_of(text, "a document"),
+    "the judge's invariants": faults_of,
+    "the judge's redaction": Redaction(["a secret", "[[[[", '"""']).masked,
+    "the judge's streams": lambda text: EventReader().feed(b"data: " + text.encode() + b"\n\n"),
+    "validate": validated,
+    "the FastAPI server": understood,
+    "the smallest server": smallest_understood,
+}
+REFUSALS = (
+    NotJson,
+    BadMessage,
+    AgentError,
+    Broken,
+    Unreadable,
+    fastapi_messages.NoMessage,
+    fastapi_messages.Refusal,
+    smallest.NoMessage,
+    smallest.Refusal,
+    ValueError,
+    RecursionError,
+)
+
+
+def cost(reader: Callable[[str], Any], text: str) -> float:
+    """Return the seconds of CPU that a text takes, the least of some trials."""
+    trials = []
+    for _ in range(3):
+        began = time.thread_time()
+        with contextlib.suppress(*REFUSALS):
+            reader(text)
+        trials.append(time.thread_time() - began)
+    return min(trials)
+
+
+def assert_linear(costs: Callable[[int], float]) -> None:
+    """Fail when the largest text costs more than in proportion to the smallest."""
+    least = max(costs(SIZES[0]), LEAST_S)
+    for size in SIZES[1:]:
+        assert costs(size) < least * size / SIZES[0] * PATIENCE, f"{size} bytes cost too much"
+
+
+@pytest.mark.parametrize("text", WORST_TEXTS, ids=lambda name: name.replace(" ", "-"))
+@pytest.mark.parametrize("reader", READERS, ids=lambda name: name.replace(" ", "-"))
+def test_the_cost_of_a_text_grows_with_its_length(reader: str, text: str) -> None:
+    assert_linear(lambda size: cost(READERS[reader], WORST_TEXTS[text](size)))
+
+
+#: Reads each text of each size as the Node server does, and prints the seconds that it took.
+NODE = """
+import { read, understand } from %s;
+const cost = (text) => {
+  const trials = [1, 2, 3].map(() => {
+    const began = process.cpuUsage();
+    try {
+      const { value, wrong } = read(text);
+      understand(value, wrong);
+    } catch {}
+    const { user, system } = process.cpuUsage(began);
+    return (user + system) / 1e6;
+  });
+  return Math.min(...trials);
+};
+const chunks = [];
+for await (const chunk of process.stdin) chunks.push(chunk);
+const texts = JSON.parse(Buffer.concat(chunks).toString());
+console.log(JSON.stringify(texts.map((sizes) => sizes.map(cost))));
+"""
+
+
+def test_the_cost_of_a_text_grows_with_its_length_in_node() -> None:
+    node = require_program("node", apt="nodejs")
+    messages = (FOLDER / "node_server/messages.js").as_uri()
+    texts = [[text(size) for size in SIZES] for text in WORST_TEXTS.values()]
+
+    done = subprocess.run(
+        [node, "--input-type=module", "--eval", NODE % json.dumps(messages)],
+        input=json.dumps(texts), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    for costs in json.loads(done.stdout):
+        assert_linear(dict(zip(SIZES, costs, strict=True)).__getitem__)
