@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
+from check_reference_server import command, listening
 from jsonschema import Draft202012Validator
 
 from runwire_conformance.cli import COMMANDS, Command, command_called
+from runwire_conformance.exposition import read_exposition
 from runwire_conformance.report.document import report_schema
 
 RUNWIRE = str(Path(sys.executable).parent / "runwire")
@@ -35,12 +41,57 @@ def runwire(
     )
 
 
+def open_connections(url: str) -> float:
+    """Return how many connections a server serves."""
+    with urlopen(f"{url}/metrics") as answer:
+        metrics = read_exposition(answer.read().decode())
+    return sum(sample.value for sample in metrics["runwire_connections"].samples)
+
+
 def closed_port() -> int:
     """Return a port on which nothing listens."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port: int = unused.getsockname()[1]
     return port
+
+
+@pytest.mark.parametrize("selection", [["--requirement", "CONN-6"], ["--class", "basic"], ["-k", "ready"]])
+def test_a_selection_shows_no_class_conformant(tmp_path: Path, server_url: str, selection: list[str]) -> None:
+    result = runwire(tmp_path, "check", server_url, *selection, "--badge", "b.json", "--json", "r.json")
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Partial: " in result.stdout
+    assert json.loads((tmp_path / "b.json").read_text())["message"] == "partial"
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert "conformant" not in {entry["standing"] for entry in report["classes"]}
+
+
+@pytest.fixture
+def own_url() -> Iterator[str]:
+    """The URL of a reference server that nobody else uses, for what leaves runs behind."""
+    with subprocess.Popen(command(), stdout=subprocess.PIPE, text=True) as server:
+        yield listening(server)
+        server.kill()
+
+
+def test_after_ctrl_c_what_was_judged_is_told(tmp_path: Path, own_url: str) -> None:
+    judge = subprocess.Popen(
+        [RUNWIRE, "check", own_url, "--json", "r.json", "--badge", "b.json", "--junitxml", "r.xml"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while judge.poll() is None and open_connections(own_url) < 5:
+        time.sleep(0.05)
+    judge.send_signal(signal.SIGINT)
+    said, complaint = judge.communicate(timeout=90)
+
+    assert judge.returncode == 130, said + complaint
+    assert "Traceback" not in said + complaint
+    assert "exit 130" in said and "Partial: " in said
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["exit_code"] == 130
+    assert json.loads((tmp_path / "b.json").read_text())["message"] in {"partial", "1 broken"}
+    assert (tmp_path / "r.xml").exists()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import chain
 from pathlib import Path
@@ -22,6 +23,7 @@ from runwire_conformance.report.files import Files, Unwritable
 from runwire_conformance.report.html import as_html
 from runwire_conformance.report.markdown import as_markdown
 from runwire_conformance.report.terminal import failures, not_exercised, table
+from runwire_conformance.report.words import headline
 from runwire_conformance.reproduction import Reproduction, shown_url
 from runwire_conformance.result import Report
 from runwire_conformance.trace import Trace
@@ -176,6 +178,26 @@ def test_a_badge_names_classes_or_how_much_is_broken() -> None:
     assert json.loads(as_badge(document_of(GOOD))) == {
         "schemaVersion": 1, "label": "runwire 1", "message": "core, sse", "color": "brightgreen",
     }  # fmt: skip
+
+
+def test_a_partial_judging_is_called_so_and_never_conformant() -> None:
+    partial = replace(GOOD, classes=tuple(replace(result, partial=True) for result in GOOD.classes))
+
+    document = document_of(partial)
+
+    assert json.loads(as_badge(document))["message"] == "partial"
+    assert json.loads(as_badge(document))["color"] == "lightgrey"
+    for told in (table(partial), as_markdown(document), as_html(document)):
+        assert "partial" in told and "conformant  " not in told.replace("not conformant", "")
+    assert list(Draft202012Validator(report_schema()).iter_errors(document)) == []
+    assert headline(document) == "Nothing broken, and only a part was judged"
+
+
+def test_what_is_broken_is_told_of_a_partial_judging_too() -> None:
+    partial = replace(BAD, classes=tuple(replace(result, partial=True) for result in BAD.classes))
+
+    assert json.loads(as_badge(document_of(partial)))["message"] == "1 broken"
+    assert "not conformant" in table(partial)
 
 
 def test_a_folder_gets_every_form(tmp_path: Path) -> None:

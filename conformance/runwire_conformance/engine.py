@@ -83,6 +83,8 @@ class Engine:
     mute: Mute | None = None
     #: What showed that the server was gone before the suite ended, and the moment of its last word.
     died: str | None = None
+    #: Whether the user broke it off.
+    interrupted: bool = False
     last_word: float = 0.0
     #: Requirements that a look back found broken by the server as a whole, with what showed it.
     ailing: dict[str, str] = field(default_factory=dict)
@@ -110,6 +112,9 @@ class Engine:
                 await self._play_all(self.profile)
         except Mute as mute:
             self.mute = mute
+        except asyncio.CancelledError:  # Ctrl-C: what was played is still told
+            self.interrupted = True
+            self._give_up("not played, as the judging was interrupted")
         except TimeoutError:
             self._give_up(f"the suite's time of {SUITE_S:g} s was over")
             self._spare_unrepeated()
@@ -125,6 +130,11 @@ class Engine:
     def _further_s(self) -> float:
         """Seconds that the user's patience and wishes add to what the judge may take, or take from it."""
         return self.options.patience_s - 30 + self.options.search.further_s
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it ended before its time, by the user's wish: by Ctrl-C or by `-x`."""
+        return self.interrupted or (self.stop_after > 0 and self._failed >= self.stop_after)
 
     def _watch(self) -> None:
         """Have the invariants judge every conversation, when no clock runs any more."""

@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from runwire_conformance.engine import Engine
 from runwire_conformance.first_look import NoRunwireServer
@@ -19,6 +20,9 @@ from runwire_spec import Requirement
 #: How many cases are named that were under way when the server was gone.
 MOST_SUSPECTS = 5
 
+#: What is said of a judging that left cases out because the user wanted it so.
+PARTIAL = "Partial: only some of the cases were played, which shows no class conformant"
+
 
 @contextmanager
 def _explained_in_short() -> Iterator[None]:
@@ -31,17 +35,19 @@ def _explained_in_short() -> Iterator[None]:
 
 
 class Judging:
-    """One session's engine. `wanted` tells which requirements the user asked for."""
+    """One session's engine. `wanted` tells which requirements the user asked for, `selected` whether not for all."""
 
     def __init__(
         self,
         engine: Engine,
         wanted: Callable[[Requirement], bool] = lambda _: True,
         reproduction: Reproduction | None = None,
+        selected: bool = False,
     ) -> None:
         self.engine = engine
         self.wanted = wanted
         self.reproduction = reproduction or Reproduction(shown_url(engine.url))
+        self.selected = selected
         #: When it began, in seconds since 1970.
         self.began = 0.0
         self.played = False
@@ -79,18 +85,22 @@ class Judging:
             for name, outcome in outcomes
             if outcome.state is State.JUDGE_ERROR
         ]
+        partial = self.selected or engine.stopped
+        classes = class_results(judgements, features, script_agent)
+        remarks = (f"The server was gone before the end: {engine.died}",) if engine.died else ()
         return Report(
             url=self.reproduction.url,
             server=profile.name if profile else "server",
             judgements=judgements,
-            classes=class_results(judgements, features, script_agent),
+            classes=tuple(replace(result, partial=partial) for result in classes),
             seconds=engine.seconds,
             slowest=slowest,
             judge_errors=tuple([self.fault, *faults] if self.fault else faults),
-            remarks=(f"The server was gone before the end: {engine.died}",) if engine.died else (),
+            remarks=(*remarks, PARTIAL) if partial else remarks,
             began=self.began,
             reproduction=self.reproduction,
             redaction=engine.options.redaction,
+            interrupted=engine.interrupted,
         )
 
     def _judgements(self, features: frozenset[str], script_agent: bool) -> tuple[Judgement, ...]:

@@ -16,6 +16,7 @@ from runwire_conformance.outcome import Case, State
 from runwire_conformance.reproduction import reproduction_of
 from runwire_conformance.search import EXAMPLES
 from runwire_conformance.settings import SettingsError, options_from
+from runwire_conformance.suite import case_names
 from runwire_spec import Requirement, catalogue
 
 CASES = Path(__file__).parent / "cases"
@@ -192,7 +193,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     )
     for item in chosen:
         item.case.explain = _assertion
-    config.stash[ENGINE] = Judging(engine, _wanted(config), reproduction_of(config, url))
+    wanted = _wanted(config)
+    selected = len(chosen) < len(case_names()) or not all(map(wanted, catalogue().values()))
+    config.stash[ENGINE] = Judging(engine, wanted, reproduction_of(config, url), selected)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell by the exit code that the user broke it off, after all that was found out was reported."""
+    judging = session.config.stash.get(ENGINE, None)
+    if judging is not None and judging.engine.interrupted:
+        session.exitstatus = pytest.ExitCode.INTERRUPTED
 
 
 def _wanted(config: pytest.Config) -> Callable[[Requirement], bool]:

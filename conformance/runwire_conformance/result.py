@@ -19,14 +19,18 @@ class ClassResult:
     total: int
     failed: tuple[str, ...]
     not_exercised: tuple[str, ...]
+    #: Whether only some of the cases were played.
+    partial: bool = False
 
     @property
     def standing(self) -> str:
-        """`conformant`, `not conformant`, `not shown` or `not offered`."""
+        """`conformant`, `not conformant`, `partial`, `not shown` or `not offered`."""
         if not self.offered:
             return "not offered"
         if self.failed:
             return "not conformant"
+        if self.partial:
+            return "partial"
         return "not shown" if self.not_exercised else "conformant"
 
 
@@ -50,16 +54,20 @@ class Report:
     repeats: Repeats | None = None
     #: The credentials that no form of the report may hold.
     redaction: Redaction = field(default_factory=Redaction)
+    #: Whether the user broke it off.
+    interrupted: bool = False
 
     def by(self, verdict: Verdict) -> list[Judgement]:
         """Return the judgements with one verdict."""
         return [judgement for judgement in self.judgements if judgement.verdict is verdict]
 
     def exit_code(self, strict: bool = False) -> int:
-        """0 conformant as far as shown, 1 a broken MUST, 2 nothing exercised, 3 a fault of the judge.
+        """0 conformant as far as shown, 1 a broken MUST, 2 nothing exercised, 3 a fault of the judge, 130 interrupted.
 
         With a baseline, 1 is whatever it does not say, or says wrongly.
         """
+        if self.interrupted:
+            return 130
         if self.baseline.breaches if self.baseline else self.by(Verdict.FAIL):
             return 1
         if self.judge_errors:

@@ -98,6 +98,6 @@ def main() -> None:
         if said:  # nothing is left to say when a missing command was answered with the help
             print(f"runwire: {said}; see `{path} --help`", file=sys.stderr)
         code = 2
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         code = 130
     sys.exit(code if isinstance(code, int) else 0)

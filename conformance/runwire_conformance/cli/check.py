@@ -71,7 +71,10 @@ def check(
         typer.Argument(metavar="[-- PYTEST OPTIONS]", help="any other option of pytest, after --"),
     ] = None,
 ) -> None:
-    """Judge a server. Exit code 0: nothing broken; 1: something is; 2: nothing to judge; 3: a fault of the judge."""
+    """Judge a server.
+
+    Exit code 0: nothing broken; 1: something is; 2: nothing to judge; 3: a fault of the judge; 130: Ctrl-C.
+    """
     further = list(pytest_options or [])
     if url.startswith("-"):
         url, further = "", [url, *further]
@@ -103,7 +106,7 @@ def check(
     if wait:
         _wait(url, wait)
     result = _repeated([*arguments, *further], url, repeat, strict)
-    if baseline is not None and known is not None:
+    if baseline is not None and known is not None and not result.interrupted:
         if update_baseline:
             known = _update(baseline, known, result, strict)
         result = replace(result, baseline=_compared(baseline, known, result, strict))
@@ -130,6 +133,8 @@ def _repeated(arguments: list[str], url: str, times: int, strict: bool) -> Repor
     reports = []
     for number in range(1, times + 1):
         reports.append(judged(arguments, url))
+        if reports[-1].interrupted:
+            return reports[-1]
         if times > 1:
             print(f"{number} of {times}: {one_line(reports[-1], strict)}", flush=True)
     worst = max(reports, key=lambda report: report.exit_code(strict))

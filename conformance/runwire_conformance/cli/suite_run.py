@@ -68,6 +68,8 @@ def judged(arguments: Sequence[str], url: str) -> Report:
         fail(_complaint(complaints.getvalue()))
     if judging is None and code == pytest.ExitCode.NO_TESTS_COLLECTED:
         fail("no case is left to play; see `runwire spec list` for classes and ids")
+    if code == pytest.ExitCode.INTERRUPTED and not _is_told(judging):
+        raise typer.Exit(130)  # Ctrl-C before anything was played, or a second one
     if judging is None or not (judging.played or code == pytest.ExitCode.OK):
         print(complaints.getvalue(), end="", file=sys.stderr)
         raise typer.Exit(3)
@@ -76,6 +78,11 @@ def judged(arguments: Sequence[str], url: str) -> Report:
     if not judging.played:
         fail("no case was played, as pytest was told to do something else")
     return judging.report()
+
+
+def _is_told(judging: Judging | None) -> bool:
+    """Whether there is something to tell of a session that ended with pytest's code 2."""
+    return judging is not None and (judging.engine.interrupted or judging.refused is not None)
 
 
 def _memory(url: str) -> Path:

@@ -13,6 +13,8 @@ def as_badge(document: Document) -> str:
     broken = document["counts"][Verdict.FAIL]
     if broken:
         message, color = f"{broken} broken", "red"
+    elif "partial" in standings.values():
+        message, color = "partial", "lightgrey"
     elif document["counts"][Verdict.JUDGE_ERROR] or not conformant:
         message, color = "not shown", "lightgrey"
     elif "core" in conformant:

@@ -7,7 +7,7 @@ from runwire_conformance.report.words import conversation_text, headline
 MOST_TOLD = 20
 MOST_NAMED = 8
 
-SIGNS = {"conformant": "✅", "not conformant": "❌", "not shown": "❔", "not offered": "➖"}
+SIGNS = {"conformant": "✅", "not conformant": "❌", "partial": "❔", "not shown": "❔", "not offered": "➖"}
 
 
 def as_markdown(document: Document) -> str:

@@ -25,6 +25,8 @@ def headline(document: Document) -> str:
         return "The judge itself failed"
     if not counts["pass"]:
         return "Nothing was exercised"
+    if any(entry["standing"] == "partial" for entry in document["classes"]):
+        return "Nothing broken, and only a part was judged"
     claimed = [entry for entry in document["classes"] if entry["standing"] != "not offered"]
     unshown = [entry["class"] for entry in claimed if entry["standing"] != "conformant"]
     if unshown:
