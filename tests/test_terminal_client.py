@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,14 +179,6 @@ def test_waits_grow_and_are_spread_over_their_whole_range() -> None:
     assert waits == sorted(waits)
     assert waits[0] < waits[3] < waits[-1] == journeys.MOST_S
     assert {low for low, _ in asked} == {0.0}
-
-
-def test_credentials_stay_at_the_origin_they_were_given_for() -> None:
-    given = Options(token="s3cret")
-    journey = Journey("https://one.example/.well-known/runwire", "x", given, Shown())
-
-    assert journey._options_for("wss://one.example/ws") == given
-    assert journey._options_for("wss://two.example/ws") == replace(given, token=None)
 
 
 def test_a_cursor_takes_each_event_once_and_sees_a_hole() -> None:

@@ -5,6 +5,7 @@ import time
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from runwire_conformance.bounds import Clock
+from runwire_conformance.endpoints import BadEndpoint, endpoint_url, origin_of
 from runwire_conformance.first_look import READY_S, TRIES, Mute, NoRunwireServer, first_look
 from runwire_conformance.profile import Options, Profile
 from runwire_conformance.wire.http import Response, Unanswered, Unreachable, fetch
@@ -40,6 +41,10 @@ async def locate(url: str, options: Options) -> Profile:
             place, response = await _answered(place, options)
         except Unreachable as problem:
             raise NoRunwireServer(_unreachable(problem)) from None
+        except NoRunwireServer:  # a redirect, which tells nothing of a WebSocket that the user named
+            if not bare:
+                raise
+            continue
         except Unanswered as problem:
             if not bare:
                 raise Mute(
@@ -47,16 +52,31 @@ async def locate(url: str, options: Options) -> Profile:
                 ) from None
             continue
         if document := _discovery(response):
-            endpoints = document.get("endpoints")
-            path = endpoints.get("websocket") if isinstance(endpoints, dict) else None
-            found = urljoin(place, path if isinstance(path, str) else DEFAULT_WEBSOCKET)
-            return Profile(url if bare else _as_websocket(found), place, document)
+            websocket = _endpoints(place, document, bare).get("websocket", "")
+            return Profile(url if bare else websocket, place, document)
     if response is not None and response.status in {401, 403}:
         if options.sent_headers:
             raise NoRunwireServer(f"{places[0]} answered {response.status}; is the credential right?")
         raise Mute("CONN-1", f"{places[0]} answered {response.status} to a request without credentials")
     guess = url if bare else _as_websocket(origin + DEFAULT_WEBSOCKET)
     return Profile(guess, origin + WELL_KNOWN)
+
+
+def _endpoints(place: str, document: dict[str, object], bare: bool) -> dict[str, str]:
+    """Return the URLs of the endpoints that a discovery document names; raises NoRunwireServer for one elsewhere.
+
+    The WebSocket's does not matter where the user named it.
+    """
+    named = document.get("endpoints")
+    places = {"websocket": DEFAULT_WEBSOCKET} | (named if isinstance(named, dict) else {})
+    if bare or not isinstance(places["websocket"], str):
+        places["websocket"] = DEFAULT_WEBSOCKET
+    try:
+        return {
+            name: endpoint_url(place, name, path) for name, path in places.items() if isinstance(path, str)
+        }
+    except BadEndpoint as problem:
+        raise NoRunwireServer(str(problem)) from None
 
 
 def _parts(url: str) -> SplitResult:
@@ -84,23 +104,33 @@ async def _answered(place: str, options: Options) -> tuple[str, Response]:
 
 
 async def _followed(place: str, options: Options) -> tuple[str, Response]:
-    """Return the answer to a GET and its URL after redirects, which keep the credentials at their origin ([CONN-5])."""
-    origin = urlsplit(place).netloc
+    """Return the answer to a GET and its URL after redirects, none of which leaves the host ([CONN-5])."""
     for _ in range(MOST_REDIRECTS):
-        own = urlsplit(place).netloc == origin
-        response = await fetch(place, options.tls, headers=options.sent_headers if own else ())
+        response = await fetch(place, options.tls, headers=options.sent_headers)
         target = response.header("location")
         if response.status not in REDIRECTS or target is None:
             break
-        place = urljoin(place, target)
-        _parts(place)
+        place = _redirected(place, target)
     return place, response
+
+
+def _redirected(place: str, target: str) -> str:
+    """Return where a redirect leads: on the same host, and at most from http to https; raises NoRunwireServer."""
+    try:
+        further = urljoin(place, target)
+        (secure, *here), (stays_secure, *there) = origin_of(place), origin_of(further)
+    except ValueError:
+        raise NoRunwireServer(f"{place} redirects to {target[:100]!a}, which is no URL of a server") from None
+    upgraded = stays_secure and not secure and here[0] == there[0]
+    if (secure, *here) != (stays_secure, *there) and not upgraded:
+        raise NoRunwireServer(f"{place} redirects to another origin; if that is the server, name {further!a}")
+    return further
 
 
 def _discovery(response: Response) -> dict[str, object] | None:
     try:
         document = json.loads(response.body) if response.status == 200 else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) and document.get("protocol") == "runwire" else None
 

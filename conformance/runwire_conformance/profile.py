@@ -4,10 +4,11 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Moot
+from runwire_conformance.endpoints import endpoint_url
 from runwire_conformance.redaction import Redaction
 from runwire_conformance.search import Search
 from runwire_conformance.trace import Trace
@@ -118,12 +119,12 @@ class Profile:
         )
 
     def endpoint(self, name: str) -> str:
-        """Return the URL of an endpoint; raises Moot when discovery names none."""
+        """Return the URL of an endpoint; raises Moot when discovery names none, BadEndpoint for one elsewhere."""
         endpoints = self.said.get("endpoints")
         place = endpoints.get(name) if isinstance(endpoints, dict) else None
         if not isinstance(place, str) or self.discovery_url is None:
             raise Moot("CONN-1")
-        return urljoin(self.discovery_url, place)
+        return endpoint_url(self.discovery_url, name, place)
 
     def of_node(self, base: str) -> "Profile":
         """Return the profile of another node of the same service: every URL begins with `base` instead."""
