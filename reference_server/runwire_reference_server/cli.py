@@ -7,8 +7,6 @@ import socket
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from runwire_reference_server.access_options import access_from, add_access_options, certificate_from
-from runwire_reference_server.agent_options import add_agent_options, agent_from
 from runwire_reference_server.registry import FEATURES, LIMITS
 
 if TYPE_CHECKING:
@@ -25,7 +23,10 @@ REDIS_VARIABLE = "RUNWIRE_REDIS"
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line; every limit is an option of its name."""
+    """Return the parser of the command line; every limit is an option of its name. Needs the extra `server`."""
+    from runwire_reference_server.access_options import add_access_options
+    from runwire_reference_server.agent_options import add_agent_options
+
     result = argparse.ArgumentParser(
         prog="runwire-server", description="A minimal, exemplary server of the Runwire protocol."
     )
@@ -87,8 +88,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     """Serve until told to stop; exit code 2 and one line for a wrong call."""
-    options = parser().parse_args()
     try:
+        options = parser().parse_args()
+        from runwire_reference_server.access_options import access_from, certificate_from
+        from runwire_reference_server.agent_options import agent_from
         from runwire_reference_server.app import create_server
         from runwire_reference_server.logs import set_up
         from runwire_reference_server.server import DrainingServer
