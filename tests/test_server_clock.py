@@ -1,6 +1,7 @@
 """The clock of all connections rings when something is due, on time, once, and not when it was taken back."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -64,3 +65,31 @@ async def test_a_thousand_connections_share_the_timers_of_their_ticks(
         clock.at(loop.time() + 10 + number / 10_000, lambda: None)
 
     assert len(armed) <= 4
+
+
+async def test_a_clock_that_was_held_up_rings_everything_that_is_due_in_one_turn() -> None:
+    clock, loop = Clock(), asyncio.get_running_loop()
+    rung: list[int] = []
+    for tick in range(1, 21):
+        clock.at(loop.time() + tick * TICK_S, lambda tick=tick: rung.append(tick))
+
+    time.sleep(21 * TICK_S)  # noqa: ASYNC251  # a turn of the loop that takes long
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    assert rung == list(range(1, 21))
+
+
+async def test_what_rings_late_can_be_set_again_for_a_time_that_is_over() -> None:
+    clock, loop = Clock(), asyncio.get_running_loop()
+    due, rung = loop.time(), []
+
+    def beat() -> None:
+        rung.append(loop.time())
+        if len(rung) < 3:
+            clock.at(due, beat)
+
+    clock.at(due, beat)
+    await asyncio.sleep(0.3)
+
+    assert len(rung) == 3

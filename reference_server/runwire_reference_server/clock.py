@@ -36,8 +36,13 @@ class Clock:
             self._timer = asyncio.get_running_loop().call_at(self._ticks[0] * TICK_S, self._tick)
 
     def _tick(self) -> None:
-        rings = self._due.pop(heapq.heappop(self._ticks))
+        # Turns of the loop may have taken longer than a tick: everything that is due by now rings in this one.
+        last = max(self._ticks[0], math.floor(asyncio.get_running_loop().time() / TICK_S))
+        due = []
+        while self._ticks and self._ticks[0] <= last:
+            due.append(self._due.pop(heapq.heappop(self._ticks)))
         self._arm()
-        for ring in tuple(rings):
-            if ring in rings:  # what rang before may have taken it back
-                ring()
+        for rings in due:
+            for ring in tuple(rings):
+                if ring in rings:  # what rang before may have taken it back
+                    ring()
