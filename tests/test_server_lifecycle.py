@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -35,6 +36,38 @@ async def raises_at_once(_task: Task) -> AsyncIterator[Any]:
 async def cancels_itself(_task: Task) -> AsyncIterator[Any]:
     yield token("a")
     raise asyncio.CancelledError
+
+
+async def exits(_task: Task) -> AsyncIterator[Any]:
+    yield token("a")
+    sys.exit("over")
+
+
+async def exits_at_once(_task: Task) -> AsyncIterator[Any]:
+    raise SystemExit
+    yield token("never")
+
+
+async def exits_as_a_generator(_task: Task) -> AsyncIterator[Any]:
+    yield token("a")
+    raise GeneratorExit
+
+
+async def interrupts(_task: Task) -> AsyncIterator[Any]:
+    yield token("a")
+    raise KeyboardInterrupt
+
+
+async def raises_a_group(_task: Task) -> AsyncIterator[Any]:
+    yield token("a")
+    raise BaseExceptionGroup("several", [SystemExit(), Swallowed()])
+
+
+async def exits_while_it_is_closed(_task: Task) -> AsyncIterator[Any]:
+    try:
+        yield done("over")
+    finally:
+        raise SystemExit
 
 
 async def goes_on_after_its_end(_task: Task) -> AsyncIterator[Any]:
@@ -97,6 +130,12 @@ ENDS: dict[Callable[[Task], AsyncIterator[Any]], tuple[str, str]] = {
     raises: ("error", "agent_error"),
     raises_at_once: ("error", "agent_error"),
     cancels_itself: ("error", "agent_error"),
+    exits: ("error", "agent_error"),
+    exits_at_once: ("error", "agent_error"),
+    exits_as_a_generator: ("error", "agent_error"),
+    interrupts: ("error", "agent_error"),
+    raises_a_group: ("error", "agent_error"),
+    exits_while_it_is_closed: ("error", "agent_error"),
     goes_on_after_its_end: ("done", "completed"),
     yields_its_failure: ("error", "agent_error"),
     fails_with_an_unknown_code: ("error", "vendor:strange"),

@@ -155,7 +155,7 @@ class Worker:
             terminal = error("agent_error", "the agent failed", False)
         except TooLarge:
             terminal = error("payload_too_large", "the arguments of a tool call are too large", False)
-        except Exception as failure:
+        except BaseException as failure:  # an agent's SystemExit or GeneratorExit is a crash like others
             log.warning(
                 "an agent crashed: %s", type(failure).__name__, extra={"trace_id": self._run.trace_id}
             )

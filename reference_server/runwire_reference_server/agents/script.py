@@ -4,8 +4,9 @@ import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from runwire_reference_server.agents import Agent, AgentError, Task, token
 from runwire_reference_server.events import Event, encode
@@ -57,8 +58,9 @@ class ScriptAgent:
         """Play the script in `task.prompt`."""
         steps = parse(task.prompt)
         if steps is None:
-            async for event in self._behind.run(task):
-                yield event
+            async with aclosing(cast(Any, self._behind.run(task))) as events:
+                async for event in events:
+                    yield event
             return
         record = self._records[task.key] = _Record(task)
         while len(self._records) > MAX_REPORTS:
