@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
@@ -20,6 +21,7 @@ from runwire_reference_server.agents.demo import DemoAgent
 from runwire_reference_server.agents.script import ScriptAgent
 from runwire_reference_server.http import HttpEndpoints
 from runwire_reference_server.http_headers import trace_id
+from runwire_reference_server.metrics import Metrics
 from runwire_reference_server.places import MemoryPlaces, Places
 from runwire_reference_server.problems import problem
 from runwire_reference_server.refusal import Refusal
@@ -28,6 +30,7 @@ from runwire_reference_server.service import Service
 from runwire_reference_server.session import Session
 from runwire_reference_server.settings import Settings
 from runwire_reference_server.store import Store
+from runwire_reference_server.store.measured import MeasuredStore
 from runwire_reference_server.store.memory import MemoryStore
 from runwire_reference_server.tickets import MemoryTickets, Tickets
 from runwire_reference_server.websocket import WebSocketConnection
@@ -194,8 +197,9 @@ def create_server(
         agent = ScriptAgent(agent)
     store = store or MemoryStore(settings.seconds("resume_window_s"), settings.session_s)
     places = places or MemoryPlaces(settings.number("connections_per_principal"))
-    service = Service(store, agent, settings)
-    admission = Admission(settings, tickets or MemoryTickets(), on_failure=service.metrics.not_admitted)
+    metrics = Metrics()
+    service = Service(cast(Store, MeasuredStore(store, metrics)), agent, settings, metrics)
+    admission = Admission(settings, tickets or MemoryTickets(), on_failure=metrics.not_admitted)
     return Server(settings, service, places, admission)
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from runwire_reference_server.agents import Agent, done, error
 from runwire_reference_server.clock import Clock
@@ -24,7 +24,6 @@ from runwire_reference_server.store import (
     StoreGone,
     TooManyRuns,
 )
-from runwire_reference_server.store.measured import MeasuredStore
 from runwire_reference_server.worker import Worker
 
 #: How many entries a reader takes from the log at once.
@@ -73,7 +72,6 @@ class Service:
 
     def __post_init__(self) -> None:
         """A server begins without a run."""
-        self.store = cast(Store, MeasuredStore(self.store, self.metrics))
         self.metrics.runs_active.set_function(lambda: len(self._workers))
         self._idle.set()
 
