@@ -23,12 +23,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from runwire_reference_server.access import Access, JwtSettings
 from runwire_reference_server.credentials import Credential, Unauthorized
 from runwire_reference_server.jwt_keys import MAX_AGE_S, REFETCH_S, KeySet
 from runwire_reference_server.jwt_tokens import JwtVerifier
 from runwire_reference_server.runs import Principal
 from runwire_reference_server.service import Refusal
+from runwire_reference_server.settings import Access, JwtSettings
 from runwire_reference_server.tokens import token_verifier
 
 #: Any JSON value, and values that pass for good ones.

@@ -11,11 +11,10 @@ import trustme
 from auth_stand import ALICE, SECRET, TOKENS, Stand, bearer, is_problem, message_of, served, token_options
 from starlette.datastructures import Headers
 
-from runwire_reference_server.access import Access
 from runwire_reference_server.addresses import client_address, network, scheme
 from runwire_reference_server.cli import main
 from runwire_reference_server.origins import host_known, origin_listed
-from runwire_reference_server.settings import SettingError, Settings, offered_features
+from runwire_reference_server.settings import Access, SettingError, Settings, offered_features
 
 RUN = "/v1/runs/" + "r" * 22
 HOPS = ("10.0.0.0/8", "::1")

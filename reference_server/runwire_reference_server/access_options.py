@@ -11,15 +11,12 @@ from runwire_reference_server.access import (
     ALGORITHMS,
     ASYMMETRIC,
     MAX_LEEWAY_S,
-    MAX_TICKET_S,
     MIN_SECRET_BYTES,
     SYMMETRIC,
-    Access,
-    JwtSettings,
     read_tokens,
 )
 from runwire_reference_server.addresses import Network, network
-from runwire_reference_server.settings import SettingError
+from runwire_reference_server.settings import MAX_TICKET_S, Access, JwtSettings, SettingError
 
 #: Variables of the environment that stand in for the files.
 TOKENS_VARIABLE = "RUNWIRE_AUTH_TOKENS"

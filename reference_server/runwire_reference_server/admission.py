@@ -5,7 +5,7 @@ The order is client address, `Host` and `Origin`, credentials; limits come last,
 
 import logging
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -65,12 +65,18 @@ class Admission:
         settings: Settings,
         tickets: Tickets,
         verifier: TokenVerifier | None = None,
+        *,
+        open_paths: Collection[str] = (),
         on_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`on_failure` is told the reason whenever a credential is not good."""
+        """`on_failure` is told the reason whenever a credential is not good.
+
+        `open_paths` answer HTTP requests without credentials, and tell nothing about anybody ([CONN-11]).
+        """
         self.tickets = tickets
         self._on_failure = on_failure
         self._settings = settings
+        self._open_paths = frozenset(open_paths)
         self._access = settings.access
         self._verifier = verifier or token_verifier(settings.access)
 
@@ -150,7 +156,7 @@ class Admission:
         return presented(headers, query, self._access.cookie, handshake=handshake)
 
     def _is_open(self, scope: Scope) -> bool:
-        return scope["type"] == "http" and scope["path"] in self._settings.open_paths
+        return scope["type"] == "http" and scope["path"] in self._open_paths
 
 
 def _page_is_known(scope: Scope, headers: Headers) -> bool:

@@ -199,7 +199,12 @@ def create_server(
     places = places or MemoryPlaces(settings.number("connections_per_principal"))
     metrics = Metrics()
     service = Service(cast(Store, MeasuredStore(store, metrics)), agent, settings, metrics)
-    admission = Admission(settings, tickets or MemoryTickets(), on_failure=metrics.not_admitted)
+    admission = Admission(
+        settings,
+        tickets or MemoryTickets(),
+        open_paths={settings.websocket_path, *(playground.PAGES if settings.playground else ())},
+        on_failure=metrics.not_admitted,
+    )
     return Server(settings, service, places, admission)
 
 

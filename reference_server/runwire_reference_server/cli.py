@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, NoReturn
 from runwire_reference_server.registry import FEATURES, LIMITS
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from runwire_reference_server.agents import Agent
     from runwire_reference_server.app import Server
     from runwire_reference_server.settings import Settings
-    from runwire_reference_server.store.redis_node import RedisNode
 
 _EXTRA = "runwire-server needs the server extra; install it with: pip install 'runwire[server]'"
 _REDIS_EXTRA = "--redis needs the redis extra; install it with: pip install 'runwire[redis]'"
@@ -130,7 +131,9 @@ def main() -> None:
     DrainingServer(server, options.log_level, node).run(sockets=[bound])
 
 
-def _node(url: str, settings: "Settings", agent: "Agent | None") -> "tuple[Server, RedisNode]":
+def _node(
+    url: str, settings: "Settings", agent: "Agent | None"
+) -> "tuple[Server, AbstractAsyncContextManager[object]]":
     try:
         from runwire_reference_server.cluster import check_redis, create_node
     except ModuleNotFoundError:

@@ -5,11 +5,12 @@ from typing import Any
 
 import jwt
 
-from runwire_reference_server.access import SYMMETRIC, JwtSettings
+from runwire_reference_server.access import SYMMETRIC
 from runwire_reference_server.credentials import Credential, Unauthorized
 from runwire_reference_server.jwt_keys import KeySet
 from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import Principal
+from runwire_reference_server.settings import JwtSettings
 
 log = logging.getLogger(__name__)
 

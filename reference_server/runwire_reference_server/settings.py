@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from types import MappingProxyType
 
-from runwire_reference_server.access import Access
-from runwire_reference_server.playground import PAGES
 from runwire_reference_server.registry import CREDENTIAL_FEATURES, FEATURES, LIMITS
+
+#: The longest life of a ticket in seconds ([TICKET-3]).
+MAX_TICKET_S = 30.0
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -37,6 +38,44 @@ def checked_limits(values: Mapping[str, float]) -> Mapping[str, float]:
         if name not in LIMITS:
             raise SettingError(f"no limit is called {name}; there are: {', '.join(LIMITS)}")
     return MappingProxyType(limits)
+
+
+@dataclass(frozen=True, slots=True)
+class JwtSettings:
+    """How JSON Web Tokens are checked.
+
+    `secret` is the key of HS256, `keys` the file or URL of a JSON Web Key Set for the others. A token must name one
+    of `audiences` and `issuers` where there are some, and carry `scope` if that is set, or its principal is forbidden.
+    """
+
+    secret: bytes | None = field(default=None, repr=False)
+    keys: str | None = None
+    algorithms: frozenset[str] = frozenset()
+    audiences: tuple[str, ...] = ()
+    issuers: tuple[str, ...] = ()
+    scope: str | None = None
+    leeway_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who gets in. Without tokens and `jwt` everyone does, and all callers are one principal.
+
+    `tokens` maps static bearer tokens to names of principals; `cookie` names a cookie that holds a token;
+    `ticket_s` is the life of a ticket in seconds.
+    """
+
+    tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
+    jwt: JwtSettings | None = None
+    cookie: str | None = None
+    ticket_s: float = MAX_TICKET_S
+    allowed_addresses: tuple[IPv4Network | IPv6Network, ...] = ()
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether callers are told apart by credentials."""
+        return bool(self.tokens) or self.jwt is not None
 
 
 def offered_features(
@@ -85,11 +124,6 @@ class Settings:
                 f"{self.host} is on a network and the server would talk in clear; use --tls-cert and --tls-key, "
                 "or --behind-proxy when a proxy in front ends TLS"
             )
-
-    @property
-    def open_paths(self) -> frozenset[str]:
-        """The paths that answer HTTP requests without credentials, and tell nothing about anybody ([CONN-11])."""
-        return frozenset({self.websocket_path, *(PAGES if self.playground else ())})
 
     @property
     def auth_methods(self) -> list[str]:

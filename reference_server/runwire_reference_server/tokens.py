@@ -5,11 +5,12 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runwire_reference_server.access import TOKEN, Access
+from runwire_reference_server.access import TOKEN
 from runwire_reference_server.credentials import Credential, Unauthorized
 from runwire_reference_server.jwt_keys import KeySet
 from runwire_reference_server.jwt_tokens import JwtVerifier
 from runwire_reference_server.runs import Principal
+from runwire_reference_server.settings import Access
 
 #: The issuer of principals that a list of static tokens names.
 STATIC_ISSUER = "urn:runwire:tokens"
