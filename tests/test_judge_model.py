@@ -32,8 +32,9 @@ from runwire_conformance.plan import (
     as_json,
     as_python,
     from_json,
+    saved_plans,
 )
-from runwire_conformance.search import Search, saved_plans
+from runwire_conformance.search import Search
 from runwire_conformance.tidy import MOST_RUNS, Kit, tidied
 from runwire_conformance.trace import Message, Trace
 
@@ -182,10 +183,10 @@ def test_the_model_decides_without_clock_and_socket() -> None:
 
 
 def test_saved_conversations_are_read_back(tmp_path: Path) -> None:
-    file = Search(folder=tmp_path / "new").save(PLAN, "RUN-4")
+    file = Search(folder=tmp_path / "new").save(as_json(PLAN), "RUN-4")
 
     assert file is not None
-    assert list(saved_plans(tmp_path / "new")) == [(file.name, PLAN)]
+    assert list(saved_plans(tmp_path / "new")) == [(file.name, as_json(PLAN))]
     (tmp_path / "new" / "a.json").write_text('{"runwire_plan":[{"do":"Fly"}]}')
     with pytest.raises(BadPlan, match=r"a\.json"):
         saved_plans(tmp_path / "new")

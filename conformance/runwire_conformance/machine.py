@@ -13,7 +13,7 @@ from runwire_conformance.case import Breach, Moot
 from runwire_conformance.conversation import ANSWER_S
 from runwire_conformance.drawing import plans
 from runwire_conformance.invariants import messages  # noqa: F401 - loads the schemas before any clock runs
-from runwire_conformance.plan import Plan, as_json, as_python
+from runwire_conformance.plan import Plan, as_json, as_python, from_json
 from runwire_conformance.player import play
 from runwire_conformance.target import Target
 from runwire_conformance.tidy import Kit
@@ -35,8 +35,8 @@ async def search(target: Target, kit: Kit) -> None:
         if identifier in target.profile.broken:
             raise Moot(identifier)
     searching = _Searching(target, asyncio.get_running_loop())
-    for name, plan in target.options.search.saved:
-        if kit.can_play(plan):
+    for name, text in target.options.search.saved:
+        if kit.can_play(plan := from_json(text)):
             await searching.replay(name, plan)
     try:
         await asyncio.to_thread(searching.run, kit)
@@ -110,7 +110,7 @@ class _Searching:
     def _details(self, plan: Plan, breach: Breach) -> str:
         options = self._target.options.search
         try:
-            file = options.save(plan, breach.requirement)
+            file = options.save(as_json(plan), breach.requirement)
             kept = (
                 f"Saved as {file}."
                 if file

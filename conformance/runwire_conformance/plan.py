@@ -1,8 +1,9 @@
 """A plan: what one client does, as data that can be saved, printed as a case and played again."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 Script = tuple[Mapping[str, Any], ...]
@@ -157,3 +158,16 @@ def _python(action: Action) -> str:
         f"                    on_disconnect={action.on_disconnect!r},\n                )",
     ]
     return "".join(lines)
+
+
+def saved_plans(folder: Path) -> Sequence[tuple[str, str]]:
+    """Return name and text of each plan in a folder, which need not exist; raises BadPlan and OSError."""
+    plans = []
+    for file in sorted(folder.glob("*.json")):
+        try:
+            text = file.read_text(encoding="utf-8")
+            from_json(text)
+            plans.append((file.name, text))
+        except (BadPlan, UnicodeDecodeError) as problem:
+            raise BadPlan(f"{file}: {problem}") from None
+    return plans

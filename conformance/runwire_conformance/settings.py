@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runwire_conformance.keys import TABLES
-from runwire_conformance.plan import BadPlan
+from runwire_conformance.plan import BadPlan, saved_plans
 from runwire_conformance.profile import DEFAULT_PROMPTS, Options
-from runwire_conformance.search import Search, saved_plans
+from runwire_conformance.search import Search
 
 if TYPE_CHECKING:  # most commands need no pytest, which takes a while
     import pytest
