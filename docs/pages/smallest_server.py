@@ -37,7 +37,11 @@ ERRORS = RETRYABLE | OVERRIDABLE | {
 
 def discovery() -> str:
     """Return the discovery document."""
-    about = {"protocol": "runwire", "versions": [1], "endpoints": {"websocket": "/ws/generate"}}
+    about: dict[str, Any] = {
+        "protocol": "runwire",
+        "versions": [1],
+        "endpoints": {"websocket": "/ws/generate"},
+    }
     about |= {"features": FEATURES, "limits": LIMITS, "auth": ["none"], "script_agent": True}
     return encoded(about | {"server": {"name": "smallest", "version": "1.0"}})
 
@@ -183,7 +187,7 @@ def understood(message: dict[str, Any], repeated: bool) -> str:
         raise Refusal("bad_request", "a member name is repeated, or the nesting is too deep")
     if re.search("[\ud800-\udfff]", json.dumps(message, ensure_ascii=False)):
         raise Refusal("bad_request", "a string holds a lone surrogate")
-    kind = message.get("type", "start" if "prompt" in message else None)
+    kind: Any = message.get("type", "start" if "prompt" in message else None)
     if not text("(?s).+")(kind):
         raise Refusal("bad_request", "a message has a type, or a prompt")
     required, possible = TYPES.get(kind, ([], ["id"]))
@@ -317,7 +321,7 @@ class Run:
         if member and event["type"] != "replace" and "\ud800" <= event[member][-1:] <= "\udbff":
             self.half = {**event, member: event[member][-1]}
             event = {**event, member: event[member][:-1]}
-        call = event.get("call_id")
+        call: Any = event.get("call_id")
         if event["type"] == "tool_call" and self.calls.setdefault(call, False) is not False:
             raise AgentError("a call is made once")
         if event["type"] == "observation":
@@ -420,7 +424,8 @@ class Connection:
 
     def handle(self, line: str) -> None:
         """Carry out one message, or refuse it."""
-        message, re = {}, {}
+        message: Any = {}
+        re: dict[str, Any] = {}
         try:
             message, repeated = parsed(line)
             if not isinstance(message, dict):

@@ -6,11 +6,14 @@ import re
 import socket
 from contextlib import AbstractAsyncContextManager, nullcontext
 from types import FrameType
+from typing import Protocol
 
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
-from runwire_reference_server.app import Server
 from runwire_reference_server.http_wire import HttpProtocol
+from runwire_reference_server.service import Service
+from runwire_reference_server.settings import Settings
 from runwire_reference_server.wire import WireProtocol
 
 #: Seconds that clients get to answer the Close frames at the end of a drain.
@@ -19,12 +22,22 @@ CLOSING_S = 1.0
 _QUERY = re.compile(r"\?[^\s\"']*")
 
 
+class Application(Protocol):
+    """What is served: an ASGI application with its settings and its service."""
+
+    settings: Settings
+    service: Service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
+
 class DrainingServer(uvicorn.Server):
     """Drains before it exits; a second signal exits at once."""
 
     def __init__(
         self,
-        app: Server,
+        app: Application,
         log_level: str = "warning",
         node: AbstractAsyncContextManager[object] | None = None,
     ) -> None:
