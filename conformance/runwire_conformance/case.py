@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from runwire_conformance.bounds import Limits
+
 Body = Callable[..., Awaitable[None]]
 Function = TypeVar("Function", bound=Body)
 
@@ -14,6 +16,10 @@ DEADLINE_S = 25.0
 
 class Broken(AssertionError):
     """The server did not do what was expected; says what was expected and what came."""
+
+
+class Absent(Broken):
+    """What was waited for did not come in a time that no sentence states; it is waited for again, alone and longer."""
 
 
 class TooLate(Broken):
@@ -58,6 +64,10 @@ class TooSlow(NotExercised):
     """A bound of the server was over before the situation came about; alone, the case may be quick enough."""
 
 
+class NotJudged(Exception):
+    """The judge left it out for reasons of its own: its slowness, memory or time; says which."""
+
+
 class NotOffered(Exception):
     """The requirement speaks of something that this server does not have, by its own word; says what."""
 
@@ -74,9 +84,10 @@ class Moot(NotExercised):
 class Claim:
     """What a case proves and how it is played.
 
-    `watches` are requirements that it exercises and that are judged by the invariants alone; `connections` is how
-    many it opens at once; an `alone` case plays when all others have ended; `last` ones play after everything, as
-    they may end the server.
+    `waits` tells, from the limits that the server advertises, for how many seconds the case is made to wait by them;
+    its deadline is that much later. `watches` are requirements that it exercises and that are judged by the invariants
+    alone; `connections` is how many it opens at once; an `alone` case plays when all others have ended; `last` ones
+    play after everything, as they may end the server.
     """
 
     ids: tuple[str, ...]
@@ -90,11 +101,7 @@ class Claim:
     without: str | None = None
     timing: bool = False
     searches: bool = False
-
-    @property
-    def takes_long(self) -> float:
-        """How long the case may take beside others: the deadline of those that wait or search, else 0."""
-        return self.deadline_s if self.timing or self.searches or self.deadline_s > DEADLINE_S else 0.0
+    waits: Callable[[Limits], float] | None = None
 
 
 def proves(
@@ -109,15 +116,19 @@ def proves(
     without: str | None = None,
     timing: bool = False,
     searches: bool = False,
+    waits: Callable[[Limits], float] | None = None,
 ) -> Callable[[Function], Function]:
     """Mark a function as a case that proves the requirements `ids`.
 
     With `on=("websocket", "sse")` it is played once over each; with `script` it needs the script agent; with
     `without` it is played only against a server that does not offer that feature. A case that leans on the judge's
     own clock says `timing`: when it fails in the crowd it is played again alone, and that is what counts. One that
-    `searches` takes the longer the more examples the user asked for.
+    `searches` takes the longer the more examples the user asked for. One that an advertised limit makes wait says with
+    `waits` for how many seconds, of which the forecast is made; it is not played when they are more than the patience.
     """
-    claim = Claim(ids, watches, on, script, connections, alone, last, deadline_s, without, timing, searches)
+    claim = Claim(
+        ids, watches, on, script, connections, alone, last, deadline_s, without, timing, searches, waits
+    )
 
     def marked(function: Function) -> Function:
         function.__runwire_claim__ = claim  # type: ignore[attr-defined]

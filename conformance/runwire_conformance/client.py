@@ -3,14 +3,14 @@
 import asyncio
 import json
 import secrets
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from websockets.frames import Opcode
 
-from runwire_conformance.bounds import Clock, Limits
+from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Broken, Moot
+from runwire_conformance.clock import Interval, now
 from runwire_conformance.conversation import ANSWER_S, Conversation, Run
 from runwire_conformance.trace import Message, Trace, parsed
 from runwire_conformance.wire.http import Response
@@ -38,10 +38,11 @@ class Client(Conversation):
         response: Response,
         trace: Trace,
         limits: Limits,
-        clock: Clock,
+        clock: Interval,
         broken: Mapping[str, str],
+        patient_s: float | None = None,
     ) -> None:
-        super().__init__(trace, limits, clock)
+        super().__init__(trace, limits, clock, patient_s)
         self.response = response
         #: Requirements that the probe found broken, so that what depends on them is moot.
         self.broken = broken
@@ -103,7 +104,7 @@ class Client(Conversation):
         self._peer.send_frame(Opcode.CONT, data[place:])
         await self._peer.drain()
 
-    async def ask(self, message: dict[str, Any], seconds: float = ANSWER_S) -> Message:
+    async def ask(self, message: dict[str, Any], seconds: float | None = None) -> Message:
         """Send a message with an `id` and return the message that answers it; raises Broken."""
         if "MSG-28" in self.broken:
             raise Moot("MSG-28")
@@ -113,7 +114,7 @@ class Client(Conversation):
         expected = f"an answer to {message.get('type', 'start')} with re {identifier!r}"
         return await self.message(lambda answer: answer.get("re") == identifier, expected, after, seconds)
 
-    async def ask_text(self, text: str, seconds: float = ANSWER_S) -> Message:
+    async def ask_text(self, text: str, seconds: float | None = None) -> Message:
         """Send a text and return the next message that can be its answer."""
         after = len(self.messages) - 1
         await self.send_text(text)
@@ -127,7 +128,7 @@ class Client(Conversation):
             raise Moot("RUN-3")
         after = len(self.messages) - 1
         identifier = f"s{secrets.token_hex(4)}"
-        begun = time.monotonic()
+        begun = now()
         await self.send({"type": "start", "id": identifier, "prompt": prompt, **members})
         answer = await self.message(
             lambda message: (
@@ -159,7 +160,7 @@ class Client(Conversation):
         if "CANCEL-2" in self.broken:
             raise Moot("CANCEL-2")
         message = {"type": "cancel"} if run is None else {"type": "cancel", "run_id": run.id}
-        handed = time.monotonic()
+        handed = now()
         await self.send(message)
         return handed
 
@@ -176,7 +177,7 @@ class Client(Conversation):
         before = len(self.messages)
         await self.send({"type": "heartbeat"})
         try:
-            await self.wait_until(lambda: len(self.messages) > before, ANSWER_S, "an answer")
+            await self.wait_until(lambda: len(self.messages) > before, self._patience(ANSWER_S), "an answer")
         except Broken:
             raise Moot("BEAT-5") from None
 
@@ -232,7 +233,7 @@ class Client(Conversation):
         Raises Moot when it does not come from a server that answers no Close frame either.
         """
         never = "CONN-22" in self.broken
-        usual = NEVER_S if never else CLOSE_S
+        usual = NEVER_S if never else self._patience(CLOSE_S)
         try:
             await self.wait_until(lambda: self.ended, usual if seconds is None else seconds, expected)
         except Broken:
@@ -247,6 +248,7 @@ class Client(Conversation):
         if not self.ended and not self._reading.cancelled():
             if "RUN-3" not in self.broken:
                 self._peer.send_frame(Opcode.TEXT, b'{"type":"cancel"}')
+                self.trace.cancelled_all = True
             self._send_close(1000)
             self.resume_reading()
             if "CONN-22" not in self.broken:
@@ -264,14 +266,18 @@ class Client(Conversation):
     async def _read(self) -> None:
         try:
             async for frame in self._peer.frames():
+                if self.trace.flooded_at and frame.opcode is not Opcode.CLOSE:
+                    if self.trace.count(len(frame.data)):
+                        self.stop_reading()
+                        await self._announce()
+                        return
+                    continue
                 self._frame(frame.opcode, bytes(frame.data), fin=frame.fin)
                 await self._announce()
                 if frame.opcode is Opcode.CLOSE:
                     break
                 if self.trace.flood():
-                    self.stop_reading()
                     await self._announce()
-                    return
             else:
                 self.trace.add("server", "lost", "the connection ended without a Close frame")
         except BadFrame as problem:
@@ -280,7 +286,7 @@ class Client(Conversation):
 
     def _frame(self, opcode: Opcode, data: bytes, *, fin: bool) -> None:
         if opcode is Opcode.PING:
-            self.pings.append(time.monotonic())
+            self.pings.append(now())
             self.trace.add("server", "ping", data.hex())
             if self.answers_pings:
                 self.trace.add("client", "pong", data.hex())

@@ -2,12 +2,12 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from runwire_conformance.bounds import LATE_S, Clock, Limits
-from runwire_conformance.case import Broken, TooLate
+from runwire_conformance.bounds import LATE_S, Limits
+from runwire_conformance.case import Absent, Broken, NotJudged, TooLate
+from runwire_conformance.clock import Interval, now
 from runwire_conformance.scripts import answer_text
 from runwire_conformance.trace import Message, Trace
 
@@ -23,12 +23,16 @@ Predicate = Callable[[Message], bool]
 class Conversation:
     """One connection or stream, with every message that came on it."""
 
-    def __init__(self, trace: Trace, limits: Limits, clock: Clock) -> None:
+    def __init__(self, trace: Trace, limits: Limits, clock: Interval, patient_s: float | None = None) -> None:
         self.trace = trace
         self.limits = limits
         self.clock = clock
+        #: For how many seconds to wait at least for what no sentence states a time for; None for the usual.
+        self.patient_s = patient_s
         self.messages: list[Message] = []
         self.ended_at: float | None = None
+        #: Whether nothing more is read, though the conversation has not ended.
+        self._stopped = False
         self._news = asyncio.Condition()
 
     @property
@@ -44,7 +48,7 @@ class Conversation:
         if not isinstance(value, dict):
             return None
         message = Message(value)
-        message.at = time.monotonic()
+        message.at = now()
         message.index = len(self.messages)
         self.messages.append(message)
         return message
@@ -55,15 +59,18 @@ class Conversation:
 
     @property
     def flooded(self) -> bool:
-        """Whether more came than the judge is willing to hold, so that it has stopped reading."""
-        return bool(self.trace.flooded_at)
+        """Whether more came than the judge is willing to hold, and it has stopped reading."""
+        return bool(self.trace.flooded_at) and (self.ended or self.trace.is_endless or self._stopped)
+
+    def _stop_counting(self) -> None:
+        self._stopped = True
 
     async def _finished(self) -> None:
-        self.ended_at = time.monotonic()
+        self.ended_at = now()
         await self._announce()
 
     async def wait_until(self, condition: Callable[[], bool], seconds: float, expected: str) -> None:
-        """Wait until `condition` holds; raises Broken after `seconds`, or when the conversation ended before."""
+        """Wait until `condition` holds; raises Absent after `seconds`, Broken when the conversation ended before."""
 
         def over() -> bool:
             return condition() or self.ended or self.flooded
@@ -72,13 +79,22 @@ class Conversation:
             async with asyncio.timeout(seconds), self._news:
                 await self._news.wait_for(over)
         except TimeoutError:
-            raise Broken(f"expected {expected}; waited {seconds:.2f} s; came {self.seen()}") from None
-        if not condition():
-            over_by = "" if self.flooded else f" the {self.trace.transport} connection ended;"
-            raise Broken(f"expected {expected};{over_by} came {self.seen()}")
+            raise Absent(f"expected {expected}; waited {seconds:.2f} s; came {self.seen()}") from None
+        if condition():
+            return
+        if self.flooded and not self.trace.is_endless and not self.ended:
+            raise NotJudged(
+                f"a conversation was longer than the {self.trace.flooded_at} records that are kept of it"
+            )
+        over_by = "" if self.flooded else f" the {self.trace.transport} connection ended;"
+        raise Broken(f"expected {expected};{over_by} came {self.seen()}")
+
+    def _patience(self, usual: float) -> float:
+        """Return for how long to wait where no sentence states a time, `usual` seconds being so in the crowd."""
+        return usual if self.patient_s is None else max(usual, self.patient_s)
 
     async def message(
-        self, wanted: Predicate, expected: str, after: int = -1, seconds: float = ANSWER_S
+        self, wanted: Predicate, expected: str, after: int = -1, seconds: float | None = None
     ) -> Message:
         """Return the first message behind index `after` that is `wanted`; raises Broken."""
 
@@ -93,13 +109,18 @@ class Conversation:
                 match = message if wanted(message) else None
             return match is not None
 
-        await self.wait_until(found, seconds, expected)
+        await self.wait_until(found, self._patience(ANSWER_S) if seconds is None else seconds, expected)
         assert match is not None
         return match
 
-    async def next_message(self, after: int, seconds: float = EVENT_S) -> Message:
+    async def next_message(self, after: int, seconds: float | None = None) -> Message:
         """Return the message behind index `after`, whatever it is; raises Broken."""
-        return await self.message(lambda _: True, "a further message", after, seconds)
+        return await self.message(lambda _: True, "a further message", after, seconds or self.event_s)
+
+    @property
+    def event_s(self) -> float:
+        """Seconds to wait for the next event of a run whose agent may be slow."""
+        return self._patience(EVENT_S)
 
     async def within(
         self, seconds: float, since: float, wanted: Predicate, expected: str, after: int = -1
@@ -108,13 +129,25 @@ class Conversation:
 
         Raises TooLate when it came later, Broken when it did not come at all.
         """
-        bound = f"{seconds:.2f} s plus T = {self.clock.tolerance:.2f} s"
-        left = since + seconds + self.clock.tolerance + LATE_S - time.monotonic()
-        message = await self.message(wanted, f"{expected} within {bound}", after, max(left, 0.0))
-        took = message.at - since
-        if took > seconds + self.clock.tolerance:
-            raise TooLate(f"expected {expected} within {bound}; it came after {took:.2f} s")
-        return message
+        match: Message | None = None
+        while match is None:
+            # T grows while the judge itself is slow, so the wait may have to go on.
+            until = since + seconds + self.clock.tolerance_since(since) + LATE_S
+            bound = f"{seconds:.2f} s plus T = {self.clock.tolerance_since(since):.2f} s"
+            try:
+                match = await self.message(
+                    wanted, f"{expected} within {bound}", after, max(until - now(), 0.0)
+                )
+            except Absent:
+                if since + seconds + self.clock.tolerance_since(since) + LATE_S <= now():
+                    raise
+        took = match.at - since
+        tolerance = self.clock.tolerance_since(since)
+        if took > seconds + tolerance:
+            raise TooLate(
+                f"expected {expected} within {seconds:.2f} s plus T = {tolerance:.2f} s; it came after {took:.2f} s"
+            )
+        return match
 
     def seen(self) -> str:
         """Return the last few messages in a few words, for an assertion."""
@@ -132,7 +165,7 @@ class Run:
     ) -> None:
         self.conversation = conversation
         self.run_id = run_id
-        self.started_at = time.monotonic()
+        self.started_at = now()
         #: The `started` or `resumed` that opened it here.
         self.opening = opening
         self._after = after
@@ -189,27 +222,32 @@ class Run:
             raise Broken(f"expected a seq on {events[-1].type}; it has none")
         return seq
 
-    async def next_event(self, seconds: float = EVENT_S) -> Message:
+    async def next_event(self, seconds: float | None = None) -> Message:
         """Return the next event that was not returned yet; raises Broken."""
         await self.conversation.wait_until(
-            lambda: len(self._look()) > self._read, seconds, "a further event of the run"
+            lambda: len(self._look()) > self._read,
+            seconds or self.conversation.event_s,
+            "a further event of the run",
         )
         self._read += 1
         return self._look()[self._read - 1]
 
-    async def event(self, kind: str, seconds: float = EVENT_S) -> Message:
+    async def event(self, kind: str, seconds: float | None = None) -> Message:
         """Return the first event of type `kind`; raises Broken."""
         return await self.conversation.message(
-            lambda message: self.belongs(message) and message.type == kind, f"a {kind}", self._after, seconds
+            lambda message: self.belongs(message) and message.type == kind,
+            f"a {kind}",
+            self._after,
+            seconds or self.conversation.event_s,
         )
 
-    async def terminal(self, seconds: float = EVENT_S) -> Message:
+    async def terminal(self, seconds: float | None = None) -> Message:
         """Return the terminal; raises Broken."""
         return await self.conversation.message(
             lambda message: self.belongs(message) and message.is_terminal,
             "the run's terminal",
             self._after,
-            seconds,
+            seconds or self.conversation.event_s,
         )
 
     async def terminal_within(self, seconds: float, since: float) -> Message:
@@ -222,15 +260,17 @@ class Run:
             self._after,
         )
 
-    async def whole(self, seconds: float = EVENT_S) -> list[Message]:
+    async def whole(self, seconds: float | None = None) -> list[Message]:
         """Return every event up to the terminal."""
         await self.terminal(seconds)
         return self.events
 
-    async def until_text(self, text: str, seconds: float = EVENT_S) -> None:
+    async def until_text(self, text: str, seconds: float | None = None) -> None:
         """Wait until the answer text begins with `text`."""
         await self.conversation.wait_until(
-            lambda: self.text.startswith(text), seconds, f"answer text that begins with {text!r}"
+            lambda: self.text.startswith(text),
+            seconds or self.conversation.event_s,
+            f"answer text that begins with {text!r}",
         )
 
 

@@ -1,44 +1,53 @@
-"""Plays all cases at once in one event loop, each with a deadline and a place, and keeps what came of them."""
+"""Plays all cases at once in one event loop, each with a deadline and slots, and keeps what came of them.
+
+Theory of operation. After the preflight the engine knows the server's limits, so it says beforehand how long the suite
+will take; no bell rings. It then goes through phases, each of which may accuse only on proof:
+
+1. *Crowd*: every case that needs no quiet plays beside others, as many as the advertised limits allow and as the
+   judge's clock bears. The conversations of a case are judged by the invariants as soon as it ends, and only what the
+   report may show of them is kept.
+2. *Alone*: cases that count connections or runs play one by one, when what the judge itself left behind is gone.
+3. *Confirmation*: a failure that leans on the clock, on an absence or on a lost connection is a suspicion. It is played
+   again alone, and waits for the user's patience where no sentence states a time. What fails again while the clock is
+   steady is proof; what passes is dropped; what still cannot be told is *not judged*.
+4. *Last*: cases that end the server.
+
+The phases of confirmation and attribution run to their end even when the user's time limit is over.
+"""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+import traceback
+from collections.abc import AsyncIterator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from runwire_conformance.aftermath import (
     is_crowded_out,
-    last_word,
     moot_while,
-    tells_of_lateness,
-    unwatched,
     watched,
 )
-from runwire_conformance.bounds import STALL_S, Clock
+from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Broken
+from runwire_conformance.clock import Clock, now
 from runwire_conformance.first_look import Mute
+from runwire_conformance.footprint import Footprint
+from runwire_conformance.forecast import QUICK_S, Forecast, Wait, forecast, in_words, interleaved, wait_of
 from runwire_conformance.gates import unplayed
-from runwire_conformance.held import MOST_BYTES, Held
+from runwire_conformance.held import Held
 from runwire_conformance.invariants import Facts
 from runwire_conformance.look_back import breaks_off
 from runwire_conformance.metronome import round_trips_measured
 from runwire_conformance.outcome import Case, Outcome, State
 from runwire_conformance.places import Places
-from runwire_conformance.playing import came_of, overtaken, was_dropped
+from runwire_conformance.playing import came_of, overtaken
 from runwire_conformance.probe import probe
 from runwire_conformance.profile import Options, Profile
-from runwire_conformance.symptoms import Flood, broken_off, cancel_unheeded, flood_of
+from runwire_conformance.progress import Progress
+from runwire_conformance.reason import Kind
 from runwire_conformance.target import Target
+from runwire_conformance.trace import Trace
 from runwire_conformance.wire.http import Unanswered, Unreachable
-
-#: Seconds for the whole suite; what has not been played by then is not exercised.
-SUITE_S = 48.0
-
-#: Seconds from the beginning after which the invariants look through no further conversation.
-WATCHED_S = 57.0
-
-#: Seconds within which a server must answer a last handshake to count as alive.
-ALIVE_S = 4.0
 
 #: How many cases may be flooded with messages before no further one begins.
 MOST_FLOODED = 3
@@ -46,27 +55,38 @@ MOST_FLOODED = 3
 #: How many cases may fail on connections that broke off before the judge looks whether that happens by chance.
 MOST_BROKEN_OFF = 3
 
-#: How many failures of timing are repeated before anyone is accused.
-MOST_REPEATS = 20
+#: How often a suspicion is played again, alone, while the clock is not steady.
+MOST_TRIES = 4
+
+#: Seconds to wait for a steady clock before each of these, and for what the judge left behind to be gone.
+STEADY_S, SETTLED_S = 5.0, 10.0
 
 #: How many cases play at once when the server advertises no limit on connections.
 CROWD = 24
 
 #: How many connections are open at once at most; more would only make the judge's own clock unsteady.
-MOST_PLACES = 60
+MOST_SLOTS = 60
 
-#: How many unfinished runs a place may stand for, those that outlive their case included.
-RUNS_A_PLACE = 2
+#: How many unfinished runs a slot may stand for, those that outlive their case included.
+RUNS_A_SLOT = 2
 
-#: How many places are too few for one of them to be spent on measuring.
-FEW_PLACES = 3
+#: How many slots are too few for one of them to be spent on measuring.
+FEW_SLOTS = 3
 
 #: Share of the advertised connections that the judge allows itself.
 SHARE = 0.6
 
-
 #: Why cases are not exercised that were not over when the server was gone.
 GONE = "moot, as the server was gone"
+
+#: Why cases are not judged that the user left no time for.
+INTERRUPTED, STOPPED = "interrupted", "stopped at the first failure"
+
+#: How many of the messages that were sent last are kept, and how many characters of each.
+MOST_LAST, MOST_SENT = 200, 120
+
+#: An `idle_s` or `run_s` below which a connection may be closed or a run be over that a case still needs, in seconds.
+LEAST_IDLE_S, LEAST_RUN_S = 3.0, 4.0
 
 
 @dataclass(slots=True)
@@ -78,7 +98,7 @@ class Engine:
     cases: Sequence[Case]
     concurrency: int | None = None
     stop_after: int = 0
-    progress: Callable[[int, int], None] | None = None
+    progress: Progress | None = None
     profile: Profile | None = None
     mute: Mute | None = None
     #: What showed that the server was gone before the suite ended, and the moment of its last word.
@@ -88,168 +108,298 @@ class Engine:
     last_word: float = 0.0
     #: Requirements that a look back found broken by the server as a whole, with what showed it.
     ailing: dict[str, str] = field(default_factory=dict)
+    #: Requirements of which a finding by the clock could not be told from the judge's slowness, with the reason.
+    undecided: dict[str, str] = field(default_factory=dict)
+    #: The cases that `--quick` leaves out.
+    left_out: set[str] = field(default_factory=set)
+    #: Whether the user interrupted it, and whether the user's time limit ended it.
+    interrupted: bool = False
+    timed_out: bool = False
+    #: The last messages that were sent in each conversation, with the moment.
+    last_sent: list[tuple[float, str]] = field(default_factory=list)
+    #: How long it would take, as known when the limits were.
+    forecast: Forecast | None = None
     began_at: float = 0.0
     seconds: float = 0.0
-    _clock: Clock = field(default_factory=Clock)
+    clock: Clock = field(default_factory=Clock)
     _failed: int = 0
-    _done: int = 0
-    _held: Held = field(default_factory=Held)
+    _memory: Held = field(default_factory=Held)
+    _footprint: Footprint = field(default_factory=Footprint)
     #: What the cases were flooded with, by the requirement that each flood broke.
     _floods: list[str] = field(default_factory=list)
+    #: Why the cases under way were cut off, if they were.
+    _cut_off: str = ""
     #: The deadlines of the cases under way.
     _alarms: set[asyncio.Timeout] = field(default_factory=set)
-    _repeated: set[str] = field(default_factory=set)
+    _replayed: set[str] = field(default_factory=set)
     #: What the invariants found broken by the clock, and found again in a case that was played alone.
     _confirmed: set[str] = field(default_factory=set)
+    #: Looks through conversations beside the loop, so that it is not stalled.
+    _reader: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "invariants"))
 
     async def judge(self) -> None:
         """Play every case; raises NoRunwireServer when there is nothing to judge."""
-        self.began_at = time.monotonic()
-        self._clock.start()
+        self.began_at = now()
+        self.clock.start()
         try:
-            self.profile = await probe(self.url, self.options, self._clock)
-            async with asyncio.timeout(SUITE_S + self._further_s):
-                await self._play_all(self.profile)
+            self.profile = await probe(self.url, self.options, self.clock)
+            await self._play_all(self.profile)
         except Mute as mute:
             self.mute = mute
-        except asyncio.CancelledError:  # Ctrl-C: what was played is still told
+        except asyncio.CancelledError:
             self.interrupted = True
-            self._give_up("not played, as the judging was interrupted")
-        except TimeoutError:
-            self._give_up(f"the suite's time of {SUITE_S:g} s was over")
-            self._spare_unrepeated()
-            if self.profile is not None:
-                await self._look_again(self.profile)
+            self._leave_out(INTERRUPTED)
         finally:
-            self._clock.stop()
-            self.seconds = time.monotonic() - self.began_at
-        self._watch()
-        self.seconds = time.monotonic() - self.began_at
+            self.clock.stop()
+            self._reader.shutdown(wait=False, cancel_futures=True)
+            self._attribute()
+            self.seconds = now() - self.began_at
 
-    @property
-    def _further_s(self) -> float:
-        """Seconds that the user's patience and wishes add to what the judge may take, or take from it."""
-        return self.options.patience_s - 30 + self.options.search.further_s
-
-    @property
-    def stopped(self) -> bool:
-        """Whether it ended before its time, by the user's wish: by Ctrl-C or by `-x`."""
-        return self.interrupted or (self.stop_after > 0 and self._failed >= self.stop_after)
-
-    def _watch(self) -> None:
-        """Have the invariants judge every conversation, when no clock runs any more."""
-        if self.profile is None:
-            return
-        facts = Facts(self.profile.limits, self._clock.worst_tolerance)
-        ailing = {**self.profile.broken, **self.ailing}
-        until = self.began_at + WATCHED_S + self._further_s
-        for case in sorted(self.cases, key=_did_not_fail):
-            if case.outcome is None:
-                continue
-            if self.died is not None and case.outcome.traces and case.outcome.ended_at > self.last_word:
-                began, ended = case.outcome.began_at, case.outcome.ended_at
-                case.outcome = Outcome(State.NOT_EXERCISED, GONE, began_at=began, ended_at=ended)
-            elif self._floods and is_crowded_out(case.outcome):
-                case.outcome = moot_while(self._floods[0])
-            elif time.monotonic() > until:
-                case.outcome = unwatched(case.outcome, facts, ailing)
-            else:
-                case.outcome = watched(case.outcome, facts, ailing, self._confirmed)
+    # The phases.
 
     async def _play_all(self, profile: Profile) -> None:
-        todo = [case for case in self.cases if self._offered(case, profile)]
+        todo = [case for case in self.cases if self._to_play(case, profile)]
         crowd = [case for case in todo if not case.claim.alone and not case.claim.last]
-        # First those that wait for the server's bounds, as the whole takes as long as the last to end.
-        crowd.sort(key=lambda case: -case.claim.takes_long)
-        width = self._width(profile)
-        measuring = width > FEW_PLACES
-        places = Places(width - 1 if measuring else width)
-        async with self._measured(profile) if measuring else nullcontext():
-            await asyncio.gather(*(self._play_in_turn(case, profile, places) for case in crowd))
-        for case in [case for case in todo if case.claim.alone]:
-            await self._play_alone(case, profile)
-        if not await self._look_again(profile):
-            return
-        await self._look_back(profile)
-        late = [case for case in todo if case.outcome is not None and case.outcome.late]
-        if "CLOSE-2" in self.ailing:
-            late = [case for case in late if case.outcome is not None and not broken_off(case.outcome.traces)]
-        for case in late[:MOST_REPEATS]:
-            await self._repeat(case, profile)
-        await self._confirm(todo, profile)
-        if self._repeated and not await self._look_again(profile):
-            return
-        for case in [case for case in todo if case.claim.last]:
-            await self._play(case, profile)
+        alone = [case for case in todo if case.claim.alone]
+        last = [case for case in todo if case.claim.last]
+        slots = self._slots(profile)
+        self._announce(profile, crowd, [*alone, *last], slots)
+        limit = self.options.time_limit_s
+        try:
+            async with asyncio.timeout(limit):
+                await self._play_crowd(crowd, profile, slots)
+                for case in alone:
+                    if not self._stops:
+                        await self._play_alone(case, profile)
+        except TimeoutError:
+            self.timed_out = True
+            self._leave_out(f"the time limit of {limit:g} s was over", last)
+        if await self._is_alive(profile):
+            await self._look_back(profile)
+            await self._confirm(todo, profile)
+            if await self._is_alive(profile):
+                for case in last:
+                    if case.outcome is None and not self._stops:
+                        await self._play(case, profile)
+        if self._stops:
+            self._leave_out(STOPPED)
 
-    def _width(self, profile: Profile) -> int:
+    def _to_play(self, case: Case, profile: Profile) -> bool:
+        """Settle a case that this server cannot be asked to play, or that the user will not wait for."""
+        wait = wait_of(case.claim, profile.limits)
+        case.outcome = unplayed(case, profile)
+        if case.outcome is None and self.options.quick and wait.seconds > QUICK_S:
+            self.left_out.add(case.name)
+            return False
+        if case.outcome is None and wait.seconds > self.options.patience_s:
+            case.outcome = Outcome(State.NOT_EXERCISED, impatient(wait), impatient=True)
+        return case.outcome is None
+
+    def _announce(self, profile: Profile, crowd: Sequence[Case], others: Sequence[Case], slots: int) -> None:
+        self.forecast = forecast(
+            [case.claim for case in crowd],
+            [case.claim for case in others],
+            profile.limits,
+            slots,
+            self.options.search.budget_s,
+        )
+        if self.progress is not None:
+            self.progress.begin(len(crowd) + len(others), self.forecast)
+
+    async def _play_crowd(self, crowd: Sequence[Case], profile: Profile, width: int) -> None:
+        measuring = width > FEW_SLOTS
+        slots = Places(width - 1 if measuring else width)
+        ordered = interleaved(crowd, lambda case: wait_of(case.claim, profile.limits).seconds)
+        async with self._measured(profile) if measuring else nullcontext(), slots.paced(self.clock):
+            tasks = [asyncio.create_task(self._play_in_turn(case, profile, slots)) for case in ordered]
+            try:
+                await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _slots(self, profile: Profile) -> int:
         if self.concurrency is not None:
             return self.concurrency
         if "connections_per_principal" not in profile.limits.advertised:
             return CROWD
         connections = SHARE * profile.limits["connections_per_principal"]
-        runs = SHARE * profile.limits["runs_per_principal"] / RUNS_A_PLACE
-        return max(1, min(MOST_PLACES, int(connections), int(runs)))
+        runs = SHARE * profile.limits["runs_per_principal"] / RUNS_A_SLOT
+        return max(1, min(MOST_SLOTS, int(connections), int(runs)))
 
-    def _offered(self, case: Case, profile: Profile) -> bool:
-        """Settle a case that this server cannot be asked to play."""
-        case.outcome = unplayed(case, profile)
-        if case.outcome is not None:
-            self._done += 1
-        return case.outcome is None
+    async def _play_in_turn(self, case: Case, profile: Profile, slots: Places) -> None:
+        lease = _Lease(slots, case.claim.connections)
+        async with lease.held():
+            if not self._stops:
+                await self._memory.room()
+                await self._play(case, profile, lease)
 
-    async def _play_in_turn(self, case: Case, profile: Profile, places: Places) -> None:
-        async with places.taken(case.claim.connections):
-            if self.stop_after and self._failed >= self.stop_after:
-                case.outcome = Outcome(State.NOT_EXERCISED, "stopped after an earlier failure")
-            else:
-                await self._play(case, profile)
+    async def _play_alone(self, case: Case, profile: Profile, patient_s: float | None = None) -> None:
+        """Play a case when the server had the time it may take to free what was played before."""
+        until = now() + SETTLED_S
+        while self._footprint.runs_left and now() < until:  # noqa: ASYNC110 - time ends it, too
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(self.clock.tolerance_since(now() - STEADY_S))
+        await self._play(case, profile, patient_s=patient_s)
 
-    async def _repeat(self, case: Case, profile: Profile) -> None:
-        async with nullcontext() if case.claim.alone else self._measured(profile):
-            await self._play_alone(case, profile)
-        self._repeated.add(case.name)
-        self._doubt(case, profile)
+    async def _look_back(self, profile: Profile) -> None:
+        """Find out whether it is by chance that connections broke off, when cases failed on such."""
+        failed = [case.outcome for case in self.cases if case.outcome and case.outcome.state is State.FAILED]
+        if sum(outcome.broken_off for outcome in failed) < MOST_BROKEN_OFF:
+            return
+        found = await breaks_off(
+            lambda: Target(profile, self.options, self.clock, self._memory), self._slots(profile)
+        )
+        if found is not None:
+            self.ailing["CLOSE-2"] = found
+
+    # Suspicions.
 
     async def _confirm(self, todo: Sequence[Case], profile: Profile) -> None:
+        """Play again, alone, what is suspect, until each requirement is either proved broken or cleared."""
+        suspects = [case for case in todo if case.outcome is not None and case.outcome.suspect]
+        if "CLOSE-2" in self.ailing:
+            suspects = [case for case in suspects if case.outcome and not case.outcome.broken_off]
+        proved: set[tuple[str, ...]] = set()
+        for case in sorted(suspects, key=_seconds):
+            assert case.outcome is not None
+            accused = _accused(case)
+            if accused in proved and case.outcome.state is State.FAILED:
+                continue  # the same sentences were proved broken by a quicker case
+            await self._replay(case, profile)
+            if case.outcome.state is State.FAILED:
+                proved.add(_accused(case))
+                self._failed += 1
+            if self._stops:
+                return
+        await self._confirm_timed(todo, profile)
+
+    async def _confirm_timed(self, todo: Sequence[Case], profile: Profile) -> None:
         """Play alone what the invariants found to be late, the shortest cases first, until they find it again."""
-        facts = Facts(profile.limits, self._clock.worst_tolerance)
-        told = {case.name: tells_of_lateness(case.outcome, facts) for case in todo}
-        for requirement in sorted(set[str]().union(*told.values())):
-            cases = [case for case in todo if requirement in told[case.name]]
-            for case in sorted(cases, key=_seconds)[:MOST_REPEATS]:
-                if case.name not in self._repeated:
-                    await self._repeat(case, profile)
-                if requirement in tells_of_lateness(case.outcome, facts):
-                    self._confirmed.add(requirement)
-                    break
+        timed = {case.name: case.outcome.timed for case in todo if case.outcome is not None}
+        for requirement in sorted(set[str]().union(*timed.values())):
+            cases = [case for case in todo if requirement in timed.get(case.name, ())]
+            for case in sorted(cases, key=_seconds):
+                if case.name not in self._replayed:
+                    await self._replay(case, profile)
+                assert case.outcome is not None
+                if requirement not in case.outcome.timed:
+                    continue
+                if case.outcome.unsteady:
+                    self.undecided[requirement] = case.outcome.unsteady
+                    continue
+                self._confirmed.add(requirement)
+                self.undecided.pop(requirement, None)
+                break
 
-    def _doubt(self, case: Case, profile: Profile) -> None:
-        """Accuse nobody of what the judge's own slowness explains, twice."""
-        outcome = case.outcome
-        if outcome is None or outcome.state is not State.FAILED:
+    async def _replay(self, case: Case, profile: Profile) -> None:
+        """Play a case alone until it passes or fails while the clock is steady."""
+        self._replayed.add(case.name)
+        if self.progress is not None:
+            self.progress.replaying(case.name)
+        outcome = Outcome(State.NOT_JUDGED)
+        for _ in range(MOST_TRIES):
+            await self._steady()
+            async with nullcontext() if case.claim.alone else self._measured(profile):
+                await self._play_alone(case, profile, self.options.patience_s)
+            outcome = case.outcome or Outcome(State.NOT_JUDGED)
+            if not outcome.unsteady or (outcome.state is not State.FAILED and not outcome.timed):
+                break
+        if outcome.state is State.FAILED:
+            case.outcome = self._doubted(outcome, profile.limits)
+
+    def _doubted(self, outcome: Outcome, limits: Limits) -> Outcome:
+        """Return an outcome that accuses nobody of what the judge's own slowness explains, each time."""
+        if outcome.unsteady:
+            return replace(outcome, state=State.NOT_JUDGED, reason=outcome.unsteady, details="")
+        hasty = limits["idle_s"] < LEAST_IDLE_S or limits["run_s"] < LEAST_RUN_S
+        if hasty and outcome.overtaken:
+            reason = f"over before the case was: set idle_s to {LEAST_IDLE_S:g} and run_s to {LEAST_RUN_S:g} or more"
+            return replace(outcome, state=State.NOT_EXERCISED, reason=reason, details="")
+        return replace(outcome, suspect=False)
+
+    async def _steady(self) -> None:
+        """Wait until the clock is steady, for a while."""
+        until = now() + STEADY_S
+        while now() < until:
+            moment = now()
+            await asyncio.sleep(0.2)
+            if not self.clock.unsteady_since(moment):
+                return
+
+    # One case.
+
+    async def _play(
+        self, case: Case, profile: Profile, lease: "_Lease | None" = None, patient_s: float | None = None
+    ) -> None:
+        if len(self._floods) >= MOST_FLOODED:
+            case.outcome = case.outcome or moot_while(self._floods[0])
             return
-        longer_than = max(profile.limits["pong_timeout_s"] / 2, STALL_S)
-        if was_dropped(outcome.traces) and self._clock.stalled_since(outcome.began_at, longer_than):
-            reason = "the judge's own clock stood still for too long to tell; try on a machine less busy"
-        elif not case.claim.timing and self._was_overtaken(outcome, profile):
-            reason = (
-                "idle_s or run_s was over before the judge was done; raise it, or try on a machine less busy"
-            )
-        else:
-            return
-        case.outcome = replace(outcome, state=State.NOT_EXERCISED, reason=reason, traces=())
+        target = Target(
+            profile,
+            self.options,
+            self.clock,
+            self._memory,
+            footprint=self._footprint,
+            slots=lease,
+            patient_s=patient_s,
+        )
+        if self.progress is not None:
+            self.progress.playing(case.name)
+        began = now()
+        outcome = await came_of(case, target, self._alarms)
+        facts = Facts(profile.limits, self.clock.tolerance_since(began))
+        loop = asyncio.get_running_loop()
+        late = overtaken(outcome.traces, profile.limits)
+        try:
+            outcome = await loop.run_in_executor(self._reader, watched, outcome, facts)
+        except Exception as problem:
+            details = "".join(traceback.format_exception(problem))
+            outcome = replace(outcome, state=State.JUDGE_ERROR, reason=repr(problem), details=details)
+        for trace in outcome.traces:
+            trace.forget()
+            self._note_last_sent(trace)
+        if self._cut_off and outcome.kind is Kind.ENDLESS and outcome.state is State.FAILED:
+            outcome = replace(outcome, state=State.NOT_JUDGED, reason=self._cut_off, details="")
+        if outcome.flood is not None:
+            self._flooded(outcome.flood.requirement)
+        case.outcome = replace(outcome, overtaken=late)
+        self._failed += (outcome.state is State.FAILED and not outcome.suspect) or bool(outcome.firm_findings)
+        if self.progress is not None:
+            self.progress.ended(case.name, outcome.state)
+        if self._stops:
+            self._end_all(STOPPED)
 
-    def _was_overtaken(self, outcome: Outcome, profile: Profile) -> bool:
-        """Tell whether a bound of the server may have ended what the judge was too slow for; a cancel comes first."""
-        facts = Facts(profile.limits, self._clock.worst_tolerance)
-        unheeded = cancel_unheeded(outcome.traces, facts, outcome.ended_at)
-        return overtaken(outcome.traces, profile.limits) and not unheeded
+    def _note_last_sent(self, trace: Trace) -> None:
+        sent = [record for record in trace.records if record.side == "client" and record.payload]
+        self.last_sent += [(record.at, record.payload[:MOST_SENT]) for record in sent[-1:]]
+        self.last_sent = sorted(self.last_sent)[-MOST_LAST:]
 
-    async def _play_alone(self, case: Case, profile: Profile) -> None:
-        """Play a case when the server had the time it may take to free the places of what was played before."""
-        await asyncio.sleep(self._clock.tolerance)
-        await self._play(case, profile)
+    @property
+    def stopped(self) -> bool:
+        """Whether it stopped at the first failure, as the user wanted, and left something out for that."""
+        return self._stops and any(
+            case.outcome is not None and case.outcome.reason == STOPPED for case in self.cases
+        )
+
+    @property
+    def _stops(self) -> bool:
+        """Whether the user wanted it to stop after so many failures."""
+        return bool(self.stop_after) and self._failed >= self.stop_after
+
+    def _flooded(self, requirement: str) -> None:
+        """Note a flood; when it was one too many, let the cases under way come to an end too."""
+        self._floods.append(requirement)
+        if len(self._floods) == MOST_FLOODED:
+            self._end_all(f"cut off, as {requirement} is broken")
+
+    def _end_all(self, reason: str) -> None:
+        """Have the deadlines of all cases under way be now."""
+        self._cut_off = reason
+        for alarm in self._alarms:
+            if not alarm.expired():
+                alarm.reschedule(asyncio.get_running_loop().time())
 
     @asynccontextmanager
     async def _measured(self, profile: Profile) -> AsyncIterator[None]:
@@ -257,109 +407,126 @@ class Engine:
         if not {"MSG-28", "BEAT-5"}.isdisjoint(profile.broken):
             yield
             return
-        target = Target(profile, self.options, self._clock)
+        target = Target(profile, self.options, self.clock)
         try:
-            async with round_trips_measured(target, self._clock):
+            async with round_trips_measured(target, self.clock):
                 yield
         finally:
             await target.end()
 
-    def _overrun(self) -> Outcome | None:
-        """Return what becomes of a case that is not begun any more, as too much has come of others."""
-        if len(self._floods) >= MOST_FLOODED:
-            return moot_while(self._floods[0])
-        if self._held.bytes > MOST_BYTES:
-            return Outcome(
-                State.NOT_EXERCISED, f"not begun, as {self._held.bytes >> 20} MB of others are held"
-            )
-        return None
+    # The server as a whole.
 
-    def _flooded(self, flood: Flood) -> None:
-        """Note a flood; when it was one too many, let the cases under way come to an end too."""
-        self._floods.append(flood.requirement)
-        if len(self._floods) == MOST_FLOODED:
-            for alarm in self._alarms:
-                if not alarm.expired():
-                    alarm.reschedule(asyncio.get_running_loop().time())
-
-    async def _play(self, case: Case, profile: Profile) -> None:
-        if (overrun := self._overrun()) is not None:
-            case.outcome = case.outcome or overrun
-            return
-        target = Target(profile, self.options, self._clock, self._held)
-        outcome = await came_of(case, target, self._alarms)
-        if (flood := flood_of(outcome.traces)) is not None:
-            self._flooded(flood)
-        elif outcome.state is State.FAILED and (overrun := self._overrun()) is not None:
-            outcome = overrun  # it may have been crowded out
-        case.outcome = outcome
-        self._done += 1
-        self._failed += outcome.state is State.FAILED
-        if self.progress is not None:
-            self.progress(self._done, len(self.cases))
-
-    async def _look_again(self, profile: Profile) -> bool:
+    async def _is_alive(self, profile: Profile) -> bool:
         """Return whether the server still answers a handshake; when not, note since when it does not."""
-        problem = await self._absence(profile)
-        if problem is not None:
+        if await self._absence(profile) is not None:
+            await self._steady()
             self.died = await self._absence(profile)
         if self.died is not None:
-            self.last_word = max(map(last_word, self.cases), default=0.0)
-            self._give_up(GONE)
+            self.last_word = max((case.outcome.last_word for case in self.cases if case.outcome), default=0.0)
+            for case in self.cases:
+                if case.outcome is None:
+                    case.outcome = Outcome(State.NOT_EXERCISED, GONE)
         return self.died is None
-
-    async def _look_back(self, profile: Profile) -> None:
-        """Find out whether it is by chance that connections broke off, when cases failed on such."""
-        outcomes = [case.outcome for case in self.cases if case.outcome is not None]
-        failed = [outcome for outcome in outcomes if outcome.state is State.FAILED]
-        if sum(broken_off(outcome.traces) for outcome in failed) < MOST_BROKEN_OFF:
-            return
-        found = await breaks_off(
-            lambda: Target(profile, self.options, self._clock, self._held), self._width(profile)
-        )
-        if found is not None:
-            self.ailing["CLOSE-2"] = found
 
     async def _absence(self, profile: Profile) -> str | None:
         """Return what shows that the server is gone, or None."""
-        target = Target(profile, self.options, self._clock)
+        target = Target(profile, self.options, self.clock)
         try:
-            async with asyncio.timeout(ALIVE_S):
+            async with asyncio.timeout(self.options.patience_s):
                 await target.connect(ready=False)
         except TimeoutError:
-            return f"a handshake was not answered within {ALIVE_S:g} s"
+            return f"a handshake was not answered within {self.options.patience_s:g} s"
         except (Unreachable, Unanswered) as problem:
             return str(problem)
         except Broken:
-            return None  # refused, so it is there
+            return None  # it answered with a refusal
         finally:
             await target.end()
         return None
 
-    def _spare_unrepeated(self) -> None:
-        """Accuse nobody of a few failures by the clock that there was no time left to play again, alone."""
-        late = [
-            (case, case.outcome)
-            for case in self.cases
-            if case.outcome is not None
-            and case.outcome.state is State.FAILED
-            and case.outcome.late
-            and case.name not in self._repeated
-        ]
-        for case, outcome in late if len(late) <= MOST_REPEATS else ():
-            reason = "it came too late, and the suite's time was over before it could be asked again, alone"
-            case.outcome = replace(outcome, state=State.NOT_EXERCISED, reason=reason)
+    # What is made of it.
 
-    def _give_up(self, reason: str) -> None:
+    def _leave_out(self, reason: str, but: Iterable[Case] = ()) -> None:
+        """Say that the judge left out what has not been judged, for a reason of its own."""
+        spared = {case.name for case in but}
         for case in self.cases:
-            if case.outcome is None:
-                case.outcome = Outcome(State.NOT_EXERCISED, reason)
+            outcome = case.outcome
+            if case.name not in spared | self.left_out and (
+                outcome is None or (outcome.state is State.FAILED and outcome.suspect)
+            ):
+                case.outcome = replace(
+                    outcome or Outcome(State.NOT_JUDGED), state=State.NOT_JUDGED, reason=reason
+                )
+
+    def _attribute(self) -> None:
+        """Settle what one cause explains: the server was gone, it floods, or it breaks off."""
+        if self.profile is None:
+            return
+        ailing = {**self.profile.broken, **self.ailing}
+        for case in self.cases:
+            outcome = case.outcome
+            if outcome is None:
+                continue
+            if self.died is not None and outcome.traces and outcome.ended_at > self.last_word:
+                began, ended = outcome.began_at, outcome.ended_at
+                case.outcome = Outcome(State.NOT_EXERCISED, GONE, began_at=began, ended_at=ended)
+            elif self._floods and is_crowded_out(outcome):
+                case.outcome = moot_while(self._floods[0])
+            else:
+                case.outcome = self._settled(outcome, ailing)
+
+    def _settled(self, outcome: Outcome, ailing: dict[str, str]) -> Outcome:
+        """Return an outcome with the cause of its failure, and only with findings that hold."""
+        unproved = outcome.timed - self._confirmed
+        kept = tuple(finding for finding in outcome.findings if finding.requirement not in unproved)
+        outcome = replace(outcome, findings=kept)
+        if outcome.state is State.FAILED and outcome.cause is None:
+            cause = next((name for name in ailing if name in outcome.symptoms), None)
+            outcome = replace(outcome, cause=cause)
+        return outcome
+
+
+class _Lease:
+    """The slots that one case holds."""
+
+    def __init__(self, slots: Places, count: int) -> None:
+        self._slots = slots
+        self._count = count
+        self._taken = 0
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        self._taken = await self._slots.take(self._count)
+        try:
+            yield
+        finally:
+            self._slots.give_back(self._taken)
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[None]:
+        """Have others use the slots while the body runs."""
+        self._slots.give_back(self._taken)
+        self._taken = 0
+        try:
+            yield
+        finally:
+            self._taken = await self._slots.take(self._count)
+
+
+def impatient(wait: Wait) -> str:
+    """Return why a case is not exercised that waits longer than the user will."""
+    settings = " and ".join(wait.settings)
+    seconds = in_words(wait.seconds) if wait.seconds > 60 else f"{wait.seconds:g} s"
+    return f"would take {seconds}; set a smaller {settings} on the server or use --patience {wait.seconds:g}"
+
+
+def _accused(case: Case) -> tuple[str, ...]:
+    """Return what a failed case holds to be broken."""
+    outcome = case.outcome
+    assert outcome is not None
+    named = outcome.breach or outcome.shows
+    return (named,) if named is not None else case.claim.ids
 
 
 def _seconds(case: Case) -> float:
     return case.outcome.seconds if case.outcome is not None else 0.0
-
-
-def _did_not_fail(case: Case) -> bool:
-    """Sort the cases that failed before the others."""
-    return case.outcome is None or case.outcome.state is not State.FAILED

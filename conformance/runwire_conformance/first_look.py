@@ -1,14 +1,14 @@
 """A first look at the server: a few conversations that show what is missing that everything else leans on."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from runwire_conformance import scripts
-from runwire_conformance.bounds import LATE_S, Clock
+from runwire_conformance.bounds import LATE_S
 from runwire_conformance.case import Broken
 from runwire_conformance.client import Client
+from runwire_conformance.clock import Clock, now
 from runwire_conformance.conversation import ANSWER_S
 from runwire_conformance.held import KEPT_RECORDS
 from runwire_conformance.invariants import Facts
@@ -65,7 +65,7 @@ async def first_look(profile: Profile, options: Options, clock: Clock) -> Profil
     async def taken(look: Look) -> Seen:
         """Take a look, and take it again when its connection broke off: that may be chance."""
         for _ in range(TRIES):
-            begun = time.monotonic()
+            begun = now()
             target = Target(profile, options, clock)
             seen: Seen | Mute | Unanswered
             try:
@@ -80,7 +80,7 @@ async def first_look(profile: Profile, options: Options, clock: Clock) -> Profil
             if (flood := _flood(target)) is not None:
                 raise flood
             whole = isinstance(seen, Seen) and not seen.missing
-            if whole or not broken_off(target.traces) or time.monotonic() - begun > READY_S:
+            if whole or not broken_off(target.traces) or now() - begun > READY_S:
                 break
         if not isinstance(seen, Seen):
             raise seen
@@ -103,7 +103,7 @@ async def first_look(profile: Profile, options: Options, clock: Clock) -> Profil
 
 def _flood(target: Target) -> Mute | None:
     """Return the accusation that the server floods, if it does: there is then nothing that can be understood."""
-    facts = Facts(target.limits, target.clock.worst_tolerance)
+    facts = Facts(target.limits, target.clock.tolerance)
     for trace in target.traces:
         for finding in it_is_not_flooded(trace, facts):
             return Mute(finding.requirement, finding.text, [trace])
@@ -113,10 +113,10 @@ def _flood(target: Target) -> Mute | None:
 async def _handshake(target: Target) -> Seen:
     """See whether a handshake is accepted, and how long it takes."""
     profile = target.profile
-    begun = time.monotonic()
+    begun = now()
     peer, response, _ = await target.handshake()
     peer.close()
-    target.clock.answered_in(time.monotonic() - begun)
+    target.clock.answered_in(now() - begun)
     if response.status != 101:
         asked = f"{profile.websocket_url} answered the WebSocket handshake with {response.status}"
         if profile.discovery is None:
@@ -172,8 +172,8 @@ async def _starts_by_type(client: Client, prompt: str) -> bool:
 
 async def _poured(client: Client, after: int) -> None:
     """Follow a run while it pours out events; raises Mute when it goes on until the judge can hold no more of it."""
-    begun, seen = time.monotonic(), 0
-    while len(client.messages) - seen >= POURED and time.monotonic() - begun < POURED_S:
+    begun, seen = now(), 0
+    while len(client.messages) - seen >= POURED and now() - begun < POURED_S:
         seen = len(client.messages)
         try:
             await client.message(lambda message: message.is_terminal, "the terminal", after, POUR_S)
@@ -190,7 +190,7 @@ async def _heartbeat(target: Target) -> Seen:
     """See whether a heartbeat is answered."""
     seen = Seen()
     asker = await _connected(target)
-    sent_at = time.monotonic()
+    sent_at = now()
     await asker.send({"type": "heartbeat", "id": "probe"})
     try:
         await asker.message(lambda message: message.type == "heartbeat", "a heartbeat", seconds=READY_S)

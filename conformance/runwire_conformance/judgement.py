@@ -16,6 +16,7 @@ class Verdict(StrEnum):
     ADVICE = "advice"
     NOT_OFFERED = "not offered"
     NOT_EXERCISED = "not exercised"
+    NOT_JUDGED = "not judged"
     JUDGE_ERROR = "judge error"
 
 
@@ -55,6 +56,8 @@ class Judgement:
     accusations: tuple[Accusation, ...] = ()
     cases: tuple[str, ...] = ()
     witness: Witness | None = None
+    #: Whether it was not exercised only for a bound that is longer than the user's patience.
+    impatient: bool = False
 
     @property
     def codes(self) -> tuple[str, ...]:

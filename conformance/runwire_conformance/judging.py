@@ -6,7 +6,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from runwire_conformance.engine import Engine
 from runwire_conformance.first_look import NoRunwireServer
@@ -20,8 +19,8 @@ from runwire_spec import Requirement
 #: How many cases are named that were under way when the server was gone.
 MOST_SUSPECTS = 5
 
-#: What is said of a judging that left cases out because the user wanted it so.
-PARTIAL = "Partial: only some of the cases were played, which shows no class conformant"
+#: How many of the judge's last messages to a server that was gone are shown, and seconds by which they may be later.
+MOST_SENT, ABOUT_S = 3, 0.5
 
 
 @contextmanager
@@ -35,19 +34,20 @@ def _explained_in_short() -> Iterator[None]:
 
 
 class Judging:
-    """One session's engine. `wanted` tells which requirements the user asked for, `selected` whether not for all."""
+    """One session's engine. `wanted` tells which requirements the user asked for."""
 
     def __init__(
         self,
         engine: Engine,
         wanted: Callable[[Requirement], bool] = lambda _: True,
         reproduction: Reproduction | None = None,
-        selected: bool = False,
+        selected: str = "",
     ) -> None:
         self.engine = engine
         self.wanted = wanted
-        self.reproduction = reproduction or Reproduction(shown_url(engine.url))
+        #: How the user narrowed what is judged, in words.
         self.selected = selected
+        self.reproduction = reproduction or Reproduction(shown_url(engine.url))
         #: When it began, in seconds since 1970.
         self.began = 0.0
         self.played = False
@@ -70,6 +70,20 @@ class Judging:
         except Exception:
             self.fault = traceback.format_exc()
 
+    @property
+    def partial(self) -> str:
+        """What narrowed the judging, in words, or an empty string."""
+        engine = self.engine
+        reasons = [self.selected] if self.selected else []
+        if engine.left_out:
+            reasons.append(f"--quick left out {len(engine.left_out)} cases")
+        reasons += [reason for reason, happened in (
+            ("interrupted", engine.interrupted),
+            ("stopped at the first failure", engine.stopped),
+            ("the time limit was over", engine.timed_out),
+        ) if happened]  # fmt: skip
+        return ", ".join(reasons)
+
     def report(self) -> Report:
         """Return what was found out."""
         engine, profile = self.engine, self.engine.profile
@@ -85,28 +99,31 @@ class Judging:
             for name, outcome in outcomes
             if outcome.state is State.JUDGE_ERROR
         ]
-        partial = self.selected or engine.stopped
-        classes = class_results(judgements, features, script_agent)
         remarks = (f"The server was gone before the end: {engine.died}",) if engine.died else ()
         return Report(
             url=self.reproduction.url,
             server=profile.name if profile else "server",
             judgements=judgements,
-            classes=tuple(replace(result, partial=partial) for result in classes),
+            classes=class_results(judgements, features, script_agent, self.partial),
+            partial=self.partial,
+            interrupted=engine.interrupted,
+            patience_s=engine.options.patience_s,
             seconds=engine.seconds,
             slowest=slowest,
             judge_errors=tuple([self.fault, *faults] if self.fault else faults),
-            remarks=(*remarks, PARTIAL) if partial else remarks,
+            remarks=remarks,
             began=self.began,
             reproduction=self.reproduction,
             redaction=engine.options.redaction,
-            interrupted=engine.interrupted,
         )
 
     def _judgements(self, features: frozenset[str], script_agent: bool) -> tuple[Judgement, ...]:
         engine = self.engine
         broken, shown = (engine.profile.broken, engine.profile.shown) if engine.profile else ({}, {})
-        judgements = judge(engine.cases, features, script_agent, broken, self.wanted, engine.ailing, shown)
+        cases = [case for case in engine.cases if case.name not in engine.left_out]
+        judgements = judge(
+            cases, features, script_agent, broken, self.wanted, engine.ailing, shown, engine.undecided
+        )
         if engine.mute is not None:
             mute = engine.mute
             look = "the first look at the server"
@@ -123,5 +140,9 @@ class Judging:
         ]
         more = [f"{len(suspects) - MOST_SUSPECTS} more"] if len(suspects) > MOST_SUSPECTS else []
         under_way = f"; under way then: {', '.join(suspects[:MOST_SUSPECTS] + more)}" if suspects else ""
+        last = [text for at, text in sorted(engine.last_sent) if at <= engine.last_word + ABOUT_S][
+            -MOST_SENT:
+        ]
+        under_way += f"; sent last: {' and '.join(last)}" if last else ""
         after = max(0.0, engine.last_word - engine.began_at)
         return f"the server was gone, {engine.died}; its last word came {after:.1f} s after the judge began{under_way}"

@@ -1,14 +1,13 @@
 """Many runs at once against a server of one's own: delays, cancels, and the same invariants as everywhere."""
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from runwire_conformance.bounds import Clock
 from runwire_conformance.case import Broken, Moot
 from runwire_conformance.client import Client
+from runwire_conformance.clock import Clock, now
 from runwire_conformance.conversation import Run
 from runwire_conformance.invariants import Facts, findings
 from runwire_conformance.target import Options, Profile, Target
@@ -54,18 +53,18 @@ async def load(profile: Profile, options: Options, plan: Plan) -> Load:
     """Play the plan and return what came of it."""
     result, clock = Load(), Clock()
     clock.start()
-    begun = time.monotonic()
+    begun = now()
     numbers = iter(range(1, plan.runs + 1))
 
     async def worker() -> None:
         for number in numbers:
-            if time.monotonic() - begun > plan.seconds:
+            if now() - begun > plan.seconds:
                 return
             await _play(Target(profile, options, clock), plan.prompt, number % CANCEL_EVERY == 0, result)
 
     await asyncio.gather(*(worker() for _ in range(min(plan.concurrency, plan.runs))))
     clock.stop()
-    result.took = time.monotonic() - begun
+    result.took = now() - begun
     return result
 
 
@@ -82,7 +81,7 @@ async def _play(target: Target, prompt: str, cancels: bool, result: Load) -> Non
         result.failures[str(problem).partition(";")[0][:120]] += 1
     finally:
         await target.end()
-    facts = Facts(target.limits, target.clock.worst_tolerance)
+    facts = Facts(target.limits, target.clock.tolerance)
     for trace in target.traces:
         for finding in findings(trace, facts):
             result.broken[finding.requirement] += 1
@@ -90,7 +89,7 @@ async def _play(target: Target, prompt: str, cancels: bool, result: Load) -> Non
 
 
 async def _measured(client: Client, prompt: str, cancels: bool, result: Load) -> Run:
-    asked = time.monotonic()
+    asked = now()
     run = await client.start(prompt)
     first = await run.next_event(client.limits["run_s"])
     result.first_event.append(first.at - asked)

@@ -1,12 +1,11 @@
-"""Asks the server for a beat again and again while cases play: how prompt is it at all?"""
+"""Asks the server for a heartbeat again and again while cases play: how prompt is it at all?"""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from runwire_conformance.bounds import Clock
 from runwire_conformance.case import Broken, Moot
+from runwire_conformance.clock import Clock
 from runwire_conformance.target import Target
 from runwire_conformance.wire.http import Unanswered, Unreachable
 
@@ -16,27 +15,26 @@ PACE_S = 0.1
 
 @asynccontextmanager
 async def round_trips_measured(target: Target, clock: Clock) -> AsyncIterator[None]:
-    """Have the clock know the longest round trip to the server while the body runs.
+    """Have the clock know the round trips to the server while the body runs.
 
     A machine that is busy delays the server as it delays the judge; only the server's answers show it.
     """
     task = asyncio.create_task(_ask(target, clock))
-    before = clock.round_trip
     try:
         yield
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        clock.round_trip = before
 
 
 async def _ask(target: Target, clock: Clock) -> None:
-    # A server that does not answer is accused of that elsewhere.
-    with suppress(Broken, Moot, Unanswered, Unreachable):
-        client = await target.connect()
-        while True:
-            asked = time.monotonic()
-            await client.ask({"type": "heartbeat"})
-            clock.answered_in(time.monotonic() - asked)
-            await asyncio.sleep(PACE_S)
+    # A server that does not answer is accused of that elsewhere, and one that closes when idle is asked anew.
+    while True:
+        with suppress(Broken, Moot, Unanswered, Unreachable):
+            client = await target.connect()
+            while True:
+                with clock.round_trip():
+                    await client.ask({"type": "heartbeat"})
+                await asyncio.sleep(PACE_S)
+        await asyncio.sleep(PACE_S)

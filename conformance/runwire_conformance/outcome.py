@@ -9,6 +9,7 @@ from runwire_conformance.case import Claim
 from runwire_conformance.invariants import Finding
 from runwire_conformance.reason import Kind
 from runwire_conformance.redaction import Redaction
+from runwire_conformance.symptoms import Flood
 from runwire_conformance.trace import Trace
 
 
@@ -19,6 +20,8 @@ class State(StrEnum):
     FAILED = "failed"
     NOT_OFFERED = "not offered"
     NOT_EXERCISED = "not exercised"
+    #: The judge left it out for reasons of its own.
+    NOT_JUDGED = "not judged"
     JUDGE_ERROR = "judge error"
 
 
@@ -29,7 +32,10 @@ class Outcome:
     state: State
     reason: str = ""
     moot: str | None = None
-    late: bool = False
+    #: Whether it leans on the judge's clock, on an absence or on a lost connection, and so wants a second look, alone.
+    suspect: bool = False
+    #: Why the clock could not be trusted while it played, or an empty string.
+    unsteady: str = ""
     findings: tuple[Finding, ...] = ()
     traces: tuple[Trace, ...] = ()
     seconds: float = 0.0
@@ -38,14 +44,32 @@ class Outcome:
     ended_at: float = 0.0
     #: The credentials that the case had to do with.
     redaction: Redaction = field(default_factory=Redaction)
+    #: Whether it was not played as the server's limits make it wait for longer than the user will.
+    impatient: bool = False
     #: In what way the case failed, if it did.
     kind: Kind = Kind.UNMET
     #: The one requirement that the case found broken, where it can tell which.
     breach: str | None = None
     #: The one that its failure shows broken, of those that it proves, where it can tell which.
     shows: str | None = None
+    #: Requirements that the clock alone shows broken among the findings.
+    timed: frozenset[str] = frozenset()
+    #: The requirements of which its conversations show a symptom, should the server as a whole break them.
+    symptoms: frozenset[str] = frozenset()
+    #: What flooded the judge in its conversations, if anything did.
+    flood: Flood | None = None
+    #: Whether a bound of the server ended what the judge had begun.
+    overtaken: bool = False
+    #: Whether the server broke off a conversation, and when it said its last word.
+    broken_off: bool = False
+    last_word: float = 0.0
     #: The requirement, broken by the server as a whole, that made the case fail whatever it proves.
     cause: str | None = None
+
+    @property
+    def firm_findings(self) -> tuple[Finding, ...]:
+        """What the invariants found broken by more than the clock."""
+        return tuple(finding for finding in self.findings if finding.requirement not in self.timed)
 
 
 @dataclass(slots=True)

@@ -1,13 +1,13 @@
 """Plays a plan against a server, and has the model judge what was said."""
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
 from runwire_conformance.case import Breach, Broken, TooLate
 from runwire_conformance.client import Client
+from runwire_conformance.clock import now
 from runwire_conformance.conversation import ANSWER_S, Conversation
 from runwire_conformance.invariants import Facts
 from runwire_conformance.model import ANSWER, Told, duration_ms, expected_log, judged, place_of_request
@@ -71,7 +71,7 @@ class _Player:
         self._lines: dict[str, _Line] = {}
         self._told: list[Told] = []
         self._alone_since: dict[int, float] = {}
-        self._began = time.monotonic()
+        self._began = now()
         #: The sentence that the action under way relies on.
         self._sentence = ""
 
@@ -144,7 +144,7 @@ class _Player:
             assert action.run is not None
             self._sentence = "HTTP-6"
             told = self._told[action.run]
-            handed = time.monotonic()
+            handed = now()
             told.cancelled_at = told.cancelled_at or handed
             response = await self._target.post(self._target.run_url(told.run_id, "/cancel"), {})
             if response.status != 200:
@@ -153,7 +153,7 @@ class _Player:
         line = await self._client(action.line)
         meant = line.runs if action.run is None else {action.run}
         for run in meant:
-            self._told[run].cancelled_at = self._told[run].cancelled_at or time.monotonic()
+            self._told[run].cancelled_at = self._told[run].cancelled_at or now()
         members = {} if action.run is None else {"run_id": self._told[action.run].run_id}
         await _client(line).send({"type": "cancel", **members})
 
@@ -204,7 +204,7 @@ class _Player:
             if not self._ended(line.conversation, run):
                 self._told[run].left.add(id(line.conversation.trace))
                 if not any(run in other.runs for other in self._lines.values()):
-                    self._alone_since.setdefault(run, time.monotonic())
+                    self._alone_since.setdefault(run, now())
                     self._told[run].was_alone = True
         line.conversation.drop()
 
@@ -247,7 +247,7 @@ class _Player:
     def _touched(self, run: int) -> None:
         if (since := self._alone_since.pop(run, None)) is not None:
             told = self._told[run]
-            told.alone_s = max(told.alone_s, time.monotonic() - since)
+            told.alone_s = max(told.alone_s, now() - since)
 
     def _of(self, messages: list[Message], run: int) -> list[Message]:
         run_id = self._told[run].run_id
@@ -280,7 +280,7 @@ class _Player:
     def _outlived(self) -> bool:
         """Whether the server left a line that was idle for `idle_s` or longer, as it may."""
         codes = {one.close_code for one in self._clients()}
-        return time.monotonic() - self._began >= self._target.limits["idle_s"] and 1000 in codes
+        return now() - self._began >= self._target.limits["idle_s"] and 1000 in codes
 
     def _clients(self) -> list[Client]:
         lines = [line.conversation for line in self._lines.values()]
@@ -337,8 +337,8 @@ class _Player:
                 for run in line.runs:
                     self._told[run].left.add(id(line.conversation.trace))
         for told in self._told:
-            told.outlived = time.monotonic() - self._began >= target.limits["run_s"]
-        facts = Facts(target.limits, target.clock.worst_tolerance)
+            told.outlived = now() - self._began >= target.limits["run_s"]
+        facts = Facts(target.limits, target.clock.tolerance)
         if verdict := judged(self._told, target.traces, facts):
             raise Breach(verdict.requirement, verdict.text, late=verdict.late)
 

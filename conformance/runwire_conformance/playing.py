@@ -1,23 +1,27 @@
 """Plays one case, and tells what came of it."""
 
 import asyncio
-import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from runwire_conformance.assertion import in_words
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import (
+    Absent,
     Breach,
     Broken,
     Moot,
     NotExercised,
+    NotJudged,
     NotOffered,
     TooLate,
     TooSlow,
     shown_by,
 )
+from runwire_conformance.clock import now
+from runwire_conformance.forecast import wait_of
 from runwire_conformance.held import KEPT_RECORDS
 from runwire_conformance.outcome import Case, Outcome, State
 from runwire_conformance.reason import Kind, kind_of
@@ -31,60 +35,90 @@ END_S = 5.0
 #: Close codes for a peer that answers no Ping or takes no byte.
 GIVEN_UP = frozenset({1001, 1006, 1011, 4001})
 
+#: How a case ends by a word of its own that accuses nobody.
+ENDINGS: tuple[tuple[type[Exception], State], ...] = (
+    (NotOffered, State.NOT_OFFERED),
+    (NotJudged, State.NOT_JUDGED),
+    (NotExercised, State.NOT_EXERCISED),
+)
+
+#: What a case raises that does not find in an answer what it reads there, or finds another kind of value.
+LACKING = (ArithmeticError, LookupError, TypeError, ValueError)
+
 
 async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> Outcome:
     """Play a case and return what came of it; its deadline stands among the `alarms` meanwhile."""
-    began = time.monotonic()
-    state, reason, moot, late, details = State.PASSED, "", None, False, ""
-    kind = Kind.UNMET
-    breach: str | None = None
-    shows: str | None = None
-    deadline_s = case.claim.deadline_s + (target.options.search.further_s if case.claim.searches else 0)
+    began = now()
+    deadline_s = _deadline_of(case, target)
     alarm = asyncio.timeout(deadline_s)
+    problem: Exception | None = None
     try:
         async with alarm:
             alarms.add(alarm)
             await case.function(**await arguments(case, target))
-    except Moot as problem:
-        state, reason, moot = State.NOT_EXERCISED, str(problem), problem.requirement
-    except NotOffered as problem:
-        state, reason = State.NOT_OFFERED, str(problem)
-    except NotExercised as problem:
-        state, reason, late = State.NOT_EXERCISED, str(problem), isinstance(problem, TooSlow)
-    except Breach as problem:
-        state, reason, details = State.FAILED, str(problem), problem.details
-        breach, kind = problem.requirement, kind_of(problem)
-        late = problem.late or case.claim.timing or overtaken(target.traces, target.limits)
-    except (AssertionError, Unreachable, Unanswered) as problem:
-        state, reason = State.FAILED, in_words(problem)
-        kind, shows = kind_of(problem), shown_by(problem)
-        late = isinstance(problem, TooLate | Unreachable) or case.claim.timing
-        late = late or overtaken(target.traces, target.limits)
-        slow = target.clock.is_slow or target.clock.stalled_since(began)
-        late = late or (slow and was_dropped(target.traces))
-        details = (
-            case.explain(problem) if case.explain is not None and not isinstance(problem, Broken) else ""
-        )
-    except TimeoutError as problem:
-        kind, shows = Kind.ENDLESS, shown_by(problem)
-        state, reason = State.FAILED, f"it did not come to its end within {deadline_s:g} s"
-        late = case.claim.timing
-    except (ArithmeticError, LookupError, TypeError, ValueError) as problem:
-        kind, shows = Kind.LACKING, shown_by(problem)
-        # What a case reads from the server's answer is missing, or of another kind.
-        state, reason = State.FAILED, f"what came lacks something: {type(problem).__name__} {problem}"
-        details = case.explain(problem) if case.explain is not None else ""
-    except Exception as problem:
-        state, reason = State.JUDGE_ERROR, f"{type(problem).__name__}: {problem}"
-        details = "".join(traceback.format_exception(problem))
+    except Exception as raised:
+        problem = raised
     finally:
         alarms.discard(alarm)
+    outcome = _outcome(case, problem, target.traces, target.limits, deadline_s)
+    unsteady = target.clock.unsteady
     await _end(target)
-    now = time.monotonic()
-    return Outcome(
-        state, reason, moot, late, (), tuple(target.traces), now - began, details, began, now, target.redaction, kind,
-        breach, shows,
-    )  # fmt: skip
+    ended = now()
+    return replace(
+        outcome,
+        suspect=outcome.suspect or (outcome.state is State.FAILED and bool(unsteady)),
+        unsteady=unsteady,
+        traces=tuple(target.traces),
+        began_at=began,
+        ended_at=ended,
+        seconds=ended - began,
+        redaction=target.redaction,
+    )
+
+
+def _deadline_of(case: Case, target: Target) -> float:
+    """Return for how many seconds a case may play."""
+    searching = target.options.search.further_s if case.claim.searches else 0.0
+    patient = target.patient_s or 0.0
+    return case.claim.deadline_s + wait_of(case.claim, target.limits).seconds + searching + patient
+
+
+def _outcome(
+    case: Case, problem: Exception | None, traces: Sequence[Trace], limits: Limits, deadline_s: float
+) -> Outcome:
+    """Return what a case's end says of it."""
+    if problem is None:
+        return Outcome(State.PASSED)
+    for kind, state in ENDINGS:
+        if isinstance(problem, kind):
+            moot = problem.requirement if isinstance(problem, Moot) else None
+            return Outcome(state, str(problem), moot, suspect=isinstance(problem, TooSlow))
+    leaning = case.claim.timing or overtaken(traces, limits) or was_dropped(traces)
+    failed = Outcome(State.FAILED, suspect=leaning, kind=kind_of(problem), shows=shown_by(problem))
+    if isinstance(problem, Breach):
+        return replace(
+            failed,
+            reason=str(problem),
+            suspect=leaning or problem.late,
+            details=problem.details,
+            breach=problem.requirement,
+            shows=None,
+        )
+    if isinstance(problem, TimeoutError):
+        reason = f"it did not come to its end within {deadline_s:g} s"
+        return replace(failed, reason=reason, suspect=True, kind=Kind.ENDLESS)
+    if isinstance(problem, AssertionError | Unreachable | Unanswered):
+        told = case.explain is not None and not isinstance(problem, Broken)
+        details = case.explain(problem) if told and case.explain is not None else ""
+        suspect = leaning or isinstance(problem, Absent | TooLate | Unreachable | Unanswered)
+        return replace(failed, reason=in_words(problem), suspect=suspect, details=details)
+    if isinstance(problem, LACKING):
+        # What a case reads from the server's answer is missing, or of another kind.
+        details = case.explain(problem) if case.explain is not None else ""
+        reason = f"what came lacks something: {type(problem).__name__} {problem}"
+        return replace(failed, reason=reason, kind=Kind.LACKING, details=details)
+    shown = "".join(traceback.format_exception(problem))
+    return Outcome(State.JUDGE_ERROR, f"{type(problem).__name__}: {problem}", details=shown)
 
 
 async def _end(target: Target) -> None:

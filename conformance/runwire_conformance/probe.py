@@ -1,10 +1,9 @@
 """Finding the server: is it there, is it Runwire, and what does it say about itself."""
 
 import json
-import time
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
-from runwire_conformance.bounds import Clock
+from runwire_conformance.clock import Clock, now
 from runwire_conformance.endpoints import BadEndpoint, endpoint_url, origin_of
 from runwire_conformance.first_look import READY_S, TRIES, Mute, NoRunwireServer, first_look
 from runwire_conformance.profile import Options, Profile
@@ -94,11 +93,11 @@ def _parts(url: str) -> SplitResult:
 async def _answered(place: str, options: Options) -> tuple[str, Response]:
     """Return the answer to a GET and its URL, asked for again when a connection broke off; raises as `fetch` does."""
     for _ in range(TRIES - 1):
-        begun = time.monotonic()
+        begun = now()
         try:
             return await _followed(place, options)
         except Unanswered:
-            if time.monotonic() - begun > READY_S:
+            if now() - begun > READY_S:
                 raise  # it does not break off: it says nothing
     return await _followed(place, options)
 

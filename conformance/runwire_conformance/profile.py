@@ -31,7 +31,12 @@ class Options:
     #: Base URLs of further nodes of the same service.
     urls: tuple[str, ...] = ()
     tls: ssl.SSLContext | None = None
+    #: The longest time that the judge waits for any one thing, in seconds.
     patience_s: float = 30.0
+    #: Seconds after which the judge begins no further case; None for as long as it takes.
+    time_limit_s: float | None = None
+    #: Whether to leave out what waits long.
+    quick: bool = False
     search: Search = field(default_factory=Search)
 
     @property

@@ -1,7 +1,8 @@
 """The pytest plug-in: collects cases, has the engine play them all at once, and reports each as a test."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--runwire-regressions", metavar="DIR", help="where failing conversations are saved and played from"
     )
+    group.addoption("--runwire-time-limit", metavar="SECONDS", type=float, help="begin nothing afterwards")
+    group.addoption("--runwire-quick", action="store_true", help="leave out what waits longer than 5 s")
     group.addoption("--runwire-concurrency", metavar="N", type=int, help="connections at once")
 
 
@@ -81,10 +84,11 @@ class CaseItem(pytest.Item):
             pytest.exit(f"a fault of the judge, please report it:\n{judging.fault}", returncode=3)
         outcome = self.case.outcome
         if outcome is None:
-            pytest.skip(f"not exercised: {judging.engine.mute or 'the case was not played'}")
+            left_out = "left out by --quick" if self.case.name in judging.engine.left_out else ""
+            pytest.skip(left_out or f"not exercised: {judging.engine.mute or 'the case was not played'}")
         for identifier in self.case.claim.ids:
             self.user_properties.append(("requirement", identifier))
-        if outcome.state in {State.NOT_OFFERED, State.NOT_EXERCISED}:
+        if outcome.state in {State.NOT_OFFERED, State.NOT_EXERCISED, State.NOT_JUDGED}:
             pytest.skip(f"{outcome.state}: {outcome.reason}")
         if outcome.state is not State.PASSED or outcome.findings:
             raise CaseFailed
@@ -193,9 +197,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     )
     for item in chosen:
         item.case.explain = _assertion
-    wanted = _wanted(config)
-    selected = len(chosen) < len(case_names()) or not all(map(wanted, catalogue().values()))
-    config.stash[ENGINE] = Judging(engine, wanted, reproduction_of(config, url), selected)
+    names = [item.case.name for item in chosen]
+    config.stash[ENGINE] = Judging(
+        engine, _wanted(config), reproduction_of(config, url), _selected(config, names)
+    )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -205,14 +210,29 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.INTERRUPTED
 
 
+def _selected(config: pytest.Config, names: Sequence[str]) -> str:
+    """Return how the user narrowed the suite, in words; empty when it is whole."""
+    given = {
+        "--class": config.getoption("--runwire-class"),
+        "--requirement": config.getoption("--runwire-requirement"),
+        "-k": config.getoption("keyword", ""),
+        "--lf": "what failed the last time" if config.getoption("lf", False) else "",
+    }
+    told = [f"{option} {value}" for option, value in given.items() if value]
+    if told:
+        return f"only {', '.join(told)}"
+    return "" if case_names() <= set(names) else f"only {len(names)} of the suite's cases"
+
+
 def _wanted(config: pytest.Config) -> Callable[[Requirement], bool]:
     """Return whether the user asked for a requirement, by class or by id."""
     classes = set(filter(None, (config.getoption("--runwire-class") or "").split(",")))
-    names = set(filter(None, (config.getoption("--runwire-requirement") or "").split(",")))
+    given = config.getoption("--runwire-requirement") or ""
+    names = [name.strip().upper() for name in given.split(",") if name.strip()]
 
     def wanted(requirement: Requirement) -> bool:
         of_class = not classes or requirement.conformance_class in classes
-        return of_class and (not names or requirement.id in names)
+        return of_class and (not names or any(fnmatchcase(requirement.id, name) for name in names))
 
     return wanted
 

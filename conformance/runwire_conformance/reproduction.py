@@ -18,10 +18,12 @@ class Reproduction:
 
     url: str
     options: tuple[str, ...] = ()
+    #: The options that narrow what is judged.
+    selection: tuple[str, ...] = ()
 
     def command(self, requirement: str = "") -> str:
         """Return the command that judges everything again, or one requirement."""
-        only = ("--requirement", requirement) if requirement else ()
+        only = ("--requirement", requirement) if requirement else self.selection
         return " ".join(["runwire", "check", shlex.quote(self.url), *only, *self.options])
 
 
@@ -33,13 +35,24 @@ def reproduction_of(config: pytest.Config, url: str) -> Reproduction:
             options += [f"--{name}", shlex.quote(str(value))]
     if (patience := config.getoption("--runwire-patience")) != 30:
         options += ["--patience", f"{patience:g}"]
+    if config.getoption("--runwire-quick"):
+        options.append("--quick")
+    if (limit := config.getoption("--runwire-time-limit")) is not None:
+        options += ["--time-limit", f"{limit:g}"]
     for given in config.getoption("--runwire-prompt"):
         name, _, text = given.partition("=")
         options += [f"--prompt-{name}", shlex.quote(text)]
     if config.getoption("--runwire-token"):
         options += ["--token", '"$RUNWIRE_TOKEN"']
     options += _headers(config.getoption("--runwire-header"))
-    return Reproduction(shown_url(url), tuple(options))
+    selection: list[str] = []
+    for name, value in {
+        "--class": config.getoption("--runwire-class"),
+        "--requirement": config.getoption("--runwire-requirement"),
+        "-k": config.getoption("keyword", ""),
+    }.items():
+        selection += [name, shlex.quote(value)] if value else []
+    return Reproduction(shown_url(url), tuple(options), tuple(selection))
 
 
 def shown_url(url: str) -> str:

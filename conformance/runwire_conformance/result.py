@@ -18,20 +18,24 @@ class ClassResult:
     passed: int
     total: int
     failed: tuple[str, ...]
-    not_exercised: tuple[str, ...]
-    #: Whether only some of the cases were played.
-    partial: bool = False
+    #: What was not exercised or not judged, and what was not waited for as it is beyond the user's patience.
+    not_exercised: tuple[str, ...] = ()
+    impatient: tuple[str, ...] = ()
+    #: What narrowed the judging, if anything did.
+    partial: str = ""
 
     @property
     def standing(self) -> str:
-        """`conformant`, `not conformant`, `partial`, `not shown` or `not offered`."""
+        """`conformant`, `not conformant`, `shown within patience`, `not shown`, `partial` or `not offered`."""
         if not self.offered:
             return "not offered"
-        if self.failed:
-            return "not conformant"
         if self.partial:
             return "partial"
-        return "not shown" if self.not_exercised else "conformant"
+        if self.failed:
+            return "not conformant"
+        if self.not_exercised:
+            return "not shown"
+        return "shown within patience" if self.impatient else "conformant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,11 @@ class Report:
     slowest: tuple[str, float] = ("", 0.0)
     judge_errors: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    #: What narrowed the judging, in words, and whether that was the user's interruption.
+    partial: str = ""
+    interrupted: bool = False
+    #: The longest time that the judge waited for any one thing, in seconds.
+    patience_s: float = 30.0
     #: When it began, in seconds since 1970.
     began: float = 0.0
     reproduction: Reproduction = field(default_factory=lambda: Reproduction("http://localhost:8080"))
@@ -54,23 +63,22 @@ class Report:
     repeats: Repeats | None = None
     #: The credentials that no form of the report may hold.
     redaction: Redaction = field(default_factory=Redaction)
-    #: Whether the user broke it off.
-    interrupted: bool = False
 
     def by(self, verdict: Verdict) -> list[Judgement]:
         """Return the judgements with one verdict."""
         return [judgement for judgement in self.judgements if judgement.verdict is verdict]
 
     def exit_code(self, strict: bool = False) -> int:
-        """0 conformant as far as shown, 1 a broken MUST, 2 nothing exercised, 3 a fault of the judge, 130 interrupted.
+        """Return what the command ends with (chapter 17): the same is told in every form of the report.
 
-        With a baseline, 1 is whatever it does not say, or says wrongly.
+        0 nothing broken, 1 a broken MUST, 2 nothing exercised, 3 a fault of the judge or something that it
+        did not judge, 130 interrupted. With a baseline, 1 is whatever it does not say, or says wrongly.
         """
         if self.interrupted:
             return 130
         if self.baseline.breaches if self.baseline else self.by(Verdict.FAIL):
             return 1
-        if self.judge_errors:
+        if self.judge_errors or self.by(Verdict.NOT_JUDGED):
             return 3
         if not self.by(Verdict.PASS) and not self.by(Verdict.FAIL):
             return 2

@@ -54,6 +54,8 @@ def options_from(config: pytest.Config) -> tuple[Options, str | None]:
         hooks=hooks,
         urls=tuple(urls),
         patience_s=config.getoption("--runwire-patience"),
+        time_limit_s=config.getoption("--runwire-time-limit"),
+        quick=config.getoption("--runwire-quick"),
         search=_search(config),
     )
     return options, target.get("url")

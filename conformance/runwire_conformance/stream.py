@@ -2,7 +2,8 @@
 
 import asyncio
 
-from runwire_conformance.bounds import Clock, Limits
+from runwire_conformance.bounds import Limits
+from runwire_conformance.clock import Interval
 from runwire_conformance.conversation import ANSWER_S, Conversation, Run
 from runwire_conformance.trace import RESPONSE_ENDED, Trace
 from runwire_conformance.wire.http import Exchange, Response, Unanswered
@@ -13,9 +14,16 @@ class Stream(Conversation):
     """An open event stream: the messages, and the blocks they came in."""
 
     def __init__(
-        self, exchange: Exchange, response: Response, trace: Trace, limits: Limits, clock: Clock, place: str
+        self,
+        exchange: Exchange,
+        response: Response,
+        trace: Trace,
+        limits: Limits,
+        clock: Interval,
+        place: str,
+        patient_s: float | None = None,
     ) -> None:
-        super().__init__(trace, limits, clock)
+        super().__init__(trace, limits, clock, patient_s)
         self.response = response
         #: The URL of the run's events, from `Location` or as it was asked.
         self.place = place
@@ -35,12 +43,12 @@ class Stream(Conversation):
 
     async def first_block(self) -> Block:
         """Return the first block; raises Broken."""
-        await self.wait_until(lambda: bool(self.blocks), ANSWER_S, "the opening block")
+        await self.wait_until(lambda: bool(self.blocks), self._patience(ANSWER_S), "the opening block")
         return self.blocks[0]
 
-    async def finished(self, seconds: float = ANSWER_S) -> None:
+    async def finished(self, seconds: float | None = None) -> None:
         """Wait until the response has ended; raises Broken."""
-        await self.wait_until(lambda: self.ended, seconds, "the response to end")
+        await self.wait_until(lambda: self.ended, seconds or self._patience(ANSWER_S), "the response to end")
 
     def drop(self) -> None:
         """Cut the connection without a goodbye."""
@@ -58,12 +66,16 @@ class Stream(Conversation):
         parser = BlockParser()
         try:
             async for data in self._exchange.chunks():
+                if self.trace.flooded_at:
+                    if self.trace.count(len(data)):
+                        await self._announce()
+                        return
+                    continue
                 for block in parser.feed(data):
                     self._block(block)
                 await self._announce()
                 if self.trace.flood():
                     await self._announce()
-                    return
             self.complete = True
         except (Unanswered, UnicodeDecodeError, EndlessLine) as problem:
             self.trace.add("server", "lost", str(problem))

@@ -43,7 +43,7 @@ def cancel_unheeded(traces: Sequence[Trace], facts: Facts, until: float) -> bool
     for trace in traces:
         for message in trace.messages("server"):
             if message.is_terminal:
-                ends.setdefault(message.get("run_id"), message.at)
+                ends.setdefault(message.word("run_id"), message.at)
     return any(
         at + bound < min(until, ends.get(run_id, until)) for trace in traces for run_id, at in _cancels(trace)
     )
@@ -68,16 +68,16 @@ def _cancels(trace: Trace) -> Iterator[tuple[object, float]]:
         elif message is None:
             continue
         elif record.side == "client" and message.type == "cancel" and "run_id" in message:
-            yield message["run_id"], record.at
+            yield message.word("run_id"), record.at
         elif record.side == "client" and message.type in {"", "start"}:
             asked = record.at
         elif record.side == "client" and message.type == "cancel":
             regretted = record.at
             yield from ((run_id, record.at) for run_id in followed)
         elif record.side == "server" and message.type in {"started", "resumed"}:
-            followed.append(message.get("run_id"))
+            followed.append(message.word("run_id"))
             if 0 < asked <= regretted:  # it acts on the start before it too ([CANCEL-6])
-                yield message.get("run_id"), regretted
+                yield message.word("run_id"), regretted
 
 
 Symptom = Callable[[Sequence[Trace], Facts, float], bool]
@@ -86,9 +86,9 @@ Symptom = Callable[[Sequence[Trace], Facts, float], bool]
 SYMPTOMS: Mapping[str, Symptom] = {"CLOSE-2": broken_off, "CANCEL-2": shows_no_heed}
 
 
-def cause_of(traces: Sequence[Trace], ailing: Mapping[str, str], facts: Facts, until: float) -> str | None:
-    """Return the requirement, of those that a look found broken, which made a case fail that ended at `until`."""
-    return next((name for name in SYMPTOMS if name in ailing and SYMPTOMS[name](traces, facts, until)), None)
+def symptoms_of(traces: Sequence[Trace], facts: Facts, until: float) -> frozenset[str]:
+    """Return the requirements of which conversations that ended at `until` show a symptom."""
+    return frozenset(name for name, shows in SYMPTOMS.items() if shows(traces, facts, until))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,10 @@ class Flood:
 
 
 def flood_of(traces: Sequence[Trace]) -> Flood | None:
-    """Return what flooded the judge in some conversations, if anything did."""
+    """Return what flooded the judge in some conversations, if anything did.
+
+    That events have no end is proved by more bytes of them than any log may hold.
+    """
     trace = next((trace for trace in traces if trace.flooded_at >= FLOOD_RECORDS), None)
     if trace is None:
         return None
@@ -111,7 +114,10 @@ def flood_of(traces: Sequence[Trace]) -> Flood | None:
         return Flood(
             "FLOW-8", f"messages that nobody asked for came without end: {', '.join(kinds) or 'Pings'}"
         )
-    return Flood("RUN-4", "the events of a run came without end, and no terminal among them")
+    if not trace.is_endless:
+        return None
+    text = "the events of a run came without end, and no terminal among them"
+    return Flood("RUN-4", f"{text}: {trace.came_bytes} bytes, which is more than two logs may hold")
 
 
 def _is_event(message: Message) -> bool:

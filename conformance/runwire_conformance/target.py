@@ -6,13 +6,15 @@ import json
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Any
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
 from runwire_conformance import scripts
-from runwire_conformance.bounds import Clock
-from runwire_conformance.case import Broken, NotExercised
+from runwire_conformance.case import Broken, Moot, NotExercised
 from runwire_conformance.client import Client
+from runwire_conformance.clock import Clock, Interval
+from runwire_conformance.footprint import Footprint
 from runwire_conformance.held import Held
 from runwire_conformance.hooks import missing, printed
 from runwire_conformance.profile import DEFAULT_PROMPTS, Options, Profile
@@ -25,6 +27,14 @@ JSON = ("Content-Type", "application/json")
 ACCEPT_JSON = ("Accept", "application/json")
 EVENT_STREAM = ("Accept", "text/event-stream")
 
+
+class Slots(Protocol):
+    """The slots for connections that a case holds."""
+
+    def lent(self) -> AbstractAsyncContextManager[None]:
+        """Give the slots back while the body runs."""
+
+
 #: Seconds for which a token is good that the judge has minted to see it expire.
 SHORT_LIFE_S = 3
 
@@ -35,18 +45,35 @@ SMALL_BUFFER = 16 * 1024
 class Target:
     """One case's view of the server. Everything it opens is ended when the case ends."""
 
-    def __init__(self, profile: Profile, options: Options, clock: Clock, held: Held | None = None) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        options: Options,
+        clock: Clock | Interval,
+        held: Held | None = None,
+        *,
+        footprint: Footprint | None = None,
+        slots: Slots | None = None,
+        patient_s: float | None = None,
+    ) -> None:
         self.profile = profile
         self.options = options
-        self.clock = clock
+        self.clock = (clock.clock if isinstance(clock, Interval) else clock).begun()
         #: What is held of all conversations of the judging that this one belongs to.
         self.held = held or Held()
+        #: The connections and runs of the judging whose end was not seen yet.
+        self.footprint = footprint or Footprint()
+        #: For how many seconds to wait at least where no sentence states a time; None in the crowd.
+        self.patient_s = patient_s
+        self._slots = slots
         self.limits = profile.limits
         self.features = profile.features
         #: What must not be told of the conversations.
         self.redaction = options.redaction
         self.traces: list[Trace] = []
         self._open: list[Client | Stream] = []
+        #: Each conversation with the view of the server, as one caller has it, that it was held in.
+        self._held_in: list[tuple[Trace, Target]] = []
 
     # Stimuli.
 
@@ -204,7 +231,7 @@ class Target:
         if response.status != 101:
             peer.close()
             raise Broken(f"expected the handshake to be accepted; it was refused with {_shown(response)}")
-        client = Client(peer, response, trace, self.limits, self.clock, self.profile.broken)
+        client = Client(peer, response, trace, self.limits, self.clock, self.profile.broken, self.patient_s)
         self._open.append(client)
         if ready and "CONN-15" not in self.profile.broken:
             await client.message(lambda message: message.type == "ready", "ready")
@@ -261,7 +288,7 @@ class Target:
             exchange.close()
             raise Broken(f"expected 200 and a stream; came {_shown(response)}")
         place = urljoin(url, response.header("location") or url)
-        stream = Stream(exchange, response, trace, self.limits, self.clock, place)
+        stream = Stream(exchange, response, trace, self.limits, self.clock, place, self.patient_s)
         self._open.append(stream)
         return stream
 
@@ -278,16 +305,36 @@ class Target:
     # The end.
 
     async def end(self) -> None:
-        """Let go of everything that was opened."""
+        """Let go of everything that was opened, and of the runs that were begun and not seen to end."""
         await asyncio.gather(*(conversation.end() for conversation in self._open))
+        await self.footprint.cancel_left(self._held_in, self)
+
+    async def cancels(self, run_id: str) -> bool:
+        """Have a run cancelled by a request that no trace shows; tell whether the server took it."""
+        try:
+            url = self.run_url(run_id, "/cancel")
+        except Moot:
+            return False
+        response = await fetch(url, self.options.tls, "POST", self._headers([JSON]), b"")
+        return response.status == 200
+
+    async def away(self, seconds: float) -> None:
+        """Wait while no connection of the case is open, and have others use its slots meanwhile."""
+        if self._slots is None:
+            await asyncio.sleep(seconds)
+        else:
+            async with self._slots.lent():
+                await asyncio.sleep(seconds)
 
     def _headers(self, headers: Headers) -> list[tuple[str, str]]:
         named = {name.lower() for name, _ in headers}
         return [*(header for header in self.options.sent_headers if header[0].lower() not in named), *headers]
 
     def _trace(self, transport: Any, title: str) -> Trace:
-        trace = Trace(transport, title, held=self.held)
+        endless = 2 * self.limits.whole("log_bytes") + self.limits.whole("max_message_bytes")
+        trace = Trace(transport, title, held=self.held, endless_bytes=endless)
         self.traces.append(trace)
+        self._held_in.append((trace, self))
         return trace
 
 

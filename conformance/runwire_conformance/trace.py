@@ -1,13 +1,13 @@
 """What was said: every frame of a conversation, both ways, with times."""
 
 import json
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 from runwire_conformance.case import Broken
+from runwire_conformance.clock import now
 from runwire_conformance.held import Held
 
 Transport = Literal["websocket", "sse", "http"]
@@ -130,23 +130,38 @@ class Record:
         return self.kind == "text" and (self.message is None or self.message.type != "heartbeat")
 
 
+def outline(count: int, most: int, marks: Iterable[int]) -> set[int]:
+    """Return which of so many records show the most: the beginning, the end, and what stands around a mark."""
+    head = most // 4
+    shown = set(range(count)[:head]) | set(range(count)[max(0, count - most + head) :])
+    return shown.union(*({place - 1, place, place + 1} for place in marks))
+
+
 @dataclass(slots=True)
 class Trace:
     """A conversation. `began` is the clock at its first record; times are seconds on the monotonic clock."""
 
     transport: Transport
     title: str
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=now)
     records: list[Record] = field(default_factory=list)
     #: When the judge stopped reading, if it did: silence is then its own.
     deaf: bool = False
     #: Whether what is at the other end was killed on purpose, and could say no goodbye.
     bereft: bool = False
+    #: Whether the judge cancelled at its end whatever run was followed on it.
+    cancelled_all: bool = False
     #: How many records there were when more had come than the judge is willing to hold; 0 if it was never so.
     flooded_at: int = 0
     held: Held = field(default_factory=Held)
     #: By the place of a record: the requirement that was found broken there.
     marks: dict[int, str] = field(default_factory=dict)
+    #: By the place of a record: how many before it are not kept any more.
+    gaps: dict[int, int] = field(default_factory=dict)
+    #: Bytes of one run's events that no server may send, whatever its logs hold; 0 when nobody said.
+    endless_bytes: int = 0
+    #: Bytes of events that came, those that were counted and not kept included.
+    came_bytes: int = 0
 
     def add(
         self,
@@ -157,7 +172,7 @@ class Trace:
         code: int | None = None,
     ) -> Record:
         """Note something, now."""
-        record = Record(time.monotonic(), side, kind, payload, message, code)
+        record = Record(now(), side, kind, payload, message, code)
         self.records.append(record)
         self.held.add(payload, message is not None)
         return record
@@ -167,13 +182,62 @@ class Trace:
         if not self.flooded_at and not self.held.has_room(len(self.records)):
             self.flooded_at = len(self.records)
             self.deaf = True
+            self.came_bytes = sum(
+                len(record.payload)
+                for record in self.records
+                if record.side == "server" and record.message is not None and record.message.is_event
+            )
         return bool(self.flooded_at)
+
+    def count(self, size: int) -> bool:
+        """Count bytes that came and are not kept; tell whether they are now more than any server may send."""
+        self.came_bytes += size
+        return self.is_endless
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether so much came of the events of runs as no log may hold, which is a proof."""
+        return bool(self.flooded_at) and 0 < self.endless_bytes < self.came_bytes
 
     def keep(self, most: int) -> None:
         """Forget all but the first `most` records."""
-        for record in self.records[most:]:
+        self._keep(set(range(most)))
+
+    def shorten(self, most: int) -> None:
+        """Forget the middle of a long conversation: `most` records are kept, and what stands around a mark."""
+        self._keep(outline(len(self.records), most, self.marks))
+
+    def _keep(self, places: set[int]) -> None:
+        kept: list[Record] = []
+        marks, gaps, gap = {}, {}, 0
+        for place, record in enumerate(self.records):
+            gap += self.gaps.get(place, 0)
+            if place in places:
+                if gap:
+                    gaps[len(kept)] = gap
+                    gap = 0
+                if place in self.marks:
+                    marks[len(kept)] = self.marks[place]
+                kept.append(record)
+            else:
+                gap += 1
+                self.held.release(record.payload, record.message is not None)
+        gap += self.gaps.get(len(self.records), 0)
+        if gap:
+            gaps[len(kept)] = gap
+        marks |= {place: name for place, name in self.marks.items() if place < 0}
+        self.records, self.marks, self.gaps = kept, marks, gaps
+
+    def forget(self) -> None:
+        """Hold nothing of it against the memory of the judge any more: it was judged, and what is kept is short."""
+        for record in self.records:
             self.held.release(record.payload, record.message is not None)
-        del self.records[most:]
+        self.held = Held()
+
+    @property
+    def length(self) -> int:
+        """How many records there were."""
+        return len(self.records) + sum(self.gaps.values())
 
     def messages(self, side: Side) -> Iterator[Message]:
         """Yield the messages that one side sent, in order."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from runwire_conformance.trace import Record, Side, Trace
+from runwire_conformance.trace import Record, Side, Trace, outline
 
 #: Characters of a frame, and frames of a conversation, that are shown.
 WIDTH = 160
@@ -34,8 +34,9 @@ class Gap:
 def lines(trace: Trace, most: int = MOST_LINES) -> Iterator[Line | Gap]:
     """Yield what was said; of a long conversation `most` lines, the beginning and the end, and what is marked."""
     skipped = 0
-    shown = _shown(trace, most)
+    shown = outline(len(trace.records), most, trace.marks)
     for number, record in enumerate(trace.records):
+        skipped += trace.gaps.get(number, 0)
         if number not in shown:
             skipped += 1
             continue
@@ -44,15 +45,9 @@ def lines(trace: Trace, most: int = MOST_LINES) -> Iterator[Line | Gap]:
             skipped = 0
         at = round(record.at - trace.began, 3)
         yield Line(at, record.side, _said(record), trace.marks.get(number, ""))
+    skipped += trace.gaps.get(len(trace.records), 0)
     if skipped:
         yield Gap(skipped)
-
-
-def _shown(trace: Trace, most: int) -> set[int]:
-    """Return the places of the records to show, with what stands around a marked one."""
-    count, head = len(trace.records), most // 4
-    shown = set(range(count)[:head]) | set(range(count)[max(0, count - most + head) :])
-    return shown.union(*({place - 1, place, place + 1} for place in trace.marks))
 
 
 def transcript(trace: Trace) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runwire_conformance.bounds import LEAST_TOLERANCE_S, Limits
+from runwire_conformance.bounds import Limits
+from runwire_conformance.clock import LEAST_TOLERANCE_S
 from runwire_conformance.har import is_har, read_har
 from runwire_conformance.invariants import Facts, recorded_findings
 from runwire_conformance.invariants.answers import round_trip

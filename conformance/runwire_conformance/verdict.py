@@ -10,6 +10,9 @@ from runwire_conformance.result import ClassResult
 from runwire_conformance.trace import Trace
 from runwire_spec import Requirement, catalogue, registries
 
+#: Verdicts on what was not seen.
+UNSEEN = frozenset({Verdict.NOT_EXERCISED, Verdict.NOT_JUDGED, Verdict.JUDGE_ERROR})
+
 #: Requirements without which a conversation cannot be understood: what else fails in it may be their doing.
 SCRAMBLING = frozenset({"MSG-1", "MSG-2", "MSG-5", "CONN-15", "RUN-3", "RUN-27", "SSE-3", "SSE-4", "FLOW-8"})
 
@@ -22,11 +25,12 @@ def judge(
     wanted: Callable[[Requirement], bool] = lambda _: True,
     ailing: Mapping[str, str] | None = None,
     shown: Mapping[str, Sequence[Trace]] | None = None,
+    undecided: Mapping[str, str] | None = None,
 ) -> tuple[Judgement, ...]:
     """Return a judgement for every `wanted` requirement that some case proves or watches, or that was found broken.
 
     `known_broken` is what the first look at the server showed, in the conversations `shown`; `ailing` what the look
-    back did.
+    back did; `undecided` is what could not be told from the judge's own slowness, with the reason.
     """
     accused = _accusations(cases, known_broken or {}, ailing or {}, shown or {})
     concerned = [
@@ -34,7 +38,10 @@ def judge(
         for requirement in catalogue().values()
         if wanted(requirement) and (requirement.id in accused or _concerns(cases, requirement.id))
     ]
-    return tuple(_judge_one(requirement, cases, accused, features, script_agent) for requirement in concerned)
+    return tuple(
+        _judge_one(requirement, cases, accused, features, script_agent, undecided or {})
+        for requirement in concerned
+    )
 
 
 def only_accused(
@@ -148,6 +155,7 @@ def _judge_one(
     accused: Mapping[str, list[Accusation]],
     features: frozenset[str],
     script_agent: bool,
+    undecided: Mapping[str, str],
 ) -> Judgement:
     identifier = requirement.id
     proving = [case for case in cases if identifier in case.claim.ids + case.claim.watches]
@@ -163,6 +171,8 @@ def _judge_one(
     if any(outcome.state is State.JUDGE_ERROR for outcome in outcomes):
         reasons = tuple(outcome.reason for outcome in outcomes if outcome.state is State.JUDGE_ERROR)
         return Judgement(requirement, Verdict.JUDGE_ERROR, reasons, cases=names)
+    if left_out := _left_out(identifier, proving, undecided):
+        return Judgement(requirement, Verdict.NOT_JUDGED, left_out, cases=names)
     if any(outcome.state is State.PASSED for outcome in outcomes):
         return Judgement(requirement, Verdict.PASS, cases=names, witness=_witness(proving))
     reasons = tuple(
@@ -170,7 +180,21 @@ def _judge_one(
     )
     all_absent = bool(outcomes) and all(outcome.state is State.NOT_OFFERED for outcome in outcomes)
     verdict = Verdict.NOT_OFFERED if all_absent else Verdict.NOT_EXERCISED
-    return Judgement(requirement, verdict, reasons, cases=names)
+    impatient = any(outcome.impatient for outcome in outcomes)
+    return Judgement(requirement, verdict, reasons, cases=names, impatient=impatient)
+
+
+def _left_out(identifier: str, proving: Sequence[Case], undecided: Mapping[str, str]) -> tuple[str, ...]:
+    """Return why the judge did not judge a requirement, for reasons of its own; empty when it did.
+
+    A case that was left out is never a pass for what it proves; what it only watches may be seen in others.
+    """
+    reasons = [undecided[identifier]] if identifier in undecided else []
+    seen = any(case.outcome is not None and case.outcome.state is State.PASSED for case in proving)
+    for case in proving:
+        if case.outcome is not None and case.outcome.state is State.NOT_JUDGED:
+            reasons += [case.outcome.reason] if identifier in case.claim.ids or not seen else []
+    return tuple(dict.fromkeys(reasons))
 
 
 def _length(accusation: Accusation) -> int:
@@ -205,9 +229,12 @@ def _is_offered(name: str, features: frozenset[str], script_agent: bool) -> bool
 
 
 def class_results(
-    judgements: Iterable[Judgement], features: frozenset[str], script_agent: bool
+    judgements: Iterable[Judgement], features: frozenset[str], script_agent: bool, partial: str = ""
 ) -> tuple[ClassResult, ...]:
-    """Return how each class of the registry stands for which there is a judgement."""
+    """Return how each class of the registry stands for which there is a judgement.
+
+    `partial` says what narrowed the judging, if anything did: nothing narrowed is called conformant.
+    """
     results = []
     every = list(judgements)
     for row in registries()["classes"]:
@@ -215,8 +242,13 @@ def class_results(
         counted = [judgement for judgement in own if judgement.verdict is not Verdict.NOT_OFFERED]
         offered = _is_offered(row["class"], features, script_agent)
         if not own and not offered:
-            results.append(ClassResult(row["class"], False, 0, 0, (), ()))
+            results.append(ClassResult(row["class"], False, 0, 0, (), (), (), partial))
         if own:
+            unseen = [
+                judgement
+                for judgement in counted
+                if judgement.verdict in UNSEEN and judgement.requirement.mandatory
+            ]
             results.append(
                 ClassResult(
                     row["class"],
@@ -224,12 +256,9 @@ def class_results(
                     sum(judgement.verdict in {Verdict.PASS, Verdict.ADVICE} for judgement in counted),
                     len(counted),
                     tuple(j.requirement.id for j in own if j.verdict is Verdict.FAIL),
-                    tuple(
-                        j.requirement.id
-                        for j in counted
-                        if j.verdict in {Verdict.NOT_EXERCISED, Verdict.JUDGE_ERROR}
-                        and j.requirement.mandatory
-                    ),
+                    tuple(j.requirement.id for j in unseen if not j.impatient),
+                    tuple(j.requirement.id for j in unseen if j.impatient),
+                    partial,
                 )
             )
     return tuple(results)

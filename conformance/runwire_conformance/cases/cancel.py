@@ -229,7 +229,7 @@ async def any_connection_can_cancel(target: Target, limits: Limits) -> None:
     assert ended_by_user(terminal)
 
 
-@proves("CANCEL-12", script=True, deadline_s=60)
+@proves("CANCEL-12", script=True, waits=lambda limits: limits["run_s"])
 async def a_deadline_is_no_cancel(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits["run_s"], "run_s")
     run = await client.start(scripts.script(scripts.wait(limits["run_s"] * 1000 + 8000)))

@@ -155,7 +155,15 @@ async def a_run_that_is_started_on_two_nodes_at_once_is_one(target: Target) -> N
     assert (first.text, second.text) == ("x" * 50, "x" * 50)
 
 
-@proves("NODE-4", "NODE-6", script=True, last=True, connections=3, timing=True, deadline_s=100)
+@proves(
+    "NODE-4",
+    "NODE-6",
+    script=True,
+    last=True,
+    connections=3,
+    timing=True,
+    waits=lambda limits: limits["worker_lost_s"] + limits["detach_grace_s"],
+)
 async def a_node_that_is_killed_takes_neither_runs_nor_readers_with_it(
     target: Target, limits: Limits
 ) -> None:

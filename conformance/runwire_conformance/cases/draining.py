@@ -11,7 +11,7 @@ from runwire_conformance.target import ACCEPT_JSON, Target, expect_refusal, is_p
 DRAINING = ("DRAIN-1", "DRAIN-2", "DRAIN-3", "DRAIN-4", "DRAIN-5", "DRAIN-6", "DRAIN-8")
 
 
-@proves(*DRAINING, script=True, last=True, connections=3, deadline_s=60)
+@proves(*DRAINING, script=True, last=True, connections=3, waits=lambda limits: limits["drain_s"])
 async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -> None:
     command = target.hook("drain")
     target.within_patience(limits["drain_s"], "drain_s")

@@ -10,7 +10,7 @@ from runwire_conformance.client import AT_ONCE_S, Client
 from runwire_conformance.target import Target
 
 
-@proves("BEAT-3", watches=("BEAT-1",), deadline_s=60, timing=True)
+@proves("BEAT-3", watches=("BEAT-1",), waits=lambda limits: limits.silence, timing=True)
 async def a_connection_without_a_run_hears_heartbeats(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits.silence, "heartbeat_s")
     after = len(client.messages) - 1
@@ -22,7 +22,7 @@ async def a_connection_without_a_run_hears_heartbeats(client: Client, limits: Li
     assert "re" not in beat
 
 
-@proves("BEAT-1", script=True, deadline_s=60, watches=("BEAT-4",), timing=True)
+@proves("BEAT-1", script=True, waits=lambda limits: limits.silence * 2, watches=("BEAT-4",), timing=True)
 async def a_silent_agent_does_not_silence_the_server(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits.silence * 2, "heartbeat_s")
     run = await client.start(scripts.SILENT)
@@ -37,7 +37,7 @@ async def a_silent_agent_does_not_silence_the_server(client: Client, limits: Lim
     await client.cancel()
 
 
-@proves("BEAT-3", deadline_s=60, timing=True)
+@proves("BEAT-3", waits=lambda limits: limits.silence, timing=True)
 async def heartbeats_go_on_after_a_run(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits.silence, "heartbeat_s")
     run = await client.start(target.short)
@@ -52,7 +52,7 @@ async def heartbeats_go_on_after_a_run(client: Client, limits: Limits, target: T
     )
 
 
-@proves("BEAT-2", script=True, deadline_s=60, timing=True)
+@proves("BEAT-2", script=True, waits=lambda limits: limits.silence, timing=True)
 async def heartbeats_come_while_a_tool_blocks(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits.silence, "heartbeat_s")
     run = await client.start(scripts.script(scripts.block(limits.silence * 1000 + 1500)))
@@ -94,7 +94,7 @@ async def a_heartbeat_without_id_is_answered_too(client: Client) -> None:
     assert heard >= 20, f"expected 20 answers; came {heard}"
 
 
-@proves("BEAT-6", deadline_s=60, timing=True)
+@proves("BEAT-6", waits=lambda limits: limits["heartbeat_s"], timing=True)
 async def the_server_pings(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits["heartbeat_s"], "heartbeat_s")
     begun = time.monotonic()
@@ -106,7 +106,7 @@ async def the_server_pings(client: Client, limits: Limits, target: Target) -> No
     assert client.pings[1] - begun <= 2 * (limits["heartbeat_s"] + client.clock.tolerance)
 
 
-@proves("BEAT-7", deadline_s=90, timing=True)
+@proves("BEAT-7", waits=lambda limits: limits.gives_up_after, timing=True)
 async def a_peer_that_answers_no_ping_is_dropped(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits.gives_up_after, "heartbeat_s and pong_timeout_s")
     client.stop_answering_pings()
@@ -120,7 +120,7 @@ async def a_peer_that_answers_no_ping_is_dropped(client: Client, limits: Limits,
     assert client.ended_at - last_pong <= limits.gives_up_after + client.clock.tolerance
 
 
-@proves("BEAT-7", deadline_s=90, timing=True)
+@proves("BEAT-7", waits=lambda limits: limits.gives_up_after, timing=True)
 async def messages_are_no_pongs(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits.gives_up_after, "heartbeat_s and pong_timeout_s")
     client.stop_answering_pings()
@@ -135,7 +135,7 @@ async def messages_are_no_pongs(client: Client, limits: Limits, target: Target) 
     await client.closed("the server to drop the connection", AT_ONCE_S)
 
 
-@proves("BEAT-7", script=True, deadline_s=90, timing=True)
+@proves("BEAT-7", script=True, waits=lambda limits: limits.gives_up_after, timing=True)
 async def a_busy_run_does_not_save_a_peer_that_answers_no_ping(
     client: Client, limits: Limits, target: Target
 ) -> None:
@@ -148,7 +148,7 @@ async def a_busy_run_does_not_save_a_peer_that_answers_no_ping(
     await client.closed("the server to drop the connection", bound)
 
 
-@proves("BEAT-8", script=True, deadline_s=90, timing=True)
+@proves("BEAT-8", script=True, waits=lambda limits: limits.gives_up_after + 2, timing=True)
 async def a_ping_behind_data_is_not_overdue(target: Target, limits: Limits) -> None:
     span = limits.gives_up_after + 2
     target.within_patience(span, "heartbeat_s and pong_timeout_s")
@@ -167,7 +167,7 @@ async def a_ping_behind_data_is_not_overdue(target: Target, limits: Limits) -> N
     await run.terminal(15)
 
 
-@proves("BEAT-9", deadline_s=90, timing=True)
+@proves("BEAT-9", waits=lambda limits: min(limits.gives_up_after + 1, limits["idle_s"] * 0.9), timing=True)
 async def a_peer_that_answers_pings_may_be_silent(client: Client, limits: Limits, target: Target) -> None:
     span = min(limits.gives_up_after + 1, limits["idle_s"] * 0.9)
     target.within_patience(span, "heartbeat_s and pong_timeout_s")

@@ -71,7 +71,7 @@ async def unfinished_runs_are_counted(target: Target, limits: Limits) -> None:
         await again.terminal()
 
 
-@proves("LIMIT-5", deadline_s=90, timing=True)
+@proves("LIMIT-5", waits=lambda limits: limits["idle_s"], timing=True)
 async def an_idle_connection_is_closed(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits["idle_s"], "idle_s")
     begun = time.monotonic()
@@ -85,7 +85,7 @@ async def an_idle_connection_is_closed(client: Client, limits: Limits, target: T
     assert limits["idle_s"] * 0.9 <= client.ended_at - begun <= limits["idle_s"] + client.clock.tolerance + 1
 
 
-@proves("LIMIT-6", script=True, deadline_s=90, timing=True)
+@proves("LIMIT-6", script=True, waits=lambda limits: limits["idle_s"] + 0.7, timing=True)
 async def a_connection_with_a_run_is_not_idle(client: Client, limits: Limits, target: Target) -> None:
     span = limits["idle_s"] + 0.7
     target.within_patience(span, "idle_s")
@@ -131,7 +131,7 @@ async def a_slow_but_steady_reader_gets_everything(target: Target, limits: Limit
         assert len(run.text) == size // 1000 * 700
 
 
-@proves("FLOW-5", script=True, deadline_s=90, timing=True)
+@proves("FLOW-5", script=True, waits=lambda limits: limits.gives_up_after, timing=True)
 async def a_reader_that_takes_nothing_is_dropped(target: Target, limits: Limits) -> None:
     target.within_patience(limits.gives_up_after, "heartbeat_s and pong_timeout_s")
     client = await target.connect(small_buffer=True)
@@ -153,7 +153,7 @@ async def a_reader_that_takes_nothing_is_dropped(target: Target, limits: Limits)
         raise Broken("expected the reader to be dropped; it was sent every run to its end afterwards")
 
 
-@proves("FLOW-7", script=True, connections=2, deadline_s=90, timing=True)
+@proves("FLOW-7", script=True, connections=2, waits=lambda limits: limits.gives_up_after, timing=True)
 async def a_run_outlives_the_reader_that_was_dropped(target: Target, limits: Limits) -> None:
     target.within_patience(limits.gives_up_after, "heartbeat_s and pong_timeout_s")
     client, other = await target.connect(), await target.connect()

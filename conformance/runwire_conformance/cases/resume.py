@@ -31,7 +31,7 @@ async def a_run_goes_on_while_its_reader_is_away(target: Target, limits: Limits)
     assert (await again.terminal()).get("status") == "completed"
 
 
-@proves("RESUME-2", script=True, connections=2, deadline_s=60, timing=True)
+@proves("RESUME-2", script=True, connections=2, waits=lambda limits: limits["detach_grace_s"], timing=True)
 async def a_run_that_nobody_reads_ends_after_the_grace(target: Target, limits: Limits) -> None:
     target.within_patience(limits["detach_grace_s"], "detach_grace_s")
     one = await target.connect()
@@ -80,7 +80,9 @@ async def a_reader_that_the_server_closed_is_waited_for(target: Target, limits: 
     await other.cancel(again)
 
 
-@proves("RESUME-5", script=True, connections=2, deadline_s=60, timing=True)
+@proves(
+    "RESUME-5", script=True, connections=2, waits=lambda limits: limits["detach_grace_s"] + 0.7, timing=True
+)
 async def a_run_of_policy_continue_outlives_its_readers(target: Target, limits: Limits) -> None:
     away = limits["detach_grace_s"] + 0.7
     target.within_patience(away, "detach_grace_s")
@@ -98,7 +100,9 @@ async def a_run_of_policy_continue_outlives_its_readers(target: Target, limits: 
     assert (await again.terminal()).get("status") == "completed"
 
 
-@proves("RESUME-6", script=True, connections=2, deadline_s=60, timing=True)
+@proves(
+    "RESUME-6", script=True, connections=2, waits=lambda limits: limits["detach_grace_s"] + 1, timing=True
+)
 async def a_second_reader_keeps_the_run_alive(target: Target, limits: Limits) -> None:
     lasts = limits["detach_grace_s"] + 1
     target.within_patience(lasts, "detach_grace_s")
@@ -128,7 +132,7 @@ async def a_second_reader_keeps_a_run_of_policy_cancel_alive(target: Target) -> 
     assert terminal.get("status") == "completed"
 
 
-@proves("RESUME-6", script=True, deadline_s=60, timing=True)
+@proves("RESUME-6", script=True, waits=lambda limits: limits["detach_grace_s"] * 1.5 + 1, timing=True)
 async def a_reader_that_came_back_stops_the_clock(target: Target, limits: Limits) -> None:
     lasts = limits["detach_grace_s"] * 1.5 + 1
     target.within_patience(lasts, "detach_grace_s")

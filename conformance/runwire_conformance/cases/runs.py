@@ -85,7 +85,7 @@ async def a_run_that_is_cancelled_ends_once(client: Client) -> None:
     assert [event.type for event in events if event.is_terminal] == ["done"]
 
 
-@proves("RUN-5", deadline_s=60)
+@proves("RUN-5", waits=lambda limits: limits.silence)
 async def nothing_follows_the_terminal_even_later(client: Client, target: Target, limits: Limits) -> None:
     target.within_patience(limits.silence, "heartbeat_s")
     run = await client.start(target.short)
@@ -204,7 +204,7 @@ async def a_run_whose_agent_fails_ends(client: Client) -> None:
     await run.terminal()
 
 
-@proves("RUN-13", script=True, deadline_s=60)
+@proves("RUN-13", script=True, waits=lambda limits: limits["run_s"])
 async def a_run_whose_time_is_over_ends(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits["run_s"], "run_s")
     run = await client.start(scripts.script(scripts.wait(limits["run_s"] * 1000 + 8000)))
@@ -221,7 +221,7 @@ async def a_failing_agent_ends_the_run_with_an_error(client: Client) -> None:
     assert (terminal.type, terminal.get("code")) == ("error", "upstream_error")
 
 
-@proves("RUN-15", script=True, deadline_s=60, timing=True)
+@proves("RUN-15", script=True, waits=lambda limits: limits["run_s"], timing=True)
 async def a_run_beyond_its_time_ends_with_timeout(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits["run_s"], "run_s")
     run = await client.start(scripts.script(scripts.token("x"), scripts.block(limits["run_s"] * 1000 + 8000)))

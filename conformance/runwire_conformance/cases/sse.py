@@ -92,7 +92,7 @@ async def a_stream_resumes_at_its_cursor_and_repeats_nothing(target: Target) -> 
     assert seqs == sorted(set(seqs))
 
 
-@proves("SSE-8", script=True, deadline_s=60, timing=True)
+@proves("SSE-8", script=True, waits=lambda limits: limits.silence, timing=True)
 async def no_heartbeat_is_named(target: Target, limits: Limits) -> None:
     target.within_patience(limits.silence, "heartbeat_s")
     stream = await target.start_stream(scripts.SILENT)
@@ -163,7 +163,7 @@ async def a_stream_of_a_finished_run_ends_too(target: Target) -> None:
     assert [message.type for message in stream.messages if message.is_terminal] == ["done"]
 
 
-@proves("SSE-12", "SSE-13", script=True, deadline_s=60, timing=True)
+@proves("SSE-12", "SSE-13", script=True, waits=lambda limits: limits.silence * 2, timing=True)
 async def a_silent_stream_has_heartbeats_without_id(target: Target, limits: Limits) -> None:
     target.within_patience(limits.silence * 2, "heartbeat_s")
     stream = await target.start_stream(scripts.SILENT)
@@ -326,7 +326,7 @@ async def a_run_of_a_stream_is_resumed_on_a_websocket(client: Client, target: Ta
     assert run.text[:cursor] + again.text == "x" * 20
 
 
-@proves("SSE-22", script=True, connections=2, deadline_s=60, timing=True)
+@proves("SSE-22", script=True, connections=2, waits=lambda limits: limits["detach_grace_s"] + 1, timing=True)
 async def a_stream_keeps_its_run_alive(client: Client, target: Target, limits: Limits) -> None:
     lasts = limits["detach_grace_s"] + 1
     target.within_patience(lasts, "detach_grace_s")

@@ -51,7 +51,9 @@ def check(
     strict: Annotated[
         bool, typer.Option("--strict", help="advice and what was not exercised fail too")
     ] = False,
-    patience: Annotated[float, typer.Option(help="longest bound to wait for, in seconds", min=1)] = 30.0,
+    patience: Annotated[
+        float, typer.Option(help="longest time to wait for any one thing, in seconds", min=1)
+    ] = 30.0,
     seed: Annotated[int, typer.Option(help="seed of the random conversations")] = 0,
     examples: Annotated[
         int, typer.Option(help="random conversations for each case of the model", min=1)
@@ -60,6 +62,12 @@ def check(
         str,
         typer.Option(help="folder in which failing conversations are saved and from which they play first"),
     ] = "",
+    quick: Annotated[bool, typer.Option("--quick", help="leave out what waits longer than 5 s")] = False,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(help="seconds after which nothing more is begun; what is left is not judged", min=1),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress line")] = False,
     wait: Annotated[float, typer.Option(help="seconds to wait until the server listens", min=0)] = 0.0,
     concurrency: Annotated[int | None, typer.Option(help="connections at once", min=1)] = None,
     repeat: Annotated[int, typer.Option(help="judge so many times", min=1)] = 1,
@@ -73,7 +81,7 @@ def check(
 ) -> None:
     """Judge a server.
 
-    Exit code 0: nothing broken; 1: something is; 2: nothing to judge; 3: a fault of the judge; 130: Ctrl-C.
+    Exit code 0: nothing broken; 1: something is; 2: nothing to judge; 3: not all could be judged; 130: interrupted.
     """
     further = list(pytest_options or [])
     if url.startswith("-"):
@@ -100,12 +108,14 @@ def check(
     arguments += [f"--runwire-prompt=long={prompt_long}"] if prompt_long else []
     arguments += [f"--runwire-concurrency={concurrency}"] if concurrency else []
     arguments += [f"--junitxml={files.junitxml}"] if files.junitxml else []
+    arguments += ["--runwire-quick"] if quick else []
+    arguments += [f"--runwire-time-limit={time_limit}"] if time_limit else []
     arguments += ["-k", keyword] if keyword else []
     arguments += ["-x"] if exitfirst else []
     arguments += ["--lf"] if last_failed else []
     if wait:
         _wait(url, wait)
-    result = _repeated([*arguments, *further], url, repeat, strict)
+    result = _repeated([*arguments, *further], url, repeat, strict, quiet)
     if baseline is not None and known is not None and not result.interrupted:
         if update_baseline:
             known = _update(baseline, known, result, strict)
@@ -128,13 +138,13 @@ def _wait(url: str, seconds: float) -> None:
         fail("--wait needs the server's URL in the call, as http://host:port")
 
 
-def _repeated(arguments: list[str], url: str, times: int, strict: bool) -> Report:
+def _repeated(arguments: list[str], url: str, times: int, strict: bool, quiet: bool) -> Report:
     """Judge so many times; return the worst judging, which knows how the others compare."""
     reports = []
     for number in range(1, times + 1):
-        reports.append(judged(arguments, url))
+        reports.append(judged(arguments, url, quiet=quiet))
         if reports[-1].interrupted:
-            return reports[-1]
+            break
         if times > 1:
             print(f"{number} of {times}: {one_line(reports[-1], strict)}", flush=True)
     worst = max(reports, key=lambda report: report.exit_code(strict))

@@ -1,6 +1,7 @@
 """What a wrong call is answered with: one line that names the place and the remedy, and exit code 2."""
 
 import difflib
+import fnmatch
 import sys
 from typing import NoReturn
 
@@ -31,5 +32,8 @@ def check_names(classes: str, requirements: str) -> None:
     for name in filter(None, classes.split(",")):
         if name not in known:
             fail(f"no class is called {name!r}; there are: {', '.join(known)}")
-    for identifier in filter(None, requirements.split(",")):
-        requirement_called(identifier)
+    for identifier in filter(None, (name.strip() for name in requirements.split(","))):
+        if "*" not in identifier:
+            requirement_called(identifier)
+        elif not fnmatch.filter(catalogue(), identifier.upper()):
+            fail(f"no requirement is called {identifier!r}; see `runwire spec list`")

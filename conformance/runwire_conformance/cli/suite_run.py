@@ -5,7 +5,7 @@ import hashlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +15,7 @@ import typer
 from runwire_conformance import pytest_plugin
 from runwire_conformance.cli.complaint import fail
 from runwire_conformance.judging import Judging
+from runwire_conformance.progress import ProgressLine
 from runwire_conformance.result import Report
 
 SUITE = Path(pytest_plugin.__file__).parent
@@ -23,10 +24,9 @@ SUITE = Path(pytest_plugin.__file__).parent
 class _Follower:
     """Takes pytest's own output away, shows progress, and keeps what the engine found out."""
 
-    def __init__(self, progress: bool) -> None:
+    def __init__(self, progress: ProgressLine | None) -> None:
         self.judging: Judging | None = None
         self._progress = progress
-        self._out = sys.stderr
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -38,15 +38,29 @@ class _Follower:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Follow the engine."""
         self.judging = session.config.stash.get(pytest_plugin.ENGINE, None)
-        if self.judging is not None and self._progress:
-            self.judging.engine.progress = self._show
-
-    def _show(self, done: int, of: int) -> None:
-        end = "\n" if done == of else ""
-        print(f"\r  {done} of {of} cases played", end=end, file=self._out, flush=True)
+        if self.judging is not None:
+            self.judging.engine.progress = self._progress
 
 
-def judged(arguments: Sequence[str], url: str) -> Report:
+@contextlib.contextmanager
+def _progress(url: str, quiet: bool) -> Iterator[ProgressLine | None]:
+    """Yield the line of progress on the terminal that standard error is, if it is one.
+
+    pytest takes file descriptor 2 for itself while it runs, so the line is written to a copy.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    with os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="replace") as terminal:
+        line = ProgressLine(terminal)
+        line.connecting(url or "the server that runwire.toml names")
+        try:
+            yield line
+        finally:
+            line.end()
+
+
+def judged(arguments: Sequence[str], url: str, *, quiet: bool = False) -> Report:
     """Play the suite once and return what was found out; ends the command when there is nothing to judge.
 
     No configuration, plug-in or conftest of the user's is read, and nothing is written into the working directory.
@@ -55,17 +69,24 @@ def judged(arguments: Sequence[str], url: str) -> Report:
 
     os.environ.pop("PYTEST_ADDOPTS", None)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    follower = _Follower(progress=sys.stderr.isatty())
     fixed = [
         str(SUITE / "cases"), "-c", str(SUITE / "suite.ini"), f"--rootdir={SUITE}", f"--confcutdir={SUITE}",
         "-o", f"cache_dir={_memory(url)}", "-q",
     ]  # fmt: skip
-    with contextlib.redirect_stderr(io.StringIO()) as complaints, TemporaryDirectory() as home:
+    with (
+        _progress(url, quiet) as line,
+        contextlib.redirect_stderr(io.StringIO()) as complaints,
+        TemporaryDirectory() as home,
+    ):
+        follower = _Follower(line)
         set_hypothesis_home_dir(home)  # or it would leave a folder in the user's
         code = pytest.main([*fixed, *arguments], plugins=[pytest_plugin, follower])
     judging = follower.judging
     if code == pytest.ExitCode.USAGE_ERROR:
         fail(_complaint(complaints.getvalue()))
+    if code == pytest.ExitCode.INTERRUPTED and (judging is None or not judging.played):
+        print("runwire: interrupted before anything was judged", file=sys.stderr)
+        raise typer.Exit(130)
     if judging is None and code == pytest.ExitCode.NO_TESTS_COLLECTED:
         fail("no case is left to play; see `runwire spec list` for classes and ids")
     if code == pytest.ExitCode.INTERRUPTED and not _is_told(judging):

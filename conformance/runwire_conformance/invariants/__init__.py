@@ -6,7 +6,8 @@ Each names the requirement it found broken. The same code judges recorded conver
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from runwire_conformance.bounds import LEAST_TOLERANCE_S, Limits
+from runwire_conformance.bounds import Limits
+from runwire_conformance.clock import LEAST_TOLERANCE_S
 from runwire_conformance.trace import Trace
 
 

@@ -16,6 +16,7 @@ STATUS = {
     Verdict.ADVICE: "passed",
     Verdict.NOT_OFFERED: "skipped",
     Verdict.NOT_EXERCISED: "pending",
+    Verdict.NOT_JUDGED: "other",
     Verdict.JUDGE_ERROR: "other",
 }
 

@@ -43,6 +43,8 @@ def document_of(report: Report, strict: bool = False) -> Document:
         "exit_code": report.exit_code(strict),
         "command": report.reproduction.command(),
         "slowest_case": {"case": report.slowest[0], "seconds": round(report.slowest[1], 3)},
+        "partial": report.partial,
+        "patience_s": report.patience_s,
         "remarks": list(report.remarks),
         "judge_errors": list(report.judge_errors),
         "counts": {str(verdict): len(report.by(verdict)) for verdict in Verdict},
@@ -103,9 +105,18 @@ def guilty(document: Document) -> Iterator[Document]:
 
 def to_configure(document: Document) -> dict[str, list[str]]:
     """Return what was not exercised, the ids by their reason."""
+    return _by_reason(document, Verdict.NOT_EXERCISED)
+
+
+def left_out(document: Document) -> dict[str, list[str]]:
+    """Return what the judge did not judge for reasons of its own, the ids by their reason."""
+    return _by_reason(document, Verdict.NOT_JUDGED)
+
+
+def _by_reason(document: Document, verdict: Verdict) -> dict[str, list[str]]:
     by_reason: dict[str, list[str]] = {}
     for entry in document["requirements"]:
-        if entry["verdict"] == Verdict.NOT_EXERCISED:
+        if entry["verdict"] == verdict:
             reason = entry["reasons"][0] if entry["reasons"] else "no case came about"
             by_reason.setdefault(reason, []).append(entry["id"])
     return by_reason
@@ -119,6 +130,7 @@ def _class(result: ClassResult) -> Document:
         "total": result.total,
         "failed": list(result.failed),
         "not_exercised": list(result.not_exercised),
+        "beyond_patience": list(result.impatient),
     }
 
 

@@ -11,14 +11,15 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from runwire_conformance.judgement import Verdict
-from runwire_conformance.report.document import Document, guilty, to_configure
-from runwire_conformance.report.words import headline
+from runwire_conformance.report.document import Document, guilty, left_out, to_configure
+from runwire_conformance.report.words import PLAIN_SIGNS, headline
 
 #: How verdicts are told: their sign and their word.
 SHOWN = {
     Verdict.FAIL: ("✕", "broken"),
     Verdict.JUDGE_ERROR: ("!", "judge error"),
     Verdict.ADVICE: ("△", "advice"),
+    Verdict.NOT_JUDGED: ("◌", "not judged"),
     Verdict.NOT_EXERCISED: ("?", "not exercised"),
     Verdict.PASS: ("✓", "held"),
     Verdict.NOT_OFFERED: ("–", "not offered"),
@@ -44,6 +45,8 @@ def as_html(document: Document) -> str:
         sections=sections,
         broken=list(guilty(document)),
         missing=to_configure(document),
+        left_out=left_out(document),
+        signs=PLAIN_SIGNS,
         prose=lambda text: prose(text, known),
         style=style(),
         script=Markup(script),

@@ -1,13 +1,11 @@
 """The report as Markdown, short enough for the summary of a CI step."""
 
-from runwire_conformance.report.document import Document, guilty, to_configure
-from runwire_conformance.report.words import conversation_text, headline
+from runwire_conformance.report.document import Document, guilty, left_out, to_configure
+from runwire_conformance.report.words import SIGNS, conversation_text, headline
 
 #: How many broken requirements are told in full, and how many ids are named in a row.
 MOST_TOLD = 20
 MOST_NAMED = 8
-
-SIGNS = {"conformant": "✅", "not conformant": "❌", "partial": "❔", "not shown": "❔", "not offered": "➖"}
 
 
 def as_markdown(document: Document) -> str:
@@ -29,10 +27,14 @@ def as_markdown(document: Document) -> str:
         rest = ", ".join(entry["id"] for entry in broken[MOST_TOLD:])
         parts.append(f"{len(broken) - MOST_TOLD} more: {rest}")
     parts += [f"## Fault of the judge\n\n{_fenced(text)}" for text in document["judge_errors"]]
-    if missing := to_configure(document):
-        lines = [f"- {cell(reason)}: {', '.join(ids)}" for reason, ids in missing.items()]
-        total = sum(map(len, missing.values()))
-        parts.append(_folded(f"Not exercised: {total}, and what to configure", "\n".join(lines)))
+    for title, missing in (
+        ("Not exercised: {}, and what to configure", to_configure(document)),
+        ("Not judged: {}, and why", left_out(document)),
+    ):
+        if missing:
+            lines = [f"- {cell(reason)}: {', '.join(ids)}" for reason, ids in missing.items()]
+            total = sum(map(len, missing.values()))
+            parts.append(_folded(title.format(total), "\n".join(lines)))
     parts.append(f"Again: `{document['command']}`")
     return "\n\n".join(parts) + "\n"
 

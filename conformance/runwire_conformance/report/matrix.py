@@ -9,7 +9,8 @@ from jsonschema import Draft202012Validator
 
 from runwire_conformance.report.document import Document, report_schema
 from runwire_conformance.report.html import SHOWN, page, prose, style
-from runwire_conformance.report.markdown import SIGNS, cell
+from runwire_conformance.report.markdown import cell
+from runwire_conformance.report.words import PLAIN_SIGNS, SIGNS
 from runwire_spec import catalogue, registries
 
 
@@ -54,7 +55,7 @@ class Matrix:
         return {
             name: verdicts
             for name, verdicts in self.requirements.items()
-            if len(set(verdicts)) > 1 or set(verdicts) & {"fail", "advice", "judge error"}
+            if len(set(verdicts)) > 1 or set(verdicts) & {"fail", "advice", "judge error", "not judged"}
         }
 
 
@@ -99,6 +100,7 @@ def matrix_as_html(matrix: Matrix) -> str:
         matrix=matrix,
         shown={str(verdict): words for verdict, words in SHOWN.items()},
         sentences=sentences,
+        signs=PLAIN_SIGNS,
         style=style(),
     )
 

@@ -1,10 +1,11 @@
 """The report in a terminal: failures in full, what was not exercised, and a table at the end."""
 
 import textwrap
+from collections.abc import Sequence
 
 from runwire_conformance.baseline import Comparison
 from runwire_conformance.explain import explain
-from runwire_conformance.judgement import Verdict
+from runwire_conformance.judgement import Judgement, Verdict
 from runwire_conformance.repeats import Repeats
 from runwire_conformance.result import ClassResult, Report
 
@@ -13,6 +14,9 @@ MOST_NAMED = 3
 
 #: How many requirements are listed that one broken requirement makes moot.
 MOST_MOOT = 40
+
+#: How many reasons for what was not judged are told in the last line.
+MOST_REASONS = 2
 
 #: How many failures are told in full; the report files hold all of them.
 MOST_TOLD = 12
@@ -24,8 +28,10 @@ def table(report: Report, strict: bool = False) -> str:
     lines = [f"Runwire 1 · {report.server} at {report.url} · {judged} requirements · {report.seconds:.1f} s"]
     lines += [_class_line(result, report) for result in report.classes]
     counts = [f"Failed {len(report.by(Verdict.FAIL))}", f"advice {len(report.by(Verdict.ADVICE))}"]
-    missing = report.by(Verdict.NOT_EXERCISED)
-    counts.append(f"not exercised {len(missing)}" + (" (see below)" if missing else ""))
+    for verdict in (Verdict.NOT_EXERCISED, Verdict.NOT_JUDGED):
+        count = len(report.by(verdict))
+        if count or verdict is Verdict.NOT_EXERCISED:
+            counts.append(f"{verdict} {count}" + (" (see above)" if count else ""))
     if report.judge_errors:
         counts.append(f"faults of the judge {len(report.judge_errors)}")
     counts.append(f"exit {report.exit_code(strict)}")
@@ -37,7 +43,24 @@ def table(report: Report, strict: bool = False) -> str:
         lines += _baseline_lines(report.baseline)
     if report.repeats is not None:
         lines += _repeats_lines(report.repeats)
-    return "\n".join(lines)
+    return "\n".join([*lines, in_words(report)])
+
+
+def in_words(report: Report) -> str:
+    """Return what came of it in one sentence: the last thing that a person reads."""
+    held = len(report.by(Verdict.PASS)) + len(report.by(Verdict.ADVICE))
+    broken, left_out = report.by(Verdict.FAIL), report.by(Verdict.NOT_JUDGED)
+    judged = held + len(broken)
+    whole = judged + len(left_out) + len(report.by(Verdict.NOT_EXERCISED))
+    said = f"judged {judged} of {whole}, "
+    said += f"{len(broken)} broken" if broken else "all held" if judged else "which is nothing"
+    if left_out:
+        reasons = list(dict.fromkeys(judgement.reasons[0] for judgement in left_out if judgement.reasons))
+        said += f"; {len(left_out)} not judged: {'; '.join(reasons[:MOST_REASONS])}"
+        said += f" and {len(reasons) - MOST_REASONS} reasons more" if len(reasons) > MOST_REASONS else ""
+    if report.partial:
+        said += f"; partial: {report.partial}"
+    return said[0].upper() + said[1:]
 
 
 def one_line(report: Report, strict: bool = False) -> str:
@@ -79,19 +102,35 @@ def _class_line(result: ClassResult, report: Report) -> str:
 
 
 def not_exercised(report: Report) -> str:
-    """Return what was not exercised, by reason, and what to configure."""
+    """Return what was not exercised and what was not judged, by what to do about it."""
+    parts = []
+    for title, verdict in (("Not exercised", Verdict.NOT_EXERCISED), ("Not judged", Verdict.NOT_JUDGED)):
+        if lines := _by_reason(report.by(verdict)):
+            parts.append(f"{title}\n" + "\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _by_reason(judgements: Sequence[Judgement]) -> list[str]:
     by_reason: dict[str, list[str]] = {}
-    for judgement in report.by(Verdict.NOT_EXERCISED):
+    for judgement in judgements:
         reason = judgement.reasons[0] if judgement.reasons else "no case came about"
         by_reason.setdefault(reason, []).append(judgement.requirement.id)
     lines = []
-    for reason, identifiers in by_reason.items():
+    for reason, identifiers in sorted(by_reason.items(), key=lambda pair: _remedy(pair[0])):
         if reason.startswith("moot") and len(identifiers) > MOST_MOOT:
             lines.append(f"  {reason}\n    {len(identifiers)} requirements, listed in the report files")
             continue
         listed = textwrap.fill(", ".join(identifiers), 100, initial_indent="    ", subsequent_indent="    ")
         lines.append(f"  {reason}\n{listed}")
-    return "Not exercised\n" + "\n".join(lines) if lines else ""
+    return lines
+
+
+def _remedy(reason: str) -> int:
+    """Sort reasons by what to do about them: configure, wait longer, mend something else first, and the rest."""
+    beginnings = ("configure", "needs", "would take", "moot", "could not be told")
+    return next(
+        (place for place, begin in enumerate(beginnings) if reason.startswith(begin)), len(beginnings)
+    )
 
 
 def failures(report: Report) -> str:

@@ -1,6 +1,28 @@
 """Texts that several forms of the report share."""
 
+from collections.abc import Mapping
+
 from runwire_conformance.report.document import Document
+
+#: The sign of each standing of a class. Only what was judged whole and held is green.
+SIGNS: Mapping[str, str] = {
+    "conformant": "✅",
+    "shown within patience": "☑️",
+    "not conformant": "❌",
+    "not shown": "❔",
+    "partial": "◐",
+    "not offered": "➖",
+}
+
+#: The same without colour.
+PLAIN_SIGNS: Mapping[str, str] = {
+    "conformant": "✓",
+    "shown within patience": "✓",
+    "not conformant": "✕",
+    "not shown": "?",
+    "partial": "◐",
+    "not offered": "–",
+}
 
 
 def conversation_text(conversation: Document) -> str:
@@ -18,6 +40,10 @@ def conversation_text(conversation: Document) -> str:
 def headline(document: Document) -> str:
     """Return what came of it, in one sentence."""
     counts = document["counts"]
+    judged = counts["pass"] + counts["advice"] + counts["fail"]
+    if document["partial"]:
+        broken = f"{counts['fail']} of {judged} broken" if counts["fail"] else f"{judged} judged, all held"
+        return f"Partial ({document['partial']}): {broken}"
     if counts["fail"]:
         broken = counts["fail"]
         return f"{broken} requirement{'' if broken == 1 else 's'} broken"
@@ -25,10 +51,12 @@ def headline(document: Document) -> str:
         return "The judge itself failed"
     if not counts["pass"]:
         return "Nothing was exercised"
-    if any(entry["standing"] == "partial" for entry in document["classes"]):
-        return "Nothing broken, and only a part was judged"
+    if counts["not judged"]:
+        return f"{judged} judged, all held; {counts['not judged']} not judged"
     claimed = [entry for entry in document["classes"] if entry["standing"] != "not offered"]
-    unshown = [entry["class"] for entry in claimed if entry["standing"] != "conformant"]
+    unshown = [entry["class"] for entry in claimed if entry["standing"] == "not shown"]
     if unshown:
         return f"Nothing broken; not everything shown of {', '.join(unshown)}"
+    if any(entry["standing"] != "conformant" for entry in claimed):
+        return f"Everything shown but bounds beyond the patience of {document['patience_s']:g} s"
     return "Conformant in everything it claims"

@@ -1,12 +1,12 @@
 """Reads the WebSocket frames that pass by in one direction, without taking part."""
 
-import time
 from collections.abc import Generator
 
 from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader as FrameReader
 
+from runwire_conformance.clock import now
 from runwire_conformance.trace import Record, Side, parsed
 from runwire_conformance.wire.websocket import MAX_FRAME
 
@@ -54,7 +54,7 @@ class FrameTap:
             return [self._record(frame.opcode.name.lower(), data.hex())]
         if frame.opcode is Opcode.CLOSE:
             code = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005
-            return [Record(time.monotonic(), self._side, "close", "", None, code)]
+            return [Record(now(), self._side, "close", "", None, code)]
         if frame.opcode is not Opcode.CONT:
             self._pieces, self._kind = [], frame.opcode
         self._pieces.append(data)
@@ -67,7 +67,7 @@ class FrameTap:
             text = whole.decode()
         except UnicodeDecodeError:
             return [self._record("raw", "a text message that is not UTF-8")]
-        return [Record(time.monotonic(), self._side, "text", text, parsed(text))]
+        return [Record(now(), self._side, "text", text, parsed(text))]
 
     def _record(self, kind: str, payload: str) -> Record:
-        return Record(time.monotonic(), self._side, kind, payload)
+        return Record(now(), self._side, kind, payload)
