@@ -13,7 +13,19 @@ DEADLINE_S = 25.0
 
 
 class Broken(AssertionError):
-    """The server did not do what was expected; says what was expected and what came."""
+    """The server did not do what was expected; says what was expected and what came.
+
+    `owners` are the sentences that order what was expected, the likeliest first, where a case only needs it to come
+    to its own: it is blocked when one of them is found broken by itself (`attribution`).
+    """
+
+    def __init__(self, reason: str, owners: tuple[str, ...] = ()) -> None:
+        super().__init__(reason)
+        self.owners = owners
+
+
+class Wrong(Broken):
+    """Something came, and it was not what was expected."""
 
 
 class TooLate(Broken):
@@ -50,6 +62,27 @@ def shown_by(problem: BaseException) -> str | None:
     return getattr(problem, "__runwire_requirement__", None) or (shown_by(cause) if cause else None)
 
 
+def owned_by(problem: BaseException) -> tuple[str, ...]:
+    """Return the sentences that order what a case was waiting for when it failed."""
+    cause = problem.__cause__  # a deadline's, which is the cancelled wait
+    return getattr(problem, "owners", ()) or (owned_by(cause) if cause else ())
+
+
+@contextmanager
+def leans_on(*owners: str) -> Iterator[None]:
+    """Have what fails inside belong to the sentences `owners`, as a precondition of the case."""
+    try:
+        yield
+    except BaseException as problem:
+        if not isinstance(problem, Breach | NotExercised | NotOffered | NotJudged):
+            problem.owners = (*owners, *getattr(problem, "owners", ()))  # type: ignore[attr-defined]
+        raise
+
+
+class NotJudged(Exception):
+    """The judge leaves it open, for a reason of its own: no sentence states the time it would have to wait for."""
+
+
 class NotExercised(Exception):
     """The situation that a requirement speaks of never came about; says what to configure."""
 
@@ -65,8 +98,8 @@ class NotOffered(Exception):
 class Moot(NotExercised):
     """The case cannot be played because another requirement is broken, which is reported by itself."""
 
-    def __init__(self, requirement: str) -> None:
-        super().__init__(f"moot while {requirement} is broken")
+    def __init__(self, requirement: str, reason: str = "") -> None:
+        super().__init__(reason or f"blocked by {requirement}")
         self.requirement = requirement
 
 

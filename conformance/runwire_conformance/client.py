@@ -10,11 +10,12 @@ from typing import Any
 from websockets.frames import Opcode
 
 from runwire_conformance.bounds import Clock, Limits
-from runwire_conformance.case import Broken, Moot
-from runwire_conformance.conversation import ANSWER_S, Conversation, Run
+from runwire_conformance.case import Breach, Broken, Moot, NotJudged
+from runwire_conformance.conversation import ANSWER_S, Conversation, Owners, Run
 from runwire_conformance.trace import Message, Trace, parsed
 from runwire_conformance.wire.http import Response
 from runwire_conformance.wire.websocket import BadFrame, FramePeer, close_payload
+from runwire_spec import registries
 
 #: Seconds a peer may take to close after it was told to, or after something that closes.
 CLOSE_S = 8.0
@@ -27,6 +28,23 @@ NEVER_S = 2.0
 
 #: Seconds the end of a case waits for a server to answer its Close frames, so that its places are free again.
 LINGER_S = 1.0
+
+#: By the type of a client's message: the sentences that order its answer.
+ANSWERS: Mapping[str, Owners] = {
+    "start": ("RUN-3",),
+    "resume": ("RESUME-9",),
+    "heartbeat": ("BEAT-5",),
+    "cancel": ("CANCEL-10",),
+}
+
+#: By its code: the sentences that a refusal of a good `start` may break.
+REFUSED_BY: Mapping[str, Owners] = {
+    "busy": ("RUN-6", "LIMIT-4", "LIMIT-3"),
+    "bad_request": ("MSG-20", "MSG-22", "RUN-1"),
+}
+
+#: Codes that end no run.
+REFUSALS = frozenset(row["code"] for row in registries()["errors"] if row["use"] == "refusal")
 
 
 class Client(Conversation):
@@ -110,8 +128,35 @@ class Client(Conversation):
         identifier = message.get("id") or f"q{secrets.token_hex(4)}"
         after = len(self.messages) - 1
         await self.send({**message, "id": identifier})
-        expected = f"an answer to {message.get('type', 'start')} with re {identifier!r}"
-        return await self.message(lambda answer: answer.get("re") == identifier, expected, after, seconds)
+        kind = message.get("type", "start")
+        return await self._answer(
+            identifier, f"an answer to {kind} with re {identifier!r}", after, seconds, kind
+        )
+
+    async def _answer(self, identifier: str, expected: str, after: int, seconds: float, kind: str) -> Message:
+        """Return the answer to the message with that `id`; raises Breach when it came without `re`, else Broken."""
+        answer = await self.message(
+            lambda message: message.get("re") == identifier or self._answers_namelessly(message, kind),
+            expected,
+            after,
+            seconds,
+            (*ANSWERS.get(kind, ()), "MSG-30", "MSG-28"),
+        )
+        if answer.get("re") != identifier:
+            raise Breach(
+                "MSG-28", f"the {answer.type} that answers a {kind} with id {identifier!r} has no re"
+            )
+        return answer
+
+    def _answers_namelessly(self, message: Message, kind: str) -> bool:
+        """Whether a message without `re` can only be the answer to one that has an `id`, as all have here."""
+        if "re" in message or "seq" in message:
+            return False
+        if message.type == "error":
+            asked = list(self.trace.messages("client"))
+            named = all("id" in one or one.type in {"cancel", "heartbeat"} for one in asked)
+            return named and "run_id" not in message and message.get("code") in REFUSALS
+        return message.type == {"start": "started", "resume": "resumed"}.get(kind)
 
     async def ask_text(self, text: str, seconds: float = ANSWER_S) -> Message:
         """Send a text and return the next message that can be its answer."""
@@ -133,22 +178,33 @@ class Client(Conversation):
             lambda message: (
                 (message.type == "started" and message.get("re", identifier) == identifier)
                 or (message.type == "error" and "seq" not in message and message.get("re") == identifier)
+                or (message.type == "error" and self._answers_namelessly(message, "start"))
             ),
             "started",
             after,
+            owners=("RUN-3", "RUN-1"),
         )
         if answer.type != "started":
-            raise Broken(f"expected started; came a refusal: {json.dumps(answer)[:300]}")
+            raise self._refused(answer)
         run = Run(self, answer.get("run_id"), after, answer)
         run.started_at = begun
         return run
+
+    def _refused(self, answer: Message) -> Exception:
+        """Return what a refused `start` says of the server: one that keeps to its schema has to be accepted."""
+        if "re" not in answer:
+            return Breach("MSG-28", "a start with an id was refused by an error without re")
+        if answer.get("code") == "rate_limited":
+            return NotJudged("the server throttles the judge (rate_limited), which is its own choice")
+        owners = REFUSED_BY.get(str(answer.get("code")), ("RUN-3",))
+        return Broken(f"expected started; came a refusal: {json.dumps(answer)[:300]}", owners)
 
     async def resume(self, run_id: str, after: int = 0, **members: Any) -> Run:
         """Resume a run and return it when it is `resumed`; raises Broken when it is refused."""
         place = len(self.messages) - 1
         answer = await self.ask({"type": "resume", "run_id": run_id, "after": after, **members})
         if answer.type != "resumed":
-            raise Broken(f"expected resumed; came {json.dumps(answer)[:300]}")
+            raise Broken(f"expected resumed; came {json.dumps(answer)[:300]}", ("RESUME-9", "RUN-33"))
         return Run(self, run_id, max(place, answer.index), answer)
 
     async def cancel(self, run: Run | None = None) -> float:
@@ -176,7 +232,7 @@ class Client(Conversation):
         before = len(self.messages)
         await self.send({"type": "heartbeat"})
         try:
-            await self.wait_until(lambda: len(self.messages) > before, ANSWER_S, "an answer")
+            await self.wait_until(lambda: len(self.messages) > before, ANSWER_S, "an answer", ("BEAT-5",))
         except Broken:
             raise Moot("BEAT-5") from None
 
@@ -224,9 +280,11 @@ class Client(Conversation):
     async def leave(self, code: int = 1000) -> int:
         """Close the connection in order and return the code the server answers with; raises Broken."""
         self._send_close(code)
-        return await self.closed(f"the answer to the client's Close {code}")
+        return await self.closed(f"the answer to the client's Close {code}", owners=("CONN-22",))
 
-    async def closed(self, expected: str = "the server to close", seconds: float | None = None) -> int:
+    async def closed(
+        self, expected: str = "the server to close", seconds: float | None = None, owners: Owners = ()
+    ) -> int:
         """Wait for the end and return its code, 1006 when there was no Close frame; raises Broken.
 
         Raises Moot when it does not come from a server that answers no Close frame either.
@@ -234,7 +292,7 @@ class Client(Conversation):
         never = "CONN-22" in self.broken
         usual = NEVER_S if never else CLOSE_S
         try:
-            await self.wait_until(lambda: self.ended, usual if seconds is None else seconds, expected)
+            await self.wait_until(lambda: self.ended, usual if seconds is None else seconds, expected, owners)
         except Broken:
             if never:
                 raise Moot("CONN-22") from None

@@ -19,6 +19,17 @@ EVENT_S = 12.0
 
 Predicate = Callable[[Message], bool]
 
+#: Sentences that order something a case only leans on.
+Owners = tuple[str, ...]
+
+#: What a client sends that may get an answer, and how much of it is shown.
+SENT = frozenset({"text", "raw", "request"})
+MOST_SHOWN = 120
+
+#: What orders that the events of a run come, and that it ends.
+EVENTS: Owners = ("RUN-2", "RUN-1", "EVENT-4", "SCRIPT-1")
+END: Owners = ("RUN-4", "RUN-13", "SCRIPT-2")
+
 
 class Conversation:
     """One connection or stream, with every message that came on it."""
@@ -62,8 +73,13 @@ class Conversation:
         self.ended_at = time.monotonic()
         await self._announce()
 
-    async def wait_until(self, condition: Callable[[], bool], seconds: float, expected: str) -> None:
-        """Wait until `condition` holds; raises Broken after `seconds`, or when the conversation ended before."""
+    async def wait_until(
+        self, condition: Callable[[], bool], seconds: float, expected: str, owners: Owners = ()
+    ) -> None:
+        """Wait until `condition` holds; raises Broken after `seconds`, or when the conversation ended before.
+
+        `owners` are the sentences that order it, where it is no more than a precondition of the case.
+        """
 
         def over() -> bool:
             return condition() or self.ended or self.flooded
@@ -72,13 +88,26 @@ class Conversation:
             async with asyncio.timeout(seconds), self._news:
                 await self._news.wait_for(over)
         except TimeoutError:
-            raise Broken(f"expected {expected}; waited {seconds:.2f} s; came {self.seen()}") from None
+            shown = f"waited {seconds:.2f} s; came {self.seen()}{self.asked()}"
+            raise Broken(f"expected {expected}; {shown}", owners) from None
         if not condition():
             over_by = "" if self.flooded else f" the {self.trace.transport} connection ended;"
-            raise Broken(f"expected {expected};{over_by} came {self.seen()}")
+            raise Broken(f"expected {expected};{over_by} came {self.seen()}", (*self.ended_by(), *owners))
+
+    def ended_by(self) -> Owners:
+        """Return the sentences that order that a conversation lasts, and that the end of this one may break."""
+        if self.trace.transport != "websocket":
+            return ("SSE-10",)
+        last = next((r for r in reversed(self.trace.records) if r.kind in {"close", "lost"}), None)
+        return ("CLOSE-2",) if last is not None and last.kind == "lost" else ("LIMIT-6", "LIMIT-5", "CLOSE-1")
 
     async def message(
-        self, wanted: Predicate, expected: str, after: int = -1, seconds: float = ANSWER_S
+        self,
+        wanted: Predicate,
+        expected: str,
+        after: int = -1,
+        seconds: float = ANSWER_S,
+        owners: Owners = (),
     ) -> Message:
         """Return the first message behind index `after` that is `wanted`; raises Broken."""
 
@@ -93,7 +122,7 @@ class Conversation:
                 match = message if wanted(message) else None
             return match is not None
 
-        await self.wait_until(found, seconds, expected)
+        await self.wait_until(found, seconds, expected, owners)
         assert match is not None
         return match
 
@@ -102,7 +131,13 @@ class Conversation:
         return await self.message(lambda _: True, "a further message", after, seconds)
 
     async def within(
-        self, seconds: float, since: float, wanted: Predicate, expected: str, after: int = -1
+        self,
+        seconds: float,
+        since: float,
+        wanted: Predicate,
+        expected: str,
+        after: int = -1,
+        owners: Owners = (),
     ) -> Message:
         """Return the first `wanted` message, which must come at most `seconds` after `since` plus T.
 
@@ -110,7 +145,7 @@ class Conversation:
         """
         bound = f"{seconds:.2f} s plus T = {self.clock.tolerance:.2f} s"
         left = since + seconds + self.clock.tolerance + LATE_S - time.monotonic()
-        message = await self.message(wanted, f"{expected} within {bound}", after, max(left, 0.0))
+        message = await self.message(wanted, f"{expected} within {bound}", after, max(left, 0.0), owners)
         took = message.at - since
         if took > seconds + self.clock.tolerance:
             raise TooLate(f"expected {expected} within {bound}; it came after {took:.2f} s")
@@ -122,6 +157,21 @@ class Conversation:
             return f"{self.trace.flooded_at} messages, after which the judge stopped reading"
         shown = [message.type or "a message without type" for message in self.messages[-4:]]
         return "nothing" if not shown else "… " * (len(self.messages) > 4) + ", ".join(shown)
+
+    def asked(self) -> str:
+        """Return the last that the judge had sent, for an assertion of something that did not come."""
+        sent = [record for record in self.trace.records if record.side == "client" and record.kind in SENT]
+        shown = [record.payload[:MOST_SHOWN] or record.kind for record in sent[-2:]]
+        return f"; sent last: {', then '.join(shown)}" if shown else ""
+
+    async def heartbeat(self, after: int = -1, *, since: float | None = None, owners: Owners = ()) -> Message:
+        """Return the first heartbeat behind index `after`, of those that come in the server's silence ([BEAT-1])."""
+        stream = self.trace.transport == "sse"
+        own = owners or (("SSE-12",) if stream else ("BEAT-3", "BEAT-1"))
+        begun = time.monotonic() if since is None else since
+        return await self.within(
+            self.limits.silence, begun, lambda message: message.type == "heartbeat", "a heartbeat", after, own
+        )
 
 
 class Run:
@@ -144,7 +194,7 @@ class Run:
     def id(self) -> str:
         """The run's id; raises Broken when the server gave none."""
         if not isinstance(self.run_id, str):
-            raise Broken("expected a run_id in started; there is none")
+            raise Broken("expected a run_id in started; there is none", ("MSG-3",))
         return self.run_id
 
     @property
@@ -186,13 +236,13 @@ class Run:
             return 0
         seq = events[-1].get("seq")
         if not isinstance(seq, int):
-            raise Broken(f"expected a seq on {events[-1].type}; it has none")
+            raise Broken(f"expected a seq on {events[-1].type}; it has none", ("RUN-27",))
         return seq
 
     async def next_event(self, seconds: float = EVENT_S) -> Message:
         """Return the next event that was not returned yet; raises Broken."""
         await self.conversation.wait_until(
-            lambda: len(self._look()) > self._read, seconds, "a further event of the run"
+            lambda: len(self._look()) > self._read, seconds, "a further event of the run", EVENTS
         )
         self._read += 1
         return self._look()[self._read - 1]
@@ -200,7 +250,11 @@ class Run:
     async def event(self, kind: str, seconds: float = EVENT_S) -> Message:
         """Return the first event of type `kind`; raises Broken."""
         return await self.conversation.message(
-            lambda message: self.belongs(message) and message.type == kind, f"a {kind}", self._after, seconds
+            lambda message: self.belongs(message) and message.type == kind,
+            f"a {kind}",
+            self._after,
+            seconds,
+            EVENTS,
         )
 
     async def terminal(self, seconds: float = EVENT_S) -> Message:
@@ -210,7 +264,17 @@ class Run:
             "the run's terminal",
             self._after,
             seconds,
+            self.enders,
         )
+
+    @property
+    def enders(self) -> Owners:
+        """The sentences that order the end of the run as it stands: those of a cancel once the judge sent one."""
+        asked = (
+            message for message in self.conversation.trace.messages("client") if message.type == "cancel"
+        )
+        named = any(message.get("run_id", self.run_id) == self.run_id for message in asked)
+        return ("CANCEL-2", "CANCEL-1", *END) if named else END
 
     async def terminal_within(self, seconds: float, since: float) -> Message:
         """Return the terminal, which must come at most `seconds` plus T after `since`."""
@@ -220,6 +284,7 @@ class Run:
             lambda message: self.belongs(message) and message.is_terminal,
             "the run's terminal",
             self._after,
+            self.enders,
         )
 
     async def whole(self, seconds: float = EVENT_S) -> list[Message]:
@@ -230,7 +295,7 @@ class Run:
     async def until_text(self, text: str, seconds: float = EVENT_S) -> None:
         """Wait until the answer text begins with `text`."""
         await self.conversation.wait_until(
-            lambda: self.text.startswith(text), seconds, f"answer text that begins with {text!r}"
+            lambda: self.text.startswith(text), seconds, f"answer text that begins with {text!r}", EVENTS
         )
 
 

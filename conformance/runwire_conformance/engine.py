@@ -14,6 +14,7 @@ from runwire_conformance.aftermath import (
     unwatched,
     watched,
 )
+from runwire_conformance.attribution import attribute
 from runwire_conformance.bounds import STALL_S, Clock
 from runwire_conformance.case import Broken
 from runwire_conformance.first_look import Mute
@@ -145,6 +146,7 @@ class Engine:
                 case.outcome = unwatched(case.outcome, facts, ailing)
             else:
                 case.outcome = watched(case.outcome, facts, ailing, self._confirmed)
+        attribute(self.cases, self.profile.broken, self.ailing)
 
     async def _play_all(self, profile: Profile) -> None:
         todo = [case for case in self.cases if self._offered(case, profile)]

@@ -44,6 +44,8 @@ class Outcome:
     breach: str | None = None
     #: The one that its failure shows broken, of those that it proves, where it can tell which.
     shows: str | None = None
+    #: The sentences that order what the case was waiting for when it failed.
+    owners: tuple[str, ...] = ()
     #: The requirement, broken by the server as a whole, that made the case fail whatever it proves.
     cause: str | None = None
 

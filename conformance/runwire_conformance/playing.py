@@ -13,9 +13,11 @@ from runwire_conformance.case import (
     Broken,
     Moot,
     NotExercised,
+    NotJudged,
     NotOffered,
     TooLate,
     TooSlow,
+    owned_by,
     shown_by,
 )
 from runwire_conformance.held import KEPT_RECORDS
@@ -39,6 +41,7 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
     kind = Kind.UNMET
     breach: str | None = None
     shows: str | None = None
+    owners: tuple[str, ...] = ()
     deadline_s = case.claim.deadline_s + (target.options.search.further_s if case.claim.searches else 0)
     alarm = asyncio.timeout(deadline_s)
     try:
@@ -49,6 +52,8 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
         state, reason, moot = State.NOT_EXERCISED, str(problem), problem.requirement
     except NotOffered as problem:
         state, reason = State.NOT_OFFERED, str(problem)
+    except NotJudged as problem:
+        state, reason = State.NOT_EXERCISED, str(problem)
     except NotExercised as problem:
         state, reason, late = State.NOT_EXERCISED, str(problem), isinstance(problem, TooSlow)
     except Breach as problem:
@@ -57,7 +62,7 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
         late = problem.late or case.claim.timing or overtaken(target.traces, target.limits)
     except (AssertionError, Unreachable, Unanswered) as problem:
         state, reason = State.FAILED, in_words(problem)
-        kind, shows = kind_of(problem), shown_by(problem)
+        kind, shows, owners = kind_of(problem), shown_by(problem), owned_by(problem)
         late = isinstance(problem, TooLate | Unreachable) or case.claim.timing
         late = late or overtaken(target.traces, target.limits)
         slow = target.clock.is_slow or target.clock.stalled_since(began)
@@ -66,11 +71,11 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
             case.explain(problem) if case.explain is not None and not isinstance(problem, Broken) else ""
         )
     except TimeoutError as problem:
-        kind, shows = Kind.ENDLESS, shown_by(problem)
+        kind, shows, owners = Kind.ENDLESS, shown_by(problem), owned_by(problem)
         state, reason = State.FAILED, f"it did not come to its end within {deadline_s:g} s"
         late = case.claim.timing
     except (ArithmeticError, LookupError, TypeError, ValueError) as problem:
-        kind, shows = Kind.LACKING, shown_by(problem)
+        kind, shows, owners = Kind.LACKING, shown_by(problem), owned_by(problem)
         # What a case reads from the server's answer is missing, or of another kind.
         state, reason = State.FAILED, f"what came lacks something: {type(problem).__name__} {problem}"
         details = case.explain(problem) if case.explain is not None else ""
@@ -83,7 +88,7 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
     now = time.monotonic()
     return Outcome(
         state, reason, moot, late, (), tuple(target.traces), now - began, details, began, now, target.redaction, kind,
-        breach, shows,
+        breach, shows, owners,
     )  # fmt: skip
 
 

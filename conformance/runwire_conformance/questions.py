@@ -6,7 +6,8 @@ from runwire_conformance import scripts
 from runwire_conformance.case import NotExercised
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import Run
-from runwire_conformance.target import Target, is_problem
+from runwire_conformance.expectations import expect_problem, expect_status
+from runwire_conformance.target import Target
 from runwire_schemas import violations
 
 #: The transports that a case of this chapter plays on.
@@ -35,7 +36,7 @@ async def give(target: Target, run: Run, request_id: str, data: Any) -> None:
         )
         return
     response = await post(target, run.id, request_id, data)
-    assert response.status == 200, f"expected 200; came {response.status} {response.body[:200]!r}"
+    expect_status(response, 200)
     assert [str(problem) for problem in violations("run-outcome", response.json())] == []
 
 
@@ -56,8 +57,21 @@ async def refusal(target: Target, run: Run, request_id: str, data: Any, run_id: 
     response = await post(target, named, request_id, data)
     statuses = {"bad_request": 400, "not_found": 404, "conflict": 409, "input_expired": 410}
     code = str(response.json().get("code"))
-    assert is_problem(response, statuses.get(code, 400), code)
+    expect_problem(response, statuses.get(code, 400), code)
     return code
+
+
+async def opened(run: Run, request_id: str) -> Any:
+    """Return the `input_request` of this name; raises Broken."""
+    return await run.conversation.message(
+        lambda message: (
+            run.belongs(message)
+            and message.type == "input_request"
+            and message.get("request_id") == request_id
+        ),
+        f"input_request of {request_id}",
+        owners=("INPUT-13", "SCRIPT-1"),
+    )
 
 
 async def closing(run: Run, request_id: str, seconds: float = 5.0) -> Any:
@@ -70,6 +84,7 @@ async def closing(run: Run, request_id: str, seconds: float = 5.0) -> Any:
         ),
         f"input_closed of {request_id}",
         seconds=seconds,
+        owners=("INPUT-4", "INPUT-8"),
     )
 
 

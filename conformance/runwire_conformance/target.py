@@ -11,13 +11,13 @@ from urllib.parse import urljoin, urlsplit
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Clock
-from runwire_conformance.case import Broken, NotExercised
+from runwire_conformance.case import Breach, Broken, NotExercised
 from runwire_conformance.client import Client
 from runwire_conformance.held import Held
 from runwire_conformance.hooks import missing, printed
 from runwire_conformance.profile import DEFAULT_PROMPTS, Options, Profile
 from runwire_conformance.stream import Stream
-from runwire_conformance.trace import Message, Trace
+from runwire_conformance.trace import Trace
 from runwire_conformance.wire.http import Exchange, Headers, Response, Unanswered, fetch, place_of, target_of
 from runwire_conformance.wire.websocket import FramePeer
 
@@ -203,11 +203,14 @@ class Target:
         )
         if response.status != 101:
             peer.close()
-            raise Broken(f"expected the handshake to be accepted; it was refused with {_shown(response)}")
+            owners = () if subprotocols or headers or query else _refused_by(response, "CONN-6")
+            raise Broken(
+                f"expected the handshake to be accepted; it was refused with {_shown(response)}", owners
+            )
         client = Client(peer, response, trace, self.limits, self.clock, self.profile.broken)
         self._open.append(client)
         if ready and "CONN-15" not in self.profile.broken:
-            await client.message(lambda message: message.type == "ready", "ready")
+            await client.message(lambda message: message.type == "ready", "ready", owners=("CONN-15",))
         return client
 
     # HTTP and SSE.
@@ -232,7 +235,7 @@ class Target:
             response = await fetch(url, self.options.tls, method, self._headers(headers), content)
         except Unanswered as problem:
             trace.add("server", "lost", str(problem))
-            raise Broken(f"expected an HTTP answer: {problem}") from None
+            raise Broken(f"expected an HTTP answer: {problem}", ("CLOSE-2",)) from None
         trace.add("server", "response", _shown(response), code=response.status)
         return response
 
@@ -255,11 +258,11 @@ class Target:
             response = await exchange.request(method, target_of(url), self._headers(sent), content)
         except Unanswered as problem:
             trace.add("server", "lost", str(problem))
-            raise Broken(f"expected a stream: {problem}") from None
+            raise Broken(f"expected a stream: {problem}", ("CLOSE-2",)) from None
         trace.add("server", "response", _shown(response), code=response.status)
         if response.status != 200:
             exchange.close()
-            raise Broken(f"expected 200 and a stream; came {_shown(response)}")
+            raise _no_stream(method, response)
         place = urljoin(url, response.header("location") or url)
         stream = Stream(exchange, response, trace, self.limits, self.clock, place)
         self._open.append(stream)
@@ -296,18 +299,17 @@ def new_run_id() -> str:
     return secrets.token_urlsafe(18)
 
 
-def is_problem(response: Response, status: int, code: str) -> bool:
-    """Assert that a response is a problem of this status and code; true, so that it can be asserted itself."""
-    assert response.status == status, f"expected {status}; came {response.status} {response.body[:200]!r}"
-    assert response.json().get("code") == code
-    return True
+def _refused_by(response: Response, owner: str) -> tuple[str, ...]:
+    """Return the sentences that a refusal of a good request or handshake may break."""
+    return ("LIMIT-4", "LIMIT-2", owner) if response.status == 429 else (owner,)
 
 
-def expect_refusal(message: Message, *codes: str) -> None:
-    """Assert that a message refuses another with one of `codes`."""
-    assert message.type == "error" and message.get("code") in codes, (
-        f"expected error {' or '.join(codes)}; came {json.dumps(message)[:300]}"
-    )
+def _no_stream(method: str, response: Response) -> Broken:
+    """Return what an answer that is no stream says of the server."""
+    said = f"expected 200 and a stream; came {_shown(response)}"
+    if method == "POST" and 200 <= response.status < 300:
+        return Breach("HTTP-2", said)
+    return Broken(said, _refused_by(response, "HTTP-2" if method == "POST" else "SSE-4"))
 
 
 def _shown(response: Response) -> str:
@@ -339,6 +341,5 @@ __all__ = [
     "Options",
     "Profile",
     "Target",
-    "expect_refusal",
     "new_run_id",
 ]

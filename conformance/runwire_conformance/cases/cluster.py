@@ -9,8 +9,15 @@ from runwire_conformance.case import Broken, NotExercised, NotOffered, proves, s
 from runwire_conformance.cases.limits import reachable
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import contents
+from runwire_conformance.expectations import (
+    expect_ended,
+    expect_ended_by_user,
+    expect_problem,
+    expect_refused,
+    expect_status,
+)
 from runwire_conformance.hooks import executed
-from runwire_conformance.target import Target, expect_refusal, is_problem, new_run_id
+from runwire_conformance.target import Target, new_run_id
 
 #: A run of about a second that says something all the time.
 SECOND = scripts.script(scripts.repeat(50, scripts.token("x"), scripts.wait(20)))
@@ -63,7 +70,7 @@ async def a_run_of_one_node_is_known_to_another(target: Target) -> None:
     response = await elsewhere.http("GET", elsewhere.run_url(run.id))
 
     body = response.json()
-    assert response.status == 200
+    expect_status(response, 200)
     assert (body["seq"], body["text"], body["epoch"]) == (run.last_seq, run.text, run.epoch)
 
 
@@ -77,7 +84,7 @@ async def a_run_of_one_node_is_cancelled_from_another(target: Target, limits: Li
     await other.send({"type": "cancel", "run_id": run.id})
 
     terminal = await run.terminal_within(limits.seconds("cancel_deadline_ms"), handed)
-    assert (terminal.get("status"), terminal.get("reason")) == ("cancelled", "user")
+    expect_ended_by_user(terminal)
 
 
 @proves("NODE-2", script=True, timing=True)
@@ -116,7 +123,7 @@ async def connections_are_counted_over_all_nodes(target: Target, limits: Limits)
     clients = [await nodes[number % 2].connect() for number in range(most)]
 
     for node in nodes:
-        assert is_problem(await node.refused_handshake(), 429, "busy")
+        expect_problem(await node.refused_handshake(), 429, "busy")
 
     await clients[0].leave()
     await asyncio.sleep(target.clock.tolerance)
@@ -136,7 +143,7 @@ async def runs_are_counted_over_all_nodes(target: Target, limits: Limits) -> Non
     for number in range(2):
         last = await target.node(number).connect()
         answer = await last.ask({"type": "start", "prompt": scripts.THREE_TOKENS, "run_id": new_run_id()})
-        expect_refusal(answer, "busy")
+        expect_refused(answer, "busy")
 
     for client in clients:
         await client.cancel()
@@ -188,7 +195,7 @@ async def a_node_that_is_killed_takes_neither_runs_nor_readers_with_it(
 
     with shows("NODE-4"):
         terminal = await followed.terminal_within(limits["worker_lost_s"], dead)
-        assert (terminal.type, terminal.get("code")) == ("error", "worker_lost")
+        expect_ended(terminal, type="error", code="worker_lost")
     await asyncio.sleep(max(0.0, dead + after + target.clock.tolerance - time.monotonic()))
     with shows("NODE-6"):
         again = await (await target.connect()).resume(left.id)

@@ -6,6 +6,7 @@ import json
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Moot, proves
 from runwire_conformance.client import Client
+from runwire_conformance.expectations import expect_header, expect_no_header, expect_status
 from runwire_conformance.target import Target
 from runwire_conformance.wire.http import Response
 from runwire_schemas import violations
@@ -22,7 +23,7 @@ async def discover(target: Target) -> Response:
 async def discovery_describes_the_server(target: Target) -> None:
     response = await discover(target)
 
-    assert response.status == 200
+    expect_status(response, 200)
     assert response.media_type == "application/json"
     assert [str(problem) for problem in violations("discovery", response.json())] == []
 
@@ -54,35 +55,35 @@ async def a_client_that_offers_no_subprotocol_is_accepted(target: Target) -> Non
     peer, response, _ = await target.handshake()
     peer.close()
 
-    assert response.status == 101
+    expect_status(response, 101)
 
 
 @proves("CONN-7")
 async def runwire_v1_is_selected_when_it_is_offered_first(target: Target) -> None:
     client = await target.connect(["runwire.v1", "example.other"])
 
-    assert client.response.header("sec-websocket-protocol") == "runwire.v1"
+    expect_header(client.response, "Sec-WebSocket-Protocol", "runwire.v1")
 
 
 @proves("CONN-7")
 async def runwire_v1_is_selected_when_it_is_offered_last(target: Target) -> None:
     client = await target.connect(["runwire.v9", "example.other", "runwire.v1"])
 
-    assert client.response.header("sec-websocket-protocol") == "runwire.v1"
+    expect_header(client.response, "Sec-WebSocket-Protocol", "runwire.v1")
 
 
 @proves("CONN-8")
 async def a_handshake_with_only_foreign_subprotocols_is_refused(target: Target) -> None:
     response = await target.refused_handshake(["runwire.v9", "example.other"])
 
-    assert response.status == 400
+    expect_status(response, 400)
 
 
 @proves("CONN-9")
 async def nothing_is_selected_when_nothing_was_offered(target: Target) -> None:
     client = await target.connect()
 
-    assert client.response.header("sec-websocket-protocol") is None
+    expect_no_header(client.response, "Sec-WebSocket-Protocol")
 
 
 @proves("CONN-9")
@@ -109,7 +110,7 @@ async def a_plain_get_on_the_websocket_endpoint_is_told_to_upgrade(target: Targe
 
     response = await target.as_caller(None).http("GET", url)
 
-    assert response.status == 426
+    expect_status(response, 426)
     assert "websocket" in (response.header("upgrade") or "").lower()
 
 

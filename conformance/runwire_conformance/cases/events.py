@@ -6,8 +6,9 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client import Client
-from runwire_conformance.conversation import EVENT_S
-from runwire_conformance.target import Target, expect_refusal
+from runwire_conformance.conversation import END, EVENT_S, EVENTS
+from runwire_conformance.expectations import expect_completed, expect_ended, expect_refused
+from runwire_conformance.target import Target
 from runwire_conformance.trace import json_of
 from runwire_conformance.wire.websocket import MAX_FRAME
 
@@ -60,9 +61,11 @@ async def text_comes_while_the_agent_works(client: Client, target: Target) -> No
     pause = scripts.script(scripts.token("first"), scripts.wait(1500), scripts.token("last"))
     await client.send({"prompt": pause if scripted else target.long})
 
-    first = await client.message(lambda message: message.type == "token", "a token", seconds=EVENT_S)
+    first = await client.message(
+        lambda message: message.type == "token", "a token", seconds=EVENT_S, owners=EVENTS
+    )
     second = await client.message(
-        lambda message: message.type == "token", "a second token", first.index, EVENT_S
+        lambda message: message.type == "token", "a second token", first.index, EVENT_S, EVENTS
     )
 
     assert second.at - first.at > (1.0 if scripted else -1.0)
@@ -139,7 +142,7 @@ async def an_observation_that_is_too_large_is_cut(client: Client, limits: Limits
     assert event.get("truncated") is True
     assert isinstance(event["content"], str)
     assert len(event["content"].encode()) >= limits["max_event_bytes"] / 4
-    assert (await run.terminal()).get("status") == "completed"
+    expect_completed(await run.terminal())
 
 
 def repeated(limits: Limits) -> str:
@@ -174,7 +177,7 @@ async def a_call_that_is_too_large_ends_the_run(client: Client, limits: Limits) 
 
     terminal = await run.terminal()
 
-    assert (terminal.type, terminal.get("code")) == ("error", "payload_too_large")
+    expect_ended(terminal, type="error", code="payload_too_large")
     assert run.events[0].is_terminal, "the call was sent before the error"
 
 
@@ -185,7 +188,7 @@ async def a_call_that_is_too_deep_ends_the_run(client: Client, limits: Limits) -
 
     terminal = await run.terminal()
 
-    assert (terminal.type, terminal.get("code")) == ("error", "payload_too_large")
+    expect_ended(terminal, type="error", code="payload_too_large")
 
 
 @proves("EVENT-20", script=True)
@@ -202,7 +205,7 @@ async def a_token_beyond_the_size_of_an_event_is_divided(client: Client, limits:
 async def done_says_how_it_ended(client: Client, target: Target) -> None:
     await client.send({"prompt": target.short})
 
-    done = await client.message(lambda message: message.type == "done", "done", seconds=EVENT_S)
+    done = await client.message(lambda message: message.type == "done", "done", seconds=EVENT_S, owners=END)
 
     assert done.get("status") in {"completed", "incomplete", "cancelled"}
 
@@ -252,7 +255,7 @@ async def a_refusal_is_told_from_a_terminal(client: Client, target: Target) -> N
 
     refused = await client.ask({"type": "start", "prompt": target.short})
 
-    expect_refusal(refused, "busy")
+    expect_refused(refused, "busy")
     assert refused.keys() & {"run_id", "seq"} == set()
     await client.cancel()
     await run.terminal()

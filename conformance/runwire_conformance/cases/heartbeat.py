@@ -15,9 +15,7 @@ async def a_connection_without_a_run_hears_heartbeats(client: Client, limits: Li
     target.within_patience(limits.silence, "heartbeat_s")
     after = len(client.messages) - 1
 
-    beat = await client.within(
-        limits.silence, time.monotonic(), lambda message: message.type == "heartbeat", "a heartbeat", after
-    )
+    beat = await client.heartbeat(after)
 
     assert "re" not in beat
 
@@ -27,12 +25,8 @@ async def a_silent_agent_does_not_silence_the_server(client: Client, limits: Lim
     target.within_patience(limits.silence * 2, "heartbeat_s")
     run = await client.start(scripts.SILENT)
 
-    first = await client.within(
-        limits.silence, run.started_at, lambda message: message.type == "heartbeat", "a heartbeat"
-    )
-    await client.within(
-        limits.silence, first.at, lambda message: message.type == "heartbeat", "a heartbeat", first.index
-    )
+    first = await client.heartbeat(since=run.started_at, owners=("BEAT-1",))
+    await client.heartbeat(first.index, since=first.at, owners=("BEAT-1",))
 
     await client.cancel()
 
@@ -43,13 +37,7 @@ async def heartbeats_go_on_after_a_run(client: Client, limits: Limits, target: T
     run = await client.start(target.short)
     terminal = await run.terminal()
 
-    await client.within(
-        limits.silence,
-        terminal.at,
-        lambda message: message.type == "heartbeat",
-        "a heartbeat",
-        terminal.index,
-    )
+    await client.heartbeat(terminal.index, since=terminal.at)
 
 
 @proves("BEAT-2", script=True, deadline_s=60, timing=True)
@@ -57,9 +45,7 @@ async def heartbeats_come_while_a_tool_blocks(client: Client, limits: Limits, ta
     target.within_patience(limits.silence, "heartbeat_s")
     run = await client.start(scripts.script(scripts.block(limits.silence * 1000 + 1500)))
 
-    await client.within(
-        limits.silence, run.started_at, lambda message: message.type == "heartbeat", "a heartbeat"
-    )
+    await client.heartbeat(since=run.started_at, owners=("BEAT-2", "BEAT-1"))
 
     await client.cancel()
 
@@ -75,7 +61,9 @@ async def a_heartbeat_is_not_in_the_log(client: Client) -> None:
 async def a_heartbeat_is_answered_with_exactly_one(client: Client) -> None:
     for number in range(10):
         await client.send({"type": "heartbeat", "id": f"h{number}"})
-    await client.message(lambda message: message.get("re") == "h9", "the last answer")
+    await client.message(
+        lambda message: message.get("re") == "h9", "the last answer", owners=("BEAT-5", "MSG-28")
+    )
     await client.barrier()
 
     answers = [message.type for message in client.messages if str(message.get("re", "")).startswith("h")]

@@ -8,7 +8,8 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Broken, NotOffered, proves
 from runwire_conformance.client import Client
-from runwire_conformance.questions import BOTH, FORM, asked, closing, give, refusal, settled, status
+from runwire_conformance.expectations import expect_ended_by_user
+from runwire_conformance.questions import BOTH, FORM, asked, closing, give, opened, refusal, settled, status
 from runwire_conformance.target import Target
 
 #: Milliseconds of a request that is to expire while a case looks on.
@@ -28,7 +29,7 @@ async def a_run_waits_as_long_as_a_request_is_open(target: Target) -> None:
         scripts.wait(3000),
         scripts.token("x"),
     )
-    await run.conversation.message(lambda m: m.get("request_id") == "q2", "the second request")
+    await opened(run, "q2")
 
     both_open = await status(target, run.id)
     await give(target, run, "q2", True)
@@ -62,7 +63,7 @@ async def a_request_tells_what_is_asked_and_until_when(target: Target) -> None:
         scripts.asking("q2", "question"),
         scripts.asking("q3", "form", schema=FORM),
     )
-    await run.conversation.message(lambda m: m.get("request_id") == "q3", "the third request")
+    await opened(run, "q3")
 
     requests = [event for event in run.events if event.type == "input_request"]
 
@@ -80,7 +81,7 @@ async def a_request_expires_within_the_limit(target: Target, limits: Limits) -> 
     beyond = int(limits["input_s"] * 2000)
     assert target.profile.discovery_url is not None
     run = await asked(target, "websocket", scripts.asking("q1"), scripts.asking("q2", expires_in_ms=beyond))
-    await run.conversation.message(lambda m: m.get("request_id") == "q2", "the second request")
+    await opened(run, "q2")
 
     now = server_time((await target.http("GET", target.profile.discovery_url)).header("date"))
 
@@ -124,7 +125,7 @@ async def several_requests_are_answered_each_on_its_own(target: Target, transpor
         *(scripts.asking(name, "question") for name in ("q1", "q2", "q3")),
         *(scripts.echo(name) for name in ("q1", "q2", "q3")),
     )
-    await run.conversation.message(lambda m: m.get("request_id") == "q3", "the third request")
+    await opened(run, "q3")
 
     for name in ("q3", "q1", "q2"):
         await give(target, run, name, f"{name} ")
@@ -158,7 +159,7 @@ async def a_waiting_run_is_cancelled_in_time(target: Target, limits: Limits) -> 
     handed = await run.conversation.cancel(run)
 
     terminal = await run.terminal_within(limits.seconds("cancel_deadline_ms"), handed)
-    assert (terminal.get("status"), terminal.get("reason")) == ("cancelled", "user")
+    expect_ended_by_user(terminal)
 
 
 @proves("INPUT-15", script=True, timing=True)

@@ -6,8 +6,9 @@ from typing import Any
 from runwire_conformance import scripts
 from runwire_conformance.case import NotOffered, proves
 from runwire_conformance.client import Client
-from runwire_conformance.questions import BOTH, FORM, asked, closing, give, post, refusal, settled
-from runwire_conformance.target import Target, is_problem, new_run_id
+from runwire_conformance.expectations import expect_completed, expect_problem, expect_status
+from runwire_conformance.questions import BOTH, FORM, asked, closing, give, opened, post, refusal, settled
+from runwire_conformance.target import Target, new_run_id
 from runwire_schemas import violations
 
 #: Kinds of requests, with answers that do not fit and one that does.
@@ -28,7 +29,7 @@ async def the_first_answer_closes_the_request(target: Target, transport: str) ->
         run = await asked(target, transport, scripts.asking("q1", kind, **members), scripts.token("on"))
         await give(target, run, "q1", data)
         assert (await closing(run, "q1")).get("outcome") == "answered"
-        assert (await run.terminal()).get("status") == "completed"
+        expect_completed(await run.terminal())
         assert run.text == "on"
 
 
@@ -78,7 +79,7 @@ async def a_request_is_answered_by_the_other_transport(target: Target) -> None:
     followed = await asked(target, "websocket", scripts.asking("q1"), scripts.echo("q1"))
     streamed = await asked(target, "sse", scripts.asking("q1"), scripts.echo("q1"))
 
-    assert (await post(target, followed.id, "q1", True)).status == 200
+    expect_status((await post(target, followed.id, "q1", True)), 200)
     client = await target.connect()
     await client.send({"type": "input", "run_id": streamed.id, "request_id": "q1", "data": False})
 
@@ -192,7 +193,7 @@ async def an_answer_by_post_tells_how_the_run_stands(target: Target) -> None:
     run = await asked(
         target, "sse", scripts.asking("q1"), scripts.asking("q2"), scripts.wait(3000), scripts.token("x")
     )
-    await run.conversation.message(lambda m: m.get("request_id") == "q2", "the second request")
+    await opened(run, "q2")
 
     responses = [await post(target, run.id, name, True) for name in ("q1", "q2")]
 
@@ -211,12 +212,10 @@ async def an_answer_by_post_is_refused_as_a_message_is(target: Target) -> None:
     run = await asked(target, "sse", scripts.asking("q1"), scripts.wait(3000))
     url = target.run_url(run.id, "/input")
 
-    assert is_problem(await post(target, run.id, "q2", True), 404, "not_found")
-    assert is_problem(await post(target, new_run_id(), "q1", True), 404, "not_found")
-    assert is_problem(await post(target, run.id, "q1", "yes"), 400, "bad_request")
-    assert is_problem(await target.post(url, {"request_id": "q1"}), 400, "bad_request")
-    assert is_problem(
-        await target.http("POST", url, [("Content-Type", "text/plain")], b"x"), 415, "unsupported"
-    )
-    assert (await post(target, run.id, "q1", True)).status == 200
-    assert is_problem(await post(target, run.id, "q1", False), 409, "conflict")
+    expect_problem(await post(target, run.id, "q2", True), 404, "not_found")
+    expect_problem(await post(target, new_run_id(), "q1", True), 404, "not_found")
+    expect_problem(await post(target, run.id, "q1", "yes"), 400, "bad_request")
+    expect_problem(await target.post(url, {"request_id": "q1"}), 400, "bad_request")
+    expect_problem(await target.http("POST", url, [("Content-Type", "text/plain")], b"x"), 415, "unsupported")
+    expect_status((await post(target, run.id, "q1", True)), 200)
+    expect_problem(await post(target, run.id, "q1", False), 409, "conflict")

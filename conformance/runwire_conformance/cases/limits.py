@@ -7,10 +7,11 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Broken, NotExercised, NotOffered, proves, shows
 from runwire_conformance.client import AT_ONCE_S, Client
-from runwire_conformance.conversation import EVENT_S
+from runwire_conformance.conversation import END, EVENT_S
+from runwire_conformance.expectations import expect_completed, expect_header, expect_problem, expect_refused
 from runwire_conformance.invariants.wire import MOST_UNASKED, is_unasked
 from runwire_conformance.stream import Stream
-from runwire_conformance.target import Target, expect_refusal, new_run_id
+from runwire_conformance.target import Target, new_run_id
 
 #: How many connections or runs the judge is willing to open to reach a limit.
 MOST = 300
@@ -35,9 +36,9 @@ async def connections_are_counted(target: Target, limits: Limits) -> None:
     with shows("LIMIT-1"):
         refused = await target.refused_handshake()
 
-        assert (refused.status, refused.json().get("code")) == (429, "busy")
+        expect_problem(refused, 429, "busy")
     with shows("LIMIT-10"):
-        assert refused.header("retry-after")
+        expect_header(refused, "Retry-After")
     with shows("LIMIT-4"):
         await clients[0].leave()
         await asyncio.sleep(target.clock.tolerance)
@@ -59,11 +60,11 @@ async def unfinished_runs_are_counted(target: Target, limits: Limits) -> None:
     with shows("LIMIT-3"):
         answer = await last.ask({"type": "start", "prompt": scripts.THREE_TOKENS, "run_id": new_run_id()})
 
-        expect_refusal(answer, "busy")
+        expect_refused(answer, "busy")
     for client in clients:
         await client.cancel()
     for client in clients:
-        await client.wait_until(lambda c=client: sum(m.is_terminal for m in c.messages) > 0, 10, "the end")  # type: ignore[misc]
+        await client.message(lambda message: message.is_terminal, "the end of a run", owners=END)
     for client in clients:
         await client.barrier()
     with shows("LIMIT-4"):
@@ -112,7 +113,7 @@ async def a_slow_reader_does_not_hold_up_another(target: Target, limits: Limits)
 
     terminal = await run.terminal(15)
 
-    assert terminal.get("status") == "completed"
+    expect_completed(terminal)
     assert len(run.text) == times * 38_000
 
 
@@ -167,7 +168,7 @@ async def a_run_outlives_the_reader_that_was_dropped(target: Target, limits: Lim
 
     again = await other.resume(run.id)
 
-    assert (await again.terminal(6)).get("status") == "completed"
+    expect_completed(await again.terminal(6))
 
 
 @proves("FLOW-8", on=("websocket", "sse"))

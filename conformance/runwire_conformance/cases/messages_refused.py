@@ -8,7 +8,8 @@ from runwire_conformance.bounds import Limits
 from runwire_conformance.case import proves
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import EVENT_S
-from runwire_conformance.target import Target, expect_refusal, new_run_id
+from runwire_conformance.expectations import expect_refused
+from runwire_conformance.target import Target, new_run_id
 
 
 def nested(depth: int) -> str:
@@ -132,7 +133,7 @@ async def a_frame_without_mask_closes_with_1002(client: Client) -> None:
 async def a_prompt_that_is_no_string_is_refused(client: Client) -> None:
     answer = await client.ask({"type": "start", "prompt": 7})
 
-    expect_refusal(answer, "bad_request")
+    expect_refused(answer, "bad_request")
     await client.barrier()
 
 
@@ -140,7 +141,7 @@ async def a_prompt_that_is_no_string_is_refused(client: Client) -> None:
 async def a_start_without_prompt_is_refused(client: Client) -> None:
     answer = await client.ask({"type": "start"})
 
-    expect_refusal(answer, "bad_request")
+    expect_refused(answer, "bad_request")
     await client.barrier()
 
 
@@ -148,21 +149,21 @@ async def a_start_without_prompt_is_refused(client: Client) -> None:
 async def an_unknown_policy_is_refused(client: Client) -> None:
     answer = await client.ask({"type": "start", "prompt": "x", "on_disconnect": "never"})
 
-    expect_refusal(answer, "bad_request")
+    expect_refused(answer, "bad_request")
 
 
 @proves("MSG-14")
 async def an_id_that_is_too_long_is_refused(client: Client) -> None:
     answer = await client.ask_text(json.dumps({"type": "start", "id": "x" * 65, "prompt": "x"}))
 
-    expect_refusal(answer, "bad_request")
+    expect_refused(answer, "bad_request")
 
 
 @proves("MSG-14")
 async def null_for_an_optional_member_is_refused(client: Client) -> None:
     answer = await client.ask({"type": "start", "prompt": "x", "run_id": None})
 
-    expect_refusal(answer, "bad_request")
+    expect_refused(answer, "bad_request")
     await client.barrier()
 
 
@@ -170,7 +171,7 @@ async def null_for_an_optional_member_is_refused(client: Client) -> None:
 async def nesting_beyond_the_limit_is_refused(client: Client, limits: Limits) -> None:
     answer = await client.ask_text(nested(limits.whole("json_depth") + 1))
 
-    expect_refusal(answer, "bad_request")
+    expect_refused(answer, "bad_request")
     await client.barrier()
 
 
@@ -178,7 +179,7 @@ async def nesting_beyond_the_limit_is_refused(client: Client, limits: Limits) ->
 async def half_a_surrogate_pair_is_refused(client: Client) -> None:
     answer = await client.ask_text('{"type":"start","id":"s","prompt":"\\ud800"}')
 
-    expect_refusal(answer, "bad_request")
+    expect_refused(answer, "bad_request")
     await client.barrier()
 
 
@@ -186,42 +187,42 @@ async def half_a_surrogate_pair_is_refused(client: Client) -> None:
 async def a_boolean_for_an_integer_is_refused(client: Client) -> None:
     answer = await client.ask({"type": "resume", "run_id": new_run_id(), "after": True})
 
-    expect_refusal(answer, *codes(client))
+    expect_refused(answer, *codes(client))
 
 
 @proves("MSG-17")
 async def a_fraction_for_an_integer_is_refused(client: Client) -> None:
     answer = await client.ask({"type": "resume", "run_id": new_run_id(), "after": 1.5})
 
-    expect_refusal(answer, *codes(client))
+    expect_refused(answer, *codes(client))
 
 
 @proves("MSG-17")
 async def an_integer_beyond_2_to_the_53_is_refused(client: Client) -> None:
     answer = await client.ask({"type": "resume", "run_id": new_run_id(), "after": 2**53})
 
-    expect_refusal(answer, *codes(client))
+    expect_refused(answer, *codes(client))
 
 
 @proves("MSG-17")
 async def a_negative_integer_is_refused(client: Client) -> None:
     answer = await client.ask({"type": "resume", "run_id": new_run_id(), "after": -1})
 
-    expect_refusal(answer, *codes(client))
+    expect_refused(answer, *codes(client))
 
 
 @proves("MSG-18")
 async def a_repeated_member_name_is_refused(client: Client) -> None:
     answer = await client.ask_text('{"type":"heartbeat","id":"a","id":"a"}')
 
-    expect_refusal(answer, "bad_request")
+    expect_refused(answer, "bad_request")
 
 
 @proves("MSG-19")
 async def neither_type_nor_prompt_is_refused(client: Client) -> None:
     answer = await client.ask_text('{"id":"n","inputs":{}}')
 
-    expect_refusal(answer, "bad_request")
+    expect_refused(answer, "bad_request")
     await client.barrier()
 
 

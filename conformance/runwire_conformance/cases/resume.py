@@ -8,7 +8,8 @@ from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, NotOffered, proves
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import contents
-from runwire_conformance.target import Target, expect_refusal, new_run_id
+from runwire_conformance.expectations import expect_completed, expect_ended_without_reader, expect_refused
+from runwire_conformance.target import Target, new_run_id
 
 
 def spoken_for(seconds: float) -> str:
@@ -28,7 +29,7 @@ async def a_run_goes_on_while_its_reader_is_away(target: Target, limits: Limits)
     other = await target.connect()
     again = await other.resume(run.id)
 
-    assert (await again.terminal()).get("status") == "completed"
+    expect_completed(await again.terminal())
 
 
 @proves("RESUME-2", script=True, connections=2, deadline_s=60, timing=True)
@@ -44,7 +45,7 @@ async def a_run_that_nobody_reads_ends_after_the_grace(target: Target, limits: L
     again = await other.resume(run.id)
 
     terminal = (await again.whole())[-1]
-    assert (terminal.get("status"), terminal.get("reason")) == ("cancelled", "disconnected")
+    expect_ended_without_reader(terminal)
     assert len(again.text) / 10 >= limits["detach_grace_s"] * 0.5
 
 
@@ -60,7 +61,7 @@ async def a_run_of_policy_cancel_ends_with_its_reader(target: Target, limits: Li
     again = await other.resume(run.id)
 
     terminal = await again.terminal_within(limits.seconds("cancel_deadline_ms"), time.monotonic())
-    assert (terminal.get("status"), terminal.get("reason")) == ("cancelled", "disconnected")
+    expect_ended_without_reader(terminal)
 
 
 @proves("RESUME-4", script=True, connections=2, timing=True)
@@ -69,7 +70,7 @@ async def a_reader_that_the_server_closed_is_waited_for(target: Target, limits: 
     run = await one.start(scripts.ENDLESS, on_disconnect="cancel")
     await run.next_event()
     await one.send_text("no json")
-    await one.closed()
+    await one.closed(owners=("MSG-7",))
     await asyncio.sleep(min(limits["detach_grace_s"] * 0.4, 2))
 
     other = await target.connect()
@@ -95,7 +96,7 @@ async def a_run_of_policy_continue_outlives_its_readers(target: Target, limits: 
     other = await target.connect()
     again = await other.resume(run.id)
 
-    assert (await again.terminal()).get("status") == "completed"
+    expect_completed(await again.terminal())
 
 
 @proves("RESUME-6", script=True, connections=2, deadline_s=60, timing=True)
@@ -110,7 +111,7 @@ async def a_second_reader_keeps_the_run_alive(target: Target, limits: Limits) ->
 
     terminal = await second.terminal(lasts + 6)
 
-    assert terminal.get("status") == "completed"
+    expect_completed(terminal)
 
 
 @proves("RESUME-6", script=True, connections=2)
@@ -125,7 +126,7 @@ async def a_second_reader_keeps_a_run_of_policy_cancel_alive(target: Target) -> 
 
     terminal = await second.terminal()
 
-    assert terminal.get("status") == "completed"
+    expect_completed(terminal)
 
 
 @proves("RESUME-6", script=True, deadline_s=60, timing=True)
@@ -142,7 +143,7 @@ async def a_reader_that_came_back_stops_the_clock(target: Target, limits: Limits
 
     terminal = await again.terminal(lasts + 6)
 
-    assert terminal.get("status") == "completed"
+    expect_completed(terminal)
 
 
 @proves("RESUME-8", without="resume", script=True, connections=2)
@@ -206,7 +207,7 @@ async def a_live_run_is_joined_without_seam(target: Target) -> None:
 async def an_unknown_run_is_not_found(client: Client) -> None:
     answer = await client.ask({"type": "resume", "run_id": new_run_id(), "after": 0})
 
-    expect_refusal(answer, "not_found")
+    expect_refused(answer, "not_found")
 
 
 @proves("RESUME-12")
@@ -216,7 +217,7 @@ async def another_epoch_is_not_found(client: Client, target: Target) -> None:
 
     answer = await client.ask({"type": "resume", "run_id": run.id, "after": 0, "epoch": "another"})
 
-    expect_refusal(answer, "not_found")
+    expect_refused(answer, "not_found")
 
 
 @proves("RESUME-13")
@@ -226,7 +227,7 @@ async def a_cursor_beyond_the_end_is_refused(client: Client, target: Target) -> 
 
     answer = await client.ask({"type": "resume", "run_id": run.id, "after": run.last_seq + 1})
 
-    expect_refusal(answer, "bad_request")
+    expect_refused(answer, "bad_request")
 
 
 @proves("RESUME-14", script=True, connections=4)
@@ -276,7 +277,7 @@ async def a_resume_of_a_followed_run_moves_its_reader(client: Client) -> None:
 async def without_resume_a_resume_is_unsupported(client: Client) -> None:
     answer = await client.ask({"type": "resume", "run_id": new_run_id(), "after": 0})
 
-    expect_refusal(answer, "unsupported")
+    expect_refused(answer, "unsupported")
 
 
 @proves("RESUME-18")

@@ -7,14 +7,16 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client import Client
-from runwire_conformance.conversation import EVENT_S, contents
+from runwire_conformance.conversation import END, EVENT_S, contents
 from runwire_conformance.target import Target, new_run_id
 
 
 @proves("RUN-27", watches=("RUN-28", "RUN-29"))
 async def every_event_has_its_place(client: Client, target: Target) -> None:
     await client.send({"prompt": target.short})
-    await client.message(lambda message: message.type in {"done", "error"}, "the end", seconds=EVENT_S)
+    await client.message(
+        lambda message: message.type in {"done", "error"}, "the end", seconds=EVENT_S, owners=END
+    )
 
     events = [message for message in client.messages if message.is_event]
     assert [event.type for event in events if "run_id" not in event or "seq" not in event] == []

@@ -7,8 +7,9 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client import Client
-from runwire_conformance.conversation import EVENT_S
-from runwire_conformance.target import ACCEPT_JSON, Target, expect_refusal, new_run_id
+from runwire_conformance.conversation import END, EVENT_S, EVENTS
+from runwire_conformance.expectations import expect_ended, expect_refused
+from runwire_conformance.target import ACCEPT_JSON, Target, new_run_id
 
 CHOSEN_ID = re.compile(r"[A-Za-z0-9_-]{21,64}")
 
@@ -18,7 +19,10 @@ async def a_prompt_without_type_starts_a_run(client: Client, target: Target) -> 
     await client.send({"prompt": target.short})
 
     await client.message(
-        lambda message: message.is_event and message.type != "error", "an event", seconds=EVENT_S
+        lambda message: message.is_event and message.type != "error",
+        "an event",
+        seconds=EVENT_S,
+        owners=EVENTS,
     )
 
 
@@ -26,7 +30,7 @@ async def a_prompt_without_type_starts_a_run(client: Client, target: Target) -> 
 async def a_run_shows_what_its_agent_does(client: Client, target: Target) -> None:
     await client.send({"prompt": target.short})
 
-    await client.message(lambda message: message.type == "token", "a token", seconds=EVENT_S)
+    await client.message(lambda message: message.type == "token", "a token", seconds=EVENT_S, owners=EVENTS)
 
 
 @proves("RUN-3")
@@ -49,7 +53,9 @@ async def a_run_that_fails_at_once_is_started_too(client: Client) -> None:
 @proves("RUN-4")
 async def a_run_ends_with_exactly_one_terminal(client: Client, target: Target) -> None:
     await client.send({"prompt": target.short})
-    await client.message(lambda message: message.type in {"done", "error"}, "the end", seconds=EVENT_S)
+    await client.message(
+        lambda message: message.type in {"done", "error"}, "the end", seconds=EVENT_S, owners=END
+    )
     await settled(client)
 
     assert [message.type for message in client.messages if message.type in {"done", "error"}] in (
@@ -91,12 +97,7 @@ async def nothing_follows_the_terminal_even_later(client: Client, target: Target
     run = await client.start(target.short)
     terminal = await run.terminal()
 
-    beat = await client.message(
-        lambda message: message.type == "heartbeat" and "re" not in message,
-        "a heartbeat",
-        terminal.index,
-        limits.silence + 1,
-    )
+    beat = await client.heartbeat(terminal.index)
 
     assert [
         message.type for message in client.messages[terminal.index + 1 : beat.index] if message.is_event
@@ -107,7 +108,7 @@ async def nothing_follows_the_terminal_even_later(client: Client, target: Target
 async def nothing_follows_the_terminal(client: Client, target: Target) -> None:
     await client.send({"prompt": target.short})
     terminal = await client.message(
-        lambda message: message.type in {"done", "error"}, "the end", seconds=EVENT_S
+        lambda message: message.type in {"done", "error"}, "the end", seconds=EVENT_S, owners=END
     )
     await settled(client)
 
@@ -150,7 +151,7 @@ async def a_second_prompt_is_busy(client: Client, target: Target) -> None:
 
     answer = await client.ask({"type": "start", "prompt": target.short})
 
-    expect_refusal(answer, "busy")
+    expect_refused(answer, "busy")
     await client.barrier()
     assert not any(event.is_terminal for event in run.events)
 
@@ -218,7 +219,7 @@ async def a_failing_agent_ends_the_run_with_an_error(client: Client) -> None:
 
     terminal = await run.terminal()
 
-    assert (terminal.type, terminal.get("code")) == ("error", "upstream_error")
+    expect_ended(terminal, type="error", code="upstream_error")
 
 
 @proves("RUN-15", script=True, deadline_s=60, timing=True)
@@ -229,7 +230,7 @@ async def a_run_beyond_its_time_ends_with_timeout(client: Client, limits: Limits
 
     terminal = await run.terminal_within(limits["run_s"], running.at)
 
-    assert (terminal.type, terminal.get("code")) == ("error", "timeout")
+    expect_ended(terminal, type="error", code="timeout")
     assert terminal.at - run.started_at >= limits["run_s"] * 0.9
 
 
@@ -257,7 +258,7 @@ async def one_run_too_many_is_busy(client: Client, target: Target, limits: Limit
 
     answer = await client.ask({"type": "start", "prompt": target.short, "run_id": new_run_id()})
 
-    expect_refusal(answer, "busy")
+    expect_refused(answer, "busy")
     await client.cancel()
     for run in runs:
         await run.terminal()

@@ -9,6 +9,7 @@ from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotOffered, TooSlow, proves, shows
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import contents
+from runwire_conformance.expectations import expect_completed, expect_ended
 from runwire_conformance.questions import FORM, asked, give
 from runwire_conformance.target import Target, new_run_id
 from runwire_conformance.trace import object_of
@@ -94,7 +95,7 @@ async def a_script_ends_as_completed(client: Client) -> None:
 
     terminal = await run.terminal()
 
-    assert (terminal.type, terminal.get("status")) == ("done", "completed")
+    expect_completed(terminal)
 
 
 @proves("SCRIPT-3", script=True)
@@ -115,7 +116,7 @@ async def an_unknown_or_malformed_step_ends_the_run(client: Client) -> None:
     for step in ({"dance": 1}, {"token": 7}, {"wait_ms": "long"}, {"token": "a", "thinking": "b"}, "token"):
         run = await client.start(json.dumps({"runwire_script": [{"token": "x"}, step]}))
         terminal = await run.terminal()
-        assert (terminal.type, terminal.get("code")) == ("error", "agent_error"), step
+        expect_ended(terminal, type="error", code="agent_error")
 
 
 @proves("SCRIPT-5", script=True, timing=True)
@@ -159,7 +160,7 @@ async def a_script_beyond_a_million_steps_fails(client: Client, limits: Limits, 
 
     if terminal.get("code") == "timeout":
         raise TooSlow("run_s was over before a million steps were; raise it")
-    assert (terminal.type, terminal.get("code")) == ("error", "agent_error")
+    expect_ended(terminal, type="error", code="agent_error")
 
 
 @proves("SCRIPT-11", script=True)

@@ -7,6 +7,14 @@ from runwire_conformance.bounds import Limits
 from runwire_conformance.case import proves, shows
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import contents
+from runwire_conformance.expectations import (
+    expect_completed,
+    expect_ended_without_reader,
+    expect_header,
+    expect_no_header,
+    expect_problem,
+    expect_status,
+)
 from runwire_conformance.target import EVENT_STREAM, Target, new_run_id
 
 
@@ -17,8 +25,8 @@ async def a_stream_has_the_headers_that_keep_it_flowing(target: Target) -> None:
     directives = (stream.response.header("cache-control") or "").replace(" ", "").split(",")
     assert stream.response.media_type == "text/event-stream"
     assert {"no-store", "no-transform"} <= set(directives)
-    assert stream.response.header("x-accel-buffering") == "no"
-    assert stream.response.header("content-encoding") is None
+    expect_header(stream.response, "X-Accel-Buffering", "no")
+    expect_no_header(stream.response, "Content-Encoding")
 
 
 @proves("SSE-2")
@@ -98,11 +106,7 @@ async def no_heartbeat_is_named(target: Target, limits: Limits) -> None:
     stream = await target.start_stream(scripts.SILENT)
     run = await stream.run()
 
-    await stream.wait_until(
-        lambda: any('"heartbeat"' in (block.data or "") for block in stream.blocks),
-        limits.silence + 1,
-        "a heartbeat",
-    )
+    await stream.heartbeat()
 
     assert [block.values("event") for block in stream.blocks if block.values("event")] == []
     await target.post(target.run_url(run.id, "/cancel"), {})
@@ -170,16 +174,12 @@ async def a_silent_stream_has_heartbeats_without_id(target: Target, limits: Limi
     run = await stream.run()
 
     with shows("SSE-12"):
-        first = await stream.within(
-            limits.silence, run.started_at, lambda message: message.type == "heartbeat", "a heartbeat"
-        )
-        await stream.within(
-            limits.silence, first.at, lambda message: message.type == "heartbeat", "a heartbeat", first.index
-        )
+        first = await stream.heartbeat(since=run.started_at)
+        await stream.heartbeat(first.index, since=first.at)
 
     with shows("SSE-13"):
-        beats = [block for block in stream.blocks if block.data is not None and '"heartbeat"' in block.data]
-        assert [block.values("id") for block in beats] == [[]] * len(beats)
+        named = [block.values("id") for block, message in stream.told() if message.type == "heartbeat"]
+        assert [ids for ids in named if ids] == []
     await target.post(target.run_url(run.id, "/cancel"), {})
 
 
@@ -240,7 +240,7 @@ async def a_malformed_cursor_is_400(target: Target) -> None:
     ):
         headers = [EVENT_STREAM, ("Last-Event-ID", cursor)]
         response = await target.http("GET", target.run_url(run.id, "/events"), headers)
-        assert (response.status, response.json().get("code")) == (400, "bad_request"), cursor
+        expect_problem(response, 400, "bad_request")
 
 
 @proves("SSE-17")
@@ -252,10 +252,10 @@ async def a_reader_that_has_everything_gets_204(target: Target) -> None:
     for cursor in (f"{run.epoch}.{run.last_seq}", str(run.last_seq)):
         headers = [EVENT_STREAM, ("Last-Event-ID", cursor)]
         response = await target.http("GET", target.run_url(run.id, "/events"), headers)
-        assert response.status == 204
+        expect_status(response, 204)
     for earlier in (f"{run.epoch}.{run.last_seq - 1}", "0"):
         stream = await target.events(run.id, earlier)
-        assert stream.response.status == 200
+        expect_status(stream.response, 200)
 
 
 @proves("SSE-17", script=True)
@@ -266,7 +266,7 @@ async def a_reader_at_the_end_of_a_live_run_gets_no_204(target: Target) -> None:
 
     stream = await target.events(run.id, f"{run.epoch}.{run.last_seq}")
 
-    assert stream.response.status == 200
+    expect_status(stream.response, 200)
     await target.post(target.run_url(run.id, "/cancel"), {})
 
 
@@ -279,7 +279,7 @@ async def a_cursor_of_another_epoch_is_404(target: Target) -> None:
     for cursor in ("another.0", f"another.{run.last_seq}"):
         headers = [EVENT_STREAM, ("Last-Event-ID", cursor)]
         response = await target.http("GET", target.run_url(run.id, "/events"), headers)
-        assert (response.status, response.json().get("code")) == (404, "not_found")
+        expect_problem(response, 404, "not_found")
 
 
 @proves("SSE-19")
@@ -289,7 +289,7 @@ async def events_in_another_form_are_406(target: Target) -> None:
 
     response = await target.http("GET", target.run_url(run.id, "/events"), [("Accept", "application/json")])
 
-    assert response.status == 406
+    expect_status(response, 406)
 
 
 @proves("SSE-21", script=True)
@@ -338,7 +338,7 @@ async def a_stream_keeps_its_run_alive(client: Client, target: Target, limits: L
 
     again = await stream.run()
 
-    assert (await again.terminal(lasts + 6)).get("status") == "completed"
+    expect_completed(await again.terminal(lasts + 6))
 
 
 @proves("SSE-22", script=True, timing=True)
@@ -354,4 +354,4 @@ async def a_run_whose_stream_breaks_off_follows_its_policy(
     again = await client.resume(run.id)
 
     terminal = await again.terminal_within(limits.seconds("cancel_deadline_ms"), again.started_at)
-    assert (terminal.get("status"), terminal.get("reason")) == ("cancelled", "disconnected")
+    expect_ended_without_reader(terminal)
