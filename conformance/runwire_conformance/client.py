@@ -10,7 +10,7 @@ from typing import Any
 from websockets.frames import Opcode
 
 from runwire_conformance.bounds import Clock, Limits
-from runwire_conformance.case import Breach, Broken, Moot, NotJudged
+from runwire_conformance.case import Breach, Broken, Moot, NotJudged, Wrong
 from runwire_conformance.conversation import ANSWER_S, Conversation, Owners, Run
 from runwire_conformance.trace import Message, Trace, parsed
 from runwire_conformance.wire.http import Response
@@ -299,6 +299,13 @@ class Client(Conversation):
             raise
         self._peer.close()  # a server may wait for it before it frees the place
         return self.close_code if self.close_code is not None else 1006
+
+    async def closed_with(self, code: int) -> None:
+        """Wait until the server has closed with `code`; raises Broken when it does not, Wrong for another code."""
+        came = await self.closed(f"the server to close with {code}")
+        if came != code:
+            said = "no Close frame" if came == 1006 else f"the close code {came}"
+            raise Wrong(f"expected the close code {code}; came {said}")
 
     async def end(self) -> None:
         """Let go of the connection, however it stands."""

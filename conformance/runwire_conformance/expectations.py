@@ -1,12 +1,15 @@
 """What a case expects of an answer, in the words of the protocol; each raises Wrong and says what came instead."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from runwire_conformance.case import Wrong
+from runwire_conformance.conversation import Owners, Run
 from runwire_conformance.trace import Message
 from runwire_conformance.wire.http import Response
+from runwire_schemas import violations
 
 #: Characters that are shown of a message or a body.
 MOST_SHOWN = 300
@@ -14,10 +17,14 @@ MOST_SHOWN = 300
 #: Names of members as they are told, in this order.
 TOLD = ("type", "status", "reason", "code")
 
-Owners = tuple[str, ...]
+#: Characters that are shown of an answer text.
+MOST_TEXT = 80
+
+#: What orders that a log is whole, and the script's.
+LOG: Owners = ("RUN-28", "RUN-30", "RESUME-10", "SCRIPT-1")
 
 
-def shown(message: Message) -> str:
+def shown(message: Mapping[str, Any]) -> str:
     """Return a message as JSON, as much of it as a reader needs."""
     return json.dumps(message, ensure_ascii=False)[:MOST_SHOWN]
 
@@ -102,3 +109,65 @@ def expect_directives(response: Response, name: str, wanted: Collection[str]) ->
 
 def _answer_in_words(response: Response) -> str:
     return f"{response.status} {response.body[:200].decode('utf-8', 'replace')}".strip()
+
+
+def expect_member(message: Message, name: str, value: Any, owners: Owners = ()) -> None:
+    """Expect that a message, or an object in a body, has a member with this value."""
+    if name not in message:
+        raise Wrong(f"expected {name} `{value}`; came no `{name}` in {shown(message)}", owners)
+    if message[name] != value or isinstance(message[name], bool) is not isinstance(value, bool):
+        raise Wrong(f"expected {name} `{value}`; came `{message[name]}` in {shown(message)}", owners)
+
+
+def expect_text(run: Run, text: str, owners: Owners = LOG) -> None:
+    """Expect that the answer text of a run so far is this."""
+    came = run.text
+    if came != text:
+        pairs = enumerate(zip(came, text, strict=False))
+        place = next((at for at, (one, other) in pairs if one != other), min(len(came), len(text)))
+        raise Wrong(
+            f"expected the answer text {_cut(text, place)}; came {_cut(came, place)}, "
+            f"of {len(came)} characters instead of {len(text)}",
+            owners,
+        )
+
+
+def _cut(text: str, place: int) -> str:
+    """Return a text as JSON, of a long one the part around `place`."""
+    if len(text) <= MOST_TEXT:
+        return json.dumps(text, ensure_ascii=False)
+    begin = max(0, place - MOST_TEXT // 2)
+    return f"…{json.dumps(text[begin : begin + MOST_TEXT], ensure_ascii=False)}…"
+
+
+def expect_one_end(events: Sequence[Message], kind: str, owners: Owners = ("RUN-4",)) -> None:
+    """Expect that of the events of a run one is a terminal, of this type."""
+    came = [event.type for event in events if event.is_terminal]
+    if came != [kind]:
+        raise Wrong(f"expected one terminal, a {kind}; came {' and '.join(came) or 'none'}", owners)
+
+
+def expect_same_log(
+    came: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]], owners: Owners = LOG
+) -> None:
+    """Expect that two logs, in the form of `contents`, are equal."""
+    if list(came) == list(wanted):
+        return
+    pairs = list(zip_longest(came, wanted))
+    place = next(number for number, (one, other) in enumerate(pairs) if one != other)
+    one, other = ("nothing more" if event is None else shown(event) for event in pairs[place])
+    raise Wrong(f"expected as event {place + 1} of the log {other}; came {one}", owners)
+
+
+def expect_valid(schema: str, body: Mapping[str, Any]) -> None:
+    """Expect that a body is valid against a schema."""
+    if found := [str(problem) for problem in violations(schema, body)]:
+        raise Wrong(f"expected a body of the schema {schema}; {'; '.join(found[:3])}")
+
+
+def expect_media_type(response: Response, media_type: str, owners: Owners = ()) -> None:
+    """Expect that a response is of this media type."""
+    if response.media_type != media_type:
+        said = response.header("content-type")
+        came = f"`Content-Type: {said}`" if said else "no `Content-Type` header"
+        raise Wrong(f"expected `Content-Type: {media_type}`; came {came}", owners)

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from runwire_conformance.assertion import in_words
+from runwire_conformance.assertion import in_words, lacking_in_words
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import (
     Breach,
@@ -77,7 +77,7 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
     except (ArithmeticError, LookupError, TypeError, ValueError) as problem:
         kind, shows, owners = Kind.LACKING, shown_by(problem), owned_by(problem)
         # What a case reads from the server's answer is missing, or of another kind.
-        state, reason = State.FAILED, f"what came lacks something: {type(problem).__name__} {problem}"
+        state, reason = State.FAILED, lacking_in_words(problem)
         details = case.explain(problem) if case.explain is not None else ""
     except Exception as problem:
         state, reason = State.JUDGE_ERROR, f"{type(problem).__name__}: {problem}"

@@ -4,7 +4,13 @@ import secrets
 
 from runwire_conformance import scripts
 from runwire_conformance.case import Broken, NotOffered, proves
-from runwire_conformance.expectations import expect_header, expect_problem, expect_status
+from runwire_conformance.expectations import (
+    expect_header,
+    expect_media_type,
+    expect_member,
+    expect_problem,
+    expect_status,
+)
 from runwire_conformance.redaction import base64url
 from runwire_conformance.target import ACCEPT_JSON, JSON, Target, new_run_id
 from runwire_conformance.wire.http import Response
@@ -30,7 +36,7 @@ def a_wrong_token() -> str:
 def expect_challenge(response: Response) -> None:
     """Expect that a response asks for a credential ([AUTH-1])."""
     expect_problem(response, 401, "unauthorized")
-    assert response.media_type == "application/problem+json"
+    expect_media_type(response, "application/problem+json")
     expect_header(response, "WWW-Authenticate")
 
 
@@ -147,8 +153,8 @@ async def a_caller_without_credential_gets_an_http_answer_with_a_problem(target:
     response = await target.as_caller(None).refused_handshake()
 
     expect_status(response, 401)
-    assert response.media_type == "application/problem+json"
-    assert response.json().get("code") == "unauthorized"
+    expect_media_type(response, "application/problem+json")
+    expect_member(response.json(), "code", "unauthorized")
 
 
 @proves("AUTH-4")
@@ -210,7 +216,7 @@ async def a_token_in_the_header_of_a_request_is_accepted(target: Target) -> None
 
     run = await stream.run()
     await run.terminal()
-    expect_status((await caller.http("GET", caller.run_url(run.id))), 200)
+    expect_status(await caller.http("GET", caller.run_url(run.id)), 200)
 
 
 @proves("AUTH-6")

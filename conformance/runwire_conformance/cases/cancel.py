@@ -7,7 +7,13 @@ from runwire_conformance.bounds import LATE_S, Limits
 from runwire_conformance.case import NotExercised, NotOffered, proves
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import END, EVENT_S
-from runwire_conformance.expectations import expect_completed, expect_ended_by_user, expect_noticed
+from runwire_conformance.expectations import (
+    expect_completed,
+    expect_ended_by_user,
+    expect_noticed,
+    expect_one_end,
+    expect_text,
+)
 from runwire_conformance.target import Target, new_run_id
 from runwire_conformance.trace import object_of
 
@@ -82,7 +88,7 @@ async def a_tool_that_cannot_be_interrupted_is_fenced(client: Client, limits: Li
 
     terminal = await run.terminal_within(limits.seconds("cancel_deadline_ms"), handed)
     expect_ended_by_user(terminal)
-    assert run.text == "first "
+    expect_text(run, "first ")
 
 
 @proves("CANCEL-4", script=True, watches=("RUN-5",), connections=2, deadline_s=30)
@@ -155,7 +161,7 @@ async def a_repeated_cancel_changes_nothing(client: Client, target: Target) -> N
         await client.cancel(run)
 
     events = await client.quiet(run)
-    assert [event.type for event in events if event.is_terminal] == ["done"]
+    expect_one_end(events, "done")
     expect_ended_by_user(events[-1])
     assert [message for message in client.messages if message.type == "error"] == []
 
@@ -263,4 +269,4 @@ async def another_run_goes_on_after_a_cancel(client: Client) -> None:
     await doomed.terminal()
 
     expect_completed(await other.terminal())
-    assert other.text == "ab"
+    expect_text(other, "ab")

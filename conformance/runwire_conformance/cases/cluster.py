@@ -14,7 +14,9 @@ from runwire_conformance.expectations import (
     expect_ended_by_user,
     expect_problem,
     expect_refused,
+    expect_same_log,
     expect_status,
+    expect_text,
 )
 from runwire_conformance.hooks import executed
 from runwire_conformance.target import Target, new_run_id
@@ -30,7 +32,7 @@ async def a_run_of_one_node_is_followed_on_another(target: Target) -> None:
 
     again = await (await target.node(1).connect()).resume(run.id)
 
-    assert contents(await again.whole()) == contents(await run.whole())
+    expect_same_log(contents(await again.whole()), contents(await run.whole()))
     assert again.epoch == run.epoch
 
 
@@ -42,7 +44,7 @@ async def a_finished_run_is_read_on_another_node(target: Target) -> None:
 
     again = await (await elsewhere.connect()).resume(run.id)
 
-    assert contents(await again.whole()) == contents(log)
+    expect_same_log(contents(await again.whole()), contents(log))
 
 
 @proves("NODE-1", script=True)
@@ -56,7 +58,7 @@ async def a_run_of_one_node_is_streamed_by_another(target: Target) -> None:
     streamed = await (await elsewhere.events(posted.id, f"{posted.epoch}.1")).run()
 
     log = await posted.whole()
-    assert contents(await streamed.whole()) == contents([event for event in log if event["seq"] > 1])
+    expect_same_log(contents(await streamed.whole()), contents([event for event in log if event["seq"] > 1]))
 
 
 @proves("NODE-1")
@@ -113,7 +115,7 @@ async def an_input_is_accepted_on_another_node(target: Target) -> None:
     await other.send({"type": "input", "run_id": run.id, "request_id": "q1", "data": True})
 
     await run.terminal()
-    assert run.text == "true"
+    expect_text(run, "true")
 
 
 @proves("NODE-3", alone=True, deadline_s=60)

@@ -6,10 +6,16 @@ import json
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Moot, proves
 from runwire_conformance.client import Client
-from runwire_conformance.expectations import expect_header, expect_no_header, expect_status
+from runwire_conformance.expectations import (
+    expect_header,
+    expect_media_type,
+    expect_member,
+    expect_no_header,
+    expect_status,
+    expect_valid,
+)
 from runwire_conformance.target import Target
 from runwire_conformance.wire.http import Response
-from runwire_schemas import violations
 from runwire_spec import registries
 
 
@@ -24,8 +30,8 @@ async def discovery_describes_the_server(target: Target) -> None:
     response = await discover(target)
 
     expect_status(response, 200)
-    assert response.media_type == "application/json"
-    assert [str(problem) for problem in violations("discovery", response.json())] == []
+    expect_media_type(response, "application/json")
+    expect_valid("discovery", response.json())
 
 
 @proves("CONN-2")
@@ -131,7 +137,7 @@ async def ready_comes_first_without_being_asked(target: Target) -> None:
 
     first = await client.next_message(-1, 5)
 
-    assert first.type == "ready"
+    expect_member(first, "type", "ready")
 
 
 @proves("CONN-17")

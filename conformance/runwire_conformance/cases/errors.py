@@ -4,7 +4,7 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Moot, NotOffered, proves
 from runwire_conformance.client import Client
-from runwire_conformance.expectations import expect_completed, expect_refused
+from runwire_conformance.expectations import expect_completed, expect_member, expect_refused
 from runwire_conformance.target import Target, new_run_id
 
 
@@ -79,7 +79,7 @@ async def the_connection_outlives_a_refusal(client: Client, target: Target) -> N
 async def a_refusal_is_as_retryable_as_registered(client: Client) -> None:
     refused = await client.ask({"type": "start", "prompt": 7})
 
-    assert refused.get("retryable") is False
+    expect_member(refused, "retryable", False)
 
 
 @proves("ERR-4")
@@ -89,7 +89,7 @@ async def busy_is_worth_another_try(client: Client, target: Target) -> None:
     refused = await client.ask({"type": "start", "prompt": target.short})
 
     expect_refused(refused, "busy")
-    assert refused.get("retryable") is True
+    expect_member(refused, "retryable", True)
     await client.cancel()
     await run.terminal()
 
@@ -99,7 +99,7 @@ async def a_call_that_is_too_large_is_not_worth_another_try(client: Client) -> N
     size = client.limits.whole("max_event_bytes")
     run = await client.start(scripts.script(scripts.call("c1", "t", "x" * size)))
 
-    assert (await run.terminal()).get("retryable") is False
+    expect_member(await run.terminal(), "retryable", False)
 
 
 @proves("ERR-5")

@@ -7,7 +7,13 @@ from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import END, EVENT_S, EVENTS
-from runwire_conformance.expectations import expect_completed, expect_ended, expect_refused
+from runwire_conformance.expectations import (
+    expect_completed,
+    expect_ended,
+    expect_member,
+    expect_refused,
+    expect_text,
+)
 from runwire_conformance.target import Target
 from runwire_conformance.trace import json_of
 from runwire_conformance.wire.websocket import MAX_FRAME
@@ -28,7 +34,7 @@ async def the_text_of_a_sub_agent_is_no_answer(client: Client) -> None:
 
     await run.whole()
 
-    assert run.text == "own words"
+    expect_text(run, "own words")
 
 
 @proves("EVENT-2", script=True)
@@ -37,7 +43,7 @@ async def a_surrogate_pair_that_an_agent_divides_is_joined(client: Client) -> No
 
     await run.whole()
 
-    assert run.text == "a🚀b"
+    expect_text(run, "a🚀b")
 
 
 @proves("EVENT-4", script=True)
@@ -139,7 +145,7 @@ async def an_observation_that_is_too_large_is_cut(client: Client, limits: Limits
 
     event = await run.event("observation")
 
-    assert event.get("truncated") is True
+    expect_member(event, "truncated", True)
     assert isinstance(event["content"], str)
     assert len(event["content"].encode()) >= limits["max_event_bytes"] / 4
     expect_completed(await run.terminal())
@@ -158,7 +164,7 @@ async def an_observation_that_is_too_deep_is_sent_as_text(client: Client, limits
 
     event = await run.event("observation")
 
-    assert event.get("truncated") is True
+    expect_member(event, "truncated", True)
     assert json_of(event.get("content"), "the content") == deep
 
 
@@ -198,7 +204,7 @@ async def a_token_beyond_the_size_of_an_event_is_divided(client: Client, limits:
 
     await run.terminal()
 
-    assert run.text == text
+    expect_text(run, text)
 
 
 @proves("EVENT-21")
@@ -214,8 +220,8 @@ async def done_says_how_it_ended(client: Client, target: Target) -> None:
 async def a_refusal_says_its_code_and_whether_to_retry(client: Client) -> None:
     refused = await client.ask({"type": "start", "prompt": 7})
 
-    assert refused.get("code") == "bad_request"
-    assert refused.get("retryable") is False
+    expect_member(refused, "code", "bad_request")
+    expect_member(refused, "retryable", False)
 
 
 @proves("EVENT-22", script=True)
@@ -224,7 +230,7 @@ async def a_failure_says_its_code_and_whether_to_retry(client: Client) -> None:
 
     terminal = await run.terminal()
 
-    assert terminal.get("code") == "agent_error"
+    expect_member(terminal, "code", "agent_error")
     assert isinstance(terminal.get("retryable"), bool)
 
 
@@ -268,4 +274,4 @@ async def an_empty_token_is_not_sent(client: Client) -> None:
     events = await run.whole()
 
     assert [event["data"] for event in events if event.type == "token" and not event["data"]] == []
-    assert run.text == "ab"
+    expect_text(run, "ab")

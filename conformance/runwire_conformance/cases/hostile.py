@@ -149,5 +149,5 @@ async def a_message_of_many_small_frames_is_counted_whole(
     for _ in range(16):
         await client.send_data(Opcode.CONT, piece, fin=False)
 
-    assert await client.closed() == 1009
+    await client.closed_with(1009)
     await still_serves(target)

@@ -11,11 +11,13 @@ from runwire_conformance.conversation import contents
 from runwire_conformance.expectations import (
     expect_ended_by_user,
     expect_header,
+    expect_media_type,
     expect_problem,
+    expect_same_log,
     expect_status,
+    expect_valid,
 )
 from runwire_conformance.target import ACCEPT_JSON, JSON, Target, new_run_id
-from runwire_schemas import violations
 from runwire_spec import registries
 
 
@@ -81,7 +83,7 @@ async def a_post_that_names_no_stream_gets_202(target: Target) -> None:
     response = await target.post(target.runs_url, {"prompt": target.short}, ACCEPT_JSON)
 
     expect_status(response, 202)
-    assert [str(problem) for problem in violations("run-accepted", response.json())] == []
+    expect_valid("run-accepted", response.json())
 
 
 @proves("HTTP-4")
@@ -113,7 +115,7 @@ async def a_run_tells_how_it_stands(target: Target) -> None:
 
     body = response.json()
     expect_status(response, 200)
-    assert [str(problem) for problem in violations("run-status", body)] == []
+    expect_valid("run-status", body)
     assert (body["run_id"], body["epoch"], body["seq"], body["text"]) == (
         run.id,
         run.epoch,
@@ -142,7 +144,7 @@ async def a_run_is_cancelled_by_post(target: Target, limits: Limits) -> None:
 
         body = response.json()
         expect_status(response, 200)
-        assert [str(problem) for problem in violations("run-outcome", body)] == []
+        expect_valid("run-outcome", body)
     with shows("HTTP-8"):
         terminal = await run.terminal(limits.seconds("cancel_deadline_ms") + 2)
         expect_ended_by_user(terminal)
@@ -234,8 +236,8 @@ async def refusals_are_problems(target: Target) -> None:
 
     for response in responses:
         body = response.json()
-        assert response.media_type == "application/problem+json"
-        assert [str(problem) for problem in violations("problem", body)] == []
+        expect_media_type(response, "application/problem+json")
+        expect_valid("problem", body)
         assert body["status"] == response.status == registered_status(str(body["code"]))
 
 
@@ -306,7 +308,7 @@ async def a_repeated_post_streams_the_run_from_its_first_event(target: Target) -
     await again.whole()
     kinds = [message.type for message in stream.messages if message.type in {"started", "resumed"}]
     assert (again.epoch, kinds) == (first.epoch, ["started", "resumed"])
-    assert contents(again.events) == contents(first.events)
+    expect_same_log(contents(again.events), contents(first.events))
 
 
 @proves("HTTP-16")

@@ -8,7 +8,13 @@ from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Broken, NotExercised, NotOffered, proves, shows
 from runwire_conformance.client import AT_ONCE_S, Client
 from runwire_conformance.conversation import END, EVENT_S
-from runwire_conformance.expectations import expect_completed, expect_header, expect_problem, expect_refused
+from runwire_conformance.expectations import (
+    expect_completed,
+    expect_header,
+    expect_problem,
+    expect_refused,
+    expect_text,
+)
 from runwire_conformance.invariants.wire import MOST_UNASKED, is_unasked
 from runwire_conformance.stream import Stream
 from runwire_conformance.target import Target, new_run_id
@@ -96,7 +102,7 @@ async def a_connection_with_a_run_is_not_idle(client: Client, limits: Limits, ta
 
     await run.terminal(span + 5)
 
-    assert run.text == "still here"
+    expect_text(run, "still here")
 
 
 @proves("FLOW-1", script=True, connections=2, deadline_s=40)

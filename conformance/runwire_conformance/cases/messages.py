@@ -9,7 +9,7 @@ from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Moot, NotExercised, NotOffered, proves
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import END, EVENT_S, EVENTS
-from runwire_conformance.expectations import expect_noticed
+from runwire_conformance.expectations import expect_member, expect_noticed
 from runwire_conformance.target import Target, new_run_id
 from runwire_conformance.trace import Message
 
@@ -217,7 +217,7 @@ async def a_resume_does_not_overtake_a_start(client: Client, target: Target) -> 
     await client.send({"type": "cancel"})
 
     order = [message["re"] for message in client.messages if message.get("re")]
-    assert started.type == "started"
+    expect_member(started, "type", "started")
     assert order == [f"{kind}{number}" for number in range(5) for kind in "sr"] + ["start"]
 
 

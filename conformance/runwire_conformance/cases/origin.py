@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 from runwire_conformance.case import NotExercised, proves
-from runwire_conformance.expectations import expect_status
+from runwire_conformance.expectations import expect_media_type, expect_member, expect_status
 from runwire_conformance.target import Target
 
 FOREIGN = ("Origin", "https://attacker.example")
@@ -70,5 +70,5 @@ async def a_refused_handshake_is_an_http_answer_with_a_problem(target: Target) -
     response = await target.refused_handshake(headers=[FOREIGN])
 
     body = response.json()
-    assert response.media_type == "application/problem+json"
-    assert body.get("code") == "forbidden"
+    expect_media_type(response, "application/problem+json")
+    expect_member(body, "code", "forbidden")

@@ -4,7 +4,13 @@ import secrets
 
 from runwire_conformance import scripts
 from runwire_conformance.case import NotExercised, NotOffered, proves
-from runwire_conformance.expectations import expect_completed, expect_noticed, expect_problem, expect_refused
+from runwire_conformance.expectations import (
+    expect_completed,
+    expect_noticed,
+    expect_problem,
+    expect_refused,
+    expect_text,
+)
 from runwire_conformance.target import Target, new_run_id
 
 
@@ -104,7 +110,7 @@ async def another_principal_cannot_answer(target: Target) -> None:
     expect_refused(answer, "not_found")
     await own.send({"type": "input", "run_id": run.id, "request_id": "q1", "data": True})
     await run.terminal()
-    assert run.text == "true"
+    expect_text(run, "true")
 
 
 @proves("AUTH-12", connections=2)

@@ -8,7 +8,14 @@ from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, NotOffered, proves
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import contents
-from runwire_conformance.expectations import expect_completed, expect_ended_without_reader, expect_refused
+from runwire_conformance.expectations import (
+    expect_completed,
+    expect_ended_without_reader,
+    expect_member,
+    expect_refused,
+    expect_same_log,
+    expect_text,
+)
 from runwire_conformance.target import Target, new_run_id
 
 
@@ -77,7 +84,7 @@ async def a_reader_that_the_server_closed_is_waited_for(target: Target, limits: 
     again = await other.resume(run.id)
 
     assert again.opening is not None
-    assert again.opening["status"] == "running"
+    expect_member(again.opening, "status", "running")
     await other.cancel(again)
 
 
@@ -187,7 +194,7 @@ async def a_finished_run_is_replayed_from_every_cut(client: Client) -> None:
         if after < run.last_seq:
             await again.terminal()
         await client.barrier()
-        assert contents(again.events) == contents([event for event in log if event["seq"] > after])
+        expect_same_log(contents(again.events), contents([event for event in log if event["seq"] > after]))
 
 
 @proves("RESUME-10", script=True, watches=("RESUME-25",), connections=2, deadline_s=40)
@@ -200,7 +207,7 @@ async def a_live_run_is_joined_without_seam(target: Target) -> None:
             await reader.resume(run.id, max(0, run.last_seq - 5))
     last = await reader.resume(run.id)
 
-    assert contents(await last.whole()) == contents(await run.whole())
+    expect_same_log(contents(await last.whole()), contents(await run.whole()))
 
 
 @proves("RESUME-11")
@@ -254,7 +261,7 @@ async def a_second_viewer_does_not_disturb_the_first(target: Target) -> None:
     await run.terminal()
 
     seqs = [int(event["seq"]) for event in run.events]
-    assert run.text == "x" * 10
+    expect_text(run, "x" * 10)
     assert seqs == sorted(set(seqs))
     assert not one.ended
 
@@ -270,7 +277,7 @@ async def a_resume_of_a_followed_run_moves_its_reader(client: Client) -> None:
     await again.terminal()
     first = again.events[0]
     assert first.get("first_seq", first.get("seq")) == 3
-    assert again.text == "x" * 13
+    expect_text(again, "x" * 13)
 
 
 @proves("RESUME-17", without="resume")
@@ -288,7 +295,7 @@ async def a_finished_run_is_read_to_its_end(client: Client, target: Target) -> N
     again = await client.resume(run.id)
     events = await client.quiet(again)
 
-    assert contents(events) == contents(log)
+    expect_same_log(contents(events), contents(log))
     following = await client.start(target.short)
     await following.terminal()
 
@@ -305,7 +312,7 @@ async def a_reader_that_came_late_gets_merged_events_or_all(target: Target) -> N
     again = await reader.resume(run.id, 7)
 
     await again.terminal()
-    assert again.text == ("xy" * 2000)[5:]
+    expect_text(again, ("xy" * 2000)[5:])
     assert "".join(event["content"] for event in again.events if event.type == "thinking") == "t" * 1998
 
 
@@ -316,7 +323,7 @@ async def a_reader_that_is_slow_gets_merged_events_or_all(client: Client) -> Non
 
     await run.terminal()
 
-    assert run.text == "xy" * 4000
+    expect_text(run, "xy" * 4000)
 
 
 @proves("RESUME-26", script=True, connections=2, deadline_s=40)

@@ -8,6 +8,7 @@ from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import END, EVENT_S, contents
+from runwire_conformance.expectations import expect_same_log, expect_text
 from runwire_conformance.target import Target, new_run_id
 
 
@@ -36,7 +37,7 @@ async def a_long_run_is_numbered_without_hole(client: Client) -> None:
 
     await run.whole()
 
-    assert run.text == "x" * 500
+    expect_text(run, "x" * 500)
     assert run.last_seq == 1001
 
 
@@ -62,7 +63,7 @@ async def runs_of_one_connection_are_numbered_apart(client: Client, limits: Limi
 
     for number, run in enumerate(runs):
         await run.whole()
-        assert run.text == f"{number}" * 10
+        expect_text(run, f"{number}" * 10)
         assert run.last_seq == 11
 
 
@@ -77,7 +78,7 @@ async def a_stream_tells_the_same_as_a_websocket(client: Client, target: Target)
 
         streamed = await (await target.events(run.id)).run()
 
-        assert contents(await streamed.whole()) == contents(run.events)
+        expect_same_log(contents(await streamed.whole()), contents(run.events))
 
 
 @proves("RUN-30", script=True, connections=3)
@@ -102,7 +103,7 @@ async def a_finished_run_can_be_read_a_while_later(client: Client, target: Targe
 
     again = await client.resume(run.id)
 
-    assert contents(await again.whole()) == log
+    expect_same_log(contents(await again.whole()), log)
 
 
 @proves("RUN-33")
@@ -112,7 +113,7 @@ async def a_finished_run_can_be_read_whole(client: Client, target: Target) -> No
 
     again = await client.resume(run.id)
 
-    assert contents(await again.whole()) == log
+    expect_same_log(contents(await again.whole()), log)
 
 
 @proves("RUN-34", script=True)

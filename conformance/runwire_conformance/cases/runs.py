@@ -8,7 +8,7 @@ from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import END, EVENT_S, EVENTS
-from runwire_conformance.expectations import expect_ended, expect_refused
+from runwire_conformance.expectations import expect_ended, expect_member, expect_one_end, expect_refused
 from runwire_conformance.target import ACCEPT_JSON, Target, new_run_id
 
 CHOSEN_ID = re.compile(r"[A-Za-z0-9_-]{21,64}")
@@ -38,7 +38,7 @@ async def a_start_is_answered_with_started_first(client: Client, target: Target)
     await client.send({"type": "start", "prompt": target.short})
 
     first = await client.message(lambda message: message.type != "ready" and not message.is_aside, "started")
-    assert first.type == "started"
+    expect_member(first, "type", "started")
 
 
 @proves("RUN-3", script=True)
@@ -77,7 +77,7 @@ async def a_run_that_fails_ends_once(client: Client) -> None:
 
     events = await client.quiet(run)
 
-    assert [event.type for event in events if event.is_terminal] == ["error"]
+    expect_one_end(events, "error")
 
 
 @proves("RUN-4", script=True)
@@ -88,7 +88,7 @@ async def a_run_that_is_cancelled_ends_once(client: Client) -> None:
     await client.cancel()
 
     events = await client.quiet(run)
-    assert [event.type for event in events if event.is_terminal] == ["done"]
+    expect_one_end(events, "done")
 
 
 @proves("RUN-5", deadline_s=60)
@@ -185,7 +185,7 @@ async def a_posted_run_is_called_by_its_name(target: Target) -> None:
 
     accepted = await target.post(target.runs_url, {"prompt": target.short, "run_id": run_id}, ACCEPT_JSON)
 
-    assert accepted.json().get("run_id") == run_id
+    expect_member(accepted.json(), "run_id", run_id)
 
 
 @proves("RUN-13", script=True)
@@ -195,7 +195,7 @@ async def a_cancel_that_races_the_end_leaves_one_terminal(client: Client) -> Non
         await asyncio.sleep(delay_ms / 1000)
         await client.cancel()
         events = await client.quiet(run)
-        assert [event.type for event in events if event.is_terminal] == ["done"]
+        expect_one_end(events, "done")
 
 
 @proves("RUN-13", script=True)

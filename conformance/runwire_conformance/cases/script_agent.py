@@ -9,7 +9,7 @@ from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotOffered, TooSlow, proves, shows
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import contents
-from runwire_conformance.expectations import expect_completed, expect_ended
+from runwire_conformance.expectations import expect_completed, expect_ended, expect_text
 from runwire_conformance.questions import FORM, asked, give
 from runwire_conformance.target import Target, new_run_id
 from runwire_conformance.trace import object_of
@@ -70,7 +70,7 @@ async def a_repeat_plays_its_steps_that_often(client: Client) -> None:
 
     await run.terminal()
 
-    assert run.text == "abbb" * 4 + "c"
+    expect_text(run, "abbb" * 4 + "c")
 
 
 @proves("SCRIPT-12", script=True)
@@ -230,4 +230,4 @@ async def a_script_echoes_null_for_what_expired(target: Target) -> None:
 
     await run.terminal()
 
-    assert run.text == "null"
+    expect_text(run, "null")

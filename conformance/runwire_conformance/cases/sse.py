@@ -11,9 +11,14 @@ from runwire_conformance.expectations import (
     expect_completed,
     expect_ended_without_reader,
     expect_header,
+    expect_media_type,
+    expect_member,
     expect_no_header,
+    expect_one_end,
     expect_problem,
+    expect_same_log,
     expect_status,
+    expect_text,
 )
 from runwire_conformance.target import EVENT_STREAM, Target, new_run_id
 
@@ -23,7 +28,7 @@ async def a_stream_has_the_headers_that_keep_it_flowing(target: Target) -> None:
     stream = await target.start_stream(target.short)
 
     directives = (stream.response.header("cache-control") or "").replace(" ", "").split(",")
-    assert stream.response.media_type == "text/event-stream"
+    expect_media_type(stream.response, "text/event-stream")
     assert {"no-store", "no-transform"} <= set(directives)
     expect_header(stream.response, "X-Accel-Buffering", "no")
     expect_no_header(stream.response, "Content-Encoding")
@@ -57,7 +62,7 @@ async def a_posted_stream_says_started_first(target: Target) -> None:
 
     first = await stream.next_message(-1)
 
-    assert first.type == "started"
+    expect_member(first, "type", "started")
 
 
 @proves("SSE-4")
@@ -68,7 +73,7 @@ async def a_read_stream_says_resumed_first(target: Target) -> None:
     stream = await target.events(run.id)
 
     first = await stream.next_message(-1)
-    assert first.type == "resumed"
+    expect_member(first, "type", "resumed")
 
 
 @proves(
@@ -82,8 +87,8 @@ async def a_stream_carries_the_run(target: Target) -> None:
 
     events = await run.whole()
 
-    assert run.text == scripts.EVERYTHING_TEXT
-    assert [event.type for event in events if event.is_terminal] == ["done"]
+    expect_text(run, scripts.EVERYTHING_TEXT)
+    expect_one_end(events, "done")
     assert {"thinking", "tool_call", "observation", "token"} <= {event.type for event in events}
 
 
@@ -95,7 +100,9 @@ async def a_stream_resumes_at_its_cursor_and_repeats_nothing(target: Target) -> 
 
     for cursor in [0, *(event["seq"] for event in log[:-1])]:
         again = await (await target.events(run.id, f"{run.epoch}.{cursor}")).run()
-        assert contents(await again.whole()) == contents([event for event in log if event["seq"] > cursor])
+        expect_same_log(
+            contents(await again.whole()), contents([event for event in log if event["seq"] > cursor])
+        )
     seqs = [event["seq"] for event in log]
     assert seqs == sorted(set(seqs))
 
@@ -197,7 +204,7 @@ async def a_cursor_comes_in_the_header_or_the_query(target: Target) -> None:
         await target.events(run.id, after="1"),
     ):
         again = await stream.run()
-        assert contents(await again.whole()) == rest
+        expect_same_log(contents(await again.whole()), rest)
 
 
 @proves("SSE-14")
@@ -208,7 +215,7 @@ async def no_cursor_means_from_the_first_event(target: Target) -> None:
 
     again = await (await target.events(run.id)).run()
 
-    assert contents(await again.whole()) == log
+    expect_same_log(contents(await again.whole()), log)
 
 
 @proves("SSE-15")
@@ -221,7 +228,7 @@ async def the_header_wins_over_the_query(target: Target) -> None:
 
     again = await stream.run()
     assert again.opening is not None
-    assert again.opening["next_seq"] == 2
+    expect_member(again.opening, "next_seq", 2)
 
 
 @proves("SSE-16")
@@ -306,7 +313,7 @@ async def one_log_serves_both_transports(client: Client, target: Target) -> None
     streamed = await stream.run()
     await streamed.terminal()
     await run.terminal()
-    assert contents(streamed.events) == contents([event for event in run.events if event["seq"] > 3])
+    expect_same_log(contents(streamed.events), contents([event for event in run.events if event["seq"] > 3]))
 
 
 @proves("SSE-21", script=True)
