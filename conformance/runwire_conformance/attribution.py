@@ -19,10 +19,13 @@ class Failure:
     case: str
     accuses: tuple[str, ...]
     owners: tuple[str, ...] = ()
+    #: Whether the first owner is to blame even if nothing else shows it broken.
+    certain: bool = False
 
     def blocker(self, broken: Collection[str]) -> str | None:
-        """Return the owner that is found broken, if it is another sentence than the case's own."""
-        return next((name for name in self.owners if name in broken and name not in self.accuses), None)
+        """Return the owner that is found broken, if it comes before the case's own sentence."""
+        found = next((name for name in self.owners if name in broken or name in self.accuses), None)
+        return None if found in self.accuses else found
 
     @property
     def speaks_for_itself(self) -> bool:
@@ -30,12 +33,13 @@ class Failure:
         return not self.owners or not set(self.owners).isdisjoint(self.accuses)
 
 
-def blockers(failures: Sequence[Failure], accused: Collection[str]) -> dict[str, str]:
-    """Return by the name of each blocked case the sentence that blocks it; `accused` is what else showed broken.
+def blockers(failures: Sequence[Failure], accused: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return by the name of each blocked case the sentence that blocks it, and of each that accuses an owner that one.
 
-    What only leans on sentences of which nobody knows anything bad is held against its own: the most leaned on first.
+    `accused` is what else showed broken. What only leans on sentences of which nobody knows anything bad is held
+    against its own, the most leaned on first, unless the owner is certain.
     """
-    broken, blocked = set(accused), dict[str, str]()
+    broken, blocked, passed_on = set(accused), dict[str, str](), dict[str, str]()
     leaned_on = Counter(name for failure in failures for name in failure.owners)
     pending = sorted(failures, key=lambda one: -sum(leaned_on[name] for name in one.accuses))
     while pending:
@@ -45,9 +49,11 @@ def blockers(failures: Sequence[Failure], accused: Collection[str]) -> dict[str,
         pending = [one for one in pending if one.case not in blocked]
         told = next((one for one in pending if one.speaks_for_itself), pending[0] if pending else None)
         if told is not None:
-            broken.update(told.accuses)
+            if told.certain and not told.speaks_for_itself:
+                passed_on[told.case] = told.owners[0]
+            broken.update(told.owners[:1] if told.case in passed_on else told.accuses)
             pending.remove(told)
-    return blocked
+    return blocked, passed_on
 
 
 def attribute(cases: Sequence[Case], known_broken: Mapping[str, str], ailing: Mapping[str, str]) -> None:
@@ -64,9 +70,11 @@ def attribute(cases: Sequence[Case], known_broken: Mapping[str, str], ailing: Ma
             and not explained(case, outcome, known_broken)
         ):
             owners = () if outcome.breach is not None else outcome.owners
-            failures.append(Failure(case.name, shown_of(case, outcome), owners))
-    blocked = blockers(failures, accused)
+            failures.append(Failure(case.name, shown_of(case, outcome), owners, outcome.certain))
+    blocked, passed_on = blockers(failures, accused)
     for case in cases:
+        if case.outcome is not None and case.name in passed_on:
+            case.outcome = replace(case.outcome, breach=passed_on[case.name])
         if case.outcome is not None and (owner := blocked.get(case.name)) is not None:
             reason = f"blocked by {owner}: {case.outcome.reason}"
             case.outcome = replace(

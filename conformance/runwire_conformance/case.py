@@ -16,12 +16,14 @@ class Broken(AssertionError):
     """The server did not do what was expected; says what was expected and what came.
 
     `owners` are the sentences that order what was expected, the likeliest first, where a case only needs it to come
-    to its own: it is blocked when one of them is found broken by itself (`attribution`).
+    to its own: it is blocked when one of them is found broken by itself (`attribution`). Where they are `certain`, as
+    nothing in the case bears on it, the first is accused even if no other case shows it broken.
     """
 
-    def __init__(self, reason: str, owners: tuple[str, ...] = ()) -> None:
+    def __init__(self, reason: str, owners: tuple[str, ...] = (), *, certain: bool = False) -> None:
         super().__init__(reason)
         self.owners = owners
+        self.certain = certain
 
 
 class Wrong(Broken):
@@ -66,6 +68,12 @@ def owned_by(problem: BaseException) -> tuple[str, ...]:
     """Return the sentences that order what a case was waiting for when it failed."""
     cause = problem.__cause__  # a deadline's, which is the cancelled wait
     return getattr(problem, "owners", ()) or (owned_by(cause) if cause else ())
+
+
+def is_certain(problem: BaseException) -> bool:
+    """Whether the first of a failure's owners broke its sentence, whatever the case is about."""
+    cause = problem.__cause__
+    return getattr(problem, "certain", False) or (cause is not None and is_certain(cause))
 
 
 @contextmanager

@@ -39,7 +39,7 @@ ANSWERS: Mapping[str, Owners] = {
 
 #: By its code: the sentences that a refusal of a good `start` may break.
 REFUSED_BY: Mapping[str, Owners] = {
-    "busy": ("RUN-6", "LIMIT-4", "LIMIT-3"),
+    "busy": ("RUN-23", "LIMIT-4"),
     "bad_request": ("MSG-20", "MSG-22", "RUN-1"),
 }
 
@@ -196,8 +196,23 @@ class Client(Conversation):
             return Breach("MSG-28", "a start with an id was refused by an error without re")
         if answer.get("code") == "rate_limited":
             return NotJudged("the server throttles the judge (rate_limited), which is its own choice")
+        if answer.get("code") == "busy" and not self._has_unfinished():
+            return Moot(
+                "LIMIT-4", "blocked by LIMIT-4: a start was refused with busy, with no run on its connection"
+            )
         owners = REFUSED_BY.get(str(answer.get("code")), ("RUN-3",))
         return Broken(f"expected started; came a refusal: {json.dumps(answer)[:300]}", owners)
+
+    def _has_unfinished(self) -> bool:
+        """Whether the connection shows a run that has not ended."""
+        followed = {m.word("run_id") for m in self.messages if m.type in {"started", "resumed"}}
+        return bool(followed - {m.word("run_id") for m in self.messages if m.is_terminal})
+
+    async def started(self) -> Message:
+        """Return the first `started` of the connection; raises Broken ([RUN-3])."""
+        return await self.message(
+            lambda message: message.type == "started", "started", owners=("RUN-3",), certain=True
+        )
 
     async def resume(self, run_id: str, after: int = 0, **members: Any) -> Run:
         """Resume a run and return it when it is `resumed`; raises Broken when it is refused."""
@@ -292,7 +307,13 @@ class Client(Conversation):
         never = "CONN-22" in self.broken
         usual = NEVER_S if never else CLOSE_S
         try:
-            await self.wait_until(lambda: self.ended, usual if seconds is None else seconds, expected, owners)
+            await self.wait_until(
+                lambda: self.ended,
+                usual if seconds is None else seconds,
+                expected,
+                owners,
+                certain=bool(owners),
+            )
         except Broken:
             if never:
                 raise Moot("CONN-22") from None

@@ -74,11 +74,18 @@ class Conversation:
         await self._announce()
 
     async def wait_until(
-        self, condition: Callable[[], bool], seconds: float, expected: str, owners: Owners = ()
+        self,
+        condition: Callable[[], bool],
+        seconds: float,
+        expected: str,
+        owners: Owners = (),
+        *,
+        certain: bool = False,
     ) -> None:
         """Wait until `condition` holds; raises Broken after `seconds`, or when the conversation ended before.
 
-        `owners` are the sentences that order it, where it is no more than a precondition of the case.
+        `owners` are the sentences that order it, where it is no more than a precondition of the case, and `certain`
+        whether nothing that a case does bears on it.
         """
 
         def over() -> bool:
@@ -89,7 +96,7 @@ class Conversation:
                 await self._news.wait_for(over)
         except TimeoutError:
             shown = f"waited {seconds:.2f} s; came {self.seen()}{self.asked()}"
-            raise Broken(f"expected {expected}; {shown}", owners) from None
+            raise Broken(f"expected {expected}; {shown}", owners, certain=certain) from None
         if not condition():
             over_by = "" if self.flooded else f" the {self.trace.transport} connection ended;"
             raise Broken(f"expected {expected};{over_by} came {self.seen()}", (*self.ended_by(), *owners))
@@ -108,6 +115,8 @@ class Conversation:
         after: int = -1,
         seconds: float = ANSWER_S,
         owners: Owners = (),
+        *,
+        certain: bool = False,
     ) -> Message:
         """Return the first message behind index `after` that is `wanted`; raises Broken."""
 
@@ -122,7 +131,7 @@ class Conversation:
                 match = message if wanted(message) else None
             return match is not None
 
-        await self.wait_until(found, seconds, expected, owners)
+        await self.wait_until(found, seconds, expected, owners, certain=certain)
         assert match is not None
         return match
 
@@ -138,6 +147,8 @@ class Conversation:
         expected: str,
         after: int = -1,
         owners: Owners = (),
+        *,
+        certain: bool = False,
     ) -> Message:
         """Return the first `wanted` message, which must come at most `seconds` after `since` plus T.
 
@@ -145,10 +156,13 @@ class Conversation:
         """
         bound = f"{seconds:.2f} s plus T = {self.clock.tolerance:.2f} s"
         left = since + seconds + self.clock.tolerance + LATE_S - time.monotonic()
-        message = await self.message(wanted, f"{expected} within {bound}", after, max(left, 0.0), owners)
+        message = await self.message(
+            wanted, f"{expected} within {bound}", after, max(left, 0.0), owners, certain=certain
+        )
         took = message.at - since
         if took > seconds + self.clock.tolerance:
-            raise TooLate(f"expected {expected} within {bound}; it came after {took:.2f} s")
+            late = f"expected {expected} within {bound}; it came after {took:.2f} s"
+            raise TooLate(late, owners, certain=certain)
         return message
 
     def seen(self) -> str:
@@ -170,7 +184,13 @@ class Conversation:
         own = owners or (("SSE-12",) if stream else ("BEAT-3", "BEAT-1"))
         begun = time.monotonic() if since is None else since
         return await self.within(
-            self.limits.silence, begun, lambda message: message.type == "heartbeat", "a heartbeat", after, own
+            self.limits.silence,
+            begun,
+            lambda message: message.type == "heartbeat",
+            "a heartbeat",
+            after,
+            own,
+            certain=True,
         )
 
 

@@ -16,7 +16,7 @@ from runwire_conformance.aftermath import (
 )
 from runwire_conformance.attribution import attribute
 from runwire_conformance.bounds import STALL_S, Clock
-from runwire_conformance.case import Broken
+from runwire_conformance.case import Broken, Moot
 from runwire_conformance.first_look import Mute
 from runwire_conformance.gates import unplayed
 from runwire_conformance.held import MOST_BYTES, Held
@@ -322,7 +322,7 @@ class Engine:
             return f"a handshake was not answered within {ALIVE_S:g} s"
         except (Unreachable, Unanswered) as problem:
             return str(problem)
-        except Broken:
+        except (Broken, Moot):
             return None  # refused, so it is there
         finally:
             await target.end()

@@ -171,3 +171,9 @@ def expect_media_type(response: Response, media_type: str, owners: Owners = ()) 
         said = response.header("content-type")
         came = f"`Content-Type: {said}`" if said else "no `Content-Type` header"
         raise Wrong(f"expected `Content-Type: {media_type}`; came {came}", owners)
+
+
+def expect_started(message: Message, owners: Owners = ()) -> None:
+    """Expect that a message says that a run was accepted."""
+    if message.type != "started":
+        raise Wrong(f"expected started; came {shown(message)}", owners)

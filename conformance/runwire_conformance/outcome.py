@@ -46,6 +46,8 @@ class Outcome:
     shows: str | None = None
     #: The sentences that order what the case was waiting for when it failed.
     owners: tuple[str, ...] = ()
+    #: Whether the first of them broke its sentence, whatever the case is about.
+    certain: bool = False
     #: The requirement, broken by the server as a whole, that made the case fail whatever it proves.
     cause: str | None = None
 

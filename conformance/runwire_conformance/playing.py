@@ -17,6 +17,7 @@ from runwire_conformance.case import (
     NotOffered,
     TooLate,
     TooSlow,
+    is_certain,
     owned_by,
     shown_by,
 )
@@ -42,6 +43,7 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
     breach: str | None = None
     shows: str | None = None
     owners: tuple[str, ...] = ()
+    certain = False
     deadline_s = case.claim.deadline_s + (target.options.search.further_s if case.claim.searches else 0)
     alarm = asyncio.timeout(deadline_s)
     try:
@@ -63,6 +65,7 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
     except (AssertionError, Unreachable, Unanswered) as problem:
         state, reason = State.FAILED, in_words(problem)
         kind, shows, owners = kind_of(problem), shown_by(problem), owned_by(problem)
+        certain = is_certain(problem)
         late = isinstance(problem, TooLate | Unreachable) or case.claim.timing
         late = late or overtaken(target.traces, target.limits)
         slow = target.clock.is_slow or target.clock.stalled_since(began)
@@ -88,7 +91,7 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
     now = time.monotonic()
     return Outcome(
         state, reason, moot, late, (), tuple(target.traces), now - began, details, began, now, target.redaction, kind,
-        breach, shows, owners,
+        breach, shows, owners, certain,
     )  # fmt: skip
 
 

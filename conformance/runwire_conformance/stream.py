@@ -31,7 +31,10 @@ class Stream(Conversation):
         """Return the run, once its `started` or `resumed` came; raises Broken."""
         owners = ("SSE-3",) if self.trace.title.startswith("POST") else ("SSE-4",)
         opening = await self.message(
-            lambda message: message.type in {"started", "resumed"}, "started or resumed", owners=owners
+            lambda message: message.type in {"started", "resumed"},
+            "started or resumed",
+            owners=owners,
+            certain=True,
         )
         return Run(self, opening.get("run_id"), opening.index, opening)
 
@@ -41,12 +44,15 @@ class Stream(Conversation):
 
     async def first_block(self) -> Block:
         """Return the first block; raises Broken."""
-        await self.wait_until(lambda: bool(self.blocks), ANSWER_S, "the opening block", ("SSE-2",))
+        await self.wait_until(
+            lambda: bool(self.blocks), ANSWER_S, "the opening block", ("SSE-2",), certain=True
+        )
         return self.blocks[0]
 
     async def finished(self, seconds: float = ANSWER_S) -> None:
         """Wait until the response has ended; raises Broken."""
-        await self.wait_until(lambda: self.ended, seconds, "the response to end", ("SSE-10",))
+        owners = ("SSE-10",)
+        await self.wait_until(lambda: self.ended, seconds, "the response to end", owners, certain=True)
 
     def drop(self) -> None:
         """Cut the connection without a goodbye."""

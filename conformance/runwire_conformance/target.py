@@ -11,8 +11,9 @@ from urllib.parse import urljoin, urlsplit
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Clock
-from runwire_conformance.case import Breach, Broken, NotExercised
+from runwire_conformance.case import Breach, Broken, Moot, NotExercised, Wrong
 from runwire_conformance.client import Client
+from runwire_conformance.conversation import Run
 from runwire_conformance.held import Held
 from runwire_conformance.hooks import missing, printed
 from runwire_conformance.profile import DEFAULT_PROMPTS, Options, Profile
@@ -43,10 +44,18 @@ class Target:
         self.held = held or Held()
         self.limits = profile.limits
         self.features = profile.features
+        #: Whether the case counts places itself, so that a refusal for want of one is what it looks for.
+        self.counts_places = False
         #: What must not be told of the conversations.
         self.redaction = options.redaction
         self.traces: list[Trace] = []
         self._open: list[Client | Stream] = []
+
+    def counting(self) -> "Target":
+        """Return this server for a case that counts places itself: a refusal with 429 is an answer like others."""
+        view = copy.copy(self)
+        view.counts_places = True
+        return view
 
     # Stimuli.
 
@@ -176,6 +185,7 @@ class Target:
             trace.add("server", "lost", str(problem))
             raise
         trace.add("server", "response", _shown(response), code=response.status)
+        self._expect_a_place(response, "a handshake")
         return peer, response, trace
 
     async def refused_handshake(
@@ -203,15 +213,30 @@ class Target:
         )
         if response.status != 101:
             peer.close()
-            owners = () if subprotocols or headers or query else _refused_by(response, "CONN-6")
+            owners = () if subprotocols or headers or query else ("CONN-6",)
             raise Broken(
                 f"expected the handshake to be accepted; it was refused with {_shown(response)}", owners
             )
         client = Client(peer, response, trace, self.limits, self.clock, self.profile.broken)
         self._open.append(client)
         if ready and "CONN-15" not in self.profile.broken:
-            await client.message(lambda message: message.type == "ready", "ready", owners=("CONN-15",))
+            await client.message(
+                lambda message: message.type == "ready", "ready", owners=("CONN-15",), certain=True
+            )
         return client
+
+    async def start_again(self, client: Client, prompt: str) -> Run:
+        """Start a run on a connection that had others; raises Wrong when it alone is refused one with busy."""
+        try:
+            return await client.start(prompt)
+        except Moot:
+            elsewhere = await (await self.connect()).start(
+                prompt
+            )  # raises Moot when there is no place at all
+            await elsewhere.terminal()
+            raise Wrong(
+                "expected a further run on the connection; it was busy, and another was not"
+            ) from None
 
     # HTTP and SSE.
 
@@ -262,6 +287,7 @@ class Target:
         trace.add("server", "response", _shown(response), code=response.status)
         if response.status != 200:
             exchange.close()
+            self._expect_a_place(response, "a stream")
             raise _no_stream(method, response)
         place = urljoin(url, response.header("location") or url)
         stream = Stream(exchange, response, trace, self.limits, self.clock, place)
@@ -277,6 +303,11 @@ class Target:
         headers = [("Last-Event-ID", cursor)] if cursor is not None else []
         asked = "?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else ""
         return await self.stream("GET", self.run_url(run_id, f"/events{asked}"), headers=headers)
+
+    def _expect_a_place(self, response: Response, what: str) -> None:
+        """Raise Moot when there is no place for the judge, who keeps below what the server advertises."""
+        if response.status == 429 and not self.counts_places:
+            raise Moot("LIMIT-4", f"blocked by LIMIT-4: {what} was refused with {_shown(response)}")
 
     # The end.
 
@@ -299,17 +330,12 @@ def new_run_id() -> str:
     return secrets.token_urlsafe(18)
 
 
-def _refused_by(response: Response, owner: str) -> tuple[str, ...]:
-    """Return the sentences that a refusal of a good request or handshake may break."""
-    return ("LIMIT-4", "LIMIT-2", owner) if response.status == 429 else (owner,)
-
-
 def _no_stream(method: str, response: Response) -> Broken:
     """Return what an answer that is no stream says of the server."""
     said = f"expected 200 and a stream; came {_shown(response)}"
     if method == "POST" and 200 <= response.status < 300:
         return Breach("HTTP-2", said)
-    return Broken(said, _refused_by(response, "HTTP-2" if method == "POST" else "SSE-4"))
+    return Broken(said, ("HTTP-2" if method == "POST" else "SSE-4",))
 
 
 def _shown(response: Response) -> str:

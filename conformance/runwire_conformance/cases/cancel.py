@@ -251,7 +251,7 @@ async def a_connection_takes_a_start_after_a_cancel(client: Client, target: Targ
     await client.cancel()
     await run.terminal()
 
-    following = await client.start(target.short)
+    following = await target.start_again(client, target.short)
 
     expect_completed(await following.terminal())
 

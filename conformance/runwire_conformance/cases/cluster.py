@@ -121,7 +121,7 @@ async def an_input_is_accepted_on_another_node(target: Target) -> None:
 @proves("NODE-3", alone=True, deadline_s=60)
 async def connections_are_counted_over_all_nodes(target: Target, limits: Limits) -> None:
     most = reachable(limits["connections_per_principal"], "connections_per_principal")
-    nodes = [target.node(number) for number in range(2)]
+    nodes = [target.counting().node(number) for number in range(2)]
     clients = [await nodes[number % 2].connect() for number in range(most)]
 
     for node in nodes:

@@ -25,8 +25,8 @@ async def a_silent_agent_does_not_silence_the_server(client: Client, limits: Lim
     target.within_patience(limits.silence * 2, "heartbeat_s")
     run = await client.start(scripts.SILENT)
 
-    first = await client.heartbeat(since=run.started_at, owners=("BEAT-1",))
-    await client.heartbeat(first.index, since=first.at, owners=("BEAT-1",))
+    first = await client.heartbeat(since=run.started_at, owners=("BEAT-3", "BEAT-1"))
+    await client.heartbeat(first.index, since=first.at, owners=("BEAT-3", "BEAT-1"))
 
     await client.cancel()
 
@@ -45,7 +45,7 @@ async def heartbeats_come_while_a_tool_blocks(client: Client, limits: Limits, ta
     target.within_patience(limits.silence, "heartbeat_s")
     run = await client.start(scripts.script(scripts.block(limits.silence * 1000 + 1500)))
 
-    await client.heartbeat(since=run.started_at, owners=("BEAT-2",))
+    await client.heartbeat(since=run.started_at, owners=("BEAT-3", "BEAT-2"))
 
     await client.cancel()
 

@@ -156,7 +156,7 @@ async def a_heartbeat_has_a_type(client: Client) -> None:
 @proves("MSG-6", watches=("MSG-2",))
 async def what_is_absent_is_not_null(client: Client, target: Target) -> None:
     await client.send({"type": "start", "prompt": target.short})
-    started = await client.message(lambda message: message.type == "started", "started", owners=("RUN-3",))
+    started = await client.started()
     await client.message(lambda message: message.is_terminal, "the terminal", seconds=EVENT_S, owners=END)
 
     assert [name for name, value in started.items() if value is None] == []
@@ -168,7 +168,7 @@ async def what_had_no_id_is_answered_without_re(client: Client, target: Target) 
         raise Moot("RUN-3")
     await client.send({"prompt": target.short})
 
-    started = await client.message(lambda message: message.type == "started", "started", owners=("RUN-3",))
+    started = await client.started()
     assert "re" not in started
 
 

@@ -139,7 +139,7 @@ async def a_connection_takes_one_run_after_another(client: Client, target: Targe
     first = await client.start(target.short)
     await first.terminal()
 
-    second = await client.start(target.short)
+    second = await target.start_again(client, target.short)
 
     await second.terminal()
     assert second.id != first.id

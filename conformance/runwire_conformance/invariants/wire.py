@@ -36,18 +36,23 @@ def ready_comes_first_and_once(trace: Trace, _facts: Facts) -> Iterator[Finding]
 
 
 def it_is_never_silent(trace: Trace, facts: Facts) -> Iterator[Finding]:
-    """[BEAT-1], [SSE-12]: something comes at least every `heartbeat_s`, give or take 2 s."""
+    """[BEAT-1], [BEAT-3], [SSE-12]: something comes at least every `heartbeat_s`, give or take 2 s."""
     if trace.transport == "http" or trace.deaf or not trace.records:
         return
     allowed = facts.limits.silence + facts.tolerance
     last = next((record.at for record in trace.records if record.kind == "response"), trace.began)
+    followed = set[object]()
     for place, record in enumerate(trace.records):
         if record.at - last > allowed:
-            requirement = "SSE-12" if trace.transport == "sse" else "BEAT-1"
+            requirement = "SSE-12" if trace.transport == "sse" else "BEAT-1" if followed else "BEAT-3"
             yield Finding(requirement, f"nothing came for {record.at - last:.1f} s", place)
             return
         if record.message is not None and record.side == "server":
             last = record.at
+            if record.message.type in ASKED:
+                followed.add(record.message.get("run_id"))
+            elif record.message.is_terminal:
+                followed.discard(record.message.get("run_id"))
 
 
 def it_ends_in_order(trace: Trace, _facts: Facts) -> Iterator[Finding]:
