@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from websockets.frames import Opcode
@@ -58,6 +58,7 @@ class Client(Conversation):
         limits: Limits,
         clock: Clock,
         broken: Mapping[str, str],
+        own: Callable[[str], str] = str,
     ) -> None:
         super().__init__(trace, limits, clock)
         self.response = response
@@ -68,6 +69,8 @@ class Client(Conversation):
         self.pongs: list[bytes] = []
         self.answers_pings = True
         self._peer = peer
+        #: Makes a prompt one that no other case sends.
+        self._own = own
         self._fragments: list[bytes] = []
         self._fragment_kind = Opcode.TEXT
         self._reading = asyncio.create_task(self._read())
@@ -173,7 +176,7 @@ class Client(Conversation):
         after = len(self.messages) - 1
         identifier = f"s{secrets.token_hex(4)}"
         begun = time.monotonic()
-        await self.send({"type": "start", "id": identifier, "prompt": prompt, **members})
+        await self.send({"type": "start", "id": identifier, "prompt": self._own(prompt), **members})
         answer = await self.message(
             lambda message: (
                 (message.type == "started" and message.get("re", identifier) == identifier)
@@ -292,10 +295,10 @@ class Client(Conversation):
         self._peer.abort()
         self._reading.cancel()
 
-    async def leave(self, code: int = 1000) -> int:
+    async def leave(self, code: int = 1000, seconds: float | None = None) -> int:
         """Close the connection in order and return the code the server answers with; raises Broken."""
         self._send_close(code)
-        return await self.closed(f"the answer to the client's Close {code}", owners=("CONN-22",))
+        return await self.closed(f"the answer to the client's Close {code}", seconds, ("CONN-22",))
 
     async def closed(
         self, expected: str = "the server to close", seconds: float | None = None, owners: Owners = ()

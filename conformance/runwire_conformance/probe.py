@@ -5,8 +5,9 @@ import time
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from runwire_conformance.bounds import Clock
-from runwire_conformance.first_look import READY_S, TRIES, Mute, NoRunwireServer, first_look
+from runwire_conformance.first_look import READY_S, TRIES, Mute, first_look
 from runwire_conformance.profile import Options, Profile
+from runwire_conformance.reach import NoRunwireServer, refused, speechless, unreachable
 from runwire_conformance.wire.http import Response, Unanswered, Unreachable, fetch
 
 WELL_KNOWN = "/.well-known/runwire"
@@ -23,38 +24,49 @@ async def probe(url: str, options: Options, clock: Clock) -> Profile:
     try:
         return await first_look(profile, options, clock)
     except Unreachable as problem:
-        raise NoRunwireServer(_unreachable(problem)) from None
+        raise await unreachable(profile.websocket_url, problem) from None
     except Unanswered as problem:
+        if profile.discovery is None:
+            raise await speechless(profile.websocket_url, str(problem)) from None
         raise Mute("CONN-6", f"the WebSocket handshake was taken and not answered: {problem}") from None
 
 
 async def locate(url: str, options: Options) -> Profile:
-    """Return where a server is, by its discovery document if it has one; raises NoRunwireServer and Mute."""
+    """Return where a server is, by its discovery document if it has one; raises NoRunwireServer."""
     parts = _parts(url)
     bare = parts.scheme in {"ws", "wss"}
     origin = urlunsplit((parts.scheme.replace("ws", "http"), parts.netloc, "", "", ""))
-    places = [origin + WELL_KNOWN] if bare or parts.path in {"", "/"} else [url, origin + WELL_KNOWN]
+    named = not bare and parts.path not in {"", "/"}
+    places = [url, origin + WELL_KNOWN] if named else [origin + WELL_KNOWN]
     response: Response | None = None
-    for place in places:
+    for place in dict.fromkeys(places):
         try:
-            place, response = await _answered(place, options)
+            found_at, response = await _answered(place, options)
         except Unreachable as problem:
-            raise NoRunwireServer(_unreachable(problem)) from None
+            raise await unreachable(url, problem) from None
         except Unanswered as problem:
             if not bare:
-                raise Mute(
-                    "CONN-1", f"the request for the discovery document got no answer: {problem}"
-                ) from None
+                raise await speechless(url, str(problem)) from None
             continue
         if document := _discovery(response):
             endpoints = document.get("endpoints")
             path = endpoints.get("websocket") if isinstance(endpoints, dict) else None
-            found = urljoin(place, path if isinstance(path, str) else DEFAULT_WEBSOCKET)
-            return Profile(url if bare else _as_websocket(found), place, document)
-    if response is not None and response.status in {401, 403}:
-        if options.sent_headers:
-            raise NoRunwireServer(f"{places[0]} answered {response.status}; is the credential right?")
-        raise Mute("CONN-1", f"{places[0]} answered {response.status} to a request without credentials")
+            found = _as_websocket(urljoin(found_at, path if isinstance(path, str) else DEFAULT_WEBSOCKET))
+            if place != places[0]:
+                raise NoRunwireServer(
+                    f"{url} is no discovery document; write {origin}, whose document names {found}, or that itself"
+                )
+            return Profile(url if bare else found, found_at, document)
+    status = response.status if response is not None else 0
+    if (
+        not bare
+        and (said := refused(places[0], status, has_credential=bool(options.sent_headers))) is not None
+    ):
+        raise said
+    if named:
+        raise NoRunwireServer(
+            f"neither {url} nor {places[1]} is a discovery document; is it a WebSocket? then write {_as_websocket(url)}"
+        )
     guess = url if bare else _as_websocket(origin + DEFAULT_WEBSOCKET)
     return Profile(guess, origin + WELL_KNOWN)
 
@@ -84,16 +96,19 @@ async def _answered(place: str, options: Options) -> tuple[str, Response]:
 
 
 async def _followed(place: str, options: Options) -> tuple[str, Response]:
-    """Return the answer to a GET and its URL after redirects, which keep the credentials at their origin ([CONN-5])."""
-    origin = urlsplit(place).netloc
+    """Return the answer to a GET and its URL after redirects within its origin; raises NoRunwireServer for others."""
     for _ in range(MOST_REDIRECTS):
-        own = urlsplit(place).netloc == origin
-        response = await fetch(place, options.tls, headers=options.sent_headers if own else ())
-        target = response.header("location")
-        if response.status not in REDIRECTS or target is None:
+        response = await fetch(place, options.tls, headers=options.sent_headers)
+        location = response.header("location")
+        if response.status not in REDIRECTS or location is None:
             break
-        place = urljoin(place, target)
-        _parts(place)
+        origin, place = urlsplit(place)[:2], urljoin(place, location)
+        to = urlsplit(place)
+        if (to.scheme, to.netloc) != origin:
+            there = urlunsplit((to.scheme, to.netloc, "", "", ""))
+            raise NoRunwireServer(
+                f"{origin[0]}://{origin[1]} redirects to {place}; to judge what is there, write {there}"
+            )
     return place, response
 
 
@@ -108,7 +123,3 @@ def _discovery(response: Response) -> dict[str, object] | None:
 def _as_websocket(url: str) -> str:
     parts = urlsplit(url)
     return urlunsplit((parts.scheme.replace("http", "ws", 1), parts.netloc, parts.path, parts.query, ""))
-
-
-def _unreachable(problem: Unreachable) -> str:
-    return f"cannot connect to {problem}; is the server running there?"

@@ -84,7 +84,8 @@ class Stream(Conversation):
         await self._finished()
 
     def _block(self, block: Block) -> None:
-        self.blocks.append(block)
+        if block.fields:  # one of comments alone says nothing
+            self.blocks.append(block)
         shown = "\n".join(f"{name}: {value}" for name, value in block.fields)
         data = block.data
         message = self._received(data) if data is not None else None

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import itertools
 import json
 import secrets
 import time
@@ -33,6 +34,10 @@ SHORT_LIFE_S = 3
 SMALL_BUFFER = 16 * 1024
 
 
+#: Counts the views of a server, which tell their prompts apart by their number.
+_NUMBERS = itertools.count()
+
+
 class Target:
     """One case's view of the server. Everything it opens is ended when the case ends."""
 
@@ -44,6 +49,7 @@ class Target:
         self.held = held or Held()
         self.limits = profile.limits
         self.features = profile.features
+        self._number = next(_NUMBERS)
         #: Whether the case counts places itself, so that a refusal for want of one is what it looks for.
         self.counts_places = False
         #: What must not be told of the conversations.
@@ -68,12 +74,12 @@ class Target:
     def short(self) -> str:
         """A prompt with a short answer: the user's, or a script that is soon over, or one in words."""
         scripted = self.profile.has_script_agent and "short" not in self.options.prompts
-        return scripts.SHORT if scripted else self.plain
+        return self.own(scripts.SHORT) if scripted else self.plain
 
     @property
     def brief(self) -> str:
         """A prompt whose answer comes at once where the script agent plays it, and else a short one."""
-        return scripts.THREE_TOKENS if self.profile.has_script_agent else self.plain
+        return self.own(scripts.THREE_TOKENS) if self.profile.has_script_agent else self.plain
 
     @property
     def long(self) -> str:
@@ -82,6 +88,10 @@ class Target:
 
     def _prompt(self, name: str) -> str:
         return self.options.prompts.get(name) or DEFAULT_PROMPTS[name]
+
+    def own(self, prompt: str) -> str:
+        """Return a prompt as only this case sends it."""
+        return scripts.marked(prompt, self._number)
 
     def hook(self, name: str) -> str:
         """Return what was configured for what no client can cause; raises NotExercised."""
@@ -217,7 +227,7 @@ class Target:
             raise Broken(
                 f"expected the handshake to be accepted; it was refused with {_shown(response)}", owners
             )
-        client = Client(peer, response, trace, self.limits, self.clock, self.profile.broken)
+        client = Client(peer, response, trace, self.limits, self.clock, self.profile.broken, self.own)
         self._open.append(client)
         if ready and "CONN-15" not in self.profile.broken:
             await client.message(
@@ -296,7 +306,7 @@ class Target:
 
     async def start_stream(self, prompt: str, **members: Any) -> Stream:
         """Start a run with `POST {runs}` and return its stream."""
-        return await self.stream("POST", self.runs_url, {"prompt": prompt, **members})
+        return await self.stream("POST", self.runs_url, {"prompt": self.own(prompt), **members})
 
     async def events(self, run_id: str, cursor: str | None = None, **query: str) -> Stream:
         """Open a run's events, from `Last-Event-ID: cursor` if given."""

@@ -23,7 +23,7 @@ from runwire_spec import registries
 
 async def accepted(target: Target, prompt: str, **members: object) -> dict[str, object]:
     """Start a run without a stream and return the body of the 202."""
-    response = await target.post(target.runs_url, {"prompt": prompt, **members}, ACCEPT_JSON)
+    response = await target.post(target.runs_url, {"prompt": target.own(prompt), **members}, ACCEPT_JSON)
     expect_status(response, 202)
     body = response.json()
     assert isinstance(body, dict)

@@ -33,6 +33,21 @@ async def a_run_shows_what_its_agent_does(client: Client, target: Target) -> Non
     await client.message(lambda message: message.type == "token", "a token", seconds=EVENT_S, owners=EVENTS)
 
 
+@proves("RUN-2", script=True, connections=2)
+async def two_runs_of_one_prompt_have_an_agent_each(target: Target) -> None:
+    one, other = await target.connect(), await target.connect()
+    doomed, run = await one.start(scripts.ENDLESS), await other.start(scripts.ENDLESS)
+    await doomed.next_event()
+    await one.cancel()
+    await doomed.terminal()
+    seen = len(run.events)
+
+    for _ in range(seen + 3):
+        event = await run.next_event()
+        expect_ended(event, type="token")
+    await other.cancel()
+
+
 @proves("RUN-3")
 async def a_start_is_answered_with_started_first(client: Client, target: Target) -> None:
     await client.send({"type": "start", "prompt": target.short})

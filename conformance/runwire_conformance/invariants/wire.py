@@ -116,7 +116,11 @@ def blocks_are_well_formed(trace: Trace, _facts: Facts) -> Iterator[Finding]:
     """[SSE-2], [SSE-6] to [SSE-8], [SSE-13]: the framing of a stream."""
     if trace.transport != "sse":
         return
-    blocks = [(place, record) for place, record in enumerate(trace.records) if record.kind == "block"]
+    blocks = [
+        (place, record)
+        for place, record in enumerate(trace.records)
+        if record.kind == "block" and record.payload  # one of comments alone says nothing
+    ]
     epoch = ""
     for number, (place, record) in enumerate(blocks):
         fields = [line.partition(": ")[::2] for line in record.payload.split("\n") if line]

@@ -8,8 +8,9 @@ from itertools import count
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
-from runwire_conformance.first_look import Mute, NoRunwireServer
+from runwire_conformance.first_look import Mute
 from runwire_conformance.probe import locate
+from runwire_conformance.reach import NoRunwireServer, Speechless
 from runwire_conformance.target import Options, Profile
 from runwire_conformance.terminal.cursor import Cursor, Message, Step
 from runwire_conformance.terminal.links import (
@@ -181,6 +182,8 @@ class Journey:
     async def _locate(self) -> Profile:
         try:
             return await locate(self._url, self._options)
+        except Speechless as problem:
+            raise NotOpened(str(problem)) from None
         except NoRunwireServer as problem:
             raise GaveUp(str(problem)) from None
         except Mute as problem:
