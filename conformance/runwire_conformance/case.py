@@ -20,6 +20,11 @@ class Broken(AssertionError):
     nothing in the case bears on it, the first is accused even if no other case shows it broken.
     """
 
+    #: Whether nothing came within a wait that no sentence states; it has to be looked for again, alone and patiently.
+    absent = False
+    #: Whether what came is bytes that a sentence forbids, which no slowness of the judge explains.
+    proven = False
+
     def __init__(self, reason: str, owners: tuple[str, ...] = (), *, certain: bool = False) -> None:
         super().__init__(reason)
         self.owners = owners

@@ -11,20 +11,23 @@ from websockets.frames import Opcode
 
 from runwire_conformance.bounds import Clock, Limits
 from runwire_conformance.case import Breach, Broken, Moot, NotJudged, Wrong
-from runwire_conformance.conversation import ANSWER_S, Conversation, Owners, Run
+from runwire_conformance.conversation import ANSWER_S, Conversation, Owners, Run, Unstated
 from runwire_conformance.trace import Message, Trace, parsed
 from runwire_conformance.wire.http import Response
 from runwire_conformance.wire.websocket import BadFrame, FramePeer, close_payload
 from runwire_spec import registries
 
 #: Seconds a peer may take to close after it was told to, or after something that closes.
-CLOSE_S = 8.0
+CLOSE_S = Unstated(8.0)
+
+#: The close code of a connection that was not used for `idle_s` ([LIMIT-5]).
+IDLE = 1000
 
 #: Seconds to wait for what must have come already.
 AT_ONCE_S = 0.1
 
 #: Seconds to wait for the server to close when the server was seen not to answer a Close frame.
-NEVER_S = 2.0
+NEVER_S = Unstated(2.0)
 
 #: Seconds the end of a case waits for a server to answer its Close frames, so that its places are free again.
 LINGER_S = 1.0
@@ -325,11 +328,22 @@ class Client(Conversation):
         return self.close_code if self.close_code is not None else 1006
 
     async def closed_with(self, code: int) -> None:
-        """Wait until the server has closed with `code`; raises Broken when it does not, Wrong for another code."""
+        """Wait until the server has closed with `code`; raises Broken when it does not, Wrong for another code.
+
+        A server that closes for another reason long after it received what it has to close for did not do so. One
+        whose close may have crossed what was sent proves nothing; raises NotJudged.
+        """
+        sent_at = max((record.at for record in self.trace.records if record.side == "client"), default=0.0)
         came = await self.closed(f"the server to close with {code}")
-        if came != code:
-            said = "no Close frame" if came == 1006 else f"the close code {came}"
-            raise Wrong(f"expected the close code {code}; came {said}")
+        if came == code:
+            return
+        waited = (self.ended_at or 0.0) - sent_at
+        if came == IDLE and waited <= self.clock.tolerance:
+            raise NotJudged("idle_s was over before the judge had sent what the server is to close for")
+        said = "no Close frame" if came == 1006 else f"the close code {came} after {waited:.2f} s"
+        problem = Wrong(f"expected the close code {code}; came {said}")
+        problem.proven = came != 1006
+        raise problem
 
     async def end(self) -> None:
         """Let go of the connection, however it stands."""

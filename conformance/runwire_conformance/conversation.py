@@ -11,11 +11,28 @@ from runwire_conformance.case import Broken, TooLate
 from runwire_conformance.scripts import answer_text
 from runwire_conformance.trace import Message, Trace
 
+
+class Unstated(float):
+    """Seconds for which a case waits for what no sentence states a time for.
+
+    That nothing came within them proves nothing: a case is played again, alone, and then waits as long as its user.
+    """
+
+
 #: Seconds to wait for a direct answer of the protocol, which no agent stands behind.
-ANSWER_S = 5.0
+ANSWER_S = Unstated(5.0)
 
 #: Seconds to wait for the next event of a run whose agent may be slow.
-EVENT_S = 12.0
+EVENT_S = Unstated(12.0)
+
+#: Seconds to wait for the end of a run that has much to say or to compute.
+LONG_S = Unstated(20.0)
+
+
+def beyond(seconds: float) -> Unstated:
+    """Return how long to wait for what comes at its own time, when a bound or a script of so many seconds is over."""
+    return Unstated(seconds + EVENT_S)
+
 
 Predicate = Callable[[Message], bool]
 
@@ -40,6 +57,8 @@ class Conversation:
         self.clock = clock
         self.messages: list[Message] = []
         self.ended_at: float | None = None
+        #: Seconds that the user will wait for what has no time of its own, where the case is played again for that.
+        self.patience_s = 0.0
         self._news = asyncio.Condition()
 
     @property
@@ -91,12 +110,17 @@ class Conversation:
         def over() -> bool:
             return condition() or self.ended or self.flooded
 
+        unstated = isinstance(seconds, Unstated)
+        if unstated:
+            seconds = max(seconds, self.patience_s)
         try:
             async with asyncio.timeout(seconds), self._news:
                 await self._news.wait_for(over)
         except TimeoutError:
             shown = f"waited {seconds:.2f} s; came {self.seen()}{self.asked()}"
-            raise Broken(f"expected {expected}; {shown}", owners, certain=certain) from None
+            problem = Broken(f"expected {expected}; {shown}", owners, certain=certain)
+            problem.absent = unstated
+            raise problem from None
         if not condition():
             over_by = "" if self.flooded else f" the {self.trace.transport} connection ended;"
             raise Broken(f"expected {expected};{over_by} came {self.seen()}", (*self.ended_by(), *owners))

@@ -219,7 +219,7 @@ class Engine:
     def _doubt(self, case: Case, profile: Profile) -> None:
         """Accuse nobody of what the judge's own slowness explains, twice."""
         outcome = case.outcome
-        if outcome is None or outcome.state is not State.FAILED:
+        if outcome is None or outcome.state is not State.FAILED or outcome.proven:
             return
         longer_than = max(profile.limits["pong_timeout_s"] / 2, STALL_S)
         if was_dropped(outcome.traces) and self._clock.stalled_since(outcome.began_at, longer_than):

@@ -48,6 +48,10 @@ class Outcome:
     owners: tuple[str, ...] = ()
     #: Whether the first of them broke its sentence, whatever the case is about.
     certain: bool = False
+    #: Whether the case failed as nothing came within a wait that no sentence states, which proves nothing yet.
+    absent: bool = False
+    #: Whether it failed for bytes that a sentence forbids, which no slowness of the judge explains.
+    proven: bool = False
     #: The requirement, broken by the server as a whole, that made the case fail whatever it proves.
     cause: str | None = None
 

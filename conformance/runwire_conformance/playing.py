@@ -43,7 +43,7 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
     breach: str | None = None
     shows: str | None = None
     owners: tuple[str, ...] = ()
-    certain = False
+    certain = absent = proven = False
     deadline_s = case.claim.deadline_s + (target.options.search.further_s if case.claim.searches else 0)
     alarm = asyncio.timeout(deadline_s)
     try:
@@ -66,10 +66,11 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
         state, reason = State.FAILED, in_words(problem)
         kind, shows, owners = kind_of(problem), shown_by(problem), owned_by(problem)
         certain = is_certain(problem)
+        absent, proven = getattr(problem, "absent", False), getattr(problem, "proven", False)
         late = isinstance(problem, TooLate | Unreachable) or case.claim.timing
         late = late or overtaken(target.traces, target.limits)
         slow = target.clock.is_slow or target.clock.stalled_since(began)
-        late = late or (slow and was_dropped(target.traces))
+        late = (late or (slow and was_dropped(target.traces))) and not proven
         details = (
             case.explain(problem) if case.explain is not None and not isinstance(problem, Broken) else ""
         )
@@ -91,7 +92,7 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
     now = time.monotonic()
     return Outcome(
         state, reason, moot, late, (), tuple(target.traces), now - began, details, began, now, target.redaction, kind,
-        breach, shows, owners, certain,
+        breach, shows, owners, certain, absent, proven,
     )  # fmt: skip
 
 

@@ -41,7 +41,15 @@ _NUMBERS = itertools.count()
 class Target:
     """One case's view of the server. Everything it opens is ended when the case ends."""
 
-    def __init__(self, profile: Profile, options: Options, clock: Clock, held: Held | None = None) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        options: Options,
+        clock: Clock,
+        held: Held | None = None,
+        *,
+        patient: bool = False,
+    ) -> None:
         self.profile = profile
         self.options = options
         self.clock = clock
@@ -50,6 +58,8 @@ class Target:
         self.limits = profile.limits
         self.features = profile.features
         self._number = next(_NUMBERS)
+        #: Seconds to wait for what no sentence states a time for, when the case is played again for that.
+        self.patience_s = options.patience_s if patient else 0.0
         #: Whether the case counts places itself, so that a refusal for want of one is what it looks for.
         self.counts_places = False
         #: What must not be told of the conversations.
@@ -228,6 +238,7 @@ class Target:
                 f"expected the handshake to be accepted; it was refused with {_shown(response)}", owners
             )
         client = Client(peer, response, trace, self.limits, self.clock, self.profile.broken, self.own)
+        client.patience_s = self.patience_s
         self._open.append(client)
         if ready and "CONN-15" not in self.profile.broken:
             await client.message(
@@ -301,6 +312,7 @@ class Target:
             raise _no_stream(method, response)
         place = urljoin(url, response.header("location") or url)
         stream = Stream(exchange, response, trace, self.limits, self.clock, place)
+        stream.patience_s = self.patience_s
         self._open.append(stream)
         return stream
 

@@ -133,7 +133,7 @@ class OtherSpelling(Rewrite):
         return response.with_body(self.spelled(json.loads(response.body), lines=True).encode())
 
 
-STRING = re.compile(X)
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 LETTER = re.compile(r"\\u[0-9a-f]{4}|\\.|[A-Za-z]")
 
 

@@ -6,7 +6,7 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import LATE_S, Limits
 from runwire_conformance.case import NotExercised, NotOffered, proves
 from runwire_conformance.client import Client
-from runwire_conformance.conversation import END, EVENT_S
+from runwire_conformance.conversation import END, EVENT_S, beyond
 from runwire_conformance.expectations import (
     expect_completed,
     expect_ended_by_user,
@@ -239,7 +239,7 @@ async def a_deadline_is_no_cancel(client: Client, limits: Limits, target: Target
     target.within_patience(limits["run_s"], "run_s")
     run = await client.start(scripts.script(scripts.wait(limits["run_s"] * 1000 + 8000)))
 
-    terminal = await run.terminal(limits["run_s"] + 5)
+    terminal = await run.terminal(beyond(limits["run_s"]))
 
     assert terminal.get("status") != "cancelled"
 

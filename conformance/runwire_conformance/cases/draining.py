@@ -5,6 +5,7 @@ import time
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import proves, shows
+from runwire_conformance.conversation import beyond
 from runwire_conformance.expectations import expect_completed, expect_ended, expect_problem, expect_refused
 from runwire_conformance.hooks import executed
 from runwire_conformance.target import ACCEPT_JSON, Target, new_run_id
@@ -42,10 +43,10 @@ async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -
         if "resume" in target.features:
             await idle.resume(endless.id)
     with shows("DRAIN-3"):
-        expect_completed(await brief.terminal(limits["drain_s"] + 5))
+        expect_completed(await brief.terminal(beyond(limits["drain_s"])))
         assert brief.text == "x", "a run that ended while draining lost its text"
     with shows("DRAIN-5"):
-        terminal = await endless.terminal(limits["drain_s"] + 5)
+        terminal = await endless.terminal(beyond(limits["drain_s"]))
         expect_ended(terminal, type="error", code="worker_lost")
         assert terminal.at - told <= limits["drain_s"] + target.clock.tolerance + 1
     with shows("DRAIN-6"):

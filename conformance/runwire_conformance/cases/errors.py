@@ -1,7 +1,7 @@
 """Chapter 13: refusals and close codes."""
 
 from runwire_conformance import scripts
-from runwire_conformance.bounds import Limits
+from runwire_conformance.bounds import LATE_S, Limits
 from runwire_conformance.case import Moot, NotOffered, proves
 from runwire_conformance.client import Client
 from runwire_conformance.expectations import expect_completed, expect_member, expect_refused
@@ -128,7 +128,9 @@ async def an_idle_connection_ends_with_a_registered_code(
 ) -> None:
     target.within_patience(limits["idle_s"], "idle_s")
 
-    await client.closed("the idle connection to be closed", limits["idle_s"] + 3, ("LIMIT-5",))
+    await client.closed(
+        "the idle connection to be closed", limits["idle_s"] + client.clock.tolerance + LATE_S, ("LIMIT-5",)
+    )
 
 
 @proves("CLOSE-3")

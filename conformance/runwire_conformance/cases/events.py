@@ -6,7 +6,7 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client import Client
-from runwire_conformance.conversation import END, EVENT_S, EVENTS
+from runwire_conformance.conversation import END, EVENT_S, EVENTS, LONG_S
 from runwire_conformance.expectations import (
     expect_completed,
     expect_ended,
@@ -250,7 +250,7 @@ async def a_run_that_was_cut_says_why(client: Client, limits: Limits) -> None:
     times = int(limits["log_bytes"] / 4000) + 50
     run = await client.start(scripts.script(scripts.repeat(times, scripts.thinking("x" * 4000))))
 
-    terminal = await run.terminal(20)
+    terminal = await run.terminal(LONG_S)
 
     assert terminal.get("reason")
 

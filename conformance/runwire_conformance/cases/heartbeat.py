@@ -4,9 +4,10 @@ import asyncio
 import time
 
 from runwire_conformance import scripts
-from runwire_conformance.bounds import Limits
+from runwire_conformance.bounds import LATE_S, Limits
 from runwire_conformance.case import Broken, proves
 from runwire_conformance.client import AT_ONCE_S, Client
+from runwire_conformance.conversation import LONG_S
 from runwire_conformance.target import Target
 
 
@@ -101,7 +102,7 @@ async def a_peer_that_answers_no_ping_is_dropped(client: Client, limits: Limits,
     client.trace.deaf = True
     last_pong = time.monotonic()
 
-    bound = limits.gives_up_after + client.clock.tolerance + 1
+    bound = limits.gives_up_after + client.clock.tolerance + LATE_S
     await client.closed("the server to drop the connection", bound)
 
     assert client.ended_at is not None
@@ -113,12 +114,12 @@ async def messages_are_no_pongs(client: Client, limits: Limits, target: Target) 
     target.within_patience(limits.gives_up_after, "heartbeat_s and pong_timeout_s")
     client.stop_answering_pings()
     client.trace.deaf = True
-    bound = limits.gives_up_after + client.clock.tolerance + 1
+    bound = limits.gives_up_after + client.clock.tolerance + LATE_S
     begun = time.monotonic()
 
     while not client.ended and time.monotonic() - begun < bound:
         await client.send({"type": "heartbeat"})
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # between two messages of a client that talks; any time will do
 
     await client.closed("the server to drop the connection", AT_ONCE_S)
 
@@ -132,7 +133,7 @@ async def a_busy_run_does_not_save_a_peer_that_answers_no_ping(
     client.stop_answering_pings()
     client.trace.deaf = True
 
-    bound = limits.gives_up_after + client.clock.tolerance + 1
+    bound = limits.gives_up_after + client.clock.tolerance + LATE_S
     await client.closed("the server to drop the connection", bound)
 
 
@@ -152,7 +153,7 @@ async def a_ping_behind_data_is_not_overdue(target: Target, limits: Limits) -> N
             f"expected a reader that takes its time to be served; it was dropped with {client.close_code}"
         )
     client.resume_reading()
-    await run.terminal(15)
+    await run.terminal(LONG_S)
 
 
 @proves("BEAT-9", deadline_s=90, timing=True)

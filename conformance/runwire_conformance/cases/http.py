@@ -7,7 +7,7 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, proves, shows
 from runwire_conformance.client import Client
-from runwire_conformance.conversation import contents
+from runwire_conformance.conversation import beyond, contents
 from runwire_conformance.expectations import (
     expect_ended_by_user,
     expect_header,
@@ -146,7 +146,7 @@ async def a_run_is_cancelled_by_post(target: Target, limits: Limits) -> None:
         expect_status(response, 200)
         expect_valid("run-outcome", body)
     with shows("HTTP-8"):
-        terminal = await run.terminal(limits.seconds("cancel_deadline_ms") + 2)
+        terminal = await run.terminal(beyond(limits.seconds("cancel_deadline_ms")))
         expect_ended_by_user(terminal)
 
 

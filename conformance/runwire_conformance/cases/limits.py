@@ -4,10 +4,10 @@ import asyncio
 import time
 
 from runwire_conformance import scripts
-from runwire_conformance.bounds import Limits
+from runwire_conformance.bounds import LATE_S, Limits
 from runwire_conformance.case import Broken, NotExercised, NotOffered, proves, shows
 from runwire_conformance.client import AT_ONCE_S, Client
-from runwire_conformance.conversation import END, EVENT_S
+from runwire_conformance.conversation import END, EVENT_S, LONG_S, beyond
 from runwire_conformance.expectations import (
     expect_completed,
     expect_header,
@@ -22,6 +22,9 @@ from runwire_conformance.target import Target, new_run_id
 
 #: How many connections or runs the judge is willing to open to reach a limit.
 MOST = 300
+
+#: Seconds between two heartbeats of a client that uses its connection for nothing else; any will do.
+BEAT_S = 0.3
 
 #: More than the buffers of a network take by themselves, so that a server has data waiting.
 NETWORK_BYTES = 10_000_000
@@ -112,14 +115,15 @@ async def unfinished_runs_are_counted(target: Target, limits: Limits) -> None:
 async def an_idle_connection_is_closed(client: Client, limits: Limits, target: Target) -> None:
     target.within_patience(limits["idle_s"], "idle_s")
     begun = time.monotonic()
+    bound = limits["idle_s"] + client.clock.tolerance
 
-    while not client.ended and time.monotonic() - begun < limits["idle_s"] + 3:
+    while not client.ended and time.monotonic() - begun < bound + LATE_S:
         await client.send({"type": "heartbeat"})
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(BEAT_S)
 
     assert await client.closed("the idle connection to be closed", AT_ONCE_S) == 1000
     assert client.ended_at is not None
-    assert limits["idle_s"] * 0.9 <= client.ended_at - begun <= limits["idle_s"] + client.clock.tolerance + 1
+    assert limits["idle_s"] * 0.9 <= client.ended_at - begun <= limits["idle_s"] + client.clock.tolerance
 
 
 @proves("LIMIT-6", script=True, deadline_s=90, timing=True)
@@ -130,7 +134,7 @@ async def a_connection_with_a_run_is_not_idle(client: Client, limits: Limits, ta
         raise NotExercised("run_s is shorter than idle_s; set a longer run_s on the server")
     run = await client.start(scripts.script(scripts.wait(span * 1000), scripts.token("still here")))
 
-    await run.terminal(span + 5)
+    await run.terminal(beyond(span))
 
     expect_text(run, "still here")
 
@@ -147,7 +151,7 @@ async def a_slow_reader_does_not_hold_up_another(target: Target, limits: Limits)
     # Slow enough to need minutes, steady enough never to be dropped.
     slow.read_slowly(4096, min(0.5, limits["pong_timeout_s"] / 3))
 
-    terminal = await run.terminal(15)
+    terminal = await run.terminal(LONG_S)
 
     expect_completed(terminal)
     assert len(run.text) == times * 38_000
@@ -163,7 +167,7 @@ async def a_slow_but_steady_reader_gets_everything(target: Target, limits: Limit
     run = await client.start(scripts.script(scripts.repeat(size // 1000, scripts.token("x" * 700))))
 
     with shows("FLOW-3"):
-        await run.terminal(span * 3 + 10)
+        await run.terminal(beyond(span * 3))
     with shows("FLOW-4"):
         assert len(run.text) == size // 1000 * 700
 
@@ -179,11 +183,11 @@ async def a_reader_that_takes_nothing_is_dropped(target: Target, limits: Limits)
     count = min(limits.whole("runs_per_connection"), -(-NETWORK_BYTES // size))
     runs = [await client.start(script, run_id=new_run_id()) for _ in range(count)]
     client.stop_reading()
-    await asyncio.sleep(limits.gives_up_after + client.clock.tolerance + 1)
+    await asyncio.sleep(limits.gives_up_after + client.clock.tolerance)
 
     client.resume_reading()
 
-    await client.closed("the connection to be gone", 10)
+    await client.closed("the connection to be gone")
     if all(any(event.is_terminal for event in run.events) for run in runs):
         if count * size < NETWORK_BYTES:
             raise NotExercised("all that was sent fits into the network's buffers; raise log_bytes")
@@ -200,11 +204,12 @@ async def a_run_outlives_the_reader_that_was_dropped(target: Target, limits: Lim
     await run.next_event()
     client.stop_answering_pings()
     client.trace.deaf = True
-    await client.closed("the server to drop the connection", limits.gives_up_after + 2)
+    bound = limits.gives_up_after + client.clock.tolerance
+    await client.closed("the server to drop the connection", bound + LATE_S, ("BEAT-7",))
 
     again = await other.resume(run.id)
 
-    expect_completed(await again.terminal(6))
+    expect_completed(await again.terminal())
 
 
 @proves("FLOW-8", on=("websocket", "sse"))

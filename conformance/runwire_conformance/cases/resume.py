@@ -7,7 +7,7 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, NotOffered, proves
 from runwire_conformance.client import Client
-from runwire_conformance.conversation import contents
+from runwire_conformance.conversation import beyond, contents
 from runwire_conformance.expectations import (
     expect_completed,
     expect_ended_without_reader,
@@ -26,7 +26,7 @@ def spoken_for(seconds: float) -> str:
 
 @proves("RESUME-1", script=True, connections=2, timing=True)
 async def a_run_goes_on_while_its_reader_is_away(target: Target, limits: Limits) -> None:
-    away = min(limits["detach_grace_s"] * 0.5, 5)
+    away = min(limits["detach_grace_s"] * 0.5, 5)  # less than what the sentence grants
     one = await target.connect()
     run = await one.start(spoken_for(away * 2 + 1))
     await run.next_event()
@@ -46,7 +46,8 @@ async def a_run_that_nobody_reads_ends_after_the_grace(target: Target, limits: L
     run = await one.start(spoken_for(limits["detach_grace_s"] + 10))
     await run.next_event()
     one.drop()
-    await asyncio.sleep(limits["detach_grace_s"] + 1 + target.clock.tolerance)
+    ended_s = limits["detach_grace_s"] + limits.seconds("cancel_deadline_ms")
+    await asyncio.sleep(ended_s + target.clock.tolerance)
 
     other = await target.connect()
     again = await other.resume(run.id)
@@ -78,7 +79,8 @@ async def a_reader_that_the_server_closed_is_waited_for(target: Target, limits: 
     await run.next_event()
     await one.send_text("no json")
     await one.closed(owners=("MSG-7",))
-    await asyncio.sleep(min(limits["detach_grace_s"] * 0.4, 2))
+    away = min(limits["detach_grace_s"] * 0.4, 2)  # less than what the sentence grants
+    await asyncio.sleep(away)
 
     other = await target.connect()
     again = await other.resume(run.id)
@@ -116,7 +118,7 @@ async def a_second_reader_keeps_the_run_alive(target: Target, limits: Limits) ->
     second = await other.resume(run.id)
     one.drop()
 
-    terminal = await second.terminal(lasts + 6)
+    terminal = await second.terminal(beyond(lasts))
 
     expect_completed(terminal)
 
@@ -148,7 +150,7 @@ async def a_reader_that_came_back_stops_the_clock(target: Target, limits: Limits
     other = await target.connect()
     again = await other.resume(run.id)
 
-    terminal = await again.terminal(lasts + 6)
+    terminal = await again.terminal(beyond(lasts))
 
     expect_completed(terminal)
 

@@ -8,7 +8,7 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotOffered, TooSlow, proves, shows
 from runwire_conformance.client import Client
-from runwire_conformance.conversation import contents
+from runwire_conformance.conversation import LONG_S, contents
 from runwire_conformance.expectations import expect_completed, expect_ended, expect_text
 from runwire_conformance.questions import FORM, asked, give
 from runwire_conformance.target import Target, new_run_id
@@ -156,7 +156,7 @@ async def a_script_beyond_a_million_steps_fails(client: Client, limits: Limits, 
     empty = scripts.repeat(1000, scripts.token(""))
     run = await client.start(scripts.script(scripts.repeat(1001, empty)))
 
-    terminal = await run.terminal(30)
+    terminal = await run.terminal(LONG_S)
 
     if terminal.get("code") == "timeout":
         raise TooSlow("run_s was over before a million steps were; raise it")
@@ -180,7 +180,7 @@ async def a_script_of_many_steps_is_played(client: Client) -> None:
         scripts.script(scripts.repeat(400, scripts.repeat(400, scripts.token(""))), scripts.token("x"))
     )
 
-    terminal = await run.terminal(20)
+    terminal = await run.terminal(LONG_S)
 
     if terminal.get("code") == "timeout":
         raise TooSlow("run_s was over before the script was; raise it")

@@ -40,7 +40,7 @@ async def a_queued_run_that_is_cancelled_ends(client: Client, limits: Limits) ->
 
     await client.cancel(queued)
 
-    await queued.terminal(4)
+    await queued.terminal()
 
 
 @proves("RUN-16", script=True, connections=2, timing=True)

@@ -6,7 +6,7 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import proves, shows
 from runwire_conformance.client import Client
-from runwire_conformance.conversation import contents
+from runwire_conformance.conversation import EVENT_S, beyond, contents
 from runwire_conformance.expectations import (
     expect_completed,
     expect_ended_without_reader,
@@ -154,7 +154,7 @@ async def a_stream_ends_after_the_terminal_with_a_blank_line(target: Target) -> 
     run = await stream.run()
 
     with shows("SSE-10"):
-        await stream.finished(12)
+        await stream.finished(EVENT_S)
     with shows("SSE-9"):
         assert stream.cut_off is None, "the last event is not closed by a blank line"
     with shows("SSE-10"):
@@ -345,7 +345,7 @@ async def a_stream_keeps_its_run_alive(client: Client, target: Target, limits: L
 
     again = await stream.run()
 
-    expect_completed(await again.terminal(lasts + 6))
+    expect_completed(await again.terminal(beyond(lasts)))
 
 
 @proves("SSE-22", script=True, timing=True)
