@@ -71,6 +71,8 @@ class Client(Conversation):
         self.pings: list[float] = []
         self.pongs: list[bytes] = []
         self.answers_pings = True
+        #: Whether the case counts places itself, so that `busy` is what it looks for.
+        self.counts_places = False
         self._peer = peer
         #: Makes a prompt one that no other case sends.
         self._own = own
@@ -148,6 +150,8 @@ class Client(Conversation):
             seconds,
             (*ANSWERS.get(kind, ()), "MSG-30", "MSG-28"),
         )
+        if kind == "start":
+            self._expect_a_place(answer)
         if answer.get("re") != identifier:
             raise Breach(
                 "MSG-28", f"the {answer.type} that answers a {kind} with id {identifier!r} has no re"
@@ -191,6 +195,7 @@ class Client(Conversation):
             owners=("RUN-3", "RUN-1"),
         )
         if answer.type != "started":
+            self._expect_a_place(answer)
             raise self._refused(answer)
         run = Run(self, answer.get("run_id"), after, answer)
         run.started_at = begun
@@ -202,12 +207,20 @@ class Client(Conversation):
             return Breach("MSG-28", "a start with an id was refused by an error without re")
         if answer.get("code") == "rate_limited":
             return NotJudged("the server throttles the judge (rate_limited), which is its own choice")
-        if answer.get("code") == "busy" and not self._has_unfinished():
-            return Moot(
-                "LIMIT-4", "blocked by LIMIT-4: a start was refused with busy, with no run on its connection"
-            )
         owners = REFUSED_BY.get(str(answer.get("code")), ("RUN-3",))
         return Broken(f"expected started; came a refusal: {json.dumps(answer)[:300]}", owners)
+
+    def _expect_a_place(self, answer: Message) -> None:
+        """Raise Moot when a start is `busy` on a connection without a run: the judge keeps below what is advertised."""
+        if answer.get("code") == "busy" and not self.counts_places and not self._has_unfinished():
+            why = "a start was refused with busy, with no run on its connection"
+            raise Moot("LIMIT-4", f"blocked by LIMIT-4: {why}")
+
+    def _missed(self, problem: Broken) -> Broken:
+        for message in self.messages:
+            if message.type == "error" and "seq" not in message:
+                self._expect_a_place(message)
+        return problem
 
     def _has_unfinished(self) -> bool:
         """Whether the connection shows a run that has not ended."""
@@ -327,6 +340,12 @@ class Client(Conversation):
         self._peer.close()  # a server may wait for it before it frees the place
         return self.close_code if self.close_code is not None else 1006
 
+    def expect_open(self) -> None:
+        """Raise Broken when the server has ended the connection."""
+        if self.ended:
+            how = f"closed with {self.close_code}" if self.close_code is not None else "broken off"
+            raise Broken(f"expected the connection to stay open; it was {how}", self.ended_by())
+
     async def closed_with(self, code: int) -> None:
         """Wait until the server has closed with `code`; raises Broken when it does not, Wrong for another code.
 
@@ -341,7 +360,7 @@ class Client(Conversation):
         if came == IDLE and waited <= self.clock.tolerance:
             raise NotJudged("idle_s was over before the judge had sent what the server is to close for")
         said = "no Close frame" if came == 1006 else f"the close code {came} after {waited:.2f} s"
-        problem = Wrong(f"expected the close code {code}; came {said}")
+        problem = Wrong(f"expected the close code {code}; came {said}", ("CLOSE-2",) if came == 1006 else ())
         problem.proven = came != 1006
         raise problem
 

@@ -120,10 +120,15 @@ class Conversation:
             shown = f"waited {seconds:.2f} s; came {self.seen()}{self.asked()}"
             problem = Broken(f"expected {expected}; {shown}", owners, certain=certain)
             problem.absent = unstated
-            raise problem from None
+            raise self._missed(problem) from None
         if not condition():
             over_by = "" if self.flooded else f" the {self.trace.transport} connection ended;"
-            raise Broken(f"expected {expected};{over_by} came {self.seen()}", (*self.ended_by(), *owners))
+            shown = f"expected {expected};{over_by} came {self.seen()}"
+            raise self._missed(Broken(shown, (*self.ended_by(), *owners)))
+
+    def _missed(self, problem: Broken) -> Broken:
+        """Return what is raised for something that did not come."""
+        return problem
 
     def ended_by(self) -> Owners:
         """Return the sentences that order that a conversation lasts, and that the end of this one may break."""

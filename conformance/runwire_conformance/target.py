@@ -239,6 +239,7 @@ class Target:
             )
         client = Client(peer, response, trace, self.limits, self.clock, self.profile.broken, self.own)
         client.patience_s = self.patience_s
+        client.counts_places = self.counts_places
         self._open.append(client)
         if ready and "CONN-15" not in self.profile.broken:
             await client.message(

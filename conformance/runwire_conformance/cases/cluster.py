@@ -139,11 +139,11 @@ async def runs_are_counted_over_all_nodes(target: Target, limits: Limits) -> Non
     clients: list[Client] = []
     for number in range(most):
         if number % each == 0:
-            clients.append(await target.node(len(clients) % 2).connect())
+            clients.append(await target.counting().node(len(clients) % 2).connect())
         await clients[-1].start(scripts.SILENT, run_id=new_run_id(), on_disconnect="cancel")
 
     for number in range(2):
-        last = await target.node(number).connect()
+        last = await target.counting().node(number).connect()
         answer = await last.ask({"type": "start", "prompt": scripts.THREE_TOKENS, "run_id": new_run_id()})
         expect_refused(answer, "busy")
 
