@@ -9,10 +9,11 @@ import pytest
 
 from runwire_conformance.case import Claim
 from runwire_conformance.engine import Case, Engine, Outcome, State
+from runwire_conformance.first_look import Mute
 from runwire_conformance.judgement import Accusation, Verdict
 from runwire_conformance.judging import Judging
-from runwire_conformance.probe import Mute, NoRunwireServer
 from runwire_conformance.profile import Options, Profile
+from runwire_conformance.reach import NoRunwireServer
 from runwire_conformance.reason import Kind
 from runwire_conformance.reproduction import Reproduction
 from runwire_conformance.trace import Trace

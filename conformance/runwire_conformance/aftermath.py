@@ -43,7 +43,7 @@ def watched(outcome: Outcome, facts: Facts) -> Outcome:
 
 def moot_while(requirement: str) -> Outcome:
     """Return the outcome of a case that could not be played because of a flood that broke `requirement`."""
-    return Outcome(State.NOT_EXERCISED, f"moot while {requirement} is broken", requirement)
+    return Outcome(State.NOT_EXERCISED, f"blocked by {requirement}", requirement)
 
 
 def is_crowded_out(outcome: Outcome) -> bool:
@@ -75,7 +75,7 @@ def _blameless(outcome: Outcome) -> Outcome:
     broken = sorted({finding.requirement for finding in outcome.findings} & UNREADABLE)
     if outcome.state is not State.JUDGE_ERROR or not broken:
         return outcome
-    reason = f"could not be told from what broke {', '.join(broken)}"
+    reason = f"blocked by {', '.join(broken)}"
     return replace(outcome, state=State.NOT_EXERCISED, reason=reason, details="")
 
 

@@ -15,11 +15,26 @@ DEADLINE_S = 25.0
 
 
 class Broken(AssertionError):
-    """The server did not do what was expected; says what was expected and what came."""
+    """The server did not do what was expected; says what was expected and what came.
+
+    `owners` are the sentences that order what was expected, the likeliest first, where a case only needs it to come
+    to its own: it is blocked when one of them is found broken by itself (`attribution`). Where they are `certain`, as
+    nothing in the case bears on it, the first is accused even if no other case shows it broken.
+    """
+
+    #: Whether nothing came within a wait that no sentence states; it has to be looked for again, alone and patiently.
+    absent = False
+    #: Whether what came is bytes that a sentence forbids, which no slowness of the judge explains.
+    proven = False
+
+    def __init__(self, reason: str, owners: tuple[str, ...] = (), *, certain: bool = False) -> None:
+        super().__init__(reason)
+        self.owners = owners
+        self.certain = certain
 
 
-class Absent(Broken):
-    """What was waited for did not come in a time that no sentence states; it is waited for again, alone and longer."""
+class Wrong(Broken):
+    """Something came, and it was not what was expected."""
 
 
 class TooLate(Broken):
@@ -56,6 +71,29 @@ def shown_by(problem: BaseException) -> str | None:
     return getattr(problem, "__runwire_requirement__", None) or (shown_by(cause) if cause else None)
 
 
+def owned_by(problem: BaseException) -> tuple[str, ...]:
+    """Return the sentences that order what a case was waiting for when it failed."""
+    cause = problem.__cause__  # a deadline's, which is the cancelled wait
+    return getattr(problem, "owners", ()) or (owned_by(cause) if cause else ())
+
+
+def is_certain(problem: BaseException) -> bool:
+    """Whether the first of a failure's owners broke its sentence, whatever the case is about."""
+    cause = problem.__cause__
+    return getattr(problem, "certain", False) or (cause is not None and is_certain(cause))
+
+
+@contextmanager
+def leans_on(*owners: str) -> Iterator[None]:
+    """Have what fails inside belong to the sentences `owners`, as a precondition of the case."""
+    try:
+        yield
+    except BaseException as problem:
+        if not isinstance(problem, Breach | NotExercised | NotOffered | NotJudged):
+            problem.owners = (*owners, *getattr(problem, "owners", ()))  # type: ignore[attr-defined]
+        raise
+
+
 class NotExercised(Exception):
     """The situation that a requirement speaks of never came about; says what to configure."""
 
@@ -75,8 +113,8 @@ class NotOffered(Exception):
 class Moot(NotExercised):
     """The case cannot be played because another requirement is broken, which is reported by itself."""
 
-    def __init__(self, requirement: str) -> None:
-        super().__init__(f"moot while {requirement} is broken")
+    def __init__(self, requirement: str, reason: str = "") -> None:
+        super().__init__(reason or f"blocked by {requirement}")
         self.requirement = requirement
 
 

@@ -3,30 +3,51 @@
 import asyncio
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from websockets.frames import Opcode
 
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import Broken, Moot
+from runwire_conformance.case import Breach, Broken, Moot, NotJudged, Wrong
 from runwire_conformance.clock import Interval, now
-from runwire_conformance.conversation import ANSWER_S, Conversation, Run
+from runwire_conformance.conversation import ANSWER_S, Conversation, Owners, Run, Unstated
 from runwire_conformance.trace import Message, Trace, parsed
 from runwire_conformance.wire.http import Response
 from runwire_conformance.wire.websocket import BadFrame, FramePeer, close_payload
+from runwire_spec import registries
 
 #: Seconds a peer may take to close after it was told to, or after something that closes.
-CLOSE_S = 8.0
+CLOSE_S = Unstated(8.0)
+
+#: The close code of a connection that was not used for `idle_s` ([LIMIT-5]).
+IDLE = 1000
 
 #: Seconds to wait for what must have come already.
 AT_ONCE_S = 0.1
 
 #: Seconds to wait for the server to close when the server was seen not to answer a Close frame.
-NEVER_S = 2.0
+NEVER_S = Unstated(2.0)
 
 #: Seconds the end of a case waits for a server to answer its Close frames, so that its places are free again.
 LINGER_S = 1.0
+
+#: By the type of a client's message: the sentences that order its answer.
+ANSWERS: Mapping[str, Owners] = {
+    "start": ("RUN-3",),
+    "resume": ("RESUME-9",),
+    "heartbeat": ("BEAT-5",),
+    "cancel": ("CANCEL-10",),
+}
+
+#: By its code: the sentences that a refusal of a good `start` may break.
+REFUSED_BY: Mapping[str, Owners] = {
+    "busy": ("RUN-23", "LIMIT-4"),
+    "bad_request": ("MSG-20", "MSG-22", "RUN-1"),
+}
+
+#: Codes that end no run.
+REFUSALS = frozenset(row["code"] for row in registries()["errors"] if row["use"] == "refusal")
 
 
 class Client(Conversation):
@@ -40,9 +61,9 @@ class Client(Conversation):
         limits: Limits,
         clock: Interval,
         broken: Mapping[str, str],
-        patient_s: float | None = None,
+        own: Callable[[str], str] = str,
     ) -> None:
-        super().__init__(trace, limits, clock, patient_s)
+        super().__init__(trace, limits, clock)
         self.response = response
         #: Requirements that the probe found broken, so that what depends on them is moot.
         self.broken = broken
@@ -50,7 +71,11 @@ class Client(Conversation):
         self.pings: list[float] = []
         self.pongs: list[bytes] = []
         self.answers_pings = True
+        #: Whether the case counts places itself, so that `busy` is what it looks for.
+        self.counts_places = False
         self._peer = peer
+        #: Makes a prompt one that no other case sends.
+        self._own = own
         self._fragments: list[bytes] = []
         self._fragment_kind = Opcode.TEXT
         self._reading = asyncio.create_task(self._read())
@@ -104,17 +129,46 @@ class Client(Conversation):
         self._peer.send_frame(Opcode.CONT, data[place:])
         await self._peer.drain()
 
-    async def ask(self, message: dict[str, Any], seconds: float | None = None) -> Message:
+    async def ask(self, message: dict[str, Any], seconds: float = ANSWER_S) -> Message:
         """Send a message with an `id` and return the message that answers it; raises Broken."""
         if "MSG-28" in self.broken:
             raise Moot("MSG-28")
         identifier = message.get("id") or f"q{secrets.token_hex(4)}"
         after = len(self.messages) - 1
         await self.send({**message, "id": identifier})
-        expected = f"an answer to {message.get('type', 'start')} with re {identifier!r}"
-        return await self.message(lambda answer: answer.get("re") == identifier, expected, after, seconds)
+        kind = message.get("type", "start")
+        return await self._answer(
+            identifier, f"an answer to {kind} with re {identifier!r}", after, seconds, kind
+        )
 
-    async def ask_text(self, text: str, seconds: float | None = None) -> Message:
+    async def _answer(self, identifier: str, expected: str, after: int, seconds: float, kind: str) -> Message:
+        """Return the answer to the message with that `id`; raises Breach when it came without `re`, else Broken."""
+        answer = await self.message(
+            lambda message: message.get("re") == identifier or self._answers_namelessly(message, kind),
+            expected,
+            after,
+            seconds,
+            (*ANSWERS.get(kind, ()), "MSG-30", "MSG-28"),
+        )
+        if kind == "start":
+            self._expect_a_place(answer)
+        if answer.get("re") != identifier:
+            raise Breach(
+                "MSG-28", f"the {answer.type} that answers a {kind} with id {identifier!r} has no re"
+            )
+        return answer
+
+    def _answers_namelessly(self, message: Message, kind: str) -> bool:
+        """Whether a message without `re` can only be the answer to one that has an `id`, as all have here."""
+        if "re" in message or "seq" in message:
+            return False
+        if message.type == "error":
+            asked = list(self.trace.messages("client"))
+            named = all("id" in one or one.type in {"cancel", "heartbeat"} for one in asked)
+            return named and "run_id" not in message and message.get("code") in REFUSALS
+        return message.type == {"start": "started", "resume": "resumed"}.get(kind)
+
+    async def ask_text(self, text: str, seconds: float = ANSWER_S) -> Message:
         """Send a text and return the next message that can be its answer."""
         after = len(self.messages) - 1
         await self.send_text(text)
@@ -129,27 +183,62 @@ class Client(Conversation):
         after = len(self.messages) - 1
         identifier = f"s{secrets.token_hex(4)}"
         begun = now()
-        await self.send({"type": "start", "id": identifier, "prompt": prompt, **members})
+        await self.send({"type": "start", "id": identifier, "prompt": self._own(prompt), **members})
         answer = await self.message(
             lambda message: (
                 (message.type == "started" and message.get("re", identifier) == identifier)
                 or (message.type == "error" and "seq" not in message and message.get("re") == identifier)
+                or (message.type == "error" and self._answers_namelessly(message, "start"))
             ),
             "started",
             after,
+            owners=("RUN-3", "RUN-1"),
         )
         if answer.type != "started":
-            raise Broken(f"expected started; came a refusal: {json.dumps(answer)[:300]}")
+            self._expect_a_place(answer)
+            raise self._refused(answer)
         run = Run(self, answer.get("run_id"), after, answer)
         run.started_at = begun
         return run
+
+    def _refused(self, answer: Message) -> Exception:
+        """Return what a refused `start` says of the server: one that keeps to its schema has to be accepted."""
+        if "re" not in answer:
+            return Breach("MSG-28", "a start with an id was refused by an error without re")
+        if answer.get("code") == "rate_limited":
+            return NotJudged("the server throttles the judge (rate_limited), which is its own choice")
+        owners = REFUSED_BY.get(str(answer.get("code")), ("RUN-3",))
+        return Broken(f"expected started; came a refusal: {json.dumps(answer)[:300]}", owners)
+
+    def _expect_a_place(self, answer: Message) -> None:
+        """Raise Moot when a start is `busy` on a connection without a run: the judge keeps below what is advertised."""
+        if answer.get("code") == "busy" and not self.counts_places and not self._has_unfinished():
+            why = "a start was refused with busy, with no run on its connection"
+            raise Moot("LIMIT-4", f"blocked by LIMIT-4: {why}")
+
+    def _missed(self, problem: Broken) -> Broken:
+        for message in self.messages:
+            if message.type == "error" and "seq" not in message:
+                self._expect_a_place(message)
+        return problem
+
+    def _has_unfinished(self) -> bool:
+        """Whether the connection shows a run that has not ended."""
+        followed = {m.word("run_id") for m in self.messages if m.type in {"started", "resumed"}}
+        return bool(followed - {m.word("run_id") for m in self.messages if m.is_terminal})
+
+    async def started(self) -> Message:
+        """Return the first `started` of the connection; raises Broken ([RUN-3])."""
+        return await self.message(
+            lambda message: message.type == "started", "started", owners=("RUN-3",), certain=True
+        )
 
     async def resume(self, run_id: str, after: int = 0, **members: Any) -> Run:
         """Resume a run and return it when it is `resumed`; raises Broken when it is refused."""
         place = len(self.messages) - 1
         answer = await self.ask({"type": "resume", "run_id": run_id, "after": after, **members})
         if answer.type != "resumed":
-            raise Broken(f"expected resumed; came {json.dumps(answer)[:300]}")
+            raise Broken(f"expected resumed; came {json.dumps(answer)[:300]}", ("RESUME-9", "RUN-33"))
         return Run(self, run_id, max(place, answer.index), answer)
 
     async def cancel(self, run: Run | None = None) -> float:
@@ -177,7 +266,7 @@ class Client(Conversation):
         before = len(self.messages)
         await self.send({"type": "heartbeat"})
         try:
-            await self.wait_until(lambda: len(self.messages) > before, self._patience(ANSWER_S), "an answer")
+            await self.wait_until(lambda: len(self.messages) > before, ANSWER_S, "an answer", ("BEAT-5",))
         except Broken:
             raise Moot("BEAT-5") from None
 
@@ -222,26 +311,58 @@ class Client(Conversation):
         self._peer.abort()
         self._reading.cancel()
 
-    async def leave(self, code: int = 1000) -> int:
+    async def leave(self, code: int = 1000, seconds: float | None = None) -> int:
         """Close the connection in order and return the code the server answers with; raises Broken."""
         self._send_close(code)
-        return await self.closed(f"the answer to the client's Close {code}")
+        return await self.closed(f"the answer to the client's Close {code}", seconds, ("CONN-22",))
 
-    async def closed(self, expected: str = "the server to close", seconds: float | None = None) -> int:
+    async def closed(
+        self, expected: str = "the server to close", seconds: float | None = None, owners: Owners = ()
+    ) -> int:
         """Wait for the end and return its code, 1006 when there was no Close frame; raises Broken.
 
         Raises Moot when it does not come from a server that answers no Close frame either.
         """
         never = "CONN-22" in self.broken
-        usual = NEVER_S if never else self._patience(CLOSE_S)
+        usual = NEVER_S if never else CLOSE_S
         try:
-            await self.wait_until(lambda: self.ended, usual if seconds is None else seconds, expected)
+            await self.wait_until(
+                lambda: self.ended,
+                usual if seconds is None else seconds,
+                expected,
+                owners,
+                certain=bool(owners),
+            )
         except Broken:
             if never:
                 raise Moot("CONN-22") from None
             raise
         self._peer.close()  # a server may wait for it before it frees the place
         return self.close_code if self.close_code is not None else 1006
+
+    def expect_open(self) -> None:
+        """Raise Broken when the server has ended the connection."""
+        if self.ended:
+            how = f"closed with {self.close_code}" if self.close_code is not None else "broken off"
+            raise Broken(f"expected the connection to stay open; it was {how}", self.ended_by())
+
+    async def closed_with(self, code: int) -> None:
+        """Wait until the server has closed with `code`; raises Broken when it does not, Wrong for another code.
+
+        A server that closes for another reason long after it received what it has to close for did not do so. One
+        whose close may have crossed what was sent proves nothing; raises NotJudged.
+        """
+        sent_at = max((record.at for record in self.trace.records if record.side == "client"), default=0.0)
+        came = await self.closed(f"the server to close with {code}")
+        if came == code:
+            return
+        waited = (self.ended_at or 0.0) - sent_at
+        if came == IDLE and waited <= self.clock.tolerance:
+            raise NotJudged("idle_s was over before the judge had sent what the server is to close for")
+        said = "no Close frame" if came == 1006 else f"the close code {came} after {waited:.2f} s"
+        problem = Wrong(f"expected the close code {code}; came {said}", ("CLOSE-2",) if came == 1006 else ())
+        problem.proven = came != 1006
+        raise problem
 
     async def end(self) -> None:
         """Let go of the connection, however it stands."""

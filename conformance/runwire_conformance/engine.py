@@ -22,13 +22,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
-from runwire_conformance.aftermath import (
-    is_crowded_out,
-    moot_while,
-    watched,
-)
+from runwire_conformance.aftermath import is_crowded_out, moot_while, watched
+from runwire_conformance.attribution import attribute
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import Broken
+from runwire_conformance.case import Broken, Moot
 from runwire_conformance.clock import Clock, now
 from runwire_conformance.first_look import Mute
 from runwire_conformance.footprint import Footprint
@@ -103,8 +100,6 @@ class Engine:
     mute: Mute | None = None
     #: What showed that the server was gone before the suite ended, and the moment of its last word.
     died: str | None = None
-    #: Whether the user broke it off.
-    interrupted: bool = False
     last_word: float = 0.0
     #: Requirements that a look back found broken by the server as a whole, with what showed it.
     ailing: dict[str, str] = field(default_factory=dict)
@@ -235,13 +230,13 @@ class Engine:
                 await self._memory.room()
                 await self._play(case, profile, lease)
 
-    async def _play_alone(self, case: Case, profile: Profile, patient_s: float | None = None) -> None:
+    async def _play_alone(self, case: Case, profile: Profile, patient: bool = False) -> None:
         """Play a case when the server had the time it may take to free what was played before."""
         until = now() + SETTLED_S
         while self._footprint.runs_left and now() < until:  # noqa: ASYNC110 - time ends it, too
             await asyncio.sleep(0.1)
         await asyncio.sleep(self.clock.tolerance_since(now() - STEADY_S))
-        await self._play(case, profile, patient_s=patient_s)
+        await self._play(case, profile, patient=patient)
 
     async def _look_back(self, profile: Profile) -> None:
         """Find out whether it is by chance that connections broke off, when cases failed on such."""
@@ -302,7 +297,7 @@ class Engine:
         for _ in range(MOST_TRIES):
             await self._steady()
             async with nullcontext() if case.claim.alone else self._measured(profile):
-                await self._play_alone(case, profile, self.options.patience_s)
+                await self._play_alone(case, profile, patient=True)
             outcome = case.outcome or Outcome(State.NOT_JUDGED)
             if not outcome.unsteady or (outcome.state is not State.FAILED and not outcome.timed):
                 break
@@ -331,7 +326,7 @@ class Engine:
     # One case.
 
     async def _play(
-        self, case: Case, profile: Profile, lease: "_Lease | None" = None, patient_s: float | None = None
+        self, case: Case, profile: Profile, lease: "_Lease | None" = None, patient: bool = False
     ) -> None:
         if len(self._floods) >= MOST_FLOODED:
             case.outcome = case.outcome or moot_while(self._floods[0])
@@ -343,7 +338,7 @@ class Engine:
             self._memory,
             footprint=self._footprint,
             slots=lease,
-            patient_s=patient_s,
+            patient=patient,
         )
         if self.progress is not None:
             self.progress.playing(case.name)
@@ -438,8 +433,8 @@ class Engine:
             return f"a handshake was not answered within {self.options.patience_s:g} s"
         except (Unreachable, Unanswered) as problem:
             return str(problem)
-        except Broken:
-            return None  # it answered with a refusal
+        except (Broken, Moot):
+            return None  # refused, so it is there
         finally:
             await target.end()
         return None
@@ -474,6 +469,7 @@ class Engine:
                 case.outcome = moot_while(self._floods[0])
             else:
                 case.outcome = self._settled(outcome, ailing)
+        attribute(self.cases, self.profile.broken, self.ailing)
 
     def _settled(self, outcome: Outcome, ailing: dict[str, str]) -> Outcome:
         """Return an outcome with the cause of its failure, and only with findings that hold."""

@@ -2,38 +2,45 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import LATE_S
-from runwire_conformance.case import Broken
+from runwire_conformance.case import Broken, Moot
 from runwire_conformance.client import Client
 from runwire_conformance.clock import Clock, now
-from runwire_conformance.conversation import ANSWER_S
 from runwire_conformance.held import KEPT_RECORDS
 from runwire_conformance.invariants import Facts
 from runwire_conformance.invariants.wire import it_is_not_flooded
 from runwire_conformance.profile import Options, Profile
+from runwire_conformance.reach import NoRunwireServer, refused
 from runwire_conformance.symptoms import broken_off, flood_of
 from runwire_conformance.target import Target
 from runwire_conformance.trace import Message, Record, Trace
 from runwire_conformance.wire.http import Unanswered
+from runwire_schemas import SERVER_TYPES
 
-#: Seconds to wait for a `ready`, and for answers that another case will ask for again.
+#: Seconds to wait for a `ready` before a prompt is sent without it, and for what nobody is accused of.
 READY_S = 3.0
 
 #: A run that has so many messages in so many seconds pours them out, and is followed for so many seconds.
 POURED, POUR_S, POURED_S = 30, 0.15, 10.0
+
+#: The names that the looks give their messages, so that the answers can be told from others.
+PROBE, TYPED = "probe", "typed"
+
+#: How it is told that only a `start` with its type is understood.
+BY_TYPE = "a prompt without type was not answered with started; one with it was"
+
+#: Kinds of records that hold what a server said.
+SAID = frozenset({"text", "binary", "raw"})
 
 #: Seconds after its first event in which a run has certainly begun to wait.
 SETTLE_S = 0.2
 
 #: How often a look is taken whose connection broke off before it saw what it looked for.
 TRIES = 6
-
-
-class NoRunwireServer(Exception):
-    """There is nothing to judge; the message is one line that says what to do."""
 
 
 class Mute(Exception):
@@ -54,23 +61,28 @@ class Seen:
 
     missing: dict[str, str] = field(default_factory=dict)
     ready: Message | None = None
+    #: Whether something is missing only as it did not come for as long as the user waits.
+    absent: bool = False
 
 
 Look = Callable[[Target], Awaitable[Seen]]
 
 
 async def first_look(profile: Profile, options: Options, clock: Clock) -> Profile:
-    """Return the profile with what the looks saw; raises NoRunwireServer, Mute, Unreachable and Unanswered."""
+    """Return the profile with what the looks saw; raises NoRunwireServer, Mute, Unreachable and Unanswered.
 
-    async def taken(look: Look) -> Seen:
+    For what no sentence states a time the user's patience counts, and what was absent is looked for again, alone.
+    """
+
+    async def taken(look: Look) -> tuple[Seen, Sequence[Trace]]:
         """Take a look, and take it again when its connection broke off: that may be chance."""
         for _ in range(TRIES):
             begun = now()
             target = Target(profile, options, clock)
-            seen: Seen | Mute | Unanswered
+            seen: Seen | Mute | Unanswered | NoRunwireServer
             try:
                 seen = await look(target)
-            except (Mute, Unanswered) as problem:
+            except (Mute, Unanswered, NoRunwireServer) as problem:
                 seen = problem
             finally:
                 await target.end()
@@ -84,20 +96,28 @@ async def first_look(profile: Profile, options: Options, clock: Clock) -> Profil
                 break
         if not isinstance(seen, Seen):
             raise seen
+        return seen, target.traces
+
+    async def certain(look: Look) -> Seen:
+        """Take a look, and again by itself when something was absent: only what is so twice is missing."""
+        seen, traces = await taken(look)
+        if seen.absent:
+            again, traces = await taken(look)
+            seen.missing = {name: text for name, text in seen.missing.items() if name in again.missing}
         missing.update(seen.missing)
-        shown.update(dict.fromkeys(seen.missing, target.traces))
+        shown.update(dict.fromkeys(seen.missing, traces))
         return seen
 
     missing: dict[str, str] = {}
     shown: dict[str, Sequence[Trace]] = {}
-    await taken(_handshake)
-    seen = await taken(_run)
+    await certain(_handshake)
+    seen = await certain(_run)
     if seen.ready is not None:
         profile = replace(profile, ready=dict(seen.ready))
-    await taken(_heartbeat)
-    await taken(_close)
+    await certain(_heartbeat)
+    await certain(_close)
     if not missing and profile.has_script_agent:
-        await taken(_cancel)
+        await certain(_cancel)
     return replace(profile, broken=missing, shown=shown)
 
 
@@ -114,49 +134,94 @@ async def _handshake(target: Target) -> Seen:
     """See whether a handshake is accepted, and how long it takes."""
     profile = target.profile
     begun = now()
-    peer, response, _ = await target.handshake()
+    peer, response, _ = await target.counting().handshake()
     peer.close()
     target.clock.answered_in(now() - begun)
-    if response.status != 101:
-        asked = f"{profile.websocket_url} answered the WebSocket handshake with {response.status}"
-        if profile.discovery is None:
-            hint = "there is no Runwire server; check the URL, or name its WebSocket with ws://host:port/path"
-            raise NoRunwireServer(f"{asked} and {profile.discovery_url} is no discovery document: {hint}")
-        open_to_all = profile.said.get("auth", ["none"]) == ["none"]
-        if response.status in {401, 403} and not open_to_all:
-            raise NoRunwireServer(f"{asked}; give a credential with --token or --header")
-        raise Mute("CONN-6", asked)
-    return Seen()
+    if response.status == 101:
+        return Seen()
+    asked = f"{profile.websocket_url} answered the WebSocket handshake with {response.status}"
+    open_to_all = profile.discovery is not None and profile.said.get("auth", ["none"]) == ["none"]
+    has_credential = bool(target.options.sent_headers)
+    said = refused(profile.websocket_url, response.status, has_credential=has_credential)
+    if said is not None and not (open_to_all and response.status in {401, 403}):
+        raise said
+    if profile.discovery is None:
+        hint = "there is no Runwire server; check the URL, or name its WebSocket with ws://host:port/path"
+        raise NoRunwireServer(f"{asked} and {profile.discovery_url} is no discovery document: {hint}")
+    raise Mute("CONN-6", asked)
 
 
 async def _run(target: Target) -> Seen:
-    """See whether `ready` comes, and a run's first events."""
+    """See whether `ready` comes first, and a run's first events."""
     seen = Seen()
     client = await _connected(target)
-    try:
-        await client.message(lambda message: message.type == "ready", "ready", seconds=READY_S)
-    except Broken:
-        seen.missing["CONN-15"] = f"no ready came within {READY_S:g} s of the handshake"
-    seen.ready = client.ready
+    with suppress(Broken):  # a basic server says nothing before it is asked
+        await client.next_message(-1, READY_S)
     after = len(client.messages) - 1
     await client.send({"prompt": target.plain})
-    await _answered(client, after, target.options.patience_s)
-    try:
-        await client.message(lambda message: message.type == "started", "started", after, READY_S)
-    except Broken:
-        if await _starts_by_type(client, target.plain):
-            seen.missing["RUN-1"] = "a prompt without type was not answered with started; one with it was"
-        else:
-            seen.missing["RUN-3"] = "a prompt was not answered with started"
-    try:
+    await _opened(target, client, after, seen)
+    seen.ready = client.ready
+    if seen.ready is None and client.messages:
+        seen.missing["CONN-15"] = (
+            f"the first message was {client.messages[0].type or 'without type'}, not ready"
+        )
+    with suppress(Broken):  # an agent may take its time
         event = await client.message(lambda message: message.is_event, "an event", after, READY_S)
         if "run_id" not in event or "seq" not in event:
             seen.missing["RUN-27"] = f"a {event.type} came without run_id or seq"
         await client.wait_until(lambda: event.is_terminal or len(client.messages) > POURED, POUR_S, "more")
         await _poured(client, after)
-    except Broken:
-        pass  # an agent may take its time
     return seen
+
+
+async def _opened(target: Target, client: Client, after: int, seen: Seen) -> None:
+    """See whether a prompt is answered with `started`, by itself or, when nothing comes soon, as a `start`."""
+
+    def answers(message: Message) -> bool:
+        return not message.is_aside and message.type != "ready"
+
+    first: Message | None = None
+    with suppress(Broken):
+        first = await client.message(answers, "started", after, READY_S)
+    if first is None and not client.ended:
+        await client.send({"type": "start", "id": TYPED, "prompt": target.plain})
+        with suppress(Broken):
+            first = await client.message(answers, "started", after, target.options.patience_s)
+    _expect_runwire(target, client)
+    seen.absent = first is None
+    if first is None:
+        seen.missing["RUN-3"] = "a prompt was not answered with started"
+    elif first.get("re") == TYPED:
+        seen.absent = True
+        seen.missing["RUN-1"] = BY_TYPE
+    elif first.type != "started":
+        by_type = await _starts_by_type(client, target.plain)
+        seen.missing["RUN-1" if by_type else "RUN-3"] = (
+            BY_TYPE if by_type else f"a prompt was answered with {first.type}, and not first with started"
+        )
+
+
+def _expect_runwire(target: Target, client: Client) -> None:
+    """Raise Mute when nothing that can be read came; NoRunwireServer when nothing says that it is Runwire at all."""
+    known = any(message.type in SERVER_TYPES for message in client.messages)
+    if known or (client.messages and target.profile.discovery is not None):
+        return
+    record = _unreadable(client.trace)
+    if target.profile.discovery is None:
+        sent = {record.payload for record in client.trace.records if record.side == "client"}
+        came = [one.payload for one in client.trace.records if one.side == "server" and one.kind in SAID]
+        what = "accepted the handshake and answered no prompt"
+        if came:
+            echoes = came[0] in sent
+            what = (
+                "sends back what it is sent, as an echo server does" if echoes else f"said {came[0][:80]!r}"
+            )
+        raise NoRunwireServer(f"there is no Runwire server at {target.profile.websocket_url}: it {what}")
+    if record is not None:
+        raise Mute("MSG-1", f"what the server sends is no JSON object: {record.payload[:80]!r}")
+    if not client.ended:
+        waited = f"{target.options.patience_s:g} s"
+        raise Mute("RUN-2", f"the connection was accepted; then nothing came for {waited}")
 
 
 async def _starts_by_type(client: Client, prompt: str) -> bool:
@@ -188,30 +253,34 @@ async def _poured(client: Client, after: int) -> None:
 
 async def _heartbeat(target: Target) -> Seen:
     """See whether a heartbeat is answered."""
-    seen = Seen()
     asker = await _connected(target)
-    sent_at = now()
-    await asker.send({"type": "heartbeat", "id": "probe"})
+    soon = now() + target.limits["heartbeat_s"] / 2  # one that comes later is the server's own
+    await asker.send({"type": "heartbeat", "id": PROBE})
+    unnamed = "a heartbeat with an id was not answered with its re"
     try:
-        await asker.message(lambda message: message.type == "heartbeat", "a heartbeat", seconds=READY_S)
-        await asker.message(lambda message: message.get("re") == "probe", "an answer", seconds=READY_S)
+        answer = await asker.message(
+            lambda message: (
+                message.get("re") == PROBE
+                or (message.type == "heartbeat" and "re" not in message and message.at < soon)
+            ),
+            "a heartbeat",
+            seconds=target.options.patience_s,
+        )
     except Broken:
-        soon = sent_at + target.limits["heartbeat_s"] / 2  # one that comes later is the server's own
-        heard = any(message.type == "heartbeat" and message.at < soon for message in asker.messages)
-        seen.missing["MSG-28"] = "a heartbeat with an id was not answered with its re"
-        if not heard:
-            seen.missing["BEAT-5"] = "a heartbeat was not answered with a heartbeat"
-    return seen
+        missing = {"MSG-28": unnamed, "BEAT-5": "a heartbeat was not answered with a heartbeat"}
+        return Seen(missing, absent=True)
+    return Seen() if answer.get("re") == PROBE else Seen({"MSG-28": unnamed})
 
 
 async def _close(target: Target) -> Seen:
     """See whether a Close frame has any consequence."""
     client = await _connected(target)
+    patience = target.options.patience_s
     try:
-        async with asyncio.timeout(ANSWER_S):
-            await client.leave()
-    except TimeoutError:
-        return Seen({"CONN-22": f"a Close frame of the client was not answered within {ANSWER_S:g} s"})
+        await client.leave(seconds=patience)
+    except Broken:
+        missing = {"CONN-22": f"a Close frame of the client was not answered within {patience:g} s"}
+        return Seen(missing, absent=True)
     return Seen()
 
 
@@ -254,32 +323,16 @@ async def _heeds(target: Target, script: str, seconds: float) -> bool:
 
 
 async def _connected(target: Target) -> Client:
-    """Return a further connection; raises Mute when the server takes no more."""
+    """Return a further connection; raises Mute when the server takes no more, NoRunwireServer when it is full."""
     try:
         return await target.connect(ready=False)
+    except Moot as problem:
+        raise NoRunwireServer(f"{problem}; end other clients, or try again later") from None
     except Broken as problem:
         raise Mute("CONN-6", f"after a first handshake was accepted: {problem}") from None
 
 
-async def _answered(client: Client, after: int, seconds: float) -> None:
-    """Wait for the first answer to a prompt; raises Mute when nothing comes, or nothing that can be read."""
-
-    def spoken() -> bool:
-        new = client.messages[after + 1 :]
-        return any(message.type != "heartbeat" for message in new) or _unreadable(client.trace) is not None
-
-    try:
-        await client.wait_until(spoken, seconds, "a message")
-    except Broken:
-        if not client.messages and not client.ended:
-            reason = f"the connection was accepted; then nothing came for {seconds:g} s"
-            raise Mute("RUN-2", reason) from None
-    if not client.messages and (record := _unreadable(client.trace)) is not None:
-        raise Mute("MSG-1", f"what the server sends is no JSON object: {record.payload[:80]!r}")
-
-
 def _unreadable(trace: Trace) -> Record | None:
     """Return the first thing the server sent that is no message."""
-    kinds = {"text", "binary", "raw"}
-    sent = (record for record in trace.records if record.side == "server" and record.kind in kinds)
+    sent = (record for record in trace.records if record.side == "server" and record.kind in SAID)
     return next((record for record in sent if record.message is None), None)

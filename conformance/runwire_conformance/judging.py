@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from runwire_conformance.engine import Engine
-from runwire_conformance.first_look import NoRunwireServer
 from runwire_conformance.judgement import Judgement
 from runwire_conformance.outcome import State
+from runwire_conformance.reach import NoRunwireServer
 from runwire_conformance.reproduction import Reproduction, shown_url
 from runwire_conformance.result import Report
 from runwire_conformance.verdict import also_accused, class_results, judge, only_accused

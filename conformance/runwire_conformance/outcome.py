@@ -63,6 +63,14 @@ class Outcome:
     #: Whether the server broke off a conversation, and when it said its last word.
     broken_off: bool = False
     last_word: float = 0.0
+    #: The sentences that order what the case was waiting for when it failed.
+    owners: tuple[str, ...] = ()
+    #: Whether the first of them broke its sentence, whatever the case is about.
+    certain: bool = False
+    #: Whether the case failed as nothing came within a wait that no sentence states, which proves nothing yet.
+    absent: bool = False
+    #: Whether it failed for bytes that a sentence forbids, which no slowness of the judge explains.
+    proven: bool = False
     #: The requirement, broken by the server as a whole, that made the case fail whatever it proves.
     cause: str | None = None
 

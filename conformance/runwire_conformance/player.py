@@ -93,7 +93,8 @@ class _Player:
             self.judge(incomplete=True)
             if self._outlived():
                 raise _Outlived from None
-            raise Breach(self._sentence, str(problem), late=isinstance(problem, TooLate)) from None
+            owner = problem.owners[0] if isinstance(problem, Broken) and problem.certain else self._sentence
+            raise Breach(owner, str(problem), late=isinstance(problem, TooLate)) from None
 
     # What a client does.
 

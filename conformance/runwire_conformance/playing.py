@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from runwire_conformance.assertion import in_words
+from runwire_conformance.assertion import in_words, lacking_in_words
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import (
-    Absent,
     Breach,
     Broken,
     Moot,
@@ -18,6 +17,8 @@ from runwire_conformance.case import (
     NotOffered,
     TooLate,
     TooSlow,
+    is_certain,
+    owned_by,
     shown_by,
 )
 from runwire_conformance.clock import now
@@ -66,7 +67,7 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
     ended = now()
     return replace(
         outcome,
-        suspect=outcome.suspect or (outcome.state is State.FAILED and bool(unsteady)),
+        suspect=outcome.suspect or (outcome.state is State.FAILED and bool(unsteady) and not outcome.proven),
         unsteady=unsteady,
         traces=tuple(target.traces),
         began_at=began,
@@ -79,8 +80,8 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
 def _deadline_of(case: Case, target: Target) -> float:
     """Return for how many seconds a case may play."""
     searching = target.options.search.further_s if case.claim.searches else 0.0
-    patient = target.patient_s or 0.0
-    return case.claim.deadline_s + wait_of(case.claim, target.limits).seconds + searching + patient
+    waiting = wait_of(case.claim, target.limits).seconds
+    return case.claim.deadline_s + waiting + searching + target.patience_s
 
 
 def _outcome(
@@ -94,7 +95,17 @@ def _outcome(
             moot = problem.requirement if isinstance(problem, Moot) else None
             return Outcome(state, str(problem), moot, suspect=isinstance(problem, TooSlow))
     leaning = case.claim.timing or overtaken(traces, limits) or was_dropped(traces)
-    failed = Outcome(State.FAILED, suspect=leaning, kind=kind_of(problem), shows=shown_by(problem))
+    proven = getattr(problem, "proven", False)
+    failed = Outcome(
+        State.FAILED,
+        suspect=leaning and not proven,
+        kind=kind_of(problem),
+        shows=shown_by(problem),
+        owners=owned_by(problem),
+        certain=is_certain(problem),
+        absent=getattr(problem, "absent", False),
+        proven=proven,
+    )
     if isinstance(problem, Breach):
         return replace(
             failed,
@@ -103,6 +114,7 @@ def _outcome(
             details=problem.details,
             breach=problem.requirement,
             shows=None,
+            owners=(),
         )
     if isinstance(problem, TimeoutError):
         reason = f"it did not come to its end within {deadline_s:g} s"
@@ -110,13 +122,13 @@ def _outcome(
     if isinstance(problem, AssertionError | Unreachable | Unanswered):
         told = case.explain is not None and not isinstance(problem, Broken)
         details = case.explain(problem) if told and case.explain is not None else ""
-        suspect = leaning or isinstance(problem, Absent | TooLate | Unreachable | Unanswered)
+        absent = failed.absent or isinstance(problem, TooLate | Unreachable | Unanswered)
+        suspect = (leaning or absent) and not proven
         return replace(failed, reason=in_words(problem), suspect=suspect, details=details)
     if isinstance(problem, LACKING):
         # What a case reads from the server's answer is missing, or of another kind.
         details = case.explain(problem) if case.explain is not None else ""
-        reason = f"what came lacks something: {type(problem).__name__} {problem}"
-        return replace(failed, reason=reason, kind=Kind.LACKING, details=details)
+        return replace(failed, reason=lacking_in_words(problem), kind=Kind.LACKING, details=details)
     shown = "".join(traceback.format_exception(problem))
     return Outcome(State.JUDGE_ERROR, f"{type(problem).__name__}: {problem}", details=shown)
 
@@ -152,6 +164,8 @@ async def arguments(case: Case, target: Target) -> dict[str, Any]:
     """Return what a case's function asks for by the names of its parameters."""
     names = case.function.__code__.co_varnames[: case.function.__code__.co_argcount]
     found: dict[str, Any] = {}
+    if case.claim.waits is not None and not target.limits.advertised:
+        raise Moot("CONN-15")  # a bound that nobody stated is not judged
     for name in names:
         if name == "target":
             found[name] = target

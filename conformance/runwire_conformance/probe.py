@@ -5,8 +5,9 @@ from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from runwire_conformance.clock import Clock, now
 from runwire_conformance.endpoints import BadEndpoint, endpoint_url, origin_of
-from runwire_conformance.first_look import READY_S, TRIES, Mute, NoRunwireServer, first_look
+from runwire_conformance.first_look import READY_S, TRIES, Mute, first_look
 from runwire_conformance.profile import Options, Profile
+from runwire_conformance.reach import NoRunwireServer, refused, speechless, unreachable
 from runwire_conformance.wire.http import Response, Unanswered, Unreachable, fetch
 
 WELL_KNOWN = "/.well-known/runwire"
@@ -23,40 +24,49 @@ async def probe(url: str, options: Options, clock: Clock) -> Profile:
     try:
         return await first_look(profile, options, clock)
     except Unreachable as problem:
-        raise NoRunwireServer(_unreachable(problem)) from None
+        raise await unreachable(profile.websocket_url, problem) from None
     except Unanswered as problem:
+        if profile.discovery is None:
+            raise await speechless(profile.websocket_url, str(problem)) from None
         raise Mute("CONN-6", f"the WebSocket handshake was taken and not answered: {problem}") from None
 
 
 async def locate(url: str, options: Options) -> Profile:
-    """Return where a server is, by its discovery document if it has one; raises NoRunwireServer and Mute."""
+    """Return where a server is, by its discovery document if it has one; raises NoRunwireServer."""
     parts = _parts(url)
     bare = parts.scheme in {"ws", "wss"}
     origin = urlunsplit((parts.scheme.replace("ws", "http"), parts.netloc, "", "", ""))
-    places = [origin + WELL_KNOWN] if bare or parts.path in {"", "/"} else [url, origin + WELL_KNOWN]
+    named = not bare and parts.path not in {"", "/"}
+    places = [url, origin + WELL_KNOWN] if named else [origin + WELL_KNOWN]
     response: Response | None = None
-    for place in places:
+    for place in dict.fromkeys(places):
         try:
-            place, response = await _answered(place, options)
+            found_at, response = await _answered(place, options)
         except Unreachable as problem:
-            raise NoRunwireServer(_unreachable(problem)) from None
+            raise await unreachable(url, problem) from None
         except NoRunwireServer:  # a redirect, which tells nothing of a WebSocket that the user named
             if not bare:
                 raise
             continue
         except Unanswered as problem:
             if not bare:
-                raise Mute(
-                    "CONN-1", f"the request for the discovery document got no answer: {problem}"
-                ) from None
+                raise await speechless(url, str(problem)) from None
             continue
         if document := _discovery(response):
-            websocket = _endpoints(place, document, bare).get("websocket", "")
-            return Profile(url if bare else websocket, place, document)
-    if response is not None and response.status in {401, 403}:
-        if options.sent_headers:
-            raise NoRunwireServer(f"{places[0]} answered {response.status}; is the credential right?")
-        raise Mute("CONN-1", f"{places[0]} answered {response.status} to a request without credentials")
+            websocket = _endpoints(found_at, document, bare).get("websocket", "")
+            if place != places[0]:
+                raise NoRunwireServer(
+                    f"{url} is no discovery document; write {origin}, whose document names {websocket}, or that itself"
+                )
+            return Profile(url if bare else websocket, found_at, document)
+    status = response.status if response is not None else 0
+    said = None if bare else refused(places[0], status, has_credential=bool(options.sent_headers))
+    if said is not None:
+        raise said
+    if named:
+        raise NoRunwireServer(
+            f"neither {url} nor {places[1]} is a discovery document; is it a WebSocket? then write {_as_websocket(url)}"
+        )
     guess = url if bare else _as_websocket(origin + DEFAULT_WEBSOCKET)
     return Profile(guess, origin + WELL_KNOWN)
 
@@ -122,7 +132,9 @@ def _redirected(place: str, target: str) -> str:
         raise NoRunwireServer(f"{place} redirects to {target[:100]!a}, which is no URL of a server") from None
     upgraded = stays_secure and not secure and here[0] == there[0]
     if (secure, *here) != (stays_secure, *there) and not upgraded:
-        raise NoRunwireServer(f"{place} redirects to another origin; if that is the server, name {further!a}")
+        raise NoRunwireServer(
+            f"{place} redirects to another origin; to judge what is there, write {further!a}"
+        )
     return further
 
 
@@ -137,7 +149,3 @@ def _discovery(response: Response) -> dict[str, object] | None:
 def _as_websocket(url: str) -> str:
     parts = urlsplit(url)
     return urlunsplit((parts.scheme.replace("http", "ws", 1), parts.netloc, parts.path, parts.query, ""))
-
-
-def _unreachable(problem: Unreachable) -> str:
-    return f"cannot connect to {problem}; is the server running there?"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runwire_conformance.assertion import in_words
+from runwire_conformance.assertion import place_of
 from runwire_conformance.case import claim_of
 from runwire_conformance.engine import Engine
 from runwire_conformance.explain import explain_case, short
@@ -196,7 +196,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         stop_after=int(config.getoption("maxfail") or 0),
     )
     for item in chosen:
-        item.case.explain = _assertion
+        item.case.explain = place_of
     names = [item.case.name for item in chosen]
     config.stash[ENGINE] = Judging(
         engine, _wanted(config), reproduction_of(config, url), _selected(config, names)
@@ -235,13 +235,3 @@ def _wanted(config: pytest.Config) -> Callable[[Requirement], bool]:
         return of_class and (not names or any(fnmatchcase(requirement.id, name) for name in names))
 
     return wanted
-
-
-def _assertion(problem: BaseException) -> str:
-    """Return what a case expected and what came, and below it the assertion as pytest shows it."""
-    info = pytest.ExceptionInfo.from_exception(problem)
-    entries = [entry for entry in info.traceback if CASES in Path(str(entry.path)).parents]
-    place = f"{Path(str(entries[-1].path)).name}:{entries[-1].lineno + 1}: " if entries else ""
-    if isinstance(problem, AssertionError):
-        return f"{in_words(problem)}\n{place}{problem}"
-    return f"{place}{type(problem).__name__}: {problem}"

@@ -1,13 +1,14 @@
 """A run whose agent asks its user, as cases of chapter 10 work with it: asked, answered, refused, closed."""
 
+import json
 from typing import Any
 
 from runwire_conformance import scripts
-from runwire_conformance.case import NotExercised
+from runwire_conformance.case import NotExercised, Wrong
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import Run
-from runwire_conformance.target import Target, is_problem
-from runwire_schemas import violations
+from runwire_conformance.expectations import expect_problem, expect_status, expect_valid
+from runwire_conformance.target import Target
 
 #: The transports that a case of this chapter plays on.
 BOTH = ("websocket", "sse")
@@ -35,8 +36,8 @@ async def give(target: Target, run: Run, request_id: str, data: Any) -> None:
         )
         return
     response = await post(target, run.id, request_id, data)
-    assert response.status == 200, f"expected 200; came {response.status} {response.body[:200]!r}"
-    assert [str(problem) for problem in violations("run-outcome", response.json())] == []
+    expect_status(response, 200)
+    expect_valid("run-outcome", response.json())
 
 
 async def post(target: Target, run_id: str, request_id: str, data: Any) -> Any:
@@ -51,13 +52,36 @@ async def refusal(target: Target, run: Run, request_id: str, data: Any, run_id: 
         answer = await run.conversation.ask(
             {"type": "input", "run_id": named, "request_id": request_id, "data": data}
         )
-        assert (answer.type, "seq" in answer) == ("error", False), f"expected a refusal; came {answer.type}"
+        if answer.type != "error" or "seq" in answer:
+            raise Wrong(f"expected a refusal; came {answer.type}")
         return str(answer.get("code"))
     response = await post(target, named, request_id, data)
     statuses = {"bad_request": 400, "not_found": 404, "conflict": 409, "input_expired": 410}
     code = str(response.json().get("code"))
-    assert is_problem(response, statuses.get(code, 400), code)
+    expect_problem(response, statuses.get(code, 400), code)
     return code
+
+
+async def expect_input_refused(
+    target: Target, run: Run, request_id: str, data: Any, run_id: str | None = None, *, code: str
+) -> None:
+    """Expect that an answer is refused with `code`."""
+    came = await refusal(target, run, request_id, data, run_id)
+    if came != code:
+        raise Wrong(f"expected {json.dumps(data)} to be refused with `{code}`; came `{came}`")
+
+
+async def opened(run: Run, request_id: str) -> Any:
+    """Return the `input_request` of this name; raises Broken."""
+    return await run.conversation.message(
+        lambda message: (
+            run.belongs(message)
+            and message.type == "input_request"
+            and message.get("request_id") == request_id
+        ),
+        f"input_request of {request_id}",
+        owners=("INPUT-13", "SCRIPT-1"),
+    )
 
 
 async def closing(run: Run, request_id: str, seconds: float = 5.0) -> Any:
@@ -70,6 +94,7 @@ async def closing(run: Run, request_id: str, seconds: float = 5.0) -> Any:
         ),
         f"input_closed of {request_id}",
         seconds=seconds,
+        owners=("INPUT-4", "INPUT-8"),
     )
 
 

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from runwire_conformance.case import Broken, TooLate
+from runwire_conformance.case import Broken, TooLate, Wrong
 
 
 class Kind(StrEnum):
@@ -46,6 +46,8 @@ def kind_of(problem: BaseException) -> Kind:
     """Return in what way a case failed that ended with this exception."""
     if isinstance(problem, TooLate):
         return Kind.LATE
+    if isinstance(problem, Wrong):
+        return Kind.WRONG
     if isinstance(problem, Broken):
         return Kind.UNMET
     if isinstance(problem, AssertionError):

@@ -6,10 +6,24 @@ from typing import Any
 
 Step = Mapping[str, Any]
 
+#: How every script begins, and how many characters of white space tell those of one case from those of another.
+OPENING = '{"runwire_script"'
+MARK_BITS = 12
+
 
 def script(*steps: Step) -> str:
     """Return the prompt that makes the script agent play `steps`."""
     return json.dumps({"runwire_script": list(steps)})
+
+
+def marked(prompt: str, number: int) -> str:
+    """Return a script with white space behind it that says the same and makes it a prompt of its own.
+
+    A server that takes runs of one prompt for one would otherwise mix up cases that have nothing to do with each other.
+    """
+    if not prompt.startswith(OPENING) or prompt[-1].isspace():
+        return prompt
+    return prompt + "".join(" \t"[number >> bit & 1] for bit in range(MARK_BITS))
 
 
 def token(text: str) -> Step:

@@ -5,7 +5,7 @@ import asyncio
 from runwire_conformance.bounds import Limits
 from runwire_conformance.clock import Interval
 from runwire_conformance.conversation import ANSWER_S, Conversation, Run
-from runwire_conformance.trace import RESPONSE_ENDED, Trace
+from runwire_conformance.trace import RESPONSE_ENDED, Message, Trace
 from runwire_conformance.wire.http import Exchange, Response, Unanswered
 from runwire_conformance.wire.sse import Block, BlockParser, EndlessLine
 
@@ -21,13 +21,13 @@ class Stream(Conversation):
         limits: Limits,
         clock: Interval,
         place: str,
-        patient_s: float | None = None,
     ) -> None:
-        super().__init__(trace, limits, clock, patient_s)
+        super().__init__(trace, limits, clock)
         self.response = response
         #: The URL of the run's events, from `Location` or as it was asked.
         self.place = place
         self.blocks: list[Block] = []
+        self._carriers: list[Block] = []
         #: Whether the response ended as HTTP demands, and what the end cut off.
         self.complete = False
         self.cut_off: Block | None = None
@@ -36,19 +36,30 @@ class Stream(Conversation):
 
     async def run(self) -> Run:
         """Return the run, once its `started` or `resumed` came; raises Broken."""
+        owners = ("SSE-3",) if self.trace.title.startswith("POST") else ("SSE-4",)
         opening = await self.message(
-            lambda message: message.type in {"started", "resumed"}, "started or resumed"
+            lambda message: message.type in {"started", "resumed"},
+            "started or resumed",
+            owners=owners,
+            certain=True,
         )
         return Run(self, opening.get("run_id"), opening.index, opening)
 
+    def told(self) -> list[tuple[Block, Message]]:
+        """Return the messages so far, each with the block it came in."""
+        return list(zip(self._carriers, self.messages, strict=True))
+
     async def first_block(self) -> Block:
         """Return the first block; raises Broken."""
-        await self.wait_until(lambda: bool(self.blocks), self._patience(ANSWER_S), "the opening block")
+        await self.wait_until(
+            lambda: bool(self.blocks), ANSWER_S, "the opening block", ("SSE-2",), certain=True
+        )
         return self.blocks[0]
 
-    async def finished(self, seconds: float | None = None) -> None:
+    async def finished(self, seconds: float = ANSWER_S) -> None:
         """Wait until the response has ended; raises Broken."""
-        await self.wait_until(lambda: self.ended, seconds or self._patience(ANSWER_S), "the response to end")
+        owners = ("SSE-10",)
+        await self.wait_until(lambda: self.ended, seconds, "the response to end", owners, certain=True)
 
     def drop(self) -> None:
         """Cut the connection without a goodbye."""
@@ -84,7 +95,11 @@ class Stream(Conversation):
         await self._finished()
 
     def _block(self, block: Block) -> None:
-        self.blocks.append(block)
+        if block.fields:  # one of comments alone says nothing
+            self.blocks.append(block)
         shown = "\n".join(f"{name}: {value}" for name, value in block.fields)
         data = block.data
-        self.trace.add("server", "block", shown, self._received(data) if data is not None else None)
+        message = self._received(data) if data is not None else None
+        if message is not None:
+            self._carriers.append(block)
+        self.trace.add("server", "block", shown, message)

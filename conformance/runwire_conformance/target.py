@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import itertools
 import json
 import secrets
 import time
@@ -11,15 +12,16 @@ from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
 from runwire_conformance import scripts
-from runwire_conformance.case import Broken, Moot, NotExercised
+from runwire_conformance.case import Breach, Broken, Moot, NotExercised, Wrong
 from runwire_conformance.client import Client
 from runwire_conformance.clock import Clock, Interval
+from runwire_conformance.conversation import Run
 from runwire_conformance.footprint import Footprint
 from runwire_conformance.held import Held
 from runwire_conformance.hooks import missing, printed
 from runwire_conformance.profile import DEFAULT_PROMPTS, Options, Profile
 from runwire_conformance.stream import Stream
-from runwire_conformance.trace import Message, Trace
+from runwire_conformance.trace import Trace
 from runwire_conformance.wire.http import Exchange, Headers, Response, Unanswered, fetch, place_of, target_of
 from runwire_conformance.wire.websocket import FramePeer
 
@@ -42,6 +44,10 @@ SHORT_LIFE_S = 3
 SMALL_BUFFER = 16 * 1024
 
 
+#: Counts the views of a server, which tell their prompts apart by their number.
+_NUMBERS = itertools.count()
+
+
 class Target:
     """One case's view of the server. Everything it opens is ended when the case ends."""
 
@@ -52,28 +58,37 @@ class Target:
         clock: Clock | Interval,
         held: Held | None = None,
         *,
+        patient: bool = False,
         footprint: Footprint | None = None,
         slots: Slots | None = None,
-        patient_s: float | None = None,
     ) -> None:
         self.profile = profile
         self.options = options
         self.clock = (clock.clock if isinstance(clock, Interval) else clock).begun()
         #: What is held of all conversations of the judging that this one belongs to.
         self.held = held or Held()
-        #: The connections and runs of the judging whose end was not seen yet.
+        #: The runs of the judging whose end was not seen yet.
         self.footprint = footprint or Footprint()
-        #: For how many seconds to wait at least where no sentence states a time; None in the crowd.
-        self.patient_s = patient_s
         self._slots = slots
         self.limits = profile.limits
         self.features = profile.features
+        self._number = next(_NUMBERS)
+        #: Seconds to wait for what no sentence states a time for, when the case is played again for that.
+        self.patience_s = options.patience_s if patient else 0.0
+        #: Whether the case counts places itself, so that a refusal for want of one is what it looks for.
+        self.counts_places = False
         #: What must not be told of the conversations.
         self.redaction = options.redaction
         self.traces: list[Trace] = []
         self._open: list[Client | Stream] = []
         #: Each conversation with the view of the server, as one caller has it, that it was held in.
         self._held_in: list[tuple[Trace, Target]] = []
+
+    def counting(self) -> "Target":
+        """Return this server for a case that counts places itself: a refusal with 429 is an answer like others."""
+        view = copy.copy(self)
+        view.counts_places = True
+        return view
 
     # Stimuli.
 
@@ -86,12 +101,12 @@ class Target:
     def short(self) -> str:
         """A prompt with a short answer: the user's, or a script that is soon over, or one in words."""
         scripted = self.profile.has_script_agent and "short" not in self.options.prompts
-        return scripts.SHORT if scripted else self.plain
+        return self.own(scripts.SHORT) if scripted else self.plain
 
     @property
     def brief(self) -> str:
         """A prompt whose answer comes at once where the script agent plays it, and else a short one."""
-        return scripts.THREE_TOKENS if self.profile.has_script_agent else self.plain
+        return self.own(scripts.THREE_TOKENS) if self.profile.has_script_agent else self.plain
 
     @property
     def long(self) -> str:
@@ -100,6 +115,10 @@ class Target:
 
     def _prompt(self, name: str) -> str:
         return self.options.prompts.get(name) or DEFAULT_PROMPTS[name]
+
+    def own(self, prompt: str) -> str:
+        """Return a prompt as only this case sends it."""
+        return scripts.marked(prompt, self._number)
 
     def hook(self, name: str) -> str:
         """Return what was configured for what no client can cause; raises NotExercised."""
@@ -203,6 +222,7 @@ class Target:
             trace.add("server", "lost", str(problem))
             raise
         trace.add("server", "response", _shown(response), code=response.status)
+        self._expect_a_place(response, "a handshake")
         return peer, response, trace
 
     async def refused_handshake(
@@ -230,12 +250,32 @@ class Target:
         )
         if response.status != 101:
             peer.close()
-            raise Broken(f"expected the handshake to be accepted; it was refused with {_shown(response)}")
-        client = Client(peer, response, trace, self.limits, self.clock, self.profile.broken, self.patient_s)
+            owners = () if subprotocols or headers or query else ("CONN-6",)
+            raise Broken(
+                f"expected the handshake to be accepted; it was refused with {_shown(response)}", owners
+            )
+        client = Client(peer, response, trace, self.limits, self.clock, self.profile.broken, self.own)
+        client.patience_s = self.patience_s
+        client.counts_places = self.counts_places
         self._open.append(client)
         if ready and "CONN-15" not in self.profile.broken:
-            await client.message(lambda message: message.type == "ready", "ready")
+            await client.message(
+                lambda message: message.type == "ready", "ready", owners=("CONN-15",), certain=True
+            )
         return client
+
+    async def start_again(self, client: Client, prompt: str) -> Run:
+        """Start a run on a connection that had others; raises Wrong when it alone is refused one with busy."""
+        try:
+            return await client.start(prompt)
+        except Moot:
+            elsewhere = await (await self.connect()).start(
+                prompt
+            )  # raises Moot when there is no place at all
+            await elsewhere.terminal()
+            raise Wrong(
+                "expected a further run on the connection; it was busy, and another was not"
+            ) from None
 
     # HTTP and SSE.
 
@@ -259,7 +299,7 @@ class Target:
             response = await fetch(url, self.options.tls, method, self._headers(headers), content)
         except Unanswered as problem:
             trace.add("server", "lost", str(problem))
-            raise Broken(f"expected an HTTP answer: {problem}") from None
+            raise Broken(f"expected an HTTP answer: {problem}", ("CLOSE-2",)) from None
         trace.add("server", "response", _shown(response), code=response.status)
         return response
 
@@ -282,25 +322,32 @@ class Target:
             response = await exchange.request(method, target_of(url), self._headers(sent), content)
         except Unanswered as problem:
             trace.add("server", "lost", str(problem))
-            raise Broken(f"expected a stream: {problem}") from None
+            raise Broken(f"expected a stream: {problem}", ("CLOSE-2",)) from None
         trace.add("server", "response", _shown(response), code=response.status)
         if response.status != 200:
             exchange.close()
-            raise Broken(f"expected 200 and a stream; came {_shown(response)}")
+            self._expect_a_place(response, "a stream")
+            raise _no_stream(method, response)
         place = urljoin(url, response.header("location") or url)
-        stream = Stream(exchange, response, trace, self.limits, self.clock, place, self.patient_s)
+        stream = Stream(exchange, response, trace, self.limits, self.clock, place)
+        stream.patience_s = self.patience_s
         self._open.append(stream)
         return stream
 
     async def start_stream(self, prompt: str, **members: Any) -> Stream:
         """Start a run with `POST {runs}` and return its stream."""
-        return await self.stream("POST", self.runs_url, {"prompt": prompt, **members})
+        return await self.stream("POST", self.runs_url, {"prompt": self.own(prompt), **members})
 
     async def events(self, run_id: str, cursor: str | None = None, **query: str) -> Stream:
         """Open a run's events, from `Last-Event-ID: cursor` if given."""
         headers = [("Last-Event-ID", cursor)] if cursor is not None else []
         asked = "?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else ""
         return await self.stream("GET", self.run_url(run_id, f"/events{asked}"), headers=headers)
+
+    def _expect_a_place(self, response: Response, what: str) -> None:
+        """Raise Moot when there is no place for the judge, who keeps below what the server advertises."""
+        if response.status == 429 and not self.counts_places:
+            raise Moot("LIMIT-4", f"blocked by LIMIT-4: {what} was refused with {_shown(response)}")
 
     # The end.
 
@@ -343,18 +390,12 @@ def new_run_id() -> str:
     return secrets.token_urlsafe(18)
 
 
-def is_problem(response: Response, status: int, code: str) -> bool:
-    """Assert that a response is a problem of this status and code; true, so that it can be asserted itself."""
-    assert response.status == status, f"expected {status}; came {response.status} {response.body[:200]!r}"
-    assert response.json().get("code") == code
-    return True
-
-
-def expect_refusal(message: Message, *codes: str) -> None:
-    """Assert that a message refuses another with one of `codes`."""
-    assert message.type == "error" and message.get("code") in codes, (
-        f"expected error {' or '.join(codes)}; came {json.dumps(message)[:300]}"
-    )
+def _no_stream(method: str, response: Response) -> Broken:
+    """Return what an answer that is no stream says of the server."""
+    said = f"expected 200 and a stream; came {_shown(response)}"
+    if method == "POST" and 200 <= response.status < 300:
+        return Breach("HTTP-2", said)
+    return Broken(said, ("HTTP-2" if method == "POST" else "SSE-4",))
 
 
 def _shown(response: Response) -> str:
@@ -386,6 +427,5 @@ __all__ = [
     "Options",
     "Profile",
     "Target",
-    "expect_refusal",
     "new_run_id",
 ]

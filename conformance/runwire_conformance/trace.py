@@ -33,7 +33,8 @@ class Message(dict[str, Any]):
     index: int = -1
 
     def __missing__(self, name: str) -> Any:
-        raise Broken(f"expected {name!r} in {self.type or 'the object'}; came {json.dumps(self)[:300]}")
+        said = f"expected {name!r} in {self.type or 'the object'}; came {json.dumps(self)[:300]}"
+        raise Broken(said, ("RUN-27", "MSG-3") if self.type else ())
 
     @cached_property
     def type(self) -> str:

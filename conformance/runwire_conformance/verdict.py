@@ -50,7 +50,7 @@ def only_accused(
     """Return judgements in which `accused` alone is to blame and the others could not be told because of it."""
     accusation = Accusation(case, reason, traces=traces, kind=Kind.MUTE)
     guilty = Judgement(catalogue()[accused], Verdict.FAIL, (reason,), (accusation,))
-    moot = (f"moot while {accused} is broken",)
+    moot = (f"blocked by {accused}",)
     others = [
         replace(judgement, verdict=Verdict.NOT_EXERCISED, reasons=moot, accusations=())
         for judgement in judgements
@@ -129,24 +129,24 @@ def _accusations(
                 [outcome.cause] if outcome.cause not in accused or outcome.cause in case.claim.ids else []
             )
         else:
-            blamed = [] if _explained(case, outcome, known_broken) else list(_shown(case, outcome))
+            blamed = [] if explained(case, outcome, known_broken) else list(shown_of(case, outcome))
         for identifier in blamed:
             accused.setdefault(identifier, []).append(accusation)
     return accused
 
 
-def _shown(case: Case, outcome: Outcome) -> tuple[str, ...]:
+def shown_of(case: Case, outcome: Outcome) -> tuple[str, ...]:
     """The sentences that a failure shows broken: the one that it names, or else all that the case proves."""
     named = outcome.breach or outcome.shows
     return (named,) if named is not None else case.claim.ids
 
 
-def _explained(case: Case, outcome: Outcome, known_broken: Mapping[str, str]) -> bool:
+def explained(case: Case, outcome: Outcome, known_broken: Mapping[str, str]) -> bool:
     """Whether an invariant found in the same case what the failure comes from, or says itself."""
     found = {finding.requirement for finding in outcome.findings}
     if outcome.breach is not None:
         return bool(found)
-    return bool(found & set(_shown(case, outcome)) or (found & SCRAMBLING) - known_broken.keys())
+    return bool(found & set(shown_of(case, outcome)) or (found & SCRAMBLING) - known_broken.keys())
 
 
 def _judge_one(
@@ -216,9 +216,9 @@ def _witness(proving: Sequence[Case]) -> Witness | None:
 def _why_not(case: Case, outcome: Outcome) -> str:
     if outcome.state is State.FAILED:
         broken = {outcome.cause} if outcome.cause else {finding.requirement for finding in outcome.findings}
-        broken = broken or set(_shown(case, outcome))
+        broken = broken or set(shown_of(case, outcome))
         causes = ", ".join(sorted(broken))
-        return f"could not be told from what broke {causes}"
+        return f"blocked by {causes}"
     return outcome.reason
 
 

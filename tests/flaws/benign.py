@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -132,6 +133,21 @@ class OtherSpelling(Rewrite):
         return response.with_body(self.spelled(json.loads(response.body), lines=True).encode())
 
 
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+LETTER = re.compile(r"\\u[0-9a-f]{4}|\\.|[A-Za-z]")
+
+
+class EscapedLetters(OtherSpelling):
+    """Every letter of every JSON string is written as an escape, those of names too."""
+
+    def spelled(self, message: Message, *, lines: bool) -> str:
+        def escaped(letter: re.Match[str]) -> str:
+            return f"\\u{ord(letter[0]):04x}" if len(letter[0]) == 1 else letter[0]
+
+        text = super().spelled(message, lines=lines)
+        return STRING.sub(lambda found: LETTER.sub(escaped, found[0]), text)
+
+
 class Fragments(Rewrite):
     """Every message comes in fragments, cut within characters, with a Ping and an empty fragment between."""
 
@@ -181,6 +197,16 @@ class OtherStream(Rewrite):
         yield self.ending.join(lines) + self.ending * 2
         if b"data" in block:
             yield b": a comment between" + self.ending * 2
+
+
+class CommentsFirst(Rewrite):
+    """Streams begin with a comment, as for a proxy that waits for a first byte."""
+
+    def block(self, link: Link, block: bytes) -> Iterable[bytes]:
+        if not link.notes.get("commented"):
+            link.notes["commented"] = True
+            yield b": hello\n\n"
+        yield block
 
 
 class CarriageReturns(OtherStream):
@@ -312,9 +338,9 @@ BENIGN = (
     *(
         _benign(kind)
         for kind in (
-            UnknownMembers, UnknownTypes, Chatty, OtherSpelling, Fragments, SmallSegments, Coalesced,
-            OtherStream, CarriageReturns, SmallChunks, MergedTokens, Delays, LargerLimits, MoreHeaders,
-            MorePings, RicherEvents,
+            UnknownMembers, UnknownTypes, Chatty, OtherSpelling, EscapedLetters, Fragments, SmallSegments,
+            Coalesced, OtherStream, CommentsFirst, CarriageReturns, SmallChunks, MergedTokens, Delays,
+            LargerLimits, MoreHeaders, MorePings, RicherEvents,
         )
     ),
     Benign("WithoutStreams", "The server does not serve sse.", Rewrite, Stand(features=without("sse"))),

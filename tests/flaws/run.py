@@ -20,7 +20,7 @@ from .judge import Verdicts, judge
 from .kill_table import Trial, as_json, as_markdown, as_report
 from .stand import Stands
 
-HIDDEN = re.compile(r"(?:could not be told from what broke|moot while) ([A-Z0-9, -]+)")
+HIDDEN = re.compile(r"blocked by ([A-Z0-9, -]+)")
 """How the judge says that a case failed for the reason of another requirement."""
 
 WRONGLY = "blamed wrongly"

@@ -4,8 +4,15 @@ import secrets
 
 from runwire_conformance import scripts
 from runwire_conformance.case import Broken, NotOffered, proves
+from runwire_conformance.expectations import (
+    expect_header,
+    expect_media_type,
+    expect_member,
+    expect_problem,
+    expect_status,
+)
 from runwire_conformance.redaction import base64url
-from runwire_conformance.target import ACCEPT_JSON, JSON, Target, is_problem, new_run_id
+from runwire_conformance.target import ACCEPT_JSON, JSON, Target, new_run_id
 from runwire_conformance.wire.http import Response
 
 FOREIGN = ("Origin", "https://attacker.example")
@@ -26,12 +33,11 @@ def a_wrong_token() -> str:
     return f"wrong-{secrets.token_urlsafe(24)}"
 
 
-def is_challenge(response: Response) -> bool:
-    """Assert that a response asks for a credential ([AUTH-1]); true, so that it can be asserted itself."""
-    assert is_problem(response, 401, "unauthorized")
-    assert response.media_type == "application/problem+json"
-    assert response.header("www-authenticate"), "the 401 has no WWW-Authenticate"
-    return True
+def expect_challenge(response: Response) -> None:
+    """Expect that a response asks for a credential ([AUTH-1])."""
+    expect_problem(response, 401, "unauthorized")
+    expect_media_type(response, "application/problem+json")
+    expect_header(response, "WWW-Authenticate")
 
 
 async def answers_to(caller: Target) -> list[Response]:
@@ -74,7 +80,7 @@ async def discovery_answers_as_the_handshake_would(target: Target) -> None:
 
 @proves("AUTH-1")
 async def a_handshake_without_credential_is_refused(target: Target) -> None:
-    assert is_challenge(await target.as_caller(None).refused_handshake())
+    expect_challenge(await target.as_caller(None).refused_handshake())
 
 
 @proves("AUTH-1")
@@ -83,7 +89,8 @@ async def every_endpoint_asks_for_a_credential(target: Target) -> None:
     if not answers:
         raise NotOffered("the server has no endpoint but its WebSocket")
 
-    assert [is_challenge(answer) for answer in answers] == [True] * len(answers)
+    for answer in answers:
+        expect_challenge(answer)
 
 
 @proves("AUTH-1")
@@ -92,7 +99,8 @@ async def every_endpoint_refuses_a_wrong_token(target: Target) -> None:
 
     answers = [await caller.refused_handshake(), *await answers_to(caller)]
 
-    assert [is_challenge(answer) for answer in answers] == [True] * len(answers)
+    for answer in answers:
+        expect_challenge(answer)
 
 
 @proves("AUTH-1")
@@ -105,7 +113,7 @@ async def what_is_no_credential_is_refused(target: Target) -> None:
         f"Basic {base64url('runwire:' + token)}",
         f"Bearer {token} {token}",
     ):
-        assert is_challenge(await anonymous.refused_handshake(headers=[("Authorization", value)]))
+        expect_challenge(await anonymous.refused_handshake(headers=[("Authorization", value)]))
 
 
 @proves("AUTH-1")
@@ -115,8 +123,8 @@ async def two_credentials_of_one_kind_are_none(target: Target) -> None:
     twice = await anonymous.refused_handshake(headers=[bearer(token), bearer(token)])
     offered_twice = await anonymous.refused_handshake(["runwire.v1", offered(token), offered(token)])
 
-    assert is_challenge(twice)
-    assert is_challenge(offered_twice)
+    expect_challenge(twice)
+    expect_challenge(offered_twice)
 
 
 @proves("AUTH-1")
@@ -124,7 +132,7 @@ async def a_subprotocol_that_carries_no_good_token_is_refused(target: Target) ->
     anonymous = target.as_caller(None)
 
     for subprotocol in (offered(a_wrong_token()), "bearer.", "bearer.!!!", f"bearer.{a_wrong_token()}"):
-        assert is_challenge(await anonymous.refused_handshake(["runwire.v1", subprotocol]))
+        expect_challenge(await anonymous.refused_handshake(["runwire.v1", subprotocol]))
 
 
 @proves("AUTH-2")
@@ -133,7 +141,8 @@ async def a_principal_that_may_not_is_forbidden(target: Target) -> None:
 
     answers = [await caller.refused_handshake(), *await answers_to(caller)]
 
-    assert [is_problem(answer, 403, "forbidden") for answer in answers] == [True] * len(answers)
+    for answer in answers:
+        expect_problem(answer, 403, "forbidden")
 
 
 @proves("AUTH-3")
@@ -143,9 +152,9 @@ async def a_caller_without_credential_gets_an_http_answer_with_a_problem(target:
 
     response = await target.as_caller(None).refused_handshake()
 
-    assert response.status == 401
-    assert response.media_type == "application/problem+json"
-    assert response.json().get("code") == "unauthorized"
+    expect_status(response, 401)
+    expect_media_type(response, "application/problem+json")
+    expect_member(response.json(), "code", "unauthorized")
 
 
 @proves("AUTH-4")
@@ -154,7 +163,7 @@ async def a_bad_header_is_not_made_good_by_what_follows(target: Target) -> None:
 
     refused = await anonymous.refused_handshake(["runwire.v1", offered(token)], [bearer(a_wrong_token())])
 
-    assert is_challenge(refused)
+    expect_challenge(refused)
 
 
 @proves("AUTH-4")
@@ -176,7 +185,7 @@ async def a_good_ticket_does_not_make_up_for_a_bad_token(target: Target) -> None
         ["runwire.v1", offered(a_wrong_token())], query=f"ticket={ticket}"
     )
 
-    assert is_challenge(refused)
+    expect_challenge(refused)
 
 
 @proves("AUTH-4")
@@ -185,7 +194,7 @@ async def a_good_cookie_does_not_make_up_for_a_bad_token(target: Target) -> None
 
     refused = await caller.refused_handshake(headers=[bearer(a_wrong_token()), ("Origin", target.origin)])
 
-    assert is_challenge(refused)
+    expect_challenge(refused)
 
 
 @proves("AUTH-5")
@@ -207,7 +216,7 @@ async def a_token_in_the_header_of_a_request_is_accepted(target: Target) -> None
 
     run = await stream.run()
     await run.terminal()
-    assert (await caller.http("GET", caller.run_url(run.id))).status == 200
+    expect_status(await caller.http("GET", caller.run_url(run.id)), 200)
 
 
 @proves("AUTH-6")
@@ -220,7 +229,7 @@ async def a_token_offered_as_a_subprotocol_is_accepted_wherever_it_stands(target
         ["other", subprotocol, "runwire.v1"],
     ):
         client = await anonymous.connect(offer)
-        assert client.response.header("sec-websocket-protocol") == "runwire.v1"
+        expect_header(client.response, "Sec-WebSocket-Protocol", "runwire.v1")
 
 
 @proves("AUTH-7")
@@ -278,7 +287,7 @@ async def a_cookie_without_origin_is_forbidden_the_handshake(target: Target) -> 
     caller = with_cookie(target)
 
     for headers in ([], [("Sec-Fetch-Site", "cross-site")], [("Sec-Fetch-Site", "none")]):
-        assert is_problem(await caller.refused_handshake(headers=headers), 403, "forbidden")
+        expect_problem(await caller.refused_handshake(headers=headers), 403, "forbidden")
 
 
 @proves("AUTH-9")
@@ -289,9 +298,9 @@ async def a_cookie_without_origin_is_forbidden_a_request(target: Target) -> None
     same_origin = ("Sec-Fetch-Site", "same-origin")
 
     for headers in ([], [("Sec-Fetch-Site", "same-site")]):
-        assert is_problem(await caller.http("GET", caller.run_url(run_id), headers), 403, "forbidden")
+        expect_problem(await caller.http("GET", caller.run_url(run_id), headers), 403, "forbidden")
     posted = await caller.post(caller.runs_url, {"prompt": caller.brief}, ACCEPT_JSON, same_origin)
-    assert is_problem(posted, 403, "forbidden")
+    expect_problem(posted, 403, "forbidden")
 
 
 @proves("AUTH-9")
@@ -302,7 +311,7 @@ async def a_page_reads_with_its_cookie_at_its_own_origin(target: Target) -> None
 
     answer = await caller.http("GET", caller.run_url(new_run_id()), [("Sec-Fetch-Site", "same-origin")])
 
-    assert is_problem(answer, 404, "not_found")
+    expect_problem(answer, 404, "not_found")
 
 
 @proves("AUTH-10")
@@ -310,10 +319,10 @@ async def a_token_in_the_url_is_no_credential(target: Target) -> None:
     anonymous, token = target.as_caller(None), target.token
 
     for name in ("token", "access_token", "authorization"):
-        assert is_challenge(await anonymous.refused_handshake(query=f"{name}={token}"))
+        expect_challenge(await anonymous.refused_handshake(query=f"{name}={token}"))
         if "sse" in target.features:
             url = target.run_url(new_run_id())
-            assert is_challenge(await anonymous.http("GET", f"{url}?{name}={token}"))
+            expect_challenge(await anonymous.http("GET", f"{url}?{name}={token}"))
 
 
 @proves("HTTP-17")
@@ -325,5 +334,5 @@ async def a_page_of_a_listed_origin_may_read_why_it_was_refused(target: Target) 
         "POST", target.runs_url, [JSON, ("Origin", target.origin)], {"prompt": scripts.THREE_TOKENS}
     )
 
-    assert response.status == 401
-    assert response.header("access-control-allow-origin") == target.origin
+    expect_status(response, 401)
+    expect_header(response, "Access-Control-Allow-Origin", target.origin)

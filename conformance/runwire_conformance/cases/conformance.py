@@ -4,6 +4,7 @@ from urllib.parse import urljoin
 
 from runwire_conformance.case import NotOffered, proves
 from runwire_conformance.client import Client
+from runwire_conformance.expectations import expect_status
 from runwire_conformance.target import JSON, Target, new_run_id
 
 
@@ -24,7 +25,7 @@ async def listed_features_are_served(client: Client, target: Target) -> None:
     assert refused == []
     if "sse" in listed:
         response = await target.http("POST", target.runs_url, [JSON], b"{}")
-        assert response.status == 400
+        expect_status(response, 400)
 
 
 @proves("CONF-1")

@@ -6,9 +6,17 @@ import json
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Moot, proves
 from runwire_conformance.client import Client
+from runwire_conformance.conversation import ANSWER_S
+from runwire_conformance.expectations import (
+    expect_header,
+    expect_media_type,
+    expect_member,
+    expect_no_header,
+    expect_status,
+    expect_valid,
+)
 from runwire_conformance.target import Target
 from runwire_conformance.wire.http import Response
-from runwire_schemas import violations
 from runwire_spec import registries
 
 
@@ -22,9 +30,9 @@ async def discover(target: Target) -> Response:
 async def discovery_describes_the_server(target: Target) -> None:
     response = await discover(target)
 
-    assert response.status == 200
-    assert response.media_type == "application/json"
-    assert [str(problem) for problem in violations("discovery", response.json())] == []
+    expect_status(response, 200)
+    expect_media_type(response, "application/json")
+    expect_valid("discovery", response.json())
 
 
 @proves("CONN-2")
@@ -54,35 +62,35 @@ async def a_client_that_offers_no_subprotocol_is_accepted(target: Target) -> Non
     peer, response, _ = await target.handshake()
     peer.close()
 
-    assert response.status == 101
+    expect_status(response, 101)
 
 
 @proves("CONN-7")
 async def runwire_v1_is_selected_when_it_is_offered_first(target: Target) -> None:
     client = await target.connect(["runwire.v1", "example.other"])
 
-    assert client.response.header("sec-websocket-protocol") == "runwire.v1"
+    expect_header(client.response, "Sec-WebSocket-Protocol", "runwire.v1")
 
 
 @proves("CONN-7")
 async def runwire_v1_is_selected_when_it_is_offered_last(target: Target) -> None:
     client = await target.connect(["runwire.v9", "example.other", "runwire.v1"])
 
-    assert client.response.header("sec-websocket-protocol") == "runwire.v1"
+    expect_header(client.response, "Sec-WebSocket-Protocol", "runwire.v1")
 
 
 @proves("CONN-8")
 async def a_handshake_with_only_foreign_subprotocols_is_refused(target: Target) -> None:
     response = await target.refused_handshake(["runwire.v9", "example.other"])
 
-    assert response.status == 400
+    expect_status(response, 400)
 
 
 @proves("CONN-9")
 async def nothing_is_selected_when_nothing_was_offered(target: Target) -> None:
     client = await target.connect()
 
-    assert client.response.header("sec-websocket-protocol") is None
+    expect_no_header(client.response, "Sec-WebSocket-Protocol")
 
 
 @proves("CONN-9")
@@ -109,7 +117,7 @@ async def a_plain_get_on_the_websocket_endpoint_is_told_to_upgrade(target: Targe
 
     response = await target.as_caller(None).http("GET", url)
 
-    assert response.status == 426
+    expect_status(response, 426)
     assert "websocket" in (response.header("upgrade") or "").lower()
 
 
@@ -121,16 +129,18 @@ async def a_ping_is_answered_with_its_own_data(client: Client) -> None:
         client.ping(data)
 
     # RFC 6455 section 5.5.3 lets a server send Pongs that nobody asked for.
-    await client.wait_until(lambda: [pong for pong in client.pongs if pong in sent] == sent, 5, "two Pongs")
+    await client.wait_until(
+        lambda: [pong for pong in client.pongs if pong in sent] == sent, ANSWER_S, "two Pongs"
+    )
 
 
 @proves("CONN-15", watches=("CONN-16", "CONN-19"))
 async def ready_comes_first_without_being_asked(target: Target) -> None:
     client = await target.connect(ready=False)
 
-    first = await client.next_message(-1, 5)
+    first = await client.next_message(-1, ANSWER_S)
 
-    assert first.type == "ready"
+    expect_member(first, "type", "ready")
 
 
 @proves("CONN-17")
@@ -156,11 +166,11 @@ async def every_connection_has_an_id_of_its_own(target: Target) -> None:
 
 @proves("CONN-21", timing=True)
 async def a_first_message_may_take_its_time(client: Client, limits: Limits) -> None:
-    wait = min(limits["idle_s"] * 0.8, 10)
+    wait = min(limits["idle_s"] * 0.8, 10)  # less than what the sentence grants, as far as the judge waits
 
     await asyncio.sleep(wait)
 
-    assert not client.ended
+    client.expect_open()
 
 
 @proves("CONN-22")

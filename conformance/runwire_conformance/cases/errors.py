@@ -1,10 +1,11 @@
 """Chapter 13: refusals and close codes."""
 
 from runwire_conformance import scripts
-from runwire_conformance.bounds import Limits
+from runwire_conformance.bounds import LATE_S, Limits
 from runwire_conformance.case import Moot, NotOffered, proves
 from runwire_conformance.client import Client
-from runwire_conformance.target import Target, expect_refusal, new_run_id
+from runwire_conformance.expectations import expect_completed, expect_member, expect_refused
+from runwire_conformance.target import Target, new_run_id
 
 
 @proves("ERR-1", watches=("ERR-4", "ERR-5", "CLOSE-1"))
@@ -22,7 +23,7 @@ async def refusals_have_codes_for_refusals(client: Client, target: Target) -> No
 async def a_refused_start_starts_nothing(client: Client, target: Target) -> None:
     run_id = new_run_id()
     refused = await client.ask({"type": "start", "prompt": 7, "run_id": run_id})
-    expect_refusal(refused, "bad_request")
+    expect_refused(refused, "bad_request")
 
     accepted = await client.start(target.short, run_id=run_id)
 
@@ -40,7 +41,7 @@ async def a_refused_second_prompt_leaves_the_first_run_alone(client: Client, tar
 
     await client.ask({"type": "start", "prompt": 7})
 
-    assert (await run.terminal()).get("status") == "completed"
+    expect_completed(await run.terminal())
 
 
 @proves("ERR-2")
@@ -49,26 +50,26 @@ async def a_refused_start_leaves_no_run(client: Client, target: Target) -> None:
         raise NotOffered("the server does not offer resume")
     run_id = new_run_id()
     refused = await client.ask({"type": "start", "prompt": target.short, "run_id": run_id, "inputs": 7})
-    expect_refusal(refused, "bad_request")
+    expect_refused(refused, "bad_request")
 
     answer = await client.ask({"type": "resume", "run_id": run_id, "after": 0})
 
-    expect_refusal(answer, "not_found")
+    expect_refused(answer, "not_found")
 
 
 @proves("ERR-2", script=True)
 async def a_refused_cancel_cancels_nothing(client: Client) -> None:
     run = await client.start(scripts.script(scripts.token("a"), scripts.wait(500), scripts.token("b")))
 
-    expect_refusal(await client.ask({"type": "cancel", "run_id": 7}), "bad_request")
+    expect_refused(await client.ask({"type": "cancel", "run_id": 7}), "bad_request")
 
-    assert (await run.terminal()).get("status") == "completed"
+    expect_completed(await run.terminal())
 
 
 @proves("ERR-3")
 async def the_connection_outlives_a_refusal(client: Client, target: Target) -> None:
     for _ in range(5):
-        expect_refusal(await client.ask({"type": "start", "prompt": 7}), "bad_request")
+        expect_refused(await client.ask({"type": "start", "prompt": 7}), "bad_request")
 
     run = await client.start(target.short)
     await run.terminal()
@@ -78,7 +79,7 @@ async def the_connection_outlives_a_refusal(client: Client, target: Target) -> N
 async def a_refusal_is_as_retryable_as_registered(client: Client) -> None:
     refused = await client.ask({"type": "start", "prompt": 7})
 
-    assert refused.get("retryable") is False
+    expect_member(refused, "retryable", False)
 
 
 @proves("ERR-4")
@@ -87,8 +88,8 @@ async def busy_is_worth_another_try(client: Client, target: Target) -> None:
 
     refused = await client.ask({"type": "start", "prompt": target.short})
 
-    expect_refusal(refused, "busy")
-    assert refused.get("retryable") is True
+    expect_refused(refused, "busy")
+    expect_member(refused, "retryable", True)
     await client.cancel()
     await run.terminal()
 
@@ -98,7 +99,7 @@ async def a_call_that_is_too_large_is_not_worth_another_try(client: Client) -> N
     size = client.limits.whole("max_event_bytes")
     run = await client.start(scripts.script(scripts.call("c1", "t", "x" * size)))
 
-    assert (await run.terminal()).get("retryable") is False
+    expect_member(await run.terminal(), "retryable", False)
 
 
 @proves("ERR-5")
@@ -114,7 +115,7 @@ async def a_refusal_has_a_text_for_a_person(client: Client) -> None:
 async def a_bad_message_is_answered_with_a_registered_code(client: Client) -> None:
     await client.send_text("no json")
 
-    await client.closed()
+    await client.closed(owners=("MSG-7",))
 
     if client.close_code is None:
         raise Moot("CLOSE-2")
@@ -122,12 +123,11 @@ async def a_bad_message_is_answered_with_a_registered_code(client: Client) -> No
 
 
 @proves("CLOSE-1", watches=("CLOSE-2",), timing=True, waits=lambda limits: limits["idle_s"])
-async def an_idle_connection_ends_with_a_registered_code(
-    client: Client, limits: Limits, target: Target
-) -> None:
-    target.within_patience(limits["idle_s"], "idle_s")
+async def an_idle_connection_ends_with_a_registered_code(client: Client, limits: Limits) -> None:
 
-    await client.closed("the idle connection to be closed", limits["idle_s"] + 3)
+    await client.closed(
+        "the idle connection to be closed", limits["idle_s"] + client.clock.tolerance + LATE_S, ("LIMIT-5",)
+    )
 
 
 @proves("CLOSE-3")
@@ -153,4 +153,4 @@ async def who_was_refused_for_now_may_come_again(client: Client) -> None:
 async def without_input_an_input_is_unsupported(client: Client) -> None:
     answer = await client.ask({"type": "input", "run_id": new_run_id(), "request_id": "q1", "data": True})
 
-    expect_refusal(answer, "unsupported")
+    expect_refused(answer, "unsupported")

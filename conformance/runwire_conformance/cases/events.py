@@ -6,8 +6,15 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client import Client
-from runwire_conformance.conversation import EVENT_S
-from runwire_conformance.target import Target, expect_refusal
+from runwire_conformance.conversation import END, EVENT_S, EVENTS, LONG_S
+from runwire_conformance.expectations import (
+    expect_completed,
+    expect_ended,
+    expect_member,
+    expect_refused,
+    expect_text,
+)
+from runwire_conformance.target import Target
 from runwire_conformance.trace import json_of
 from runwire_conformance.wire.websocket import MAX_FRAME
 
@@ -27,7 +34,7 @@ async def the_text_of_a_sub_agent_is_no_answer(client: Client) -> None:
 
     await run.whole()
 
-    assert run.text == "own words"
+    expect_text(run, "own words")
 
 
 @proves("EVENT-2", script=True)
@@ -36,7 +43,7 @@ async def a_surrogate_pair_that_an_agent_divides_is_joined(client: Client) -> No
 
     await run.whole()
 
-    assert run.text == "a🚀b"
+    expect_text(run, "a🚀b")
 
 
 @proves("EVENT-4", script=True)
@@ -60,9 +67,11 @@ async def text_comes_while_the_agent_works(client: Client, target: Target) -> No
     pause = scripts.script(scripts.token("first"), scripts.wait(1500), scripts.token("last"))
     await client.send({"prompt": pause if scripted else target.long})
 
-    first = await client.message(lambda message: message.type == "token", "a token", seconds=EVENT_S)
+    first = await client.message(
+        lambda message: message.type == "token", "a token", seconds=EVENT_S, owners=EVENTS
+    )
     second = await client.message(
-        lambda message: message.type == "token", "a second token", first.index, EVENT_S
+        lambda message: message.type == "token", "a second token", first.index, EVENT_S, EVENTS
     )
 
     assert second.at - first.at > (1.0 if scripted else -1.0)
@@ -136,10 +145,10 @@ async def an_observation_that_is_too_large_is_cut(client: Client, limits: Limits
 
     event = await run.event("observation")
 
-    assert event.get("truncated") is True
+    expect_member(event, "truncated", True)
     assert isinstance(event["content"], str)
     assert len(event["content"].encode()) >= limits["max_event_bytes"] / 4
-    assert (await run.terminal()).get("status") == "completed"
+    expect_completed(await run.terminal())
 
 
 def repeated(limits: Limits) -> str:
@@ -155,7 +164,7 @@ async def an_observation_that_is_too_deep_is_sent_as_text(client: Client, limits
 
     event = await run.event("observation")
 
-    assert event.get("truncated") is True
+    expect_member(event, "truncated", True)
     assert json_of(event.get("content"), "the content") == deep
 
 
@@ -174,7 +183,7 @@ async def a_call_that_is_too_large_ends_the_run(client: Client, limits: Limits) 
 
     terminal = await run.terminal()
 
-    assert (terminal.type, terminal.get("code")) == ("error", "payload_too_large")
+    expect_ended(terminal, type="error", code="payload_too_large")
     assert run.events[0].is_terminal, "the call was sent before the error"
 
 
@@ -185,7 +194,7 @@ async def a_call_that_is_too_deep_ends_the_run(client: Client, limits: Limits) -
 
     terminal = await run.terminal()
 
-    assert (terminal.type, terminal.get("code")) == ("error", "payload_too_large")
+    expect_ended(terminal, type="error", code="payload_too_large")
 
 
 @proves("EVENT-20", script=True)
@@ -195,14 +204,14 @@ async def a_token_beyond_the_size_of_an_event_is_divided(client: Client, limits:
 
     await run.terminal()
 
-    assert run.text == text
+    expect_text(run, text)
 
 
 @proves("EVENT-21")
 async def done_says_how_it_ended(client: Client, target: Target) -> None:
     await client.send({"prompt": target.short})
 
-    done = await client.message(lambda message: message.type == "done", "done", seconds=EVENT_S)
+    done = await client.message(lambda message: message.type == "done", "done", seconds=EVENT_S, owners=END)
 
     assert done.get("status") in {"completed", "incomplete", "cancelled"}
 
@@ -211,8 +220,8 @@ async def done_says_how_it_ended(client: Client, target: Target) -> None:
 async def a_refusal_says_its_code_and_whether_to_retry(client: Client) -> None:
     refused = await client.ask({"type": "start", "prompt": 7})
 
-    assert refused.get("code") == "bad_request"
-    assert refused.get("retryable") is False
+    expect_member(refused, "code", "bad_request")
+    expect_member(refused, "retryable", False)
 
 
 @proves("EVENT-22", script=True)
@@ -221,7 +230,7 @@ async def a_failure_says_its_code_and_whether_to_retry(client: Client) -> None:
 
     terminal = await run.terminal()
 
-    assert terminal.get("code") == "agent_error"
+    expect_member(terminal, "code", "agent_error")
     assert isinstance(terminal.get("retryable"), bool)
 
 
@@ -241,7 +250,7 @@ async def a_run_that_was_cut_says_why(client: Client, limits: Limits) -> None:
     times = int(limits["log_bytes"] / 4000) + 50
     run = await client.start(scripts.script(scripts.repeat(times, scripts.thinking("x" * 4000))))
 
-    terminal = await run.terminal(20)
+    terminal = await run.terminal(LONG_S)
 
     assert terminal.get("reason")
 
@@ -252,7 +261,7 @@ async def a_refusal_is_told_from_a_terminal(client: Client, target: Target) -> N
 
     refused = await client.ask({"type": "start", "prompt": target.short})
 
-    expect_refusal(refused, "busy")
+    expect_refused(refused, "busy")
     assert refused.keys() & {"run_id", "seq"} == set()
     await client.cancel()
     await run.terminal()
@@ -265,4 +274,4 @@ async def an_empty_token_is_not_sent(client: Client) -> None:
     events = await run.whole()
 
     assert [event["data"] for event in events if event.type == "token" and not event["data"]] == []
-    assert run.text == "ab"
+    expect_text(run, "ab")

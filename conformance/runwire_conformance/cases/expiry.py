@@ -4,9 +4,10 @@ import asyncio
 import time
 
 from runwire_conformance import scripts
-from runwire_conformance.bounds import Limits
+from runwire_conformance.bounds import LATE_S, Limits
 from runwire_conformance.case import Broken, NotOffered, TooSlow, proves
 from runwire_conformance.client import Client
+from runwire_conformance.expectations import expect_member
 from runwire_conformance.stream import Stream
 from runwire_conformance.target import SHORT_LIFE_S, Target
 
@@ -46,7 +47,9 @@ async def ends_with_its_credential(caller: Target, reader: Client | Stream) -> N
     expired = await refused_at(caller)
     within = caller.clock.tolerance
 
-    await reader.wait_until(lambda: reader.ended, within + 1, "the end of what the expired credential opened")
+    await reader.wait_until(
+        lambda: reader.ended, within + LATE_S, "the end of what the expired credential opened"
+    )
 
     assert reader.ended_at is not None
     if not expired - within - LOOK_S <= reader.ended_at <= expired + within:
@@ -99,10 +102,11 @@ async def a_run_waits_for_a_reader_whose_credential_expired(target: Target, limi
     gone = time.monotonic() - client.ended_at
     if gone > limits["detach_grace_s"] * 0.9:
         raise TooSlow(f"a new token took {gone:.1f} s; set a longer detach_grace_s on the server")
-    await asyncio.sleep(max(min(limits["detach_grace_s"] * 0.6, 3) - gone, 0))
+    away = min(limits["detach_grace_s"] * 0.6, 3)  # less than what [AUTH-14] grants
+    await asyncio.sleep(max(away - gone, 0))
 
     again = await renewed.resume(run.id)
 
     assert again.opening is not None
-    assert again.opening["status"] == "running"
+    expect_member(again.opening, "status", "running")
     await renewed.cancel(again)

@@ -7,6 +7,7 @@ from websockets.frames import Opcode
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import proves, shows
 from runwire_conformance.client import Client
+from runwire_conformance.conversation import END, EVENT_S
 from runwire_conformance.hostility import NO_UTF8, Wrong, broken_frames, wrong_messages
 from runwire_conformance.target import Target
 from runwire_conformance.trace import Message
@@ -93,7 +94,9 @@ async def texts_at_the_edges_of_json_are_accepted(client: Client, target: Target
         assert answer.type != "error", f"{reason}: expected it to be accepted; came {dict(answer)}"
         if answer.type == "started":
             await client.cancel()
-            await client.message(lambda message: message.is_terminal, "the terminal", before, 12)
+            await client.message(
+                lambda message: message.is_terminal, "the terminal", before, EVENT_S, ("CANCEL-2", *END)
+            )
             await client.barrier()
 
     await still_serves(target)
@@ -146,5 +149,5 @@ async def a_message_of_many_small_frames_is_counted_whole(
     for _ in range(16):
         await client.send_data(Opcode.CONT, piece, fin=False)
 
-    assert await client.closed() == 1009
+    await client.closed_with(1009)
     await still_serves(target)

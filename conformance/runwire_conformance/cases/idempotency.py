@@ -6,7 +6,8 @@ from runwire_conformance import scripts
 from runwire_conformance.case import NotOffered, proves
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import contents
-from runwire_conformance.target import Target, expect_refusal, new_run_id
+from runwire_conformance.expectations import expect_refused, expect_same_log
+from runwire_conformance.target import Target, new_run_id
 
 
 @proves("RUN-18", connections=2)
@@ -37,7 +38,7 @@ async def a_repeated_start_replays_the_run(target: Target) -> None:
     assert again.epoch == first.epoch
     kinds = [message.type for message in other.messages if message.type in {"started", "resumed"}]
     assert kinds == ["started", "resumed"]
-    assert contents(again.events) == contents(first.events)
+    expect_same_log(contents(again.events), contents(first.events))
 
 
 @proves("RUN-19")
@@ -59,7 +60,7 @@ async def another_prompt_under_the_same_id_is_a_conflict(client: Client, target:
 
     answer = await client.ask({"type": "start", "prompt": target.short + " ", "run_id": run_id})
 
-    expect_refusal(answer, "conflict")
+    expect_refused(answer, "conflict")
 
 
 @proves("RUN-20")
@@ -72,7 +73,7 @@ async def other_inputs_under_the_same_id_are_a_conflict(client: Client, target: 
         {"type": "start", "prompt": target.short, "run_id": run_id, "inputs": {"n": True}}
     )
 
-    expect_refusal(answer, "conflict")
+    expect_refused(answer, "conflict")
 
 
 @proves("RUN-20")
@@ -82,7 +83,7 @@ async def every_member_of_the_body_counts(client: Client, target: Target) -> Non
         run = await client.start(target.short, run_id=run_id)
         await run.terminal()
         answer = await client.ask({"type": "start", "prompt": target.short, "run_id": run_id, **members})
-        expect_refusal(answer, "conflict")
+        expect_refused(answer, "conflict")
 
 
 @proves("RUN-21", without="resume")
@@ -93,14 +94,14 @@ async def without_resume_a_known_id_is_a_conflict(client: Client, target: Target
 
     answer = await client.ask({"type": "start", "prompt": target.short, "run_id": run_id})
 
-    expect_refusal(answer, "conflict")
+    expect_refused(answer, "conflict")
 
 
 @proves("RUN-22")
 async def an_id_of_another_form_is_refused(client: Client, target: Target) -> None:
     for members in ({"run_id": "short"}, {"run_id": "x" * 65}, {"session_id": "with space and more text"}):
         answer = await client.ask({"type": "start", "prompt": target.short, **members})
-        expect_refusal(answer, "bad_request")
+        expect_refused(answer, "bad_request")
 
 
 @proves("RUN-25", script=True)

@@ -8,7 +8,18 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Broken, NotOffered, proves
 from runwire_conformance.client import Client
-from runwire_conformance.questions import BOTH, FORM, asked, closing, give, refusal, settled, status
+from runwire_conformance.expectations import expect_ended_by_user, expect_member, expect_text
+from runwire_conformance.questions import (
+    BOTH,
+    FORM,
+    asked,
+    closing,
+    expect_input_refused,
+    give,
+    opened,
+    settled,
+    status,
+)
 from runwire_conformance.target import Target
 
 #: Milliseconds of a request that is to expire while a case looks on.
@@ -28,7 +39,7 @@ async def a_run_waits_as_long_as_a_request_is_open(target: Target) -> None:
         scripts.wait(3000),
         scripts.token("x"),
     )
-    await run.conversation.message(lambda m: m.get("request_id") == "q2", "the second request")
+    await opened(run, "q2")
 
     both_open = await status(target, run.id)
     await give(target, run, "q2", True)
@@ -50,7 +61,7 @@ async def resumed_says_that_a_run_waits(target: Target) -> None:
     again = await (await target.connect()).resume(run.id)
 
     assert again.opening is not None
-    assert again.opening["status"] == "waiting"
+    expect_member(again.opening, "status", "waiting")
 
 
 @proves("INPUT-2", script=True, watches=("INPUT-19",))
@@ -62,7 +73,7 @@ async def a_request_tells_what_is_asked_and_until_when(target: Target) -> None:
         scripts.asking("q2", "question"),
         scripts.asking("q3", "form", schema=FORM),
     )
-    await run.conversation.message(lambda m: m.get("request_id") == "q3", "the third request")
+    await opened(run, "q3")
 
     requests = [event for event in run.events if event.type == "input_request"]
 
@@ -80,7 +91,7 @@ async def a_request_expires_within_the_limit(target: Target, limits: Limits) -> 
     beyond = int(limits["input_s"] * 2000)
     assert target.profile.discovery_url is not None
     run = await asked(target, "websocket", scripts.asking("q1"), scripts.asking("q2", expires_in_ms=beyond))
-    await run.conversation.message(lambda m: m.get("request_id") == "q2", "the second request")
+    await opened(run, "q2")
 
     now = server_time((await target.http("GET", target.profile.discovery_url)).header("date"))
 
@@ -109,7 +120,7 @@ async def a_request_that_nobody_answers_expires(target: Target, transport: str) 
         BRIEFLY_MS / 1000, opened.at, lambda m: m.type == "input_closed", "input_closed"
     )
 
-    assert closed.get("outcome") == "expired"
+    expect_member(closed, "outcome", "expired")
     if closed.at - opened.at < BRIEFLY_MS / 1000 - target.clock.tolerance:
         raise Broken(
             f"expected the request to be open for {BRIEFLY_MS} ms; it was {closed.at - opened.at:.2f} s"
@@ -124,7 +135,7 @@ async def several_requests_are_answered_each_on_its_own(target: Target, transpor
         *(scripts.asking(name, "question") for name in ("q1", "q2", "q3")),
         *(scripts.echo(name) for name in ("q1", "q2", "q3")),
     )
-    await run.conversation.message(lambda m: m.get("request_id") == "q3", "the third request")
+    await opened(run, "q3")
 
     for name in ("q3", "q1", "q2"):
         await give(target, run, name, f"{name} ")
@@ -133,7 +144,7 @@ async def several_requests_are_answered_each_on_its_own(target: Target, transpor
     await run.terminal()
     closed = [event["request_id"] for event in run.events if event.type == "input_closed"]
     assert closed == ["q3", "q1", "q2"]
-    assert run.text == '"q1 ""q2 ""q3 "'
+    expect_text(run, '"q1 ""q2 ""q3 "')
 
 
 @proves("INPUT-14", script=True, on=BOTH)
@@ -145,7 +156,7 @@ async def the_end_makes_open_requests_void(target: Target, transport: str) -> No
         await target.post(target.run_url(run.id, "/cancel"), {})
     await run.terminal()
 
-    assert await refusal(target, run, "q1", True) == "input_expired"
+    await expect_input_refused(target, run, "q1", True, code="input_expired")
     await settled(run)
     assert [event for event in run.events if event.type == "input_closed"] == []
 
@@ -158,7 +169,7 @@ async def a_waiting_run_is_cancelled_in_time(target: Target, limits: Limits) -> 
     handed = await run.conversation.cancel(run)
 
     terminal = await run.terminal_within(limits.seconds("cancel_deadline_ms"), handed)
-    assert (terminal.get("status"), terminal.get("reason")) == ("cancelled", "user")
+    expect_ended_by_user(terminal)
 
 
 @proves("INPUT-15", script=True, timing=True)
@@ -171,7 +182,7 @@ async def a_waiting_run_is_cancelled_by_post_in_time(target: Target, limits: Lim
     await target.post(target.run_url(run.id, "/cancel"), {})
 
     terminal = await run.terminal_within(limits.seconds("cancel_deadline_ms"), handed)
-    assert terminal.get("status") == "cancelled"
+    expect_member(terminal, "status", "cancelled")
 
 
 @proves("INPUT-16", script=True, on=BOTH)

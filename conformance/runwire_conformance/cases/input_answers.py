@@ -6,9 +6,26 @@ from typing import Any
 from runwire_conformance import scripts
 from runwire_conformance.case import NotOffered, proves
 from runwire_conformance.client import Client
-from runwire_conformance.questions import BOTH, FORM, asked, closing, give, post, refusal, settled
-from runwire_conformance.target import Target, is_problem, new_run_id
-from runwire_schemas import violations
+from runwire_conformance.expectations import (
+    expect_completed,
+    expect_member,
+    expect_problem,
+    expect_status,
+    expect_text,
+    expect_valid,
+)
+from runwire_conformance.questions import (
+    BOTH,
+    FORM,
+    asked,
+    closing,
+    expect_input_refused,
+    give,
+    opened,
+    post,
+    settled,
+)
+from runwire_conformance.target import Target, new_run_id
 
 #: Kinds of requests, with answers that do not fit and one that does.
 UNFIT: tuple[tuple[str, dict[str, Any], tuple[Any, ...], Any], ...] = (
@@ -27,9 +44,9 @@ async def the_first_answer_closes_the_request(target: Target, transport: str) ->
     ):
         run = await asked(target, transport, scripts.asking("q1", kind, **members), scripts.token("on"))
         await give(target, run, "q1", data)
-        assert (await closing(run, "q1")).get("outcome") == "answered"
-        assert (await run.terminal()).get("status") == "completed"
-        assert run.text == "on"
+        expect_member(await closing(run, "q1"), "outcome", "answered")
+        expect_completed(await run.terminal())
+        expect_text(run, "on")
 
 
 @proves("INPUT-7", script=True, connections=2)
@@ -66,9 +83,9 @@ async def a_connection_that_does_not_follow_the_run_answers(target: Target) -> N
 
     await other.send({"type": "input", "run_id": run.id, "request_id": "q1", "data": True})
 
-    assert (await closing(run, "q1")).get("outcome") == "answered"
+    expect_member(await closing(run, "q1"), "outcome", "answered")
     await run.terminal()
-    assert run.text == "true"
+    expect_text(run, "true")
 
 
 @proves("INPUT-5", script=True)
@@ -78,7 +95,7 @@ async def a_request_is_answered_by_the_other_transport(target: Target) -> None:
     followed = await asked(target, "websocket", scripts.asking("q1"), scripts.echo("q1"))
     streamed = await asked(target, "sse", scripts.asking("q1"), scripts.echo("q1"))
 
-    assert (await post(target, followed.id, "q1", True)).status == 200
+    expect_status(await post(target, followed.id, "q1", True), 200)
     client = await target.connect()
     await client.send({"type": "input", "run_id": streamed.id, "request_id": "q1", "data": False})
 
@@ -115,7 +132,7 @@ async def the_accepted_answer_may_come_again_after_the_end(target: Target, trans
 
     await settled(run)
     assert [m.get("code") for m in run.conversation.messages if m.type == "error"] == []
-    assert await refusal(target, run, "q1", False) == "input_expired"
+    await expect_input_refused(target, run, "q1", False, code="input_expired")
 
 
 @proves("INPUT-7", script=True, on=BOTH)
@@ -131,9 +148,9 @@ async def another_answer_is_a_conflict(target: Target, transport: str) -> None:
     await give(target, run, "q2", {"flag": 1})
     await closing(run, "q2")
 
-    assert await refusal(target, run, "q1", False) == "conflict"
+    await expect_input_refused(target, run, "q1", False, code="conflict")
     # 1 and true are equal in many languages and different in JSON.
-    assert await refusal(target, run, "q2", {"flag": True}) == "conflict"
+    await expect_input_refused(target, run, "q2", {"flag": True}, code="conflict")
 
 
 @proves("INPUT-9", script=True, on=BOTH)
@@ -143,15 +160,15 @@ async def an_answer_that_comes_too_late_is_refused(target: Target, transport: st
     )
     await closing(run, "q1")
 
-    assert await refusal(target, run, "q1", True) == "input_expired"
+    await expect_input_refused(target, run, "q1", True, code="input_expired")
 
 
 @proves("INPUT-10", script=True, on=BOTH)
 async def an_answer_to_nothing_is_refused(target: Target, transport: str) -> None:
     run = await asked(target, transport, scripts.asking("q1"))
 
-    assert await refusal(target, run, "q2", True) == "not_found"
-    assert await refusal(target, run, "q1", True, run_id=new_run_id()) == "not_found"
+    await expect_input_refused(target, run, "q2", True, code="not_found")
+    await expect_input_refused(target, run, "q1", True, run_id=new_run_id(), code="not_found")
 
 
 @proves("INPUT-11", script=True, on=BOTH)
@@ -159,9 +176,9 @@ async def an_answer_that_does_not_fit_leaves_the_request_open(target: Target, tr
     for kind, members, unfit, fit in UNFIT:
         run = await asked(target, transport, scripts.asking("q1", kind, **members), scripts.echo("q1"))
         for data in unfit:
-            assert await refusal(target, run, "q1", data) == "bad_request", f"{json.dumps(data)} as {kind}"
+            await expect_input_refused(target, run, "q1", data, code="bad_request")
         await give(target, run, "q1", fit)
-        assert (await closing(run, "q1")).get("outcome") == "answered"
+        expect_member(await closing(run, "q1"), "outcome", "answered")
         await run.terminal()
         assert json.loads(run.text) == fit
 
@@ -192,15 +209,16 @@ async def an_answer_by_post_tells_how_the_run_stands(target: Target) -> None:
     run = await asked(
         target, "sse", scripts.asking("q1"), scripts.asking("q2"), scripts.wait(3000), scripts.token("x")
     )
-    await run.conversation.message(lambda m: m.get("request_id") == "q2", "the second request")
+    await opened(run, "q2")
 
     responses = [await post(target, run.id, name, True) for name in ("q1", "q2")]
 
     bodies = [response.json() for response in responses]
     assert [response.status for response in responses] == [200, 200]
-    assert [str(problem) for body in bodies for problem in violations("run-outcome", body)] == []
+    for body in bodies:
+        expect_valid("run-outcome", body)
     assert [body["run_id"] for body in bodies] == [run.id, run.id]
-    assert bodies[0]["status"] == "waiting"
+    expect_member(bodies[0], "status", "waiting")
     assert bodies[1]["seq"] >= bodies[0]["seq"] >= 2
 
 
@@ -211,12 +229,10 @@ async def an_answer_by_post_is_refused_as_a_message_is(target: Target) -> None:
     run = await asked(target, "sse", scripts.asking("q1"), scripts.wait(3000))
     url = target.run_url(run.id, "/input")
 
-    assert is_problem(await post(target, run.id, "q2", True), 404, "not_found")
-    assert is_problem(await post(target, new_run_id(), "q1", True), 404, "not_found")
-    assert is_problem(await post(target, run.id, "q1", "yes"), 400, "bad_request")
-    assert is_problem(await target.post(url, {"request_id": "q1"}), 400, "bad_request")
-    assert is_problem(
-        await target.http("POST", url, [("Content-Type", "text/plain")], b"x"), 415, "unsupported"
-    )
-    assert (await post(target, run.id, "q1", True)).status == 200
-    assert is_problem(await post(target, run.id, "q1", False), 409, "conflict")
+    expect_problem(await post(target, run.id, "q2", True), 404, "not_found")
+    expect_problem(await post(target, new_run_id(), "q1", True), 404, "not_found")
+    expect_problem(await post(target, run.id, "q1", "yes"), 400, "bad_request")
+    expect_problem(await target.post(url, {"request_id": "q1"}), 400, "bad_request")
+    expect_problem(await target.http("POST", url, [("Content-Type", "text/plain")], b"x"), 415, "unsupported")
+    expect_status(await post(target, run.id, "q1", True), 200)
+    expect_problem(await post(target, run.id, "q1", False), 409, "conflict")

@@ -3,6 +3,7 @@
 from urllib.parse import urlsplit
 
 from runwire_conformance.case import NotExercised, proves
+from runwire_conformance.expectations import expect_media_type, expect_member, expect_status
 from runwire_conformance.target import Target
 
 FOREIGN = ("Origin", "https://attacker.example")
@@ -12,7 +13,7 @@ FOREIGN = ("Origin", "https://attacker.example")
 async def a_foreign_origin_is_refused_the_handshake(target: Target) -> None:
     response = await target.refused_handshake(headers=[FOREIGN])
 
-    assert response.status == 403
+    expect_status(response, 403)
 
 
 @proves("ORIGIN-1")
@@ -21,7 +22,7 @@ async def a_foreign_origin_is_refused_over_http(target: Target) -> None:
 
     response = await target.http("GET", target.profile.discovery_url, [FOREIGN])
 
-    assert response.status == 403
+    expect_status(response, 403)
 
 
 @proves("ORIGIN-1")
@@ -34,14 +35,14 @@ async def an_origin_that_only_looks_listed_is_refused(target: Target) -> None:
         "http://localhost.attacker.example",
     ):
         response = await target.refused_handshake(headers=[("Origin", origin)])
-        assert response.status == 403, origin
+        expect_status(response, 403)
 
 
 @proves("ORIGIN-2")
 async def the_origin_null_is_refused(target: Target) -> None:
     response = await target.refused_handshake(headers=[("Origin", "null")])
 
-    assert response.status == 403
+    expect_status(response, 403)
 
 
 @proves("ORIGIN-3")
@@ -49,7 +50,7 @@ async def a_client_without_origin_is_admitted(target: Target) -> None:
     peer, response, _ = await target.handshake()
     peer.close()
 
-    assert response.status == 101
+    expect_status(response, 101)
 
 
 @proves("ORIGIN-4")
@@ -61,7 +62,7 @@ async def a_foreign_host_is_refused(target: Target) -> None:
 
     for host in ("attacker.example", f"{name}.attacker.example", f"{name}.attacker.example:8080"):
         response = await target.refused_handshake(headers=[("Host", host)])
-        assert response.status == 403, host
+        expect_status(response, 403)
 
 
 @proves("AUTH-3")
@@ -69,5 +70,5 @@ async def a_refused_handshake_is_an_http_answer_with_a_problem(target: Target) -
     response = await target.refused_handshake(headers=[FOREIGN])
 
     body = response.json()
-    assert response.media_type == "application/problem+json"
-    assert body.get("code") == "forbidden"
+    expect_media_type(response, "application/problem+json")
+    expect_member(body, "code", "forbidden")

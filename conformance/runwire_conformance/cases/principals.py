@@ -4,7 +4,14 @@ import secrets
 
 from runwire_conformance import scripts
 from runwire_conformance.case import NotExercised, NotOffered, proves
-from runwire_conformance.target import Target, expect_refusal, is_problem, new_run_id
+from runwire_conformance.expectations import (
+    expect_completed,
+    expect_noticed,
+    expect_problem,
+    expect_refused,
+    expect_text,
+)
+from runwire_conformance.target import Target, new_run_id
 
 
 async def two_tokens(target: Target) -> tuple[str, str]:
@@ -30,7 +37,7 @@ async def a_run_of_another_principal_is_not_found(target: Target) -> None:
     other = await elsewhere.connect()
     for after in (0, run.last_seq, run.last_seq + 1):
         answer = await other.ask({"type": "resume", "run_id": run.id, "after": after})
-        expect_refusal(answer, "not_found")
+        expect_refused(answer, "not_found")
 
 
 @proves("AUTH-11")
@@ -42,9 +49,9 @@ async def a_run_of_another_principal_is_404(target: Target) -> None:
     run = await own.start(target.brief)
     await run.terminal()
 
-    assert is_problem(await other.http("GET", other.run_url(run.id)), 404, "not_found")
-    assert is_problem(await other.http("GET", other.run_url(run.id, "/events")), 404, "not_found")
-    assert is_problem(await other.post(other.run_url(run.id, "/cancel"), {}), 404, "not_found")
+    expect_problem(await other.http("GET", other.run_url(run.id)), 404, "not_found")
+    expect_problem(await other.http("GET", other.run_url(run.id, "/events")), 404, "not_found")
+    expect_problem(await other.post(other.run_url(run.id, "/cancel"), {}), 404, "not_found")
 
 
 @proves("AUTH-11", script=True, connections=2)
@@ -58,8 +65,8 @@ async def a_run_of_another_principal_is_not_cancelled(target: Target) -> None:
     if "sse" in target.features:
         await elsewhere.post(elsewhere.run_url(run.id, "/cancel"), {})
 
-    assert (answer.type, answer.get("code")) == ("notice", "not_active")
-    assert (await run.terminal()).get("status") == "completed"
+    expect_noticed(answer, "not_active")
+    expect_completed(await run.terminal())
 
 
 @proves("AUTH-11", script=True, connections=2)
@@ -86,7 +93,7 @@ async def two_principals_do_not_share_a_session(target: Target) -> None:
 
     assert second.opening is not None
     assert second.opening["status"] != "queued"
-    assert (await second.terminal()).get("status") == "completed"
+    expect_completed(await second.terminal())
     await own.cancel(run)
 
 
@@ -100,10 +107,10 @@ async def another_principal_cannot_answer(target: Target) -> None:
 
     answer = await other.ask({"type": "input", "run_id": run.id, "request_id": "q1", "data": False})
 
-    expect_refusal(answer, "not_found")
+    expect_refused(answer, "not_found")
     await own.send({"type": "input", "run_id": run.id, "request_id": "q1", "data": True})
     await run.terminal()
-    assert run.text == "true"
+    expect_text(run, "true")
 
 
 @proves("AUTH-12", connections=2)
@@ -132,7 +139,7 @@ async def another_subject_is_another_principal(target: Target) -> None:
 
     answer = await (await elsewhere.connect()).ask({"type": "resume", "run_id": run.id, "after": 0})
 
-    expect_refusal(answer, "not_found")
+    expect_refused(answer, "not_found")
 
 
 @proves("AUTH-12", connections=2)
@@ -150,4 +157,4 @@ async def the_same_subject_of_another_issuer_is_another_principal(target: Target
 
     answer = await (await elsewhere.connect()).ask({"type": "resume", "run_id": run.id, "after": 0})
 
-    expect_refusal(answer, "not_found")
+    expect_refused(answer, "not_found")

@@ -1,14 +1,21 @@
 """Chapter 7: leaving, reading from a cursor, merging."""
 
-import asyncio
 import time
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, NotOffered, proves
 from runwire_conformance.client import Client
-from runwire_conformance.conversation import contents
-from runwire_conformance.target import Target, expect_refusal, new_run_id
+from runwire_conformance.conversation import beyond, contents
+from runwire_conformance.expectations import (
+    expect_completed,
+    expect_ended_without_reader,
+    expect_member,
+    expect_refused,
+    expect_same_log,
+    expect_text,
+)
+from runwire_conformance.target import Target, new_run_id
 
 
 def spoken_for(seconds: float) -> str:
@@ -18,33 +25,33 @@ def spoken_for(seconds: float) -> str:
 
 @proves("RESUME-1", script=True, connections=2, timing=True)
 async def a_run_goes_on_while_its_reader_is_away(target: Target, limits: Limits) -> None:
-    away = min(limits["detach_grace_s"] * 0.5, 5)
+    away = min(limits["detach_grace_s"] * 0.5, 5)  # less than what the sentence grants
     one = await target.connect()
     run = await one.start(spoken_for(away * 2 + 1))
     await run.next_event()
     one.drop()
-    await asyncio.sleep(away)
+    await target.away(away)
 
     other = await target.connect()
     again = await other.resume(run.id)
 
-    assert (await again.terminal()).get("status") == "completed"
+    expect_completed(await again.terminal())
 
 
 @proves("RESUME-2", script=True, connections=2, waits=lambda limits: limits["detach_grace_s"], timing=True)
 async def a_run_that_nobody_reads_ends_after_the_grace(target: Target, limits: Limits) -> None:
-    target.within_patience(limits["detach_grace_s"], "detach_grace_s")
     one = await target.connect()
     run = await one.start(spoken_for(limits["detach_grace_s"] + 10))
     await run.next_event()
     one.drop()
-    await asyncio.sleep(limits["detach_grace_s"] + 1 + target.clock.tolerance)
+    ended_s = limits["detach_grace_s"] + limits.seconds("cancel_deadline_ms")
+    await target.away(ended_s + target.clock.tolerance)
 
     other = await target.connect()
     again = await other.resume(run.id)
 
     terminal = (await again.whole())[-1]
-    assert (terminal.get("status"), terminal.get("reason")) == ("cancelled", "disconnected")
+    expect_ended_without_reader(terminal)
     assert len(again.text) / 10 >= limits["detach_grace_s"] * 0.5
 
 
@@ -54,13 +61,13 @@ async def a_run_of_policy_cancel_ends_with_its_reader(target: Target, limits: Li
     run = await one.start(scripts.ENDLESS, on_disconnect="cancel")
     await run.next_event()
     await one.leave()
-    await asyncio.sleep(limits.seconds("cancel_deadline_ms") / 4 + target.clock.tolerance)
+    await target.away(limits.seconds("cancel_deadline_ms") / 4 + target.clock.tolerance)
 
     other = await target.connect()
     again = await other.resume(run.id)
 
     terminal = await again.terminal_within(limits.seconds("cancel_deadline_ms"), time.monotonic())
-    assert (terminal.get("status"), terminal.get("reason")) == ("cancelled", "disconnected")
+    expect_ended_without_reader(terminal)
 
 
 @proves("RESUME-4", script=True, connections=2, timing=True)
@@ -69,14 +76,15 @@ async def a_reader_that_the_server_closed_is_waited_for(target: Target, limits: 
     run = await one.start(scripts.ENDLESS, on_disconnect="cancel")
     await run.next_event()
     await one.send_text("no json")
-    await one.closed()
-    await asyncio.sleep(min(limits["detach_grace_s"] * 0.4, 2))
+    await one.closed(owners=("MSG-7",))
+    away = min(limits["detach_grace_s"] * 0.4, 2)  # less than what the sentence grants
+    await target.away(away)
 
     other = await target.connect()
     again = await other.resume(run.id)
 
     assert again.opening is not None
-    assert again.opening["status"] == "running"
+    expect_member(again.opening, "status", "running")
     await other.cancel(again)
 
 
@@ -85,19 +93,18 @@ async def a_reader_that_the_server_closed_is_waited_for(target: Target, limits: 
 )
 async def a_run_of_policy_continue_outlives_its_readers(target: Target, limits: Limits) -> None:
     away = limits["detach_grace_s"] + 0.7
-    target.within_patience(away, "detach_grace_s")
     if limits["run_s"] < away + 1:
         raise NotExercised("run_s is shorter than detach_grace_s; set a longer run_s on the server")
     one = await target.connect()
     run = await one.start(spoken_for(away + 0.8), on_disconnect="continue")
     await run.next_event()
     one.drop()
-    await asyncio.sleep(away)
+    await target.away(away)
 
     other = await target.connect()
     again = await other.resume(run.id)
 
-    assert (await again.terminal()).get("status") == "completed"
+    expect_completed(await again.terminal())
 
 
 @proves(
@@ -105,16 +112,15 @@ async def a_run_of_policy_continue_outlives_its_readers(target: Target, limits: 
 )
 async def a_second_reader_keeps_the_run_alive(target: Target, limits: Limits) -> None:
     lasts = limits["detach_grace_s"] + 1
-    target.within_patience(lasts, "detach_grace_s")
     one, other = await target.connect(), await target.connect()
     run = await one.start(spoken_for(lasts + 0.5))
     await run.next_event()
     second = await other.resume(run.id)
     one.drop()
 
-    terminal = await second.terminal(lasts + 6)
+    terminal = await second.terminal(beyond(lasts))
 
-    assert terminal.get("status") == "completed"
+    expect_completed(terminal)
 
 
 @proves("RESUME-6", script=True, connections=2)
@@ -129,24 +135,23 @@ async def a_second_reader_keeps_a_run_of_policy_cancel_alive(target: Target) -> 
 
     terminal = await second.terminal()
 
-    assert terminal.get("status") == "completed"
+    expect_completed(terminal)
 
 
 @proves("RESUME-6", script=True, waits=lambda limits: limits["detach_grace_s"] * 1.5 + 1, timing=True)
 async def a_reader_that_came_back_stops_the_clock(target: Target, limits: Limits) -> None:
     lasts = limits["detach_grace_s"] * 1.5 + 1
-    target.within_patience(lasts, "detach_grace_s")
     one = await target.connect()
     run = await one.start(spoken_for(lasts))
     await run.next_event()
     one.drop()
-    await asyncio.sleep(limits["detach_grace_s"] * 0.3)
+    await target.away(limits["detach_grace_s"] * 0.3)
     other = await target.connect()
     again = await other.resume(run.id)
 
-    terminal = await again.terminal(lasts + 6)
+    terminal = await again.terminal(beyond(lasts))
 
-    assert terminal.get("status") == "completed"
+    expect_completed(terminal)
 
 
 @proves("RESUME-8", without="resume", script=True, connections=2)
@@ -190,7 +195,7 @@ async def a_finished_run_is_replayed_from_every_cut(client: Client) -> None:
         if after < run.last_seq:
             await again.terminal()
         await client.barrier()
-        assert contents(again.events) == contents([event for event in log if event["seq"] > after])
+        expect_same_log(contents(again.events), contents([event for event in log if event["seq"] > after]))
 
 
 @proves("RESUME-10", script=True, watches=("RESUME-25",), connections=2, deadline_s=40)
@@ -203,14 +208,14 @@ async def a_live_run_is_joined_without_seam(target: Target) -> None:
             await reader.resume(run.id, max(0, run.last_seq - 5))
     last = await reader.resume(run.id)
 
-    assert contents(await last.whole()) == contents(await run.whole())
+    expect_same_log(contents(await last.whole()), contents(await run.whole()))
 
 
 @proves("RESUME-11")
 async def an_unknown_run_is_not_found(client: Client) -> None:
     answer = await client.ask({"type": "resume", "run_id": new_run_id(), "after": 0})
 
-    expect_refusal(answer, "not_found")
+    expect_refused(answer, "not_found")
 
 
 @proves("RESUME-12")
@@ -220,7 +225,7 @@ async def another_epoch_is_not_found(client: Client, target: Target) -> None:
 
     answer = await client.ask({"type": "resume", "run_id": run.id, "after": 0, "epoch": "another"})
 
-    expect_refusal(answer, "not_found")
+    expect_refused(answer, "not_found")
 
 
 @proves("RESUME-13")
@@ -230,7 +235,7 @@ async def a_cursor_beyond_the_end_is_refused(client: Client, target: Target) -> 
 
     answer = await client.ask({"type": "resume", "run_id": run.id, "after": run.last_seq + 1})
 
-    expect_refusal(answer, "bad_request")
+    expect_refused(answer, "bad_request")
 
 
 @proves("RESUME-14", script=True, connections=4)
@@ -257,9 +262,9 @@ async def a_second_viewer_does_not_disturb_the_first(target: Target) -> None:
     await run.terminal()
 
     seqs = [int(event["seq"]) for event in run.events]
-    assert run.text == "x" * 10
+    expect_text(run, "x" * 10)
     assert seqs == sorted(set(seqs))
-    assert not one.ended
+    one.expect_open()
 
 
 @proves("RESUME-16", script=True)
@@ -273,14 +278,14 @@ async def a_resume_of_a_followed_run_moves_its_reader(client: Client) -> None:
     await again.terminal()
     first = again.events[0]
     assert first.get("first_seq", first.get("seq")) == 3
-    assert again.text == "x" * 13
+    expect_text(again, "x" * 13)
 
 
 @proves("RESUME-17", without="resume")
 async def without_resume_a_resume_is_unsupported(client: Client) -> None:
     answer = await client.ask({"type": "resume", "run_id": new_run_id(), "after": 0})
 
-    expect_refusal(answer, "unsupported")
+    expect_refused(answer, "unsupported")
 
 
 @proves("RESUME-18")
@@ -291,7 +296,7 @@ async def a_finished_run_is_read_to_its_end(client: Client, target: Target) -> N
     again = await client.resume(run.id)
     events = await client.quiet(again)
 
-    assert contents(events) == contents(log)
+    expect_same_log(contents(events), contents(log))
     following = await client.start(target.short)
     await following.terminal()
 
@@ -308,7 +313,7 @@ async def a_reader_that_came_late_gets_merged_events_or_all(target: Target) -> N
     again = await reader.resume(run.id, 7)
 
     await again.terminal()
-    assert again.text == ("xy" * 2000)[5:]
+    expect_text(again, ("xy" * 2000)[5:])
     assert "".join(event["content"] for event in again.events if event.type == "thinking") == "t" * 1998
 
 
@@ -319,7 +324,7 @@ async def a_reader_that_is_slow_gets_merged_events_or_all(client: Client) -> Non
 
     await run.terminal()
 
-    assert run.text == "xy" * 4000
+    expect_text(run, "xy" * 4000)
 
 
 @proves("RESUME-26", script=True, connections=2, deadline_s=40)

@@ -6,7 +6,20 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import proves, shows
 from runwire_conformance.client import Client
-from runwire_conformance.conversation import contents
+from runwire_conformance.conversation import EVENT_S, beyond, contents
+from runwire_conformance.expectations import (
+    expect_completed,
+    expect_ended_without_reader,
+    expect_header,
+    expect_media_type,
+    expect_member,
+    expect_no_header,
+    expect_one_end,
+    expect_problem,
+    expect_same_log,
+    expect_status,
+    expect_text,
+)
 from runwire_conformance.target import EVENT_STREAM, Target, new_run_id
 
 
@@ -15,10 +28,10 @@ async def a_stream_has_the_headers_that_keep_it_flowing(target: Target) -> None:
     stream = await target.start_stream(target.short)
 
     directives = (stream.response.header("cache-control") or "").replace(" ", "").split(",")
-    assert stream.response.media_type == "text/event-stream"
+    expect_media_type(stream.response, "text/event-stream")
     assert {"no-store", "no-transform"} <= set(directives)
-    assert stream.response.header("x-accel-buffering") == "no"
-    assert stream.response.header("content-encoding") is None
+    expect_header(stream.response, "X-Accel-Buffering", "no")
+    expect_no_header(stream.response, "Content-Encoding")
 
 
 @proves("SSE-2")
@@ -49,7 +62,7 @@ async def a_posted_stream_says_started_first(target: Target) -> None:
 
     first = await stream.next_message(-1)
 
-    assert first.type == "started"
+    expect_member(first, "type", "started")
 
 
 @proves("SSE-4")
@@ -60,7 +73,7 @@ async def a_read_stream_says_resumed_first(target: Target) -> None:
     stream = await target.events(run.id)
 
     first = await stream.next_message(-1)
-    assert first.type == "resumed"
+    expect_member(first, "type", "resumed")
 
 
 @proves(
@@ -74,8 +87,8 @@ async def a_stream_carries_the_run(target: Target) -> None:
 
     events = await run.whole()
 
-    assert run.text == scripts.EVERYTHING_TEXT
-    assert [event.type for event in events if event.is_terminal] == ["done"]
+    expect_text(run, scripts.EVERYTHING_TEXT)
+    expect_one_end(events, "done")
     assert {"thinking", "tool_call", "observation", "token"} <= {event.type for event in events}
 
 
@@ -87,22 +100,19 @@ async def a_stream_resumes_at_its_cursor_and_repeats_nothing(target: Target) -> 
 
     for cursor in [0, *(event["seq"] for event in log[:-1])]:
         again = await (await target.events(run.id, f"{run.epoch}.{cursor}")).run()
-        assert contents(await again.whole()) == contents([event for event in log if event["seq"] > cursor])
+        expect_same_log(
+            contents(await again.whole()), contents([event for event in log if event["seq"] > cursor])
+        )
     seqs = [event["seq"] for event in log]
     assert seqs == sorted(set(seqs))
 
 
 @proves("SSE-8", script=True, waits=lambda limits: limits.silence, timing=True)
-async def no_heartbeat_is_named(target: Target, limits: Limits) -> None:
-    target.within_patience(limits.silence, "heartbeat_s")
+async def no_heartbeat_is_named(target: Target) -> None:
     stream = await target.start_stream(scripts.SILENT)
     run = await stream.run()
 
-    await stream.wait_until(
-        lambda: any('"heartbeat"' in (block.data or "") for block in stream.blocks),
-        limits.silence + 1,
-        "a heartbeat",
-    )
+    await stream.heartbeat()
 
     assert [block.values("event") for block in stream.blocks if block.values("event")] == []
     await target.post(target.run_url(run.id, "/cancel"), {})
@@ -143,7 +153,7 @@ async def a_stream_ends_after_the_terminal_with_a_blank_line(target: Target) -> 
     run = await stream.run()
 
     with shows("SSE-10"):
-        await stream.finished(12)
+        await stream.finished(EVENT_S)
     with shows("SSE-9"):
         assert stream.cut_off is None, "the last event is not closed by a blank line"
     with shows("SSE-10"):
@@ -164,22 +174,17 @@ async def a_stream_of_a_finished_run_ends_too(target: Target) -> None:
 
 
 @proves("SSE-12", "SSE-13", script=True, waits=lambda limits: limits.silence * 2, timing=True)
-async def a_silent_stream_has_heartbeats_without_id(target: Target, limits: Limits) -> None:
-    target.within_patience(limits.silence * 2, "heartbeat_s")
+async def a_silent_stream_has_heartbeats_without_id(target: Target) -> None:
     stream = await target.start_stream(scripts.SILENT)
     run = await stream.run()
 
     with shows("SSE-12"):
-        first = await stream.within(
-            limits.silence, run.started_at, lambda message: message.type == "heartbeat", "a heartbeat"
-        )
-        await stream.within(
-            limits.silence, first.at, lambda message: message.type == "heartbeat", "a heartbeat", first.index
-        )
+        first = await stream.heartbeat(since=run.started_at)
+        await stream.heartbeat(first.index, since=first.at)
 
     with shows("SSE-13"):
-        beats = [block for block in stream.blocks if block.data is not None and '"heartbeat"' in block.data]
-        assert [block.values("id") for block in beats] == [[]] * len(beats)
+        named = [block.values("id") for block, message in stream.told() if message.type == "heartbeat"]
+        assert [ids for ids in named if ids] == []
     await target.post(target.run_url(run.id, "/cancel"), {})
 
 
@@ -197,7 +202,7 @@ async def a_cursor_comes_in_the_header_or_the_query(target: Target) -> None:
         await target.events(run.id, after="1"),
     ):
         again = await stream.run()
-        assert contents(await again.whole()) == rest
+        expect_same_log(contents(await again.whole()), rest)
 
 
 @proves("SSE-14")
@@ -208,7 +213,7 @@ async def no_cursor_means_from_the_first_event(target: Target) -> None:
 
     again = await (await target.events(run.id)).run()
 
-    assert contents(await again.whole()) == log
+    expect_same_log(contents(await again.whole()), log)
 
 
 @proves("SSE-15")
@@ -221,7 +226,7 @@ async def the_header_wins_over_the_query(target: Target) -> None:
 
     again = await stream.run()
     assert again.opening is not None
-    assert again.opening["next_seq"] == 2
+    expect_member(again.opening, "next_seq", 2)
 
 
 @proves("SSE-16")
@@ -240,7 +245,7 @@ async def a_malformed_cursor_is_400(target: Target) -> None:
     ):
         headers = [EVENT_STREAM, ("Last-Event-ID", cursor)]
         response = await target.http("GET", target.run_url(run.id, "/events"), headers)
-        assert (response.status, response.json().get("code")) == (400, "bad_request"), cursor
+        expect_problem(response, 400, "bad_request")
 
 
 @proves("SSE-17")
@@ -252,10 +257,10 @@ async def a_reader_that_has_everything_gets_204(target: Target) -> None:
     for cursor in (f"{run.epoch}.{run.last_seq}", str(run.last_seq)):
         headers = [EVENT_STREAM, ("Last-Event-ID", cursor)]
         response = await target.http("GET", target.run_url(run.id, "/events"), headers)
-        assert response.status == 204
+        expect_status(response, 204)
     for earlier in (f"{run.epoch}.{run.last_seq - 1}", "0"):
         stream = await target.events(run.id, earlier)
-        assert stream.response.status == 200
+        expect_status(stream.response, 200)
 
 
 @proves("SSE-17", script=True)
@@ -266,7 +271,7 @@ async def a_reader_at_the_end_of_a_live_run_gets_no_204(target: Target) -> None:
 
     stream = await target.events(run.id, f"{run.epoch}.{run.last_seq}")
 
-    assert stream.response.status == 200
+    expect_status(stream.response, 200)
     await target.post(target.run_url(run.id, "/cancel"), {})
 
 
@@ -279,7 +284,7 @@ async def a_cursor_of_another_epoch_is_404(target: Target) -> None:
     for cursor in ("another.0", f"another.{run.last_seq}"):
         headers = [EVENT_STREAM, ("Last-Event-ID", cursor)]
         response = await target.http("GET", target.run_url(run.id, "/events"), headers)
-        assert (response.status, response.json().get("code")) == (404, "not_found")
+        expect_problem(response, 404, "not_found")
 
 
 @proves("SSE-19")
@@ -289,7 +294,7 @@ async def events_in_another_form_are_406(target: Target) -> None:
 
     response = await target.http("GET", target.run_url(run.id, "/events"), [("Accept", "application/json")])
 
-    assert response.status == 406
+    expect_status(response, 406)
 
 
 @proves("SSE-21", script=True)
@@ -306,7 +311,7 @@ async def one_log_serves_both_transports(client: Client, target: Target) -> None
     streamed = await stream.run()
     await streamed.terminal()
     await run.terminal()
-    assert contents(streamed.events) == contents([event for event in run.events if event["seq"] > 3])
+    expect_same_log(contents(streamed.events), contents([event for event in run.events if event["seq"] > 3]))
 
 
 @proves("SSE-21", script=True)
@@ -329,7 +334,6 @@ async def a_run_of_a_stream_is_resumed_on_a_websocket(client: Client, target: Ta
 @proves("SSE-22", script=True, connections=2, waits=lambda limits: limits["detach_grace_s"] + 1, timing=True)
 async def a_stream_keeps_its_run_alive(client: Client, target: Target, limits: Limits) -> None:
     lasts = limits["detach_grace_s"] + 1
-    target.within_patience(lasts, "detach_grace_s")
     run = await client.start(
         scripts.script(scripts.repeat(int(lasts * 10), scripts.token("x"), scripts.wait(100)))
     )
@@ -338,7 +342,7 @@ async def a_stream_keeps_its_run_alive(client: Client, target: Target, limits: L
 
     again = await stream.run()
 
-    assert (await again.terminal(lasts + 6)).get("status") == "completed"
+    expect_completed(await again.terminal(beyond(lasts)))
 
 
 @proves("SSE-22", script=True, timing=True)
@@ -354,4 +358,4 @@ async def a_run_whose_stream_breaks_off_follows_its_policy(
     again = await client.resume(run.id)
 
     terminal = await again.terminal_within(limits.seconds("cancel_deadline_ms"), again.started_at)
-    assert (terminal.get("status"), terminal.get("reason")) == ("cancelled", "disconnected")
+    expect_ended_without_reader(terminal)

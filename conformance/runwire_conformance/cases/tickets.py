@@ -4,10 +4,10 @@ import asyncio
 import secrets
 
 from runwire_conformance.case import NotOffered, proves
-from runwire_conformance.cases.authentication import is_challenge, with_cookie
+from runwire_conformance.cases.authentication import expect_challenge, with_cookie
 from runwire_conformance.cases.expiry import ends_with_its_credential, lasting
-from runwire_conformance.target import ACCEPT_JSON, Target, expect_refusal, new_run_id
-from runwire_schemas import violations
+from runwire_conformance.expectations import expect_refused, expect_status, expect_valid
+from runwire_conformance.target import ACCEPT_JSON, Target, new_run_id
 
 FOREIGN = ("Origin", "https://attacker.example")
 
@@ -17,9 +17,9 @@ async def a_ticket_is_issued_to_a_known_caller(target: Target) -> None:
     response = await target.post(target.profile.endpoint("tickets"), {})
 
     body = response.json()
-    assert response.status == 200
+    expect_status(response, 200)
     target.redaction.add(str(body.get("ticket")))
-    assert [str(problem) for problem in violations("ticket", body)] == []
+    expect_valid("ticket", body)
 
 
 @proves("TICKET-1")
@@ -60,7 +60,7 @@ async def a_ticket_that_is_too_old_is_refused(target: Target) -> None:
 
     await asyncio.sleep(body["expires_in_s"] + target.clock.tolerance)
 
-    assert is_challenge(await target.as_caller(None).refused_handshake(query=f"ticket={ticket}"))
+    expect_challenge(await target.as_caller(None).refused_handshake(query=f"ticket={ticket}"))
 
 
 @proves("TICKET-4")
@@ -70,7 +70,7 @@ async def a_ticket_is_accepted_once(target: Target) -> None:
 
     again = await anonymous.refused_handshake(query=f"ticket={ticket}")
 
-    assert is_challenge(again)
+    expect_challenge(again)
 
 
 @proves("TICKET-4", connections=4)
@@ -96,7 +96,7 @@ async def a_ticket_is_spent_by_a_handshake_that_is_refused(target: Target) -> No
         ticket = await target.ticket()
         refused = await anonymous.refused_handshake(subprotocols, headers, query=f"ticket={ticket}")
         assert refused.status == status
-        assert is_challenge(await anonymous.refused_handshake(query=f"ticket={ticket}"))
+        expect_challenge(await anonymous.refused_handshake(query=f"ticket={ticket}"))
 
 
 @proves("AUTH-4")
@@ -109,7 +109,7 @@ async def a_good_cookie_does_not_make_up_for_a_bad_ticket(target: Target) -> Non
         headers=[("Origin", target.origin)], query=f"ticket={secrets.token_urlsafe(24)}"
     )
 
-    assert is_challenge(refused)
+    expect_challenge(refused)
 
 
 @proves("TICKET-5")
@@ -122,14 +122,15 @@ async def a_ticket_is_good_for_a_handshake_only(target: Target) -> None:
             await anonymous.post(f"{target.runs_url}?ticket={ticket}", {"prompt": target.brief}, ACCEPT_JSON),
         ]
 
-    assert [is_challenge(answer) for answer in answers] == [True] * len(answers)
+    for answer in answers:
+        expect_challenge(answer)
 
 
 @proves("TICKET-5")
 async def a_ticket_is_no_bearer_token(target: Target) -> None:
     ticket = await target.ticket()
 
-    assert is_challenge(await target.as_caller(ticket).refused_handshake())
+    expect_challenge(await target.as_caller(ticket).refused_handshake())
 
 
 @proves("TICKET-6")
@@ -149,7 +150,7 @@ async def a_ticket_is_refused_at_every_other_origin(target: Target) -> None:
     for issued_to, used_at in (([origin], []), ([], [origin])):
         ticket = await target.ticket(*issued_to)
         refused = await anonymous.refused_handshake(headers=used_at, query=f"ticket={ticket}")
-        assert is_challenge(refused)
+        expect_challenge(refused)
 
 
 @proves("TICKET-7")
@@ -177,7 +178,7 @@ async def a_ticket_of_another_principal_opens_none_of_the_runs(target: Target) -
     ticket = await target.as_other().ticket()
     client = await target.as_caller(None).connect(query=f"ticket={ticket}")
 
-    expect_refusal(await client.ask({"type": "resume", "run_id": run.id, "after": 0}), "not_found")
+    expect_refused(await client.ask({"type": "resume", "run_id": run.id, "after": 0}), "not_found")
 
 
 @proves("TICKET-7", timing=True, deadline_s=60)
@@ -211,4 +212,4 @@ async def discovery_refuses_a_ticket_that_was_used(target: Target) -> None:
     assert url is not None
     await anonymous.connect(query=f"ticket={ticket}")
 
-    assert is_challenge(await anonymous.http("GET", f"{url}?ticket={ticket}"))
+    expect_challenge(await anonymous.http("GET", f"{url}?ticket={ticket}"))

@@ -10,8 +10,9 @@ import typer
 from runwire_conformance import load as loading
 from runwire_conformance.cli.complaint import fail
 from runwire_conformance.cli.connecting import Cafile, Config, Header, Token, Url, reached
-from runwire_conformance.first_look import Mute, NoRunwireServer
+from runwire_conformance.first_look import Mute
 from runwire_conformance.probe import locate
+from runwire_conformance.reach import NoRunwireServer
 from runwire_conformance.target import DEFAULT_PROMPTS, Options
 
 

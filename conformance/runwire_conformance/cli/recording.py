@@ -10,8 +10,9 @@ from runwire_conformance.case import Broken, Moot
 from runwire_conformance.cli.complaint import fail
 from runwire_conformance.cli.connecting import Cafile, Config, Header, Token, Url, named, reached
 from runwire_conformance.clock import Clock
-from runwire_conformance.first_look import Mute, NoRunwireServer
+from runwire_conformance.first_look import Mute
 from runwire_conformance.probe import locate
+from runwire_conformance.reach import NoRunwireServer
 from runwire_conformance.recorder import MOST_HEAD, Proxy, Writer, open_recording
 from runwire_conformance.recording import Recording, Unreadable
 from runwire_conformance.replay import report_of

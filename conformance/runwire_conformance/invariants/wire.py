@@ -1,5 +1,6 @@
 """What a conversation must be as a connection: how it begins, how long it is silent, how it ends."""
 
+import math
 from collections.abc import Iterator
 
 from runwire_conformance.invariants import Facts, Finding, Invariant
@@ -36,31 +37,55 @@ def ready_comes_first_and_once(trace: Trace, _facts: Facts) -> Iterator[Finding]
 
 
 def it_is_never_silent(trace: Trace, facts: Facts) -> Iterator[Finding]:
-    """[BEAT-1], [SSE-12]: something comes at least every `heartbeat_s`, give or take 2 s."""
+    """[BEAT-1], [BEAT-3], [SSE-12]: something comes at least every `heartbeat_s`, give or take 2 s."""
     if trace.transport == "http" or trace.deaf or not trace.records:
         return
     allowed = facts.limits.silence + facts.tolerance
     last = next((record.at for record in trace.records if record.kind == "response"), trace.began)
+    followed = set[object]()
     for place, record in enumerate(trace.records):
         if record.at - last > allowed:
-            requirement = "SSE-12" if trace.transport == "sse" else "BEAT-1"
+            requirement = "SSE-12" if trace.transport == "sse" else "BEAT-1" if followed else "BEAT-3"
             yield Finding(requirement, f"nothing came for {record.at - last:.1f} s", place)
             return
         if record.message is not None and record.side == "server":
             last = record.at
+            if record.message.type in ASKED:
+                followed.add(record.message.get("run_id"))
+            elif record.message.is_terminal:
+                followed.discard(record.message.get("run_id"))
+
+
+def it_is_not_broken_off(trace: Trace, facts: Facts) -> Iterator[Finding]:
+    """[CLOSE-2]: a WebSocket that is too young to have been given up on ends with a Close frame."""
+    yield from _broken_off(trace, 0.0, facts.limits["pong_timeout_s"])
+
+
+def it_is_not_given_up(trace: Trace, facts: Facts) -> Iterator[Finding]:
+    """[CLOSE-2]: so does an older one, though a judge that was too slow to answer its Pings would be dropped."""
+    yield from _broken_off(trace, facts.limits["pong_timeout_s"], math.inf)
+
+
+def _broken_off(trace: Trace, youngest: float, oldest: float) -> Iterator[Finding]:
+    if trace.transport != "websocket" or trace.deaf or trace.bereft:
+        return
+    spoken = False
+    for place, record in enumerate(trace.records):
+        if record.kind in {"close", "lost"} and (record.side == "client" or record.kind == "close"):
+            return
+        if record.kind == "lost" and spoken and youngest <= record.at - trace.began < oldest:
+            yield Finding("CLOSE-2", "the connection ended without a Close frame", place)
+        spoken = spoken or record.side == "server"
 
 
 def it_ends_in_order(trace: Trace, _facts: Facts) -> Iterator[Finding]:
-    """[CLOSE-1], [CLOSE-2], [LIMIT-6]: a WebSocket ends with a Close frame of a registered code."""
+    """[CLOSE-1], [LIMIT-6]: a WebSocket that is closed is closed with a registered code, and not for idleness early."""
     if trace.transport != "websocket" or trace.deaf:
         return
     known = {int(row["code"]) for row in registries()["close_codes"]}
-    spoken = False
     for place, record in enumerate(trace.records):
         if record.side == "client" and record.kind in {"close", "lost"}:
             return
-        if record.side == "server" and record.kind == "lost" and spoken and not trace.bereft:
-            yield Finding("CLOSE-2", "the connection ended without a Close frame", place)
         if record.side == "server" and record.kind == "close":
             if record.code not in known:
                 yield Finding("CLOSE-1", f"closed with code {record.code}", place)
@@ -70,7 +95,6 @@ def it_ends_in_order(trace: Trace, _facts: Facts) -> Iterator[Finding]:
             if record.code == 1000 and open_runs:
                 yield Finding("LIMIT-6", "closed with code 1000 while a run was unfinished", place)
             return
-        spoken = spoken or record.side == "server"
 
 
 def _ended(trace: Trace, run_id: str) -> bool:
@@ -111,7 +135,11 @@ def blocks_are_well_formed(trace: Trace, _facts: Facts) -> Iterator[Finding]:
     """[SSE-2], [SSE-6] to [SSE-8], [SSE-13]: the framing of a stream."""
     if trace.transport != "sse":
         return
-    blocks = [(place, record) for place, record in enumerate(trace.records) if record.kind == "block"]
+    blocks = [
+        (place, record)
+        for place, record in enumerate(trace.records)
+        if record.kind == "block" and record.payload  # one of comments alone says nothing
+    ]
     epoch = ""
     for number, (place, record) in enumerate(blocks):
         fields = [line.partition(": ")[::2] for line in record.payload.split("\n") if line]
@@ -168,10 +196,11 @@ def a_stream_ends_with_its_run(trace: Trace, facts: Facts) -> Iterator[Finding]:
 
 
 #: Those that judge by the clock.
-TIMED: tuple[Invariant, ...] = (it_is_never_silent, a_stream_ends_with_its_run)
+TIMED: tuple[Invariant, ...] = (it_is_never_silent, it_is_not_given_up, a_stream_ends_with_its_run)
 
 INVARIANTS: tuple[Invariant, ...] = (
     ready_comes_first_and_once,
+    it_is_not_broken_off,
     it_ends_in_order,
     it_is_not_flooded,
     blocks_are_well_formed,

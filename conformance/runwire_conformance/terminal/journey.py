@@ -3,13 +3,14 @@
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol
+from urllib.parse import urljoin, urlsplit
 
-from runwire_conformance.case import Moot
-from runwire_conformance.endpoints import endpoint_url
-from runwire_conformance.first_look import Mute, NoRunwireServer
+from runwire_conformance.first_look import Mute
 from runwire_conformance.probe import locate
+from runwire_conformance.reach import NoRunwireServer, Speechless
 from runwire_conformance.target import Options, Profile
 from runwire_conformance.terminal.cursor import Cursor, Message, Step
 from runwire_conformance.terminal.links import (
@@ -171,25 +172,36 @@ class Journey:
 
     async def _open(self) -> Link:
         profile = self._profile = self._profile or await self._locate()
+        options = self._options_for(profile.websocket_url)
         if not self._blocked:
-            return await Socket.open(profile.websocket_url, self._options)
+            return await Socket.open(profile.websocket_url, options)
+        runs = self._runs_url(profile)
         kind = Poll if self._buffered else EventStream
-        return kind(self._runs_url(profile), self._options, self.cursor)
+        return kind(runs, self._options_for(runs), self.cursor)
 
     async def _locate(self) -> Profile:
         try:
             return await locate(self._url, self._options)
+        except Speechless as problem:
+            raise NotOpened(str(problem)) from None
         except NoRunwireServer as problem:
             raise GaveUp(str(problem)) from None
         except Mute as problem:
             raise NotOpened(str(problem)) from None
 
+    def _options_for(self, url: str) -> Options:
+        """Return the options for an endpoint: credentials go to the origin they were given for alone ([CONN-5])."""
+        own = urlsplit(self._url)
+        there = urlsplit(url)
+        if (own.hostname, own.port) == (there.hostname, there.port):
+            return self._options
+        return replace(self._options, token=None, headers=())
+
     @staticmethod
     def _runs_url(profile: Profile) -> str:
-        try:
-            return profile.endpoint("runs")
-        except Moot:
-            return endpoint_url(profile.discovery_url or "", "runs", "/v1/runs")
+        endpoints: Any = profile.said.get("endpoints")
+        runs = endpoints.get("runs") if isinstance(endpoints, dict) else None
+        return urljoin(profile.discovery_url or "", str(runs or "/v1/runs"))
 
     async def _refused(self, refused: NotOpened) -> float | None:
         """Return how long to wait after a link could not be opened; chapter 9, steps 2 and 3; raises GaveUp."""
@@ -221,7 +233,7 @@ class Journey:
         if place is None or self._profile is None or self._profile.discovery is None:
             return None
         try:
-            response = await fetch(place, self._options.tls, headers=self._options.sent_headers)
+            response = await fetch(place, self._options.tls, headers=self._options_for(place).sent_headers)
         except (Unreachable, Unanswered):
             return None
         return response.status, retry_after(response)

@@ -3,6 +3,7 @@
 # ruff: noqa: ARG001, ARG002 - a hook has the arguments of its kind
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from ..flaw import Describes, flaw, hears, misstates, says
@@ -232,6 +233,22 @@ def timeout_is_incomplete(flaw: Rewrite, link: Link, message: Message) -> Iterab
         yield {**less(message, "code", "retryable"), **done}
     else:
         yield message
+
+
+@flaw("RUN-15", limits={"run_s": 3})
+class QueuedTimeIsCounted(Rewrite):
+    """The time for which a run is queued counts towards its run_s."""
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        run_id = message.get("run_id")
+        if message.get("type") == "started" and message.get("status") == "queued":
+            link.notes[run_id] = time.monotonic()
+        begun = link.notes.get(run_id)
+        if begun is not None and time.monotonic() - begun > self.seconds("run_s") and is_terminal(message):
+            failed = {"type": "error", "data": "too long", "code": "timeout", "retryable": True}
+            yield {**less(message, "status", "reason"), **failed}
+        else:
+            yield message
 
 
 @flaw("RUN-15", limits={"run_s": 60})
