@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
 import socket
 import tempfile
@@ -60,7 +59,6 @@ APACHE_MODULES = ("mpm_event", "authz_core", "headers", "proxy", "proxy_http")
 CADDY = """
 {{
   admin off
-  persist_config off
   default_bind 127.0.0.1
 }}
 {site}
@@ -76,7 +74,8 @@ class ProxyKind:
     package: str
     file: str
     listens: str
-    """How the file says where to listen; a test listens on loopback, at a free port."""
+    at: str
+    """How the file says where to listen, and how it says so in a test: on loopback, at a free port."""
 
     wrapped: Callable[[str, Path, int], str]
     """Makes of the file, a folder to write to, and the port a configuration that runs without root's folders."""
@@ -85,7 +84,7 @@ class ProxyKind:
     """What starts it in the foreground, after its program: {file} is the configuration, {folder} the folder."""
 
     path: str = ""
-    """The path below which the server is found."""
+    """Where its discovery document is, when not at the root."""
 
     @property
     def missing(self) -> bool:
@@ -113,6 +112,7 @@ PROXIES = {
             "nginx",
             "nginx.conf",
             "listen 80;",
+            "listen 127.0.0.1:{port};",
             _nginx,
             ("-p", "{folder}", "-c", "{file}", "-g", "daemon off;"),
         ),
@@ -122,9 +122,10 @@ PROXIES = {
             "nginx",
             "nginx-below-a-path.conf",
             "listen 80;",
+            "listen 127.0.0.1:{port};",
             _nginx,
             ("-p", "{folder}", "-c", "{file}", "-g", "daemon off;"),
-            "/agents",
+            "/agents/.well-known/runwire",
         ),
         ProxyKind(
             "haproxy",
@@ -132,6 +133,7 @@ PROXIES = {
             "haproxy",
             "haproxy.cfg",
             "bind :80",
+            "bind 127.0.0.1:{port}",
             lambda site, _folder, _port: site,
             ("-db", "-f", "{file}"),
         ),
@@ -141,6 +143,7 @@ PROXIES = {
             "apache2-bin",
             "apache.conf",
             "*:80",
+            "127.0.0.1:{port}",
             _apache,
             ("-DFOREGROUND", "-f", "{file}"),
         ),
@@ -150,6 +153,7 @@ PROXIES = {
             "caddy",
             "Caddyfile",
             "http://:80",
+            "http://:{port}",
             lambda site, _folder, _port: CADDY.format(site=site),
             ("run", "--adapter", "caddyfile", "--config", "{file}"),
         ),
@@ -160,7 +164,9 @@ PROXIES = {
 def changed(text: str, old: str, new: str) -> str:
     """Return a configuration with one place of it changed; raises ValueError when it is not there exactly once."""
     if text.count(old) != 1:
-        raise ValueError(f"{old!r} stands {text.count(old)} times in the configuration, and is to stand there once")
+        raise ValueError(
+            f"{old!r} stands {text.count(old)} times in the configuration, and is to stand there once"
+        )
     return text.replace(old, new)
 
 
@@ -176,25 +182,18 @@ async def behind(
     if program is None:
         raise RuntimeError(f"{kind.program} is missing; on Debian: apt-get install {kind.package}")
     with tempfile.TemporaryDirectory(prefix="proxy") as named:
-        folder = Path(named)
-        folder.chmod(0o755)
-        port = free_port()
-        site = edit((CONFIGURATIONS / kind.file).read_text(encoding="utf-8"))
-        site = changed(site, UPSTREAM, urlsplit(url).netloc)
-        site = changed(site, kind.listens, re.sub(r"\*?:?80\b", f"127.0.0.1:{port}", kind.listens))
-        if kind.name == "caddy":
-            site = site.replace(f"http://127.0.0.1:{port}", f"http://:{port}")
-        file = folder / "configuration"
-        file.write_text(kind.wrapped(site, folder, port), encoding="utf-8")
+        folder, port = Path(named), free_port()
+        file = _written(kind, folder, port, urlsplit(url).netloc, edit)
         words = [word.format(file=file, folder=folder) for word in kind.command]
-        process = await asyncio.create_subprocess_exec(
-            program,
-            *words,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=(folder / "said").open("wb"),
-            env={**os.environ, "HOME": named, "XDG_DATA_HOME": named, "XDG_CONFIG_HOME": named},
-            start_new_session=True,
-        )
+        with (folder / "said").open("wb") as said:
+            process = await asyncio.create_subprocess_exec(
+                program,
+                *words,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=said,
+                env={**os.environ, "HOME": named, "XDG_DATA_HOME": named, "XDG_CONFIG_HOME": named},
+                start_new_session=True,
+            )
         try:
             await _opened(port, process, folder)
             yield f"http://127.0.0.1:{port}{kind.path}"
@@ -207,6 +206,17 @@ async def behind(
                 except TimeoutError:
                     os.killpg(process.pid, 9)
                     await process.wait()
+
+
+def _written(kind: ProxyKind, folder: Path, port: int, upstream: str, edit: Callable[[str], str]) -> Path:
+    """Write the configuration of a proxy into a folder that its workers may enter; return the file."""
+    folder.chmod(0o755)
+    site = edit((CONFIGURATIONS / kind.file).read_text(encoding="utf-8"))
+    site = changed(site, UPSTREAM, upstream)
+    site = changed(site, kind.listens, kind.at.format(port=port))
+    file = folder / "configuration"
+    file.write_text(kind.wrapped(site, folder, port), encoding="utf-8")
+    return file
 
 
 def free_port() -> int:

@@ -11,8 +11,10 @@ from runwire_conformance.engine import Engine
 from runwire_conformance.first_look import NoRunwireServer
 from runwire_conformance.judgement import Judgement
 from runwire_conformance.outcome import State
+from runwire_conformance.proxies import signs_of, without_proxy
 from runwire_conformance.reproduction import Reproduction, shown_url
 from runwire_conformance.result import Report
+from runwire_conformance.trace import Trace
 from runwire_conformance.verdict import also_accused, class_results, judge, only_accused
 from runwire_spec import Requirement
 
@@ -69,7 +71,7 @@ class Judging:
         engine, profile = self.engine, self.engine.profile
         features = profile.features if profile else frozenset[str]()
         script_agent = profile.has_script_agent if profile else False
-        judgements = self._judgements(features, script_agent)
+        judgements, remark = without_proxy(self._judgements(features, script_agent), signs_of(self._traces()))
         outcomes = [(case.name, case.outcome) for case in engine.cases if case.outcome is not None]
         slowest = max(
             ((name, o.seconds) for name, o in outcomes), key=lambda pair: pair[1], default=("", 0.0)
@@ -87,7 +89,7 @@ class Judging:
             seconds=engine.seconds,
             slowest=slowest,
             judge_errors=tuple([self.fault, *faults] if self.fault else faults),
-            remarks=(f"The server was gone before the end: {engine.died}",) if engine.died else (),
+            remarks=tuple(filter(None, [self._gone(), remark])),
             began=self.began,
             reproduction=self.reproduction,
             redaction=engine.options.redaction,
@@ -104,6 +106,18 @@ class Judging:
         if engine.died is not None:
             return also_accused(judgements, "CONN-6", "the last look at the server", self._death())
         return judgements
+
+    def _traces(self) -> Iterator[Trace]:
+        """Yield every conversation, those of the first look among them."""
+        engine = self.engine
+        yield from engine.mute.traces if engine.mute is not None else ()
+        for traces in engine.profile.shown.values() if engine.profile is not None else ():
+            yield from traces
+        for case in engine.cases:
+            yield from case.outcome.traces if case.outcome is not None else ()
+
+    def _gone(self) -> str | None:
+        return f"The server was gone before the end: {self.engine.died}" if self.engine.died else None
 
     def _death(self) -> str:
         engine = self.engine

@@ -17,7 +17,7 @@ from runwire_conformance.held import Held
 from runwire_conformance.hooks import missing, printed
 from runwire_conformance.profile import DEFAULT_PROMPTS, Options, Profile
 from runwire_conformance.stream import Stream
-from runwire_conformance.trace import Message, Trace
+from runwire_conformance.trace import TELLING_HEADERS, Message, Trace
 from runwire_conformance.wire.http import Exchange, Headers, Response, Unanswered, fetch, place_of, target_of
 from runwire_conformance.wire.websocket import FramePeer
 
@@ -175,7 +175,7 @@ class Target:
         except Unanswered as problem:
             trace.add("server", "lost", str(problem))
             raise
-        trace.add("server", "response", _shown(response), code=response.status)
+        _add_response(trace, response)
         return peer, response, trace
 
     async def refused_handshake(
@@ -233,7 +233,7 @@ class Target:
         except Unanswered as problem:
             trace.add("server", "lost", str(problem))
             raise Broken(f"expected an HTTP answer: {problem}") from None
-        trace.add("server", "response", _shown(response), code=response.status)
+        _add_response(trace, response)
         return response
 
     async def post(
@@ -256,7 +256,7 @@ class Target:
         except Unanswered as problem:
             trace.add("server", "lost", str(problem))
             raise Broken(f"expected a stream: {problem}") from None
-        trace.add("server", "response", _shown(response), code=response.status)
+        _add_response(trace, response)
         if response.status != 200:
             exchange.close()
             raise Broken(f"expected 200 and a stream; came {_shown(response)}")
@@ -308,6 +308,11 @@ def expect_refusal(message: Message, *codes: str) -> None:
     assert message.type == "error" and message.get("code") in codes, (
         f"expected error {' or '.join(codes)}; came {json.dumps(message)[:300]}"
     )
+
+
+def _add_response(trace: Trace, response: Response) -> None:
+    told = tuple((name, value[:200]) for name, value in response.headers if name in TELLING_HEADERS)
+    trace.add("server", "response", _shown(response), code=response.status, headers=told)
 
 
 def _shown(response: Response) -> str:
