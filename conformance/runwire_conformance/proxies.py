@@ -9,10 +9,10 @@ added up case by case; `explained_by_proxy` then tells of one accusation whether
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from statistics import median
 
 from runwire_conformance.judgement import Judgement, Verdict
+from runwire_conformance.proxy_products import PRODUCTS, SETTINGS, Product, Symptom
 from runwire_conformance.trace import RESPONSE_ENDED, Record, Trace
 
 #: Cuts after silences of so many seconds at least are compared, and are equal when they differ by less than this.
@@ -33,82 +33,11 @@ MOOT = re.compile(r"(?:moot while|could not be told from what broke) ([A-Z]+-[0-
 #: So many equal cuts, and so many streams in one piece, are no chance.
 MOST_BY_CHANCE = 2
 
-#: A stream came in one piece when its messages came within this, so many seconds after the head or the request.
+#: A stream came in one piece when its messages came within this, so many seconds after it was asked for.
 PIECE_S, GATHERED_S = 0.1, 0.8
 
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """A proxy that can be told by what it writes: a pattern for `Server` or `Via`, and one for its own pages."""
-
-    name: str
-    header: re.Pattern[str] | None
-    page: re.Pattern[str] | None = None
-
-
-def _product(name: str, header: str | None, page: str | None = None) -> Product:
-    return Product(
-        name,
-        re.compile(header, re.IGNORECASE) if header else None,
-        re.compile(page, re.IGNORECASE) if page else None,
-    )
-
-
-PRODUCTS = (
-    _product("nginx", r"(?:nginx|openresty)\b", r"<hr><center>(?:nginx|openresty)\b"),
-    _product("Apache", r"Apache(?:/2|$)", r"<!DOCTYPE HTML PUBLIC [^>]*>\n<html><head>\n<title>[45]\d\d "),
-    _product("HAProxy", None, r"<html><body><h1>[45]\d\d [^<]*</h1>\n"),
-    _product("Caddy", r"(?:Caddy$|1\.1 Caddy\b)"),
-    _product(
-        "Envoy", r"(?:istio-)?envoy$", r"(?:upstream connect error|no healthy upstream|upstream request)"
-    ),
-    _product("Varnish", r"1\.1 \S*varnish\b", r".*<p>Guru Meditation:"),
-    _product("h2o", r"h2o/"),
-    _product("Cloudflare", r"cloudflare$", r".*<center>cloudflare</center>"),
-    _product("an AWS load balancer", r"awselb/", r".*<center>awselb/"),
-)
-
-
-class Symptom(StrEnum):
-    """What a proxy did to a conversation."""
-
-    ANSWERED = "it answered requests itself"
-    TOO_LARGE = "it refused a body that the server may take (413)"
-    GATEWAY = "it had no answer from the server (502, 503, 504)"
-    ACCEL = "it removed X-Accel-Buffering from streams"
-    UPGRADE = "it removed the Upgrade header from a 426"
-    HANDSHAKE = "it did not pass the Upgrade header of handshakes on"
-    HOST = "it may have written another Host into requests"
-    CUT = "it cut connections that were silent"
-    GATHERED = "it gathered streams and let them pass in one piece"
-
-
-#: What to set against a symptom, by the product.
-SETTINGS: dict[tuple[Symptom, str], str] = {
-    (Symptom.TOO_LARGE, "nginx"): "`client_max_body_size 2m`, more than max_message_bytes",
-    (Symptom.TOO_LARGE, "Apache"): "`LimitRequestBody`, more than max_message_bytes",
-    (Symptom.GATEWAY, "nginx"): "`proxy_read_timeout` above heartbeat_s; see also nginx's error log",
-    (Symptom.GATEWAY, "Apache"): "`ProxyTimeout` above heartbeat_s; see also Apache's error log",
-    (Symptom.GATEWAY, "HAProxy"): "`timeout server` above heartbeat_s; see also HAProxy's log",
-    (Symptom.ACCEL, "nginx"): "`proxy_pass_header X-Accel-Buffering`",
-    (Symptom.HANDSHAKE, "nginx"): (
-        "`proxy_http_version 1.1`, `proxy_set_header Upgrade $http_upgrade`, `proxy_set_header Connection upgrade`"
-    ),
-    (Symptom.HANDSHAKE, "Apache"): "`ProxyPass … upgrade=websocket`",
-    (Symptom.HANDSHAKE, "Envoy"): "`upgrade_configs: [{upgrade_type: websocket}]`",
-    (Symptom.HOST, "nginx"): "`proxy_set_header Host $http_host`",
-    (Symptom.HOST, "Apache"): "`ProxyPreserveHost On`",
-    (Symptom.HOST, "Caddy"): "a site address without a host, as `http://:80`",
-    (Symptom.CUT, "nginx"): "`proxy_read_timeout` above heartbeat_s",
-    (Symptom.CUT, "Apache"): "`ProxyTimeout` above heartbeat_s",
-    (Symptom.CUT, "HAProxy"): "`timeout client`, `timeout server` and `timeout tunnel` above heartbeat_s",
-    (Symptom.CUT, "Envoy"): (
-        "`timeout: 0s` and `idle_timeout` above heartbeat_s at the route, and `stream_idle_timeout: 0s`"
-    ),
-    (Symptom.GATHERED, "nginx"): "`proxy_buffering off`, and no `gzip` of text/event-stream",
-    (Symptom.GATHERED, "Apache"): "`ProxyPass … flushpackets=on`, and no `DEFLATE` of text/event-stream",
-    (Symptom.GATHERED, "Varnish"): "`set beresp.do_stream = true`, or `return (pipe)`",
-}  # fmt: skip
+#: The same where streams are known to be gathered.
+AGAIN_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,11 +214,11 @@ def _symptoms(requirement: str, trace: Trace, signs: Signs) -> Iterator[Symptom]
             yield Symptom.UPGRADE
         if requirement == "ORIGIN-4" and signs.products & REWRITES_HOST and record.code in {101, 200}:
             yield Symptom.HOST
+    if signs.gathered >= MOST_BY_CHANCE and _is_gathered(trace):
+        yield Symptom.GATHERED
     too_long = requirement in OF_SILENCE and requirement in trace.marks.values()
     if _is_cut(trace, signs.cut_after) and not too_long:
         yield Symptom.CUT
-    if signs.gathered >= MOST_BY_CHANCE and _is_gathered(trace):
-        yield Symptom.GATHERED
 
 
 def _is_answer_of_proxy(record: Record, signs: Signs) -> bool:
@@ -338,10 +267,10 @@ def _is_cut(trace: Trace, after: float | None) -> bool:
     return silence is not None and after is not None and abs(silence - after) < EQUAL_S
 
 
-def _in_one_piece(trace: Trace) -> bool:
+def _in_one_piece(trace: Trace, after: float = GATHERED_S) -> bool:
     """Whether a stream of several messages came at once, long after it was asked for."""
     came = _blocks(trace)
-    return len(came) > 2 and came[-1] - came[0] < PIECE_S and came[0] - trace.began >= GATHERED_S
+    return len(came) > 2 and came[-1] - came[0] < PIECE_S and came[0] - trace.began >= after
 
 
 def _is_gathered(trace: Trace) -> bool:
@@ -349,7 +278,7 @@ def _is_gathered(trace: Trace) -> bool:
     if trace.transport != "sse":
         return False
     waited = trace.records[-1].at - trace.began if trace.records else 0.0
-    return _in_one_piece(trace) or (not _blocks(trace) and waited >= GATHERED_S)
+    return _in_one_piece(trace, AGAIN_S) or (not _blocks(trace) and waited >= AGAIN_S)
 
 
 def _blocks(trace: Trace) -> list[float]:
