@@ -19,6 +19,12 @@ from flaws.stand import CHECK_LIMITS, Server, listening
 FOLDER = Path(__file__).parent
 
 
+def option(limit: str, value: float) -> str:
+    """Return the option that sets a limit, as every server here takes it."""
+    shown = f"{value:.0f}" if float(value).is_integer() else f"{value:g}"
+    return f"--{limit.replace('_', '-')}={shown}"
+
+
 @dataclass(frozen=True)
 class GoodServer:
     """A server of this folder: how it is started, and the classes that it claims."""
@@ -34,12 +40,7 @@ class GoodServer:
 
     def command_line(self, limits: Mapping[str, float]) -> list[str]:
         """Return the command that serves on a free port with these limits and prints the URL."""
-        options = [
-            f"--{name.replace('_', '-')}={value:g}"
-            if value < 1e5
-            else f"--{name.replace('_', '-')}={value:.0f}"
-            for name, value in limits.items()
-        ]
+        options = [option(name, value) for name, value in limits.items()]
         return [*self.command, "--port=0", *options]
 
 
