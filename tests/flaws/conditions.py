@@ -57,15 +57,15 @@ def smallest() -> dict[str, float]:
 
 #: Limits without a largest legal value, at one that is large and that the judge need not wait for.
 LARGE = {
-    "max_message_bytes": 4 << 20,
-    "max_event_bytes": 1 << 20,
+    "max_message_bytes": 2 << 20,
+    "max_event_bytes": 512 << 10,
     "json_depth": 256,
-    "connections_per_principal": 1000,
-    "runs_per_connection": 64,
-    "runs_per_principal": 1000,
+    "connections_per_principal": 200,
+    "runs_per_connection": 16,
+    "runs_per_principal": 400,
     "resume_window_s": 86_400,
-    "send_buffer_bytes": 8 << 20,
-    "log_bytes": 64 << 20,
+    "send_buffer_bytes": 2 << 20,
+    "log_bytes": 32 << 20,
 }
 
 
@@ -85,6 +85,12 @@ def _patient(limit: str) -> float:
 def _check(**limits: float) -> dict[str, float]:
     """Return the limits of a check with others in their place."""
     return {**CHECK_LIMITS, **limits}
+
+
+def _alone(which: str, limit: str, value: float) -> Condition:
+    """Return the condition that one limit is at its smallest or largest, and the others are those of a check."""
+    said = f"Check limits, but `{limit}` at its {which}."
+    return Condition(f"{which}-{limit}", said, 1, _check(**{limit: value}), at_once=2)
 
 
 CONDITIONS = (
@@ -113,14 +119,8 @@ CONDITIONS = (
         )
         for name, said in (("nginx", "nginx"), ("haproxy", "HAProxy"), ("apache", "Apache"))
     ),
-    *(
-        Condition(f"smallest-{name}", f"Check limits, but `{name}` at its smallest.", 1, _check(**{name: value}), at_once=2)
-        for name, value in smallest().items()
-    ),
-    *(
-        Condition(f"largest-{name}", f"Check limits, but `{name}` at its largest.", 1, _check(**{name: value}), at_once=2)
-        for name, value in largest().items()
-    ),
+    *(_alone("smallest", name, value) for name, value in smallest().items()),
+    *(_alone("largest", name, value) for name, value in largest().items()),
 )  # fmt: skip
 
 
