@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from check_reference_server import command, listening
+from patience import patience
 
 
 def require_program(name: str, apt: str) -> str:
@@ -25,7 +26,7 @@ def server_url() -> Iterator[str]:
     server = subprocess.Popen(command(), stdout=subprocess.PIPE, text=True)
     yield listening(server)
     server.terminate()
-    server.wait(10)
+    server.wait(patience(10))
     assert server.stdout is not None
     server.stdout.close()
 

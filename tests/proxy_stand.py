@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from patience import patience
+
 CONFIGURATIONS = Path(__file__).parent.parent / "docs/pages/proxies"
 
-START_S = 30.0
+START_S = patience(30)
 """A safety net: what has not opened its port by then does not come up."""
 
 UPSTREAM = "127.0.0.1:8080"
@@ -201,7 +203,7 @@ async def behind(
             if process.returncode is None:
                 process.terminate()
                 try:
-                    async with asyncio.timeout(5):
+                    async with asyncio.timeout(patience(5)):
                         await process.wait()
                 except TimeoutError:
                     os.killpg(process.pid, 9)

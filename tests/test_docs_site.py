@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import patience
 
 from runwire_conformance.cli import command_called
 from runwire_reference_server.cli import parser
@@ -23,7 +24,7 @@ def build(source: Path, site: Path) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", source / "docs/mkdocs.yml", "-d", site],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patience(120),
         check=False,
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
+from patience import patience
 
 from runwire_conformance.cli import COMMANDS, Command, command_called
 from runwire_conformance.report.document import report_schema
@@ -30,7 +31,7 @@ def runwire(
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=patience(100),
         check=False,
     )
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from patience import patience
 from websockets.asyncio.client import ClientConnection, connect
 
 from runwire_reference_server.agents import Task, token
@@ -20,6 +21,9 @@ from runwire_reference_server.store.memory import MemoryStore
 pytestmark = pytest.mark.anyio
 
 Message = dict[str, Any]
+
+#: More seconds than a run may take here.
+BEYOND_RUN_S = 6
 
 
 @asynccontextmanager
@@ -39,7 +43,7 @@ async def ask(socket: ClientConnection, *steps: Message, **members: Any) -> str:
 
 async def until(socket: ClientConnection, wanted: Callable[[Message], bool]) -> Message:
     """Receive until a message is wanted."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patience(10)):
         while not wanted(message := json.loads(await socket.recv())):
             pass
     return dict(message)
@@ -172,7 +176,7 @@ async def test_the_run_deadline_stands_still_while_waiting(server_url: str) -> N
         run_id = await ask(socket, request(), {"echo_input": "q1"}, {"token": "!"})
         await of_type(socket, "input_request")
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(of_type(socket, "error"), 6)
+            await asyncio.wait_for(of_type(socket, "error"), BEYOND_RUN_S)
         await socket.send(answer(run_id, "x"))
         assert (await of_type(socket, "done"))["status"] == "completed"
 
@@ -204,7 +208,7 @@ async def post(url: str, run_id: str, body: Message) -> tuple[int, Message]:
 
     def posted() -> tuple[int, Message]:
         try:
-            with urllib.request.urlopen(call, timeout=10) as response:
+            with urllib.request.urlopen(call, timeout=patience(10)) as response:
                 return response.status, json.load(response)
         except urllib.error.HTTPError as refused:
             with refused:
@@ -217,7 +221,7 @@ async def status(url: str, run_id: str) -> str:
     """Return a run's status."""
 
     def got() -> str:
-        with urllib.request.urlopen(f"{url}/v1/runs/{run_id}", timeout=10) as response:
+        with urllib.request.urlopen(f"{url}/v1/runs/{run_id}", timeout=patience(10)) as response:
             return str(json.load(response)["status"])
 
     return await asyncio.to_thread(got)
@@ -225,7 +229,7 @@ async def status(url: str, run_id: str) -> str:
 
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
     """Wait until it holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patience(10)):
         for _ in range(10_000):
             if await holds():
                 return

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from patience import patience
 from websockets.asyncio.client import connect
 
 from runwire_reference_server.app import create_server
@@ -52,7 +53,7 @@ def test_a_wrong_call_is_one_clear_line(options: list[str], said: str) -> None:
         [str(BIN / "runwire-server"), "--port=0", *options],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=patience(30),
         check=False,
     )
 

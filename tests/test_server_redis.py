@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from patience import patience
 from redis.asyncio.connection import AbstractConnection
 from redis_stand import RedisStand
 
@@ -104,7 +105,7 @@ async def test_a_node_leaves_even_when_the_client_library_loses_its_cancellation
             except asyncio.CancelledError:
                 lost.append("a cancellation")
 
-    async with asyncio.timeout(10), RedisNode(stand.url, 30) as node:
+    async with asyncio.timeout(patience(10)), RedisNode(stand.url, 30) as node:
         monkeypatch.setattr(AbstractConnection, "send_packed_command", losing)
         asked = asyncio.create_task(RedisTickets(node).look("unknown"))
         await writing.wait()

@@ -16,6 +16,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from patience import patience
 from redis_stand import RedisStand
 from store_rigs import MemoryRig, Play, RedisRig, Rig
 
@@ -415,7 +416,7 @@ def test_wake_ups_reach_watchers_and_workers_of_other_nodes(rig: Rig) -> None:
         unwatch = rig.others.watch(key, woken.set)
         release = rig.workers.hold(key, withdrawn.set)
         await rig.others.attach(key, "reader", 0, None)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patience(5)):
             await rig.workers.append(key, created.lease, 1, [draft(token("x"))])
             await woken.wait()
             await rig.others.finish(key, dict(CANCELLED))

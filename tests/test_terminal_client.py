@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import patience
 from rich.console import Console
 
 from runwire_conformance.target import Options
@@ -122,7 +123,7 @@ async def proxy(upstream: str, *, cut_after: int = 0, block: str = "", hold: str
 async def travelled(url: str, prompt: str) -> tuple[Shown, dict[str, Any]]:
     """Return what a user saw of a run, and its terminal."""
     shown = Shown()
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(patience(40)):
         return shown, await Journey(url, prompt, Options(), shown).travel()
 
 
@@ -277,7 +278,7 @@ def tried(url: str, *arguments: str, said: str = "") -> subprocess.CompletedProc
         input=said,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=False,
         env={**os.environ, "RUNWIRE_TOKEN": ""},
     )
@@ -322,7 +323,7 @@ def test_ctrl_c_cancels(server_url: str) -> None:
     assert process.stdout is not None
     assert process.stdout.read(5) == "first"
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=patience(30))
 
     assert process.returncode == 130
     assert "late" not in out

@@ -13,9 +13,11 @@ from pathlib import Path
 from types import MappingProxyType
 from xml.etree import ElementTree
 
+from patience import patience
+
 from .warm import called
 
-DEADLINE_S = 120.0
+DEADLINE_S = patience(120)
 
 
 @dataclass(frozen=True, slots=True)

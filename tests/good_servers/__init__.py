@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flaws.stand import CHECK_LIMITS, Server, listening
+from patience import patience
 
 FOLDER = Path(__file__).parent
 
@@ -78,7 +79,7 @@ def prepare(good: GoodServer) -> None:
     if good.build and not (good.built and (FOLDER / good.built).exists()):
         folder = FOLDER / f"{good.name}_server"
         built = subprocess.run(
-            good.build, cwd=folder, timeout=180, check=False, capture_output=True, text=True
+            good.build, cwd=folder, timeout=patience(180), check=False, capture_output=True, text=True
         )
         if built.returncode:
             raise RuntimeError(f"{' '.join(good.build)} in {folder.name}: {built.stderr[-500:]}")
