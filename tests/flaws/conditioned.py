@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from good_servers import GOOD_SERVERS, option, start
+from patience import patience
 from proxy_stand import PROXIES, behind
 
 from .conditions import Condition, one_busy_core
@@ -89,7 +90,10 @@ async def judged_under(
 async def _one_run(condition: Condition, server: str) -> Conditioned:
     begun = time.monotonic()
     async with _served(condition, server) as url:
-        verdicts = await judge(url, deadline_s=condition.deadline_s)
+        try:
+            verdicts = await judge(url, deadline_s=patience(condition.deadline_s))
+        except TimeoutError:
+            verdicts = Verdicts(-1, "the judge did not come to its end", (), {}, {}, {}, {}, 0.0)
     return came_of(condition, server, verdicts, time.monotonic() - begun)
 
 
