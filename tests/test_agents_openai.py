@@ -19,7 +19,7 @@ from runwire_reference_server.agents.openai import MAX_ROUNDS, OpenAIAgent
 from runwire_reference_server.agents.tools import DEMO_TOOLS, Tool, ToolError
 from runwire_reference_server.agents.upstream import Upstream
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.whole]
 
 AIMOCK = "@copilotkit/aimock@1.43.0"
 BUILD = Path(__file__).parent.parent / "build" / "aimock"

@@ -14,6 +14,8 @@ from patience import patience
 
 from runwire_spec import catalogue
 
+pytestmark = pytest.mark.whole
+
 #: Seconds for which the judge waits for a server that may be slow, and within which it is done with any bad one.
 PATIENCE_S = 5
 DONE_S = 60 - 30 + PATIENCE_S

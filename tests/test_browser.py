@@ -12,6 +12,8 @@ from conftest import require_program
 from patience import patience
 from playwright.async_api import Page, async_playwright
 
+pytestmark = pytest.mark.whole
+
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -13,7 +13,7 @@ from cluster_stand import Client, Cluster, connected, within
 from patience import patience
 from websockets.exceptions import InvalidStatus
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.whole]
 
 TOKENS = [{"token": letter} for letter in "abcdefgh"]
 ENDLESS = {"repeat": 600, "steps": [{"token": "x"}, {"wait_ms": 100}]}

@@ -20,7 +20,7 @@ from patience import patience
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.whole]
 
 RUNS = 200
 AT_ONCE = 25

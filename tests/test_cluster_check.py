@@ -5,8 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from conftest import require_program
 from patience import patience
+
+pytestmark = pytest.mark.whole
 
 HERE = Path(__file__).parent
 

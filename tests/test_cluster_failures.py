@@ -13,7 +13,7 @@ from cluster_stand import Cluster, Node, connected, within
 from patience import patience
 from websockets.exceptions import InvalidStatus
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.whole]
 
 ENDLESS = {"repeat": 600, "steps": [{"token": "x"}, {"wait_ms": 50}]}
 

@@ -14,6 +14,8 @@ from runwire_conformance.cli import command_called
 from runwire_reference_server.cli import parser
 from runwire_spec import catalogue
 
+pytestmark = pytest.mark.whole
+
 ROOT = Path(__file__).parent.parent
 PROSE = [ROOT / "README.md", *sorted((ROOT / "docs/pages").glob("*.md")), *ROOT.glob("*/README.md")]
 

@@ -17,6 +17,8 @@ from patience import patience
 from runwire_conformance.cli import COMMANDS, Command, command_called
 from runwire_conformance.report.document import report_schema
 
+pytestmark = pytest.mark.whole
+
 RUNWIRE = str(Path(sys.executable).parent / "runwire")
 
 

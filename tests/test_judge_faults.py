@@ -21,6 +21,8 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
+pytestmark = pytest.mark.whole
+
 READY = {
     "type": "ready", "protocol": "runwire", "version": 1, "connection_id": "c-1", "features": [],
     "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "limits": {"heartbeat_s": 1},

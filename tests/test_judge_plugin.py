@@ -8,7 +8,10 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import pytest
 from patience import patience
+
+pytestmark = pytest.mark.whole
 
 SUITE = "runwire_conformance.cases"
 FEW = "CONN-6,RUN-6,MSG-19"

@@ -4,9 +4,12 @@ import json
 import re
 import urllib.request
 
+import pytest
 from patience import patience
 from playwright.async_api import Page, Request, WebSocketRoute, expect
 from test_browser import in_browser
+
+pytestmark = pytest.mark.whole
 
 PACED = json.dumps({"runwire_script": [{"repeat": 60, "steps": [{"token": "ab "}, {"wait_ms": 30}]}]})
 ENDLESS = json.dumps({"runwire_script": [{"repeat": 1000, "steps": [{"token": "x"}, {"wait_ms": 20}]}]})

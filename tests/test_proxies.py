@@ -12,6 +12,8 @@ from flaws.judge import Verdicts, judge
 from flaws.stand import start_server
 from proxy_stand import CONFIGURATIONS, PROXIES, behind, changed
 
+pytestmark = pytest.mark.whole
+
 LIMITS: Mapping[str, float] = {
     "idle_s": 20,
     "run_s": 20,

@@ -15,6 +15,8 @@ import pytest
 from conftest import require_program
 from patience import patience
 
+pytestmark = pytest.mark.whole
+
 ROOT = Path(__file__).parent.parent
 PORTS = ROOT / "docs" / "pages" / "ports"
 DRIVERS = ROOT / "tests" / "ports"

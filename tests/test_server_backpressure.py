@@ -10,10 +10,13 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from auth_stand import HANDSHAKE
 from check_reference_server import command, listening
 from patience import patience
 from websockets.sync.client import connect
+
+pytestmark = pytest.mark.whole
 
 #: What the run says: 20 MB in pieces of a hundred kilobytes, so that a page of entries is all of it.
 PIECES, PIECE = 200, "x" * 100_000

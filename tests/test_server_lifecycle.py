@@ -18,6 +18,8 @@ from patience import patience
 
 from runwire_reference_server.agents import AgentError, Task, done, error, observation, token, tool_call
 
+pytestmark = pytest.mark.whole
+
 
 class Swallowed(Exception):
     """Raised by nobody but the agents below."""

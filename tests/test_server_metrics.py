@@ -23,7 +23,7 @@ from websockets.asyncio.client import connect
 from runwire_reference_server import logs
 from runwire_spec import registries
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.whole]
 
 SECRETS = ("planted-prompt", "planted-token-of-the-agent", "planted-credential", "planted-query")
 

@@ -20,6 +20,8 @@ from runwire_reference_server.registry import LIMITS
 from runwire_reference_server.server import DrainingServer
 from runwire_reference_server.settings import Settings, checked_limits
 
+pytestmark = pytest.mark.whole
+
 BIN = Path(sys.executable).parent
 PACKAGE = Path(__file__).parent.parent / "reference_server" / "runwire_reference_server"
 README = Path(__file__).parent.parent / "reference_server" / "README.md"

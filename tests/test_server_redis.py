@@ -18,7 +18,7 @@ from runwire_reference_server.store.redis_places import RedisPlaces
 from runwire_reference_server.store.redis_tickets import RedisTickets
 from runwire_reference_server.tickets import MAX_OPEN, Issued
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.whole]
 
 ISSUED = Issued(Credential(Principal("urn:a", 'al"ice'), 2e9), "https://app.example")
 

@@ -27,6 +27,8 @@ from runwire_conformance.terminal.journey import GaveUp, Journey, back_off
 from runwire_conformance.terminal.links import LinkEnded
 from runwire_conformance.terminal.screen import Plain, Screen, harmless
 
+pytestmark = pytest.mark.whole
+
 RUNWIRE = str(Path(sys.executable).parent / "runwire")
 WORDS = [f"word{number} " for number in range(40)]
 TEXT = "".join(WORDS)

@@ -17,6 +17,8 @@ from test_browser import FLAGS, served_page
 from runwire_conformance.recording import Recording, Unreadable
 from runwire_conformance.validate import read, validate_file
 
+pytestmark = pytest.mark.whole
+
 KEPT = Path(__file__).parent / "har" / "network-panel.har"
 
 SCRIPT = json.dumps({"runwire_script": [{"thinking": "hm"}, {"token": "ü"}, {"token": "x"}]})

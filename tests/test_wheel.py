@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from patience import patience
 
+pytestmark = pytest.mark.whole
+
 ROOT = Path(__file__).parent.parent
 BOOBY_TRAP = "raise SystemExit('a file of the user was run')\n"
 
