@@ -7,9 +7,11 @@ STAMP := .venv/.complete
 TOGETHER := -n 4 --dist loadfile
 # How often `make proof` judges each good server as it is.
 RUNS := 5
+# How often `make test-often` runs the tests.
+TIMES := 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-all proof proof-quick mutants lint generate docs clean
+.PHONY: help setup check test test-all test-often proof proof-quick mutants lint generate docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
@@ -33,6 +35,9 @@ test: setup ## run the tests that take no more than three minutes together
 test-all: setup ## run every test of this repository, whole suites against processes, cluster, browser and wheel too
 	@sh tests/install_system_packages.sh
 	$(BIN)/python -m pytest -q $(TOGETHER)
+
+test-often: setup ## run `make test` TIMES times while four other processes keep the cores busy
+	$(BIN)/python tests/repeat_tests.py --times $(TIMES)
 
 proof: setup ## have the judge blame every flaw, and accuse no good server in RUNS runs of each
 	@sh tests/install_system_packages.sh

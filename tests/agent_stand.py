@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Protocol, cast
 
-from patience import patience
+from patience import patience, tries
 
 from runwire_reference_server.agents import Agent, AgentError, Task, error
 from runwire_reference_server.events import Event
@@ -66,7 +66,7 @@ async def cancelled_when(agent: Closable, task: Task, ready: Callable[[], bool])
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until something is so, for ten seconds at most."""
-    for _ in range(1000):
+    for _ in tries(10, 0.01):
         if condition():
             return
         await asyncio.sleep(0.01)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from check_reference_server import command, listening
-from patience import patience
+from patience import patience, tries
 from redis_stand import RedisStand
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -143,7 +143,7 @@ async def connected(node: Node, **options: Any) -> AsyncIterator[Client]:
 
 async def within(seconds: float, condition: Callable[[], bool]) -> None:
     """Wait until `condition` holds."""
-    for _ in range(int(seconds / 0.05)):
+    for _ in tries(seconds, 0.05):
         if condition():
             return
         await asyncio.sleep(0.05)

@@ -13,3 +13,8 @@ FACTOR = float(os.environ.get("RUNWIRE_TEST_PATIENCE", "3"))
 def patience(seconds: float) -> float:
     """Return for how many seconds to wait for what takes less than `seconds` on a machine with nothing else to do."""
     return seconds * FACTOR
+
+
+def tries(seconds: float, every_s: float) -> range:
+    """Return how often to look, every so many seconds, for what takes less than `seconds` on such a machine."""
+    return range(int(patience(seconds) / every_s))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from auth_stand import HANDSHAKE
 from check_reference_server import command, listening
-from patience import patience
+from patience import patience, tries
 from websockets.sync.client import connect
 
 pytestmark = pytest.mark.whole
@@ -103,7 +103,7 @@ def test_readers_that_never_read_cost_a_bounded_buffer_each_and_are_dropped() ->
 
     with serving() as (url, pid), contextlib.ExitStack() as blocked:
         assert watched(url, blocked) == PIECES * len(PIECE)
-        for _ in range(1500):
+        for _ in tries(30, 0.02):
             if sample(url, "runwire_slow_readers_total") == 2 * BLOCKED:
                 break
             time.sleep(0.02)

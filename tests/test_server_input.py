@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from patience import patience
+from patience import patience, tries
 from websockets.asyncio.client import ClientConnection, connect
 
 from runwire_reference_server.agents import Task, token
@@ -230,7 +230,7 @@ async def status(url: str, run_id: str) -> str:
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
     """Wait until it holds."""
     async with asyncio.timeout(patience(10)):
-        for _ in range(10_000):
+        for _ in tries(20, 0.002):
             if await holds():
                 return
             await asyncio.sleep(0.002)

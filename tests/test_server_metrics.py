@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from check_reference_server import command, listening
-from patience import patience
+from patience import patience, tries
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import connect
 
@@ -90,7 +90,7 @@ async def test_what_happens_is_counted(server_url: str) -> None:
         }
 
     found: dict[str, float] = {}
-    for _ in range(500):
+    for _ in tries(10, 0.02):
         found = await asyncio.to_thread(grown)
         if found.get("runwire_disconnects_total client") == 4:
             break
@@ -227,7 +227,7 @@ async def test_every_metric_of_the_registry_moves(tmp_path: Path) -> None:
                     pass
             await socket.send(json.dumps({"type": "resume", "run_id": "r" * 22, "after": 0}))
         after: dict[str, float] = {}
-        for _ in range(500):
+        for _ in tries(10, 0.02):
             after = await asyncio.to_thread(scrape, url, say)
             if after["runwire_refused_appends_total"] and after.get("runwire_disconnects_total client"):
                 break

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from patience import patience
+from patience import patience, tries
 from websockets.asyncio.client import connect
 
 from runwire_reference_server.app import create_server
@@ -116,7 +116,7 @@ def test_nothing_is_left_behind() -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until `condition` holds, for ten seconds at most."""
-    for _ in range(500):
+    for _ in tries(10, 0.02):
         if condition():
             return
         await asyncio.sleep(0.02)
