@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what the tests need beside Python, where that is possible; a test that misses something says so itself.
 set -u
+PATH="$PATH:/usr/sbin:/sbin"
 
 missing=""
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium fonts-dejavu-core"

@@ -88,11 +88,6 @@ class ProxyKind:
     path: str = ""
     """Where its discovery document is, when not at the root."""
 
-    @property
-    def missing(self) -> bool:
-        """Whether the program is not installed."""
-        return shutil.which(self.program) is None
-
 
 def _nginx(site: str, folder: Path, port: int) -> str:  # noqa: ARG001
     return NGINX.format(folder=folder, site=site)
@@ -180,7 +175,7 @@ async def behind(
 
     Raises RuntimeError when it is not installed or does not come up.
     """
-    program = shutil.which(kind.program) or shutil.which(f"/usr/sbin/{kind.program}")
+    program = shutil.which(kind.program) or shutil.which(kind.program, path="/usr/sbin:/sbin")
     if program is None:
         raise RuntimeError(f"{kind.program} is missing; on Debian: apt-get install {kind.package}")
     with tempfile.TemporaryDirectory(prefix="proxy") as named:

@@ -84,6 +84,29 @@ def test_a_page_names_its_proxy(server: str, page: str, name: str) -> None:
     assert signs.name == name
 
 
+@pytest.mark.parametrize(
+    ("header", "value", "name"),
+    [
+        ("server", "nginx", "nginx"),
+        ("server", "openresty/1.25.3.1", "nginx"),
+        ("server", "Apache", "Apache"),
+        ("server", "Caddy", "Caddy"),
+        ("via", "1.1 Caddy", "Caddy"),
+        ("server", "istio-envoy", "Envoy"),
+        ("server", "h2o/2.2.5", "h2o"),
+        ("server", "cloudflare", "Cloudflare"),
+        ("server", "awselb/2.0", "an AWS load balancer"),
+        ("via", "1.0 squid, 1.1 cache-7 varnish (Varnish/7.1)", "Varnish"),
+        ("server", "nginx-unit-like", ""),
+        ("server", "Apache-Coyote/1.1", ""),
+        ("server", "uvicorn", ""),
+        ("x-served-by", "nginx", ""),
+    ],
+)
+def test_a_proxy_is_told_by_the_name_it_writes(header: str, value: str, name: str) -> None:
+    assert signs_of([trace(response(200, {**JSON, header: value}))]).name == name
+
+
 def test_html_under_another_name_than_the_servers_own_is_not_its() -> None:
     page = trace(response(404, {**HTML, "server": "BigProxy"}, "<h1>No</h1>"))
 

@@ -23,7 +23,7 @@ def _product(name: str, header: str | None, page: str | None = None) -> Product:
 
 
 PRODUCTS = (
-    _product("nginx", r"(?:nginx|openresty)\b", r"<hr><center>(?:nginx|openresty)\b"),
+    _product("nginx", r"(?:nginx|openresty)(?:/|$)", r"<hr><center>(?:nginx|openresty)\b"),
     _product("Apache", r"Apache(?:/2|$)", r"<!DOCTYPE HTML PUBLIC [^>]*>\n<html><head>\n<title>[45]\d\d "),
     _product("HAProxy", None, r"<html><body><h1>[45]\d\d [^<]*</h1>\n"),
     _product("Caddy", r"(?:Caddy$|1\.1 Caddy\b)"),
