@@ -9,7 +9,6 @@ import pytest
 from check_reference_server import command, listening
 from patience import patience
 
-
 #: Where Debian has programs of the system, which are not on everybody's path.
 SYSTEM = "/usr/sbin:/sbin"
 
