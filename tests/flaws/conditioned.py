@@ -103,6 +103,11 @@ def came_of(condition: Condition, server: str, verdicts: Verdicts, seconds: floa
     left_out = [name for name, verdict in every.items() if verdict == NOT_JUDGED]
     passed = sum(verdict == "pass" for verdict in every.values())
     names = [*verdicts.blamed, *(f"{name} {NOT_JUDGED}" for name in left_out)]
+    for blame in verdicts.blames:
+        print(
+            f"accused {blame.requirement} of {server}, {condition.name}: {' / '.join(blame.reasons)[:300]}",
+            flush=True,
+        )
     faulty = bool(verdicts.exit_code) and not names
     if faulty or not passed:
         names.append(f"exit code {verdicts.exit_code}")

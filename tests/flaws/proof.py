@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import fcntl
 import os
 import subprocess
 import sys
@@ -209,6 +210,17 @@ async def judged(wanted: Sequence[Meeting], kept: Callable[[Proof], None]) -> li
     return accused + list(await asyncio.gather(*(one(m) for m in wanted if m.is_changed)))
 
 
+def changed(change: Callable[[Proof], Proof]) -> None:
+    """Change what is published, while no other proof that runs at the same time does."""
+    DATA.touch()
+    with DATA.open("r+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        text = written(change(read(DATA) if file.read(1) else Proof()))
+        file.seek(0)
+        file.write(text)
+        file.truncate()
+
+
 def planned(
     names: Sequence[str] | None, only: Sequence[str] | None, runs: int, quick: bool
 ) -> Iterator[tuple[Condition, Sequence[str], int]]:
@@ -253,8 +265,7 @@ def main() -> None:
 
     def kept(news: Proof) -> None:
         if not arguments.quick:
-            old = read(DATA) if DATA.exists() else Proof()
-            DATA.write_text(written(old.with_news(news, FLAWS)), encoding="utf-8")
+            changed(lambda old: old.with_news(news, FLAWS))
 
     trials: list[Trial] = []
     accused: list[Accused] = []
@@ -282,9 +293,9 @@ def main() -> None:
             arguments.runs if arguments.condition else 0,
             arguments.quick,
         ):
-            if not (arguments.quick or arguments.add) and DATA.exists():
-                anew = read(DATA).without_conditions([(server, condition.name) for server in servers])
-                DATA.write_text(written(anew), encoding="utf-8")
+            if not (arguments.quick or arguments.add):
+                places = [(server, condition.name) for server in servers]
+                changed(lambda old, places=places: old.without_conditions(places))
             conditioned += asyncio.run(
                 judged_under(condition, servers, runs, lambda one: kept(Proof(conditions=(one,))))
             )
