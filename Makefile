@@ -5,11 +5,13 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 # Most tests wait for a server: modules of tests run side by side, the tests of one in turn.
 TOGETHER := -n 4 --dist loadfile
-# How often `make proof` judges each good server.
+# How often `make proof` judges each good server as it is.
 RUNS := 5
+# How often `make test-often` runs the tests.
+TIMES := 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test proof proof-quick mutants lint generate docs clean
+.PHONY: help setup check test test-all test-often proof proof-quick mutants lint generate docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
@@ -26,9 +28,16 @@ $(STAMP): pyproject.toml constraints.txt
 check: setup ## run the conformance suite against the reference server
 	@$(BIN)/python tests/check_reference_server.py
 
-test: setup ## run every test of this repository
+test: setup ## run the tests that take no more than three minutes together
+	@sh tests/install_system_packages.sh
+	$(BIN)/python -m pytest -q $(TOGETHER) -m "not whole"
+
+test-all: setup ## run every test of this repository, whole suites against processes, cluster, browser and wheel too
 	@sh tests/install_system_packages.sh
 	$(BIN)/python -m pytest -q $(TOGETHER)
+
+test-often: setup ## run `make test` TIMES times while four other processes keep the cores busy
+	$(BIN)/python tests/repeat_tests.py --times $(TIMES)
 
 proof: setup ## have the judge blame every flaw, and accuse no good server in RUNS runs of each
 	@sh tests/install_system_packages.sh

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Protocol, cast
 
+from patience import patience, tries
+
 from runwire_reference_server.agents import Agent, AgentError, Task, error
 from runwire_reference_server.events import Event
 from runwire_reference_server.registry import ERRORS
@@ -42,7 +44,7 @@ async def events_of(agent: Closable, task: Task) -> list[Event]:
 async def events_so_far(agent: Agent, task: Task) -> list[Event]:
     """Return what an agent yields, an AgentError as the event that the worker makes of it."""
     events: list[Event] = []
-    async with asyncio.timeout(20), aclosing(cast(Any, agent.run(task))) as made:
+    async with asyncio.timeout(patience(20)), aclosing(cast(Any, agent.run(task))) as made:
         try:
             async for event in made:
                 events.append(event)
@@ -64,7 +66,7 @@ async def cancelled_when(agent: Closable, task: Task, ready: Callable[[], bool])
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until something is so, for ten seconds at most."""
-    for _ in range(1000):
+    for _ in tries(10, 0.01):
         if condition():
             return
         await asyncio.sleep(0.01)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import jwt
 from check_reference_server import command, listening
+from patience import patience
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -98,7 +99,7 @@ class Stand:
 
     def dial(self) -> socket.socket:
         """Return a connected socket."""
-        plain = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=patience(10))
         return self.tls.wrap_socket(plain, server_hostname="localhost") if self.tls else plain
 
     @contextlib.contextmanager
@@ -130,7 +131,7 @@ def served(
         )
     finally:
         server.kill()
-        server.wait(10)
+        server.wait(patience(10))
         assert server.stdout is not None
         server.stdout.close()
 
@@ -173,7 +174,7 @@ def minted(
 
 def message(socket: ClientConnection) -> dict[str, Any]:
     """Return the next message."""
-    value: dict[str, Any] = json.loads(socket.recv(timeout=10))
+    value: dict[str, Any] = json.loads(socket.recv(timeout=patience(10)))
     return value
 
 
@@ -188,7 +189,7 @@ def close_code(socket: ClientConnection) -> int | None:
     """Wait for the server to close the connection and return its code."""
     with contextlib.suppress(ConnectionClosed):
         while True:
-            socket.recv(timeout=10)
+            socket.recv(timeout=patience(10))
     return socket.protocol.close_code
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from auth_stand import Stand
 from check_reference_server import command, listening
+from patience import patience
 from websockets.exceptions import ConnectionClosed
 
 ROUNDS = 5
@@ -59,7 +60,7 @@ def process(call: list[str]) -> Iterator[tuple[Stand, int]]:
         yield Stand(listening(server), Path(os.devnull)), server.pid
     finally:
         server.kill()
-        server.wait(10)
+        server.wait(patience(10))
         assert server.stdout is not None
         server.stdout.close()
 
@@ -76,7 +77,7 @@ def over_websocket(stand: Stand, pid: int, prompt: str) -> float:
     with stand.connection(max_size=None, compression=None) as socket:
         socket.send(json.dumps({"prompt": prompt}))
         try:
-            while '"type":"done"' not in str(socket.recv(timeout=60)):
+            while '"type":"done"' not in str(socket.recv(timeout=patience(60))):
                 pass
         except ConnectionClosed:
             pass

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from mint_token import AUDIENCE, SCOPE, mint
+from patience import patience
 
 HERE = Path(__file__).parent
 BUILD = HERE.parent / "build"
@@ -104,7 +105,7 @@ def main() -> int:
     finally:
         server.terminate()
         try:
-            server.wait(10)
+            server.wait(patience(10))
         except subprocess.TimeoutExpired:
             server.kill()
 

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from check_reference_server import command, listening
+from patience import patience, tries
 from redis_stand import RedisStand
 from websockets.asyncio.client import ClientConnection, connect
 
 Message = dict[str, Any]
 
 #: Seconds that anything may take beyond its own bound on a busy machine.
-PATIENCE_S = 20
+PATIENCE_S = patience(20)
 
 
 class Node:
@@ -49,7 +50,7 @@ class Node:
     def ready(self) -> bool:
         """Whether it takes on runs."""
         try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=10) as response:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=patience(10)) as response:
                 return bool(response.status == 200)
         except urllib.error.HTTPError as refused:
             refused.close()
@@ -64,7 +65,7 @@ class Node:
     def end(self) -> None:
         """Kill it, and forget it."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(patience(10))
         assert self.process.stdout is not None
         self.process.stdout.close()
 
@@ -142,7 +143,7 @@ async def connected(node: Node, **options: Any) -> AsyncIterator[Client]:
 
 async def within(seconds: float, condition: Callable[[], bool]) -> None:
     """Wait until `condition` holds."""
-    for _ in range(int(seconds / 0.05)):
+    for _ in tries(seconds, 0.05):
         if condition():
             return
         await asyncio.sleep(0.05)

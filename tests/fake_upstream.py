@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from patience import patience
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -76,7 +78,7 @@ def fake_upstream(answer: Callable[[Asked], Answer]) -> Iterator[FakeUpstream]:
             self.close_connection = True
             if given.then == "hold":
                 upstream.waits.set()
-                self.connection.settimeout(20)
+                self.connection.settimeout(patience(20))
                 with contextlib.suppress(ConnectionError):
                     if self.connection.recv(1):
                         return

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from conftest import require_program
+from patience import patience
 
 
 class RedisStand:
@@ -30,11 +31,12 @@ class RedisStand:
         if self._durable:
             options += ["--appendonly", "yes", "--appendfsync", "no"]
         self.process = subprocess.Popen([self._program, *options], stdout=subprocess.DEVNULL)
-        for _ in range(500):
+        given_up_at = time.monotonic() + patience(10)
+        while time.monotonic() < given_up_at:
             if self.command("PING") == "PONG":
                 return
             time.sleep(0.02)
-        raise AssertionError("redis-server did not answer within ten seconds")
+        raise AssertionError("redis-server did not answer")
 
     def command(self, *words: str) -> str:
         """Return what a command answers, as redis-cli prints it; empty when there is no server."""
@@ -57,4 +59,4 @@ class RedisStand:
         """Kill it at once."""
         self.go_on()
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(patience(10))

@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
+from patience import patience
 
 from runwire_conformance.cli import command_called
+
+pytestmark = pytest.mark.whole
 
 ROOT = Path(__file__).parent.parent
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
@@ -19,7 +23,7 @@ SCRIPTS = [step["run"] for step in ACTION["runs"]["steps"] if "run" in step]
 def test_the_action_is_valid() -> None:
     result = subprocess.run(
         [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-actions", ROOT / "action.yml"],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=patience(60), check=False,
     )  # fmt: skip
 
     assert result.returncode == 0, result.stdout + result.stderr
@@ -61,7 +65,8 @@ def test_the_script_is_a_good_one(tmp_path: Path) -> None:
     }  # fmt: skip
 
     result = subprocess.run(
-        ["bash", "-eo", "pipefail", "-c", SCRIPTS[1]], cwd=tmp_path, capture_output=True, text=True, timeout=30,
+        ["bash", "-eo", "pipefail", "-c", SCRIPTS[1]], cwd=tmp_path, capture_output=True, text=True,
+        timeout=patience(30),
         env={name: str(value) for name, value in variables.items()}, check=False,
     )  # fmt: skip
 

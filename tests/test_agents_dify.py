@@ -10,6 +10,7 @@ from agent_stand import ALICE, but, cancelled_when, events_of, events_so_far, ta
 from auth_stand import message_of, served
 from fake_dify import CONVERSATION, KEY, TASK, fake_dify
 from fake_upstream import Answer, Asked, FakeUpstream, fake_upstream, stream
+from patience import patience
 
 from runwire_reference_server.agents.dify import DifyAgent
 from runwire_reference_server.agents.upstream import Upstream, data_lines
@@ -196,7 +197,7 @@ async def test_cancelling_stops_the_task_and_closes_the_stream(dify: FakeUpstrea
     agent = chat(dify)
     await cancelled_when(agent, task_of("hold"), dify.waits.is_set)
 
-    assert dify.hung_up.wait(5)
+    assert dify.hung_up.wait(patience(5))
     assert stops(dify) == [f"/v1/chat-messages/{TASK}/stop"]
     started, stopped = dify.asked
     assert stopped.body == {"user": started.body["user"]}
@@ -228,7 +229,7 @@ async def test_a_task_that_was_cancelled_before_it_had_a_name_is_stopped_all_the
         await agent.aclose()
 
         assert stops(dify) == ["/v1/chat-messages/late/stop"]
-        assert dify.hung_up.wait(5)
+        assert dify.hung_up.wait(patience(5))
 
 
 @pytest.mark.parametrize("prompt", ["chat", "error 500"])
@@ -278,7 +279,7 @@ def test_the_command_serves_it_and_cancel_stops_it(dify: FakeUpstream, tmp_path:
         message_of(socket, "token")
         socket.send('{"type":"cancel"}')
         cancelled = message_of(socket, "done", "error")
-        assert dify.hung_up.wait(5)
+        assert dify.hung_up.wait(patience(5))
         asyncio.run(until(lambda: len(stops(dify)) == 1))
         log = stand.log
 

@@ -13,12 +13,13 @@ from agent_stand import but, cancelled_when, events_of, task_of, texts
 from auth_stand import message_of, served
 from conftest import require_program
 from fake_upstream import Answer, FakeUpstream, fake_upstream, stream
+from patience import patience
 
 from runwire_reference_server.agents.openai import MAX_ROUNDS, OpenAIAgent
 from runwire_reference_server.agents.tools import DEMO_TOOLS, Tool, ToolError
 from runwire_reference_server.agents.upstream import Upstream
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.whole]
 
 AIMOCK = "@copilotkit/aimock@1.43.0"
 BUILD = Path(__file__).parent.parent / "build" / "aimock"
@@ -36,7 +37,11 @@ def aimock() -> Iterator[str]:
         BUILD.mkdir(parents=True, exist_ok=True)
         options = ["--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]
         result = subprocess.run(
-            [npm, "install", *options, AIMOCK], cwd=BUILD, capture_output=True, text=True, timeout=300
+            [npm, "install", *options, AIMOCK],
+            cwd=BUILD,
+            capture_output=True,
+            text=True,
+            timeout=patience(300),
         )
         assert result.returncode == 0, f"npm could not install {AIMOCK}: {result.stderr or result.stdout}"
     mock = subprocess.Popen(
@@ -51,7 +56,7 @@ def aimock() -> Iterator[str]:
         assert line, "aimock did not start"
         yield line[line.index("http://") :].strip() + "/v1"
         mock.kill()
-        mock.wait(10)
+        mock.wait(patience(10))
 
 
 def agent(url: str, key: str = KEY, tools: tuple[Tool, ...] = DEMO_TOOLS) -> OpenAIAgent:
@@ -231,7 +236,7 @@ async def test_cancelling_closes_the_stream_of_the_model(said: tuple[bytes, ...]
     with fake_upstream(lambda _: Answer(said, "hold")) as upstream:
         await cancelled_when(agent(upstream.url), task_of("x"), upstream.waits.is_set)
 
-        assert upstream.hung_up.wait(5)
+        assert upstream.hung_up.wait(patience(5))
 
 
 @pytest.mark.parametrize(
@@ -306,7 +311,7 @@ def test_a_cancelled_run_lets_go_of_the_model(tmp_path: Path) -> None:
             socket.send('{"type":"cancel"}')
             ended = message_of(socket, "done")
 
-            assert upstream.hung_up.wait(5)
+            assert upstream.hung_up.wait(patience(5))
     assert (ended["status"], ended["reason"]) == ("cancelled", "user")
     assert key_of(upstream) == f"Bearer {KEY}"
 

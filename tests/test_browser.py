@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 from conftest import require_program
+from patience import patience
 from playwright.async_api import Page, async_playwright
+
+pytestmark = pytest.mark.whole
 
 FLAGS = [
     "--no-sandbox",
@@ -86,7 +89,7 @@ def in_browser(url: str, act: object) -> None:
 
 def test_the_text_arrives_piece_by_piece_and_ends(page_url: str) -> None:
     async def look(page: Page) -> None:
-        await page.wait_for_function("document.getElementById('end').textContent", timeout=20_000)
+        await page.wait_for_function("document.getElementById('end').textContent", timeout=patience(20_000))
         grown = await page.evaluate("grown")
         assert len(grown) > 10
         assert grown == sorted(grown)
@@ -98,9 +101,9 @@ def test_the_text_arrives_piece_by_piece_and_ends(page_url: str) -> None:
 
 def test_cancel_stops_it(page_url: str) -> None:
     async def look(page: Page) -> None:
-        await page.wait_for_function("grown.length >= 3", timeout=20_000)
+        await page.wait_for_function("grown.length >= 3", timeout=patience(20_000))
         await page.evaluate("socket.send(JSON.stringify({type: 'cancel'}))")
-        await page.wait_for_function("document.getElementById('end').textContent", timeout=5_000)
+        await page.wait_for_function("document.getElementById('end').textContent", timeout=patience(5_000))
         stopped_at = await page.evaluate("grown.length")
         await page.evaluate("socket.send(JSON.stringify({type: 'heartbeat'}))")
         assert await page.inner_text("#end") == "done: cancelled"

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from cluster_stand import Client, Cluster, connected, within
+from patience import patience
 from websockets.exceptions import InvalidStatus
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.whole]
 
 TOKENS = [{"token": letter} for letter in "abcdefgh"]
 ENDLESS = {"repeat": 600, "steps": [{"token": "x"}, {"wait_ms": 100}]}
@@ -37,14 +38,14 @@ def post(url: str, body: Any, **headers: str) -> Any:
     """Return what a POST is answered."""
     headers = {"Content-Type": "application/json"} | headers
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request, timeout=20) as response:
+    with urllib.request.urlopen(request, timeout=patience(20)) as response:
         return json.load(response)
 
 
 def stream(url: str, cursor: str) -> list[dict[str, Any]]:
     """Return the data of a stream of server-sent events, which begins after `cursor`."""
     request = urllib.request.Request(url, headers={"Last-Event-ID": cursor, "Accept": "text/event-stream"})
-    with urllib.request.urlopen(request, timeout=20) as response:
+    with urllib.request.urlopen(request, timeout=patience(20)) as response:
         lines = response.read().decode().splitlines()
     return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
 
@@ -208,7 +209,7 @@ async def test_the_last_reader_dies_with_its_node_and_the_run_keeps_its_policy(
     run = f"{c.url}/v1/runs/{started['run_id']}"
 
     def ended() -> bool:
-        with urllib.request.urlopen(run, timeout=10) as response:
+        with urllib.request.urlopen(run, timeout=patience(10)) as response:
             found = json.load(response)
         return bool(found["status"] == status)
 

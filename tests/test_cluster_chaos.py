@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 from cluster_stand import Cluster, Message, Node, within
+from patience import patience
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.whole]
 
 RUNS = 200
 AT_ONCE = 25
@@ -87,7 +88,7 @@ class Run:
         """Try on one node after another."""
         while True:
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(patience(10)):
                     if await attempt(self.random.choice(self.cluster.nodes)):
                         return
             except LOST:
@@ -237,7 +238,7 @@ def open_files(node: Node) -> int:
 
 def gauges(node: Node) -> dict[str, float]:
     """Return what a node has open, as its metrics say."""
-    with urllib.request.urlopen(f"{node.url}/metrics", timeout=20) as response:
+    with urllib.request.urlopen(f"{node.url}/metrics", timeout=patience(20)) as response:
         lines = response.read().decode().splitlines()
     told = [
         line.rsplit(" ", 1)
@@ -302,7 +303,7 @@ async def plays(runs: list[Run], killer: Killer | None = None) -> None:
     async def one(number: int, run: Run) -> None:
         if killer is not None:
             await killer.turn_of(number)
-        async with places, asyncio.timeout(60):
+        async with places, asyncio.timeout(patience(60)):
             await run.play()
         if killer is not None:
             killer.ended()

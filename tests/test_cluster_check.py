@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from conftest import require_program
+from patience import patience
+
+pytestmark = pytest.mark.whole
 
 HERE = Path(__file__).parent
 
@@ -14,7 +18,7 @@ def test_the_judge_finds_three_nodes_conformant(tmp_path: Path) -> None:
     require_program("redis-server", "redis-server")
     call = [sys.executable, str(HERE / "check_cluster.py"), "--report", str(tmp_path)]
 
-    check = subprocess.run(call, capture_output=True, text=True, timeout=150, check=False)
+    check = subprocess.run(call, capture_output=True, text=True, timeout=patience(150), check=False)
 
     assert check.returncode == 0, check.stdout + check.stderr
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from cluster_stand import Cluster, Node, connected, within
+from patience import patience
 from websockets.exceptions import InvalidStatus
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.whole]
 
 ENDLESS = {"repeat": 600, "steps": [{"token": "x"}, {"wait_ms": 50}]}
 
@@ -28,7 +29,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def get(url: str) -> tuple[int, Any]:
     """Return status and body of what is answered."""
     try:
-        with urllib.request.urlopen(url, timeout=20) as response:
+        with urllib.request.urlopen(url, timeout=patience(20)) as response:
             return response.status, json.load(response)
     except urllib.error.HTTPError as refused:
         with refused:
@@ -39,7 +40,7 @@ async def read_stream(node: Node, run_id: str) -> list[dict[str, Any]]:
     """Return what a stream says until it ends."""
 
     def read() -> list[dict[str, Any]]:
-        with urllib.request.urlopen(f"{node.url}/v1/runs/{run_id}/events", timeout=30) as response:
+        with urllib.request.urlopen(f"{node.url}/v1/runs/{run_id}/events", timeout=patience(30)) as response:
             lines = response.read().decode().splitlines()
         return [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
 

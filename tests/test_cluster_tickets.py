@@ -9,6 +9,8 @@ import pytest
 from auth_stand import ALICE, BOB, Header, Stand, bearer, is_problem, message_of, token_options
 from cluster_stand import Cluster
 
+pytestmark = pytest.mark.whole
+
 PAGE, OTHER_PAGE = ("Origin", "http://localhost:3000"), ("Origin", "http://localhost:4000")
 
 

@@ -16,7 +16,7 @@ from runwire_reference_server.agents import Answer as InputAnswer
 
 PAGE = Path(__file__).parent.parent / "docs" / "pages" / "your-agent.md"
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.whole]
 
 
 @pytest.fixture

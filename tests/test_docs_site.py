@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import patience
 
 from runwire_conformance.cli import command_called
 from runwire_reference_server.cli import parser
 from runwire_spec import catalogue
+
+pytestmark = pytest.mark.whole
 
 ROOT = Path(__file__).parent.parent
 PROSE = [ROOT / "README.md", *sorted((ROOT / "docs/pages").glob("*.md")), *ROOT.glob("*/README.md")]
@@ -23,7 +26,7 @@ def build(source: Path, site: Path) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", source / "docs/mkdocs.yml", "-d", site],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patience(120),
         check=False,
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from flaws import catalogue, proof
 from flaws.benign import BENIGN
+from flaws.conditions import CONDITIONS, EVERY
 from flaws.flaw import FLAWS, Flaw
 from flaws.kill_table import Trial, observable, without_flaw
 from flaws.proof import DATA, differing
@@ -38,6 +39,14 @@ def test_the_published_proof_accuses_no_good_server() -> None:
     assert {one.server for one in accused} == {"reference", *(good.name for good in GOOD_SERVERS)}
     assert {one.change for one in accused} == {benign.name for benign in BENIGN}
     assert [one for one in accused if one.accusations] == []
+
+
+def test_the_published_proof_is_the_same_under_every_condition() -> None:
+    judged = read(DATA).conditions
+
+    assert {one.condition for one in judged} <= {condition.name for condition in CONDITIONS}
+    assert {one.server for one in judged} <= set(EVERY)
+    assert [one for one in judged if one.accused or one.not_judged] == []
 
 
 def test_a_proof_is_read_as_it_was_written_and_takes_news(tmp_path: Path) -> None:

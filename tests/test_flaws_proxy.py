@@ -14,6 +14,7 @@ from flaws.frames import Frame, FrameReader, Opcode, text_frame
 from flaws.link import Link
 from flaws.proxy import Proxy
 from flaws.rewrite import Action, Close, Later, Message, Rewrite
+from patience import patience
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
@@ -127,7 +128,11 @@ def through(test: Callable[[Proxy], Awaitable[None]], *rewrites: Rewrite) -> Non
 
     async def all_of_them() -> None:
         for rewrite in rewrites or (Rewrite(), Parses()):
-            async with asyncio.timeout(20), echo_server() as url, Proxy(url, rewrite).listening() as proxy:
+            async with (
+                asyncio.timeout(patience(20)),
+                echo_server() as url,
+                Proxy(url, rewrite).listening() as proxy,
+            ):
                 await test(proxy)
 
     asyncio.run(all_of_them())

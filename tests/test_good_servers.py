@@ -11,6 +11,8 @@ from conftest import require_program
 from flaws.judge import Verdicts, judge
 from good_servers import GOOD_SERVERS, SMALLEST, GoodServer, start
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.mark.parametrize("good", GOOD_SERVERS, ids=lambda good: good.name)
 def test_a_good_server_is_conformant(good: GoodServer) -> None:

@@ -17,10 +17,13 @@ from urllib.request import urlopen
 import pytest
 from check_reference_server import command, listening
 from jsonschema import Draft202012Validator
+from patience import patience
 
 from runwire_conformance.cli import COMMANDS, Command, command_called
 from runwire_conformance.exposition import read_exposition
 from runwire_conformance.report.document import report_schema
+
+pytestmark = pytest.mark.whole
 
 RUNWIRE = str(Path(sys.executable).parent / "runwire")
 
@@ -36,7 +39,7 @@ def runwire(
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=patience(100),
         check=False,
     )
 

@@ -15,10 +15,13 @@ from faulty_relay import FloodsNotices, FloodsTokens, NeverCloses, RandomResets,
 from flaws.flaw import Stand
 from flaws.judge import Verdicts, judge
 from flaws.stand import start_server
+from patience import patience
 from test_basic_server import DONE_S, PATIENCE_S, Serve, port_of
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
+
+pytestmark = pytest.mark.whole
 
 READY = {
     "type": "ready", "protocol": "runwire", "version": 1, "connection_id": "c-1", "features": [],
@@ -131,7 +134,7 @@ SPOILED: dict[type[Relay], str] = {
     FloodsTokens: "RUN-4",
     NeverCloses: "CONN-22",
 }
-ENDS_S = 60
+ENDS_S = patience(60)
 
 #: The server behind is quick, but patient with a busy judge: a drop could not be told from the relay's doing.
 LIMITS = {**CHECK_LIMITS, "pong_timeout_s": PATIENCE_S}

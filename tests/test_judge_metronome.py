@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+import pytest
+from virtual_time import run
+
 from runwire_conformance.bounds import Clock
 from runwire_conformance.case import Broken
 from runwire_conformance.metronome import round_trips_measured
@@ -36,11 +39,11 @@ async def tolerances(server: Slow) -> tuple[float, float]:
 
 
 def test_a_slow_server_is_given_the_time_that_its_answers_take_and_no_longer_than_meanwhile() -> None:
-    during, afterwards = asyncio.run(tolerances(Slow(answers=True)))
+    during, afterwards = run(tolerances(Slow(answers=True)))
 
-    assert during >= 0.6
+    assert during == pytest.approx(0.6)
     assert afterwards == 0.25
 
 
 def test_a_server_without_answers_is_given_no_more() -> None:
-    assert asyncio.run(tolerances(Slow(answers=False))) == (0.25, 0.25)
+    assert run(tolerances(Slow(answers=False))) == (0.25, 0.25)

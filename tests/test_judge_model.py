@@ -15,6 +15,7 @@ from flaws.flaw import FLAWS, Flaw
 from flaws.judge import Verdicts, judge
 from flaws.stand import Stands
 from hypothesis import HealthCheck, given, settings
+from patience import patience
 
 import runwire_conformance
 from runwire_conformance.bounds import Limits
@@ -249,7 +250,7 @@ def test_a_saved_conversation_is_played_first_and_the_printed_case_runs(
                     capture_output=True,
                     text=True,
                     cwd=tmp_path,
-                    timeout=60,
+                    timeout=patience(60),
                     check=False,
                 )
                 return again, played.stdout

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from patience import patience
+
 from runwire_conformance.places import Places
 
 
@@ -25,7 +27,7 @@ def test_places_are_given_in_the_order_they_were_asked_for_and_never_more_than_t
         counts = [1, 3, 2, 9, 1, 1, 4, 2]
         await asyncio.gather(*(hold(places, number, count) for number, count in enumerate(counts)))
 
-    asyncio.run(asyncio.wait_for(play(), 10))
+    asyncio.run(asyncio.wait_for(play(), patience(10)))
     assert begun == list(range(8))
     assert most == 4
 
@@ -45,4 +47,4 @@ def test_who_gives_up_waiting_or_holding_leaves_the_places_to_the_others() -> No
         async with places.taken(2):
             pass
 
-    asyncio.run(asyncio.wait_for(play(), 10))
+    asyncio.run(asyncio.wait_for(play(), patience(10)))

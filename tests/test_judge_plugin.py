@@ -8,6 +8,11 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import pytest
+from patience import patience
+
+pytestmark = pytest.mark.whole
+
 SUITE = "runwire_conformance.cases"
 FEW = "CONN-6,RUN-6,MSG-19"
 
@@ -20,7 +25,7 @@ def played(folder: Path, url: str, *arguments: str) -> subprocess.CompletedProce
         env={**os.environ, "PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=patience(100),
         check=False,
     )
 
@@ -68,7 +73,7 @@ def test_junit_counts_every_case(tmp_path: Path, server_url: str) -> None:
 def test_without_a_url_it_is_a_wrong_call(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "--pyargs", SUITE, "-q"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=patience(100), check=False,
     )  # fmt: skip
 
     assert result.returncode == 4
@@ -81,7 +86,7 @@ def test_the_plug_in_leaves_other_tests_alone(tmp_path: Path) -> None:
 
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=patience(100), check=False,
     )  # fmt: skip
 
     assert result.returncode == 0

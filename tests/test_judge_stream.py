@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from patience import patience
 
 from runwire_conformance.bounds import Clock, Limits
 from runwire_conformance.case import Broken
@@ -133,7 +134,7 @@ def test_an_opening_that_never_comes_is_not_waited_for_long(monkeypatch: pytest.
     async def read() -> None:
         stream = opened(Body())
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(patience(5)):
                 await stream.first_block()
         finally:
             await stream.end()

@@ -15,6 +15,8 @@ from runwire_conformance.load import Load, Plan, load, percentiles, told
 from runwire_conformance.probe import locate
 from runwire_conformance.target import Options
 
+pytestmark = pytest.mark.whole
+
 SCRIPT = json.dumps({"runwire_script": [{"token": "a"}, {"wait_ms": 50}, {"token": "b"}]})
 
 

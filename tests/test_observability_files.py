@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import require_program
+from patience import patience
 
 from runwire_reference_server.metrics import Metrics
 from runwire_spec import registries
@@ -24,7 +25,12 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run promtool beside the files."""
     program = require_program("promtool", "prometheus")
     return subprocess.run(
-        [program, *map(str, arguments)], cwd=FILES, capture_output=True, text=True, timeout=60, check=False
+        [program, *map(str, arguments)],
+        cwd=FILES,
+        capture_output=True,
+        text=True,
+        timeout=patience(60),
+        check=False,
     )
 
 

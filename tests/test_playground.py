@@ -4,8 +4,12 @@ import json
 import re
 import urllib.request
 
+import pytest
+from patience import patience
 from playwright.async_api import Page, Request, WebSocketRoute, expect
 from test_browser import in_browser
+
+pytestmark = pytest.mark.whole
 
 PACED = json.dumps({"runwire_script": [{"repeat": 60, "steps": [{"token": "ab "}, {"wait_ms": 30}]}]})
 ENDLESS = json.dumps({"runwire_script": [{"repeat": 1000, "steps": [{"token": "x"}, {"wait_ms": 20}]}]})
@@ -21,12 +25,14 @@ async def start(page: Page, prompt: str, transport: str = "auto") -> None:
 
 async def ended(page: Page) -> None:
     """Wait until the page shows the end of the run."""
-    await expect(page.locator("#end")).not_to_be_empty(timeout=20_000)
+    await expect(page.locator("#end")).not_to_be_empty(timeout=patience(20_000))
 
 
 async def answered(page: Page, length: int) -> None:
     """Wait until the answer has `length` characters."""
-    await expect(page.locator("#answer")).to_have_text(re.compile(f".{{{length},}}"), timeout=20_000)
+    await expect(page.locator("#answer")).to_have_text(
+        re.compile(f".{{{length},}}"), timeout=patience(20_000)
+    )
 
 
 async def state(page: Page) -> str:
@@ -94,7 +100,7 @@ def test_a_question_is_answered_from_the_page(server_url: str) -> None:
         for transport in ("websocket", "sse"):
             await page.goto(server_url)
             await start(page, "Ask me: what is a run?", transport)
-            await page.click("#steps .input >> text=Yes", timeout=20_000)
+            await page.click("#steps .input >> text=Yes", timeout=patience(20_000))
             await ended(page)
             assert "answered" in await page.inner_text("#steps .input")
             assert "append-only log" in await page.inner_text("#answer")

@@ -18,6 +18,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from patience import patience
 from test_judge_cli import closed_port, runwire
 
 from runwire_conformance import invariants
@@ -162,10 +163,10 @@ def test_the_command_listens_until_ctrl_c(tmp_path: Path, server_url: str) -> No
     here = re.search(r"http://127\.0\.0\.1:\d+", process.stderr.readline())
     assert here is not None
     tried = subprocess.run(
-        [RUNWIRE, "try", here[0], SCRIPT], capture_output=True, text=True, timeout=60, check=False
+        [RUNWIRE, "try", here[0], SCRIPT], capture_output=True, text=True, timeout=patience(60), check=False
     )
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=patience(30))
 
     assert (tried.returncode, tried.stdout) == (0, "üx\n"), tried.stderr
     assert "lines are recorded" in said and "Traceback" not in said

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import pytest
 import yaml
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from patience import patience
 
 from runwire_schemas import CLIENT_TYPES, SERVER_TYPES, schema
 from runwire_spec import registries
@@ -181,7 +182,7 @@ def asyncapi() -> Any:
         cwd=NODE_FOLDER,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patience(120),
         check=False,
     )
     assert parsed.returncode == 0, parsed.stderr

@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 from conftest import require_program
+from patience import patience
+
+pytestmark = pytest.mark.whole
 
 ROOT = Path(__file__).parent.parent
 PORTS = ROOT / "docs" / "pages" / "ports"
@@ -82,7 +85,9 @@ def command(language: str, folder: Path) -> list[str]:
     shutil.copy(PORTS / "script_agent.go", folder / "scriptagent")
     shutil.copy(DRIVERS / "drive.go", folder / "main.go")
     environment = {**os.environ, "GOFLAGS": "-mod=mod", "GOPROXY": "off", "GOTOOLCHAIN": "local"}
-    subprocess.run([go, "build", "-o", "drive", "."], cwd=folder, env=environment, check=True, timeout=300)
+    subprocess.run(
+        [go, "build", "-o", "drive", "."], cwd=folder, env=environment, check=True, timeout=patience(300)
+    )
     return [str(folder / "drive")]
 
 
@@ -217,7 +222,11 @@ def test_the_go_port_is_formatted() -> None:
     gofmt = require_program("gofmt", apt="golang-go")
 
     unformatted = subprocess.run(
-        [gofmt, "-l", str(PORTS), str(DRIVERS)], capture_output=True, text=True, check=True, timeout=60
+        [gofmt, "-l", str(PORTS), str(DRIVERS)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=patience(60),
     )
 
     assert unformatted.stdout == ""

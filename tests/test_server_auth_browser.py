@@ -10,6 +10,8 @@ from auth_stand import ALICE, Stand, served, token_options
 from playwright.async_api import Page
 from test_browser import in_browser, served_page
 
+pytestmark = pytest.mark.whole
+
 PAGE = """<!doctype html><meta charset="utf-8"><title>credentials</title>
 <script>
   const api = "%s", socketUrl = api.replace("http", "ws") + "/ws/generate";

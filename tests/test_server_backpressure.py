@@ -10,9 +10,13 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from auth_stand import HANDSHAKE
 from check_reference_server import command, listening
+from patience import patience, tries
 from websockets.sync.client import connect
+
+pytestmark = pytest.mark.whole
 
 #: What the run says: 20 MB in pieces of a hundred kilobytes, so that a page of entries is all of it.
 PIECES, PIECE = 200, "x" * 100_000
@@ -32,7 +36,7 @@ def serving(**limits: float) -> Iterator[tuple[str, int]]:
         yield listening(server), server.pid
     finally:
         server.kill()
-        server.wait(10)
+        server.wait(patience(10))
         assert server.stdout is not None
         server.stdout.close()
 
@@ -50,7 +54,7 @@ def asking(url: str, head: str, *headers: tuple[str, str]) -> socket.socket:
     host, _, port = address.partition(":")
     peer = socket.socket()
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-    peer.settimeout(20)
+    peer.settimeout(patience(20))
     peer.connect((host, int(port)))
     lines = [head, f"Host: {address}", *(f"{name}: {value}" for name, value in headers), "", ""]
     peer.sendall("\r\n".join(lines).encode())
@@ -76,7 +80,7 @@ def watched(url: str, after_start: contextlib.ExitStack | None = None) -> int:
     got = 0
     with connect(f"{url.replace('http', 'ws', 1)}/ws/generate", compression=None, max_size=None) as reader:
         reader.send(json.dumps({"prompt": SCRIPT, "run_id": RUN_ID, "on_disconnect": "continue"}))
-        while (message := json.loads(reader.recv(timeout=30)))["type"] != "done":
+        while (message := json.loads(reader.recv(timeout=patience(30))))["type"] != "done":
             if message["type"] == "started" and after_start is not None:
                 for _ in range(BLOCKED):
                     after_start.enter_context(blocked_websocket(url))
@@ -87,7 +91,7 @@ def watched(url: str, after_start: contextlib.ExitStack | None = None) -> int:
 
 def sample(url: str, name: str) -> float:
     """Return the value of a metric."""
-    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as response:
+    with urllib.request.urlopen(f"{url}/metrics", timeout=patience(10)) as response:
         lines = response.read().decode().splitlines()
     return next((float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name + " ")), 0.0)
 
@@ -99,7 +103,7 @@ def test_readers_that_never_read_cost_a_bounded_buffer_each_and_are_dropped() ->
 
     with serving() as (url, pid), contextlib.ExitStack() as blocked:
         assert watched(url, blocked) == PIECES * len(PIECE)
-        for _ in range(1500):
+        for _ in tries(30, 0.02):
             if sample(url, "runwire_slow_readers_total") == 2 * BLOCKED:
                 break
             time.sleep(0.02)

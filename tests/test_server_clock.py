@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+from virtual_time import anyio_backend, virtual_monotonic  # noqa: F401 - what makes time jump here
 
 from runwire_reference_server.clock import TICK_S, Clock
 
@@ -17,10 +18,10 @@ async def test_what_is_due_rings_once_in_order_and_not_early() -> None:
         clock.at(begun + delay, lambda delay=delay: rung.append((delay, loop.time() - begun)))
     clock.at(begun + 0.1, lambda: rung.append((0.1, loop.time() - begun)))
 
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(60)
 
     assert [delay for delay, _ in rung] == [-1.0, 0.1, 0.1, 0.1, 0.2, 0.3]
-    assert all(at >= delay - 0.002 for delay, at in rung)
+    assert all(max(delay, 0) <= at + 0.001 <= max(delay, 0) + 2 * TICK_S for delay, at in rung)
 
 
 async def test_what_is_taken_back_does_not_ring_even_on_the_same_tick() -> None:
@@ -32,7 +33,7 @@ async def test_what_is_taken_back_does_not_ring_even_on_the_same_tick() -> None:
     take_back = clock.at(due, lambda: rung.append("late"))
     clock.at(due, lambda: rung.append("kept"))
 
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(60)
 
     assert rung == ["kept"]
 
@@ -47,7 +48,7 @@ async def test_a_clock_rings_again_from_within() -> None:
             clock.at(loop.time() + TICK_S, beat)
 
     clock.at(loop.time(), beat)
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(60)
 
     assert len(rung) == 4
 

@@ -15,8 +15,11 @@ from typing import Any
 import pytest
 from auth_stand import HANDSHAKE, Stand, message, message_of, served
 from check_reference_server import command, listening
+from patience import patience
 
 from runwire_reference_server.agents import AgentError, Task, done, error, observation, token, tool_call
+
+pytestmark = pytest.mark.whole
 
 
 class Swallowed(Exception):
@@ -215,10 +218,10 @@ def test_a_drain_ends_streams_cleanly_and_the_process(tmp_path: Path) -> None:
                     break
         assert b'"code":"worker_lost"' in said
         assert said.endswith(b"0\r\n\r\n")
-        assert server.wait(10) == 0
+        assert server.wait(patience(10)) == 0
     finally:
         server.kill()
-        server.wait(10)
+        server.wait(patience(10))
         assert server.stdout is not None
         server.stdout.close()
 
@@ -266,7 +269,7 @@ def test_what_is_too_large_is_refused_before_it_costs_memory(tmp_path: Path) -> 
         assert resident(server.pid) - before < 16_000_000
     finally:
         server.kill()
-        server.wait(10)
+        server.wait(patience(10))
         assert server.stdout is not None
         server.stdout.close()
 
@@ -282,7 +285,7 @@ def pour(stand: Stand, head: bytes, piece: bytes, opening: bytes = b"") -> bytes
         until = time.monotonic() + 10
         with contextlib.suppress(ConnectionError, TimeoutError):
             for _ in range(500):
-                peer.settimeout(10)
+                peer.settimeout(patience(10))
                 peer.sendall(piece)
                 peer.settimeout(0.0)
                 with contextlib.suppress(BlockingIOError):
@@ -290,7 +293,7 @@ def pour(stand: Stand, head: bytes, piece: bytes, opening: bytes = b"") -> bytes
                 if b" 413 " in said or time.monotonic() > until:
                     break
         with contextlib.suppress(ConnectionError, TimeoutError):
-            peer.settimeout(2)
+            peer.settimeout(patience(2))
             while time.monotonic() < until and (more := peer.recv(65536)):
                 said += more
     return said

@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 from check_reference_server import command, listening
+from patience import patience, tries
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import connect
 
 from runwire_reference_server import logs
 from runwire_spec import registries
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.whole]
 
 SECRETS = ("planted-prompt", "planted-token-of-the-agent", "planted-credential", "planted-query")
 
@@ -49,7 +50,7 @@ class Stubborn:
 def scrape(url: str, headers: Mapping[str, str] | None = None) -> dict[str, float]:
     """Return the samples of /metrics by name and labels."""
     call = urllib.request.Request(f"{url}/metrics", headers=dict(headers or {}))
-    with urllib.request.urlopen(call, timeout=10) as response:
+    with urllib.request.urlopen(call, timeout=patience(10)) as response:
         assert response.headers["Content-Type"].startswith("text/plain; version=")
         text = response.read().decode()
     return {
@@ -64,7 +65,7 @@ async def play(url: str, *messages: dict[str, Any], until: str) -> None:
     async with connect(url.replace("http", "ws") + "/ws/generate", compression=None) as socket:
         for message in messages:
             await socket.send(json.dumps(message))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(patience(10)):
             while json.loads(await socket.recv())["type"] != until:
                 pass
 
@@ -89,7 +90,7 @@ async def test_what_happens_is_counted(server_url: str) -> None:
         }
 
     found: dict[str, float] = {}
-    for _ in range(500):
+    for _ in tries(10, 0.02):
         found = await asyncio.to_thread(grown)
         if found.get("runwire_disconnects_total client") == 4:
             break
@@ -134,11 +135,11 @@ async def test_the_log_is_json_and_holds_nothing_that_callers_sent() -> None:
         ):
             call = urllib.request.Request(url + path, headers=headers)
             with pytest.raises(urllib.error.HTTPError) as refused:
-                await asyncio.to_thread(urllib.request.urlopen, call, timeout=10)
+                await asyncio.to_thread(urllib.request.urlopen, call, timeout=patience(10))
             refused.value.close()
     finally:
         server.send_signal(signal.SIGTERM)
-        _, said = await asyncio.to_thread(server.communicate, timeout=20)
+        _, said = await asyncio.to_thread(server.communicate, timeout=patience(20))
 
     lines = [json.loads(line) for line in said.splitlines()]
     assert {"a run ended", "a connection ended"} <= {line["event"] for line in lines}
@@ -176,7 +177,7 @@ async def test_readiness_fails_first_while_draining() -> None:
 
     def probe(path: str) -> int:
         try:
-            with urllib.request.urlopen(url + path, timeout=10) as response:
+            with urllib.request.urlopen(url + path, timeout=patience(10)) as response:
                 return int(response.status)
         except urllib.error.HTTPError as refused:
             refused.close()
@@ -188,7 +189,7 @@ async def test_readiness_fails_first_while_draining() -> None:
             before = [await asyncio.to_thread(probe, path) for path in ("/healthz", "/readyz")]
             server.send_signal(signal.SIGTERM)
             seen = []
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(patience(10)):
                 async for text in socket:
                     message = json.loads(text)
                     if message.get("code") == "draining":
@@ -200,7 +201,7 @@ async def test_readiness_fails_first_while_draining() -> None:
             code = socket.close_code
     finally:
         server.terminate()
-        await asyncio.to_thread(server.communicate, timeout=20)
+        await asyncio.to_thread(server.communicate, timeout=patience(20))
 
     assert before == [200, 200]
     assert seen == [200, 503]
@@ -213,11 +214,11 @@ async def test_every_metric_of_the_registry_moves(tmp_path: Path) -> None:
     address = url.replace("http", "ws") + "/ws/generate"
     try:
         with pytest.raises(urllib.error.HTTPError) as refused:
-            await asyncio.to_thread(urllib.request.urlopen, f"{url}/v1/runs/{'r' * 22}", timeout=10)
+            await asyncio.to_thread(urllib.request.urlopen, f"{url}/v1/runs/{'r' * 22}", timeout=patience(10))
         refused.value.close()
         async with connect(address, compression=None, additional_headers=say) as socket:
             await socket.send('{"prompt":"x"}')
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(patience(10)):
                 while json.loads(await socket.recv())["type"] != "token":
                     pass
                 during = await asyncio.to_thread(scrape, url, say)
@@ -226,14 +227,14 @@ async def test_every_metric_of_the_registry_moves(tmp_path: Path) -> None:
                     pass
             await socket.send(json.dumps({"type": "resume", "run_id": "r" * 22, "after": 0}))
         after: dict[str, float] = {}
-        for _ in range(500):
+        for _ in tries(10, 0.02):
             after = await asyncio.to_thread(scrape, url, say)
             if after["runwire_refused_appends_total"] and after.get("runwire_disconnects_total client"):
                 break
             await asyncio.sleep(0.02)
     finally:
         server.terminate()
-        await asyncio.to_thread(server.communicate, timeout=20)
+        await asyncio.to_thread(server.communicate, timeout=patience(20))
 
     assert (during["runwire_runs_active"], during["runwire_connections websocket"]) == (1, 1)
     moved = {name.split(" ")[0] for samples in (during, after) for name, value in samples.items() if value}

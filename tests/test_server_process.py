@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from patience import patience, tries
 from websockets.asyncio.client import connect
 
 from runwire_reference_server.app import create_server
@@ -18,6 +19,8 @@ from runwire_reference_server.places import MemoryPlaces
 from runwire_reference_server.registry import LIMITS
 from runwire_reference_server.server import DrainingServer
 from runwire_reference_server.settings import Settings, checked_limits
+
+pytestmark = pytest.mark.whole
 
 BIN = Path(sys.executable).parent
 PACKAGE = Path(__file__).parent.parent / "reference_server" / "runwire_reference_server"
@@ -52,7 +55,7 @@ def test_a_wrong_call_is_one_clear_line(options: list[str], said: str) -> None:
         [str(BIN / "runwire-server"), "--port=0", *options],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=patience(30),
         check=False,
     )
 
@@ -113,7 +116,7 @@ def test_nothing_is_left_behind() -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until `condition` holds, for ten seconds at most."""
-    for _ in range(500):
+    for _ in tries(10, 0.02):
         if condition():
             return
         await asyncio.sleep(0.02)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from patience import patience
 from redis.asyncio.connection import AbstractConnection
 from redis_stand import RedisStand
 
@@ -17,7 +18,7 @@ from runwire_reference_server.store.redis_places import RedisPlaces
 from runwire_reference_server.store.redis_tickets import RedisTickets
 from runwire_reference_server.tickets import MAX_OPEN, Issued
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.whole]
 
 ISSUED = Issued(Credential(Principal("urn:a", 'al"ice'), 2e9), "https://app.example")
 
@@ -104,7 +105,7 @@ async def test_a_node_leaves_even_when_the_client_library_loses_its_cancellation
             except asyncio.CancelledError:
                 lost.append("a cancellation")
 
-    async with asyncio.timeout(10), RedisNode(stand.url, 30) as node:
+    async with asyncio.timeout(patience(10)), RedisNode(stand.url, 30) as node:
         monkeypatch.setattr(AbstractConnection, "send_packed_command", losing)
         asked = asyncio.create_task(RedisTickets(node).look("unknown"))
         await writing.wait()

@@ -16,6 +16,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from patience import patience, tries
 from redis_stand import RedisStand
 from store_rigs import MemoryRig, Play, RedisRig, Rig
 
@@ -364,7 +365,7 @@ def test_a_log_and_a_session_are_gone_after_their_windows_and_nothing_makes_a_ne
         await rig.others.finish(key, dict(CANCELLED))
         assert (await rig.workers.get(key)).seq == 1
         assert len(await rig.workers.history(ANYONE, "s" * 22)) == 1
-        for _ in range(500):
+        for _ in tries(10, 0.02):
             if not await rig.others.history(ANYONE, "s" * 22) and not await known(rig.others, key):
                 break
             await asyncio.sleep(0.02)
@@ -415,7 +416,7 @@ def test_wake_ups_reach_watchers_and_workers_of_other_nodes(rig: Rig) -> None:
         unwatch = rig.others.watch(key, woken.set)
         release = rig.workers.hold(key, withdrawn.set)
         await rig.others.attach(key, "reader", 0, None)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(patience(5)):
             await rig.workers.append(key, created.lease, 1, [draft(token("x"))])
             await woken.wait()
             await rig.others.finish(key, dict(CANCELLED))

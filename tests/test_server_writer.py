@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import pytest
+from virtual_time import anyio_backend, virtual_monotonic  # noqa: F401 - what makes time jump here
 
 from runwire_reference_server.agents import done, token
 from runwire_reference_server.events import Draft, Entry

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import patience
 
 from runwire_spec import catalogue, registries
 from runwire_spec.__main__ import HERE, generated, read_chapters
@@ -129,7 +130,7 @@ def lint(*arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "runwire_spec", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=False,
     )
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import patience
 from rich.console import Console
 
 from runwire_conformance.target import Options
@@ -24,6 +25,8 @@ from runwire_conformance.terminal.cursor import Cursor, Step
 from runwire_conformance.terminal.journey import GaveUp, Journey, back_off
 from runwire_conformance.terminal.links import LinkEnded
 from runwire_conformance.terminal.screen import Plain, Screen, harmless
+
+pytestmark = pytest.mark.whole
 
 RUNWIRE = str(Path(sys.executable).parent / "runwire")
 WORDS = [f"word{number} " for number in range(40)]
@@ -121,7 +124,7 @@ async def proxy(upstream: str, *, cut_after: int = 0, block: str = "", hold: str
 async def travelled(url: str, prompt: str) -> tuple[Shown, dict[str, Any]]:
     """Return what a user saw of a run, and its terminal."""
     shown = Shown()
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(patience(40)):
         return shown, await Journey(url, prompt, Options(), shown).travel()
 
 
@@ -268,7 +271,7 @@ def tried(url: str, *arguments: str, said: str = "") -> subprocess.CompletedProc
         input=said,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=False,
         env={**os.environ, "RUNWIRE_TOKEN": ""},
     )
@@ -313,7 +316,7 @@ def test_ctrl_c_cancels(server_url: str) -> None:
     assert process.stdout is not None
     assert process.stdout.read(5) == "first"
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=patience(30))
 
     assert process.returncode == 130
     assert "late" not in out

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 from conftest import require_program
+from patience import patience
 from playwright.async_api import async_playwright
 from test_browser import FLAGS, served_page
 
 from runwire_conformance.recording import Recording, Unreadable
 from runwire_conformance.validate import read, validate_file
+
+pytestmark = pytest.mark.whole
 
 KEPT = Path(__file__).parent / "har" / "network-panel.har"
 
@@ -53,7 +56,9 @@ def recorded(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
             page = await context.new_page()
             await page.goto(url)
-            await page.wait_for_function("document.getElementById('end').textContent", timeout=20_000)
+            await page.wait_for_function(
+                "document.getElementById('end').textContent", timeout=patience(20_000)
+            )
             await context.close()
             await browser.close()
 

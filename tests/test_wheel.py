@@ -9,6 +9,9 @@ import venv
 from pathlib import Path
 
 import pytest
+from patience import patience
+
+pytestmark = pytest.mark.whole
 
 ROOT = Path(__file__).parent.parent
 BOOBY_TRAP = "raise SystemExit('a file of the user was run')\n"
@@ -19,7 +22,7 @@ def called(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
     return subprocess.run(
         [str(part) for part in command],
-        cwd=cwd, env=clean, capture_output=True, text=True, timeout=400, check=False,
+        cwd=cwd, env=clean, capture_output=True, text=True, timeout=patience(400), check=False,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from runwire_conformance.invariants import Facts, Finding, findings, late_findings
 from runwire_conformance.outcome import Outcome, State
+from runwire_conformance.proxies import signs_of
 from runwire_conformance.reason import Kind
 from runwire_conformance.symptoms import broken_off, flood_of, symptoms_of
 from runwire_conformance.transcript import MOST_LINES
@@ -32,6 +33,7 @@ def watched(outcome: Outcome, facts: Facts) -> Outcome:
         findings=tuple(found),
         timed=frozenset(timed - firm),
         symptoms=symptoms_of(outcome.traces, facts, outcome.ended_at) if failed else frozenset(),
+        signs=signs_of(outcome.traces),
         flood=flood_of(outcome.traces),
         broken_off=broken_off(outcome.traces),
         last_word=last_word(outcome),

@@ -94,6 +94,8 @@ async def first_look(profile: Profile, options: Options, clock: Clock) -> Profil
             whole = isinstance(seen, Seen) and not seen.missing
             if whole or not broken_off(target.traces) or now() - begun > READY_S:
                 break
+        if isinstance(seen, Mute):
+            seen.traces = seen.traces or tuple(target.traces)
         if not isinstance(seen, Seen):
             raise seen
         return seen, target.traces

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from runwire_conformance.engine import Engine
 from runwire_conformance.judgement import Judgement
 from runwire_conformance.outcome import State
+from runwire_conformance.proxies import Signs, signs_of, without_proxy
 from runwire_conformance.reach import NoRunwireServer
 from runwire_conformance.reproduction import Reproduction, shown_url
 from runwire_conformance.result import Report
@@ -89,7 +90,7 @@ class Judging:
         engine, profile = self.engine, self.engine.profile
         features = profile.features if profile else frozenset[str]()
         script_agent = profile.has_script_agent if profile else False
-        judgements = self._judgements(features, script_agent)
+        judgements, remark = without_proxy(self._judgements(features, script_agent), self._signs())
         outcomes = [(case.name, case.outcome) for case in engine.cases if case.outcome is not None]
         slowest = max(
             ((name, o.seconds) for name, o in outcomes), key=lambda pair: pair[1], default=("", 0.0)
@@ -99,7 +100,6 @@ class Judging:
             for name, outcome in outcomes
             if outcome.state is State.JUDGE_ERROR
         ]
-        remarks = (f"The server was gone before the end: {engine.died}",) if engine.died else ()
         return Report(
             url=self.reproduction.url,
             server=profile.name if profile else "server",
@@ -111,7 +111,7 @@ class Judging:
             seconds=engine.seconds,
             slowest=slowest,
             judge_errors=tuple([self.fault, *faults] if self.fault else faults),
-            remarks=remarks,
+            remarks=tuple(filter(None, [self._gone(), remark])),
             began=self.began,
             reproduction=self.reproduction,
             redaction=engine.options.redaction,
@@ -131,6 +131,19 @@ class Judging:
         if engine.died is not None:
             return also_accused(judgements, "CONN-6", "the last look at the server", self._death())
         return judgements
+
+    def _signs(self) -> Signs:
+        """Return what all conversations showed of a proxy, those of the first look among them."""
+        engine = self.engine
+        total = signs_of(engine.mute.traces if engine.mute is not None else ())
+        for traces in engine.profile.shown.values() if engine.profile is not None else ():
+            total += signs_of(traces)
+        for case in engine.cases:
+            total += case.outcome.signs if case.outcome is not None else Signs()
+        return total
+
+    def _gone(self) -> str | None:
+        return f"The server was gone before the end: {self.engine.died}" if self.engine.died else None
 
     def _death(self) -> str:
         engine = self.engine

@@ -7,6 +7,7 @@ from typing import Any
 
 from runwire_conformance.case import Claim
 from runwire_conformance.invariants import Finding
+from runwire_conformance.proxies import Signs
 from runwire_conformance.reason import Kind
 from runwire_conformance.redaction import Redaction
 from runwire_conformance.symptoms import Flood
@@ -56,6 +57,8 @@ class Outcome:
     timed: frozenset[str] = frozenset()
     #: The requirements of which its conversations show a symptom, should the server as a whole break them.
     symptoms: frozenset[str] = frozenset()
+    #: What its conversations show of a proxy.
+    signs: Signs = field(default_factory=Signs)
     #: What flooded the judge in its conversations, if anything did.
     flood: Flood | None = None
     #: Whether a bound of the server ended what the judge had begun.

@@ -21,7 +21,7 @@ from runwire_conformance.held import Held
 from runwire_conformance.hooks import missing, printed
 from runwire_conformance.profile import DEFAULT_PROMPTS, Options, Profile
 from runwire_conformance.stream import Stream
-from runwire_conformance.trace import Trace
+from runwire_conformance.trace import TELLING_HEADERS, Trace
 from runwire_conformance.wire.http import Exchange, Headers, Response, Unanswered, fetch, place_of, target_of
 from runwire_conformance.wire.websocket import FramePeer
 
@@ -221,7 +221,7 @@ class Target:
         except Unanswered as problem:
             trace.add("server", "lost", str(problem))
             raise
-        trace.add("server", "response", _shown(response), code=response.status)
+        _add_response(trace, response)
         self._expect_a_place(response, "a handshake")
         return peer, response, trace
 
@@ -300,7 +300,7 @@ class Target:
         except Unanswered as problem:
             trace.add("server", "lost", str(problem))
             raise Broken(f"expected an HTTP answer: {problem}", ("CLOSE-2",)) from None
-        trace.add("server", "response", _shown(response), code=response.status)
+        _add_response(trace, response)
         return response
 
     async def post(
@@ -323,7 +323,7 @@ class Target:
         except Unanswered as problem:
             trace.add("server", "lost", str(problem))
             raise Broken(f"expected a stream: {problem}", ("CLOSE-2",)) from None
-        trace.add("server", "response", _shown(response), code=response.status)
+        _add_response(trace, response)
         if response.status != 200:
             exchange.close()
             self._expect_a_place(response, "a stream")
@@ -396,6 +396,11 @@ def _no_stream(method: str, response: Response) -> Broken:
     if method == "POST" and 200 <= response.status < 300:
         return Breach("HTTP-2", said)
     return Broken(said, ("HTTP-2" if method == "POST" else "SSE-4",))
+
+
+def _add_response(trace: Trace, response: Response) -> None:
+    told = tuple((name, value[:200]) for name, value in response.headers if name in TELLING_HEADERS)
+    trace.add("server", "response", _shown(response), code=response.status, headers=told)
 
 
 def _shown(response: Response) -> str:

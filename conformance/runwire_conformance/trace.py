@@ -16,6 +16,20 @@ Side = Literal["client", "server"]
 #: How a trace says that a stream is over, whether the server ended it or it broke off before.
 RESPONSE_ENDED = "the response ended"
 
+#: The headers of a response that a trace keeps: they tell what stands between the judge and the server.
+TELLING_HEADERS = frozenset(
+    {
+        "server",
+        "via",
+        "content-type",
+        "content-length",
+        "content-encoding",
+        "cache-control",
+        "upgrade",
+        "x-accel-buffering",
+    }
+)
+
 #: The share of `idle_s` that the judge sees of it at least, as what ended the use before came late.
 NEARLY = 0.8
 
@@ -122,6 +136,12 @@ class Record:
     payload: str = ""
     message: Message | None = None
     code: int | None = None
+    #: Of a response: the headers that tell what stands between, names in lower case.
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def header(self, name: str) -> str:
+        """Return the value of a header, several joined by commas; an empty string when it is absent."""
+        return ", ".join(value for key, value in self.headers if key == name)
 
     @property
     def is_use(self) -> bool:
@@ -171,9 +191,10 @@ class Trace:
         payload: str = "",
         message: Message | None = None,
         code: int | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> Record:
         """Note something, now."""
-        record = Record(now(), side, kind, payload, message, code)
+        record = Record(now(), side, kind, payload, message, code, headers)
         self.records.append(record)
         self.held.add(payload, message is not None)
         return record

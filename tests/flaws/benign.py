@@ -14,7 +14,7 @@ from typing import Any
 
 from .flaw import ALL_FEATURES, Describes, Stand
 from .frames import Frame, Opcode, text_frame
-from .http1 import Request, Response
+from .http1 import Headers, Request, Response
 from .link import Link, Socket, encode
 from .rewrite import Action, Frames, Message, Pause, Rewrite, is_event, is_terminal, less
 
@@ -324,6 +324,32 @@ class RicherEvents(Rewrite):
         yield richer if changes and len(encode(message)) < SMALL else message
 
 
+NGINX = "nginx/1.22.1"
+
+
+class BehindNginx(Rewrite):
+    """An nginx stands before the server: it takes X-Accel-Buffering for itself and refuses what it does not like."""
+
+    def request(self, request: Request) -> Request | Response:
+        twice = sum(name.lower() == "authorization" for name, _ in request.headers.lines) > 1
+        if not (twice or "%00" in request.target):
+            return request
+        page = f"<html>\r\n<head><title>400 Bad Request</title></head>\r\n<hr><center>{NGINX}</center>\r\n</html>"
+        headers = Headers((("Server", NGINX), ("Content-Type", "text/html"), ("Connection", "close")))
+        return Response(400, headers).with_body(page.encode())
+
+    def response(self, request: Request, response: Response) -> Response:
+        return response.without_header("x-accel-buffering").with_header("Server", NGINX)
+
+
+class BehindCaddy(Rewrite):
+    """A Caddy stands before the server: it passes no Upgrade header on that comes without a switch of protocols."""
+
+    def response(self, request: Request, response: Response) -> Response:
+        response = response.without_header("upgrade") if response.status == 426 else response
+        return response.with_header("Server", "Caddy")
+
+
 def _benign(kind: type[Rewrite], **stand: Any) -> Benign:
     return Benign(kind.__name__, " ".join((kind.__doc__ or "").split()), kind, Stand(**stand))
 
@@ -340,7 +366,7 @@ BENIGN = (
         for kind in (
             UnknownMembers, UnknownTypes, Chatty, OtherSpelling, EscapedLetters, Fragments, SmallSegments,
             Coalesced, OtherStream, CommentsFirst, CarriageReturns, SmallChunks, MergedTokens, Delays,
-            LargerLimits, MoreHeaders, MorePings, RicherEvents,
+            LargerLimits, MoreHeaders, MorePings, RicherEvents, BehindNginx, BehindCaddy,
         )
     ),
     Benign("WithoutStreams", "The server does not serve sse.", Rewrite, Stand(features=without("sse"))),

@@ -13,9 +13,11 @@ from pathlib import Path
 from types import MappingProxyType
 from xml.etree import ElementTree
 
+from patience import patience
+
 from .warm import called
 
-DEADLINE_S = 120.0
+DEADLINE_S = patience(120)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ async def judge(
     settings: str = "",
     environment: Mapping[str, str] = MappingProxyType({}),
     warm: bool = False,
+    deadline_s: float = DEADLINE_S,
 ) -> Verdicts:
     """Run `runwire check` with a `runwire.toml`; raises TimeoutError when it takes longer than any run may.
 
@@ -71,7 +74,7 @@ async def judge(
         told = folder / "junit.xml"
         arguments = ["check", url, "--json", str(report), "--junitxml", str(told), *options]
         (folder / "runwire.toml").write_text(settings, encoding="utf-8")
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(deadline_s):
             code, output = await (called if warm else _started)(arguments, folder, environment)
         document = json.loads(report.read_text()) if report.exists() else {}
         failed = _failed(told) if told.exists() else frozenset()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import fcntl
 import os
 import subprocess
 import sys
@@ -12,11 +13,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 from good_servers import GOOD_SERVERS, GoodServer, start
 
 from .benign import BENIGN, Benign
+from .conditioned import Conditioned, judged_under
+from .conditions import CONDITIONS, EVERY, Condition
 from .flaw import FLAWS
 from .judge import judge
 from .kill_table import Trial
@@ -206,6 +210,30 @@ async def judged(wanted: Sequence[Meeting], kept: Callable[[Proof], None]) -> li
     return accused + list(await asyncio.gather(*(one(m) for m in wanted if m.is_changed)))
 
 
+def changed(change: Callable[[Proof], Proof]) -> None:
+    """Change what is published, while no other proof that runs at the same time does."""
+    DATA.touch()
+    with DATA.open("r+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        text = written(change(read(DATA) if file.read(1) else Proof()))
+        file.seek(0)
+        file.write(text)
+        file.truncate()
+
+
+def planned(
+    names: Sequence[str] | None, only: Sequence[str] | None, runs: int, quick: bool
+) -> Iterator[tuple[Condition, Sequence[str], int]]:
+    """Yield the conditions to try, each with its servers and how often: as often as it says when `runs` is 0."""
+    for condition in CONDITIONS:
+        if names and not any(fnmatch(condition.name, name) for name in names):
+            continue
+        servers = condition.quick if quick and not names else EVERY
+        chosen = [server for server in servers if not only or server in only]
+        if chosen:
+            yield condition, chosen, 1 if quick else runs or condition.runs
+
+
 def main() -> None:
     """Prove the judge; exit code 1 when a flaw gets by or a good server is accused."""
     parser = argparse.ArgumentParser(
@@ -213,38 +241,70 @@ def main() -> None:
     )
     parser.add_argument("flaws", nargs="*", help="only these flaws, by the beginnings of their names")
     parser.add_argument("--quick", action="store_true", help="each once, no benign changes, writing nothing")
-    parser.add_argument("--runs", type=int, default=1, help="how often each good server is judged")
+    parser.add_argument("--runs", type=int, default=0, help="how often each good server is judged")
     parser.add_argument(
         "--server", action="append", help="only this good server, or `reference`; may come again"
     )
-    parser.add_argument("--only", choices=("flaws", "servers", "changes"), help="one part of the proof")
+    parser.add_argument("--change", action="append", help="only this benign change; may come again")
+    parser.add_argument(
+        "--condition",
+        action="append",
+        help="only this condition, or those like 'smallest-*'; may come again",
+    )
+    parser.add_argument(
+        "--add", action="store_true", help="add the runs of conditions to those that are known"
+    )
+    parser.add_argument(
+        "--only", choices=("flaws", "servers", "changes", "conditions"), help="one part of the proof"
+    )
     arguments = parser.parse_args()
+    if arguments.condition:
+        arguments.only = "conditions"
+    if arguments.change:
+        arguments.only = "changes"
 
     def kept(news: Proof) -> None:
         if not arguments.quick:
-            old = read(DATA) if DATA.exists() else Proof()
-            DATA.write_text(written(old.with_news(news, FLAWS)), encoding="utf-8")
+            changed(lambda old: old.with_news(news, FLAWS))
 
     trials: list[Trial] = []
     accused: list[Accused] = []
     if arguments.only in {None, "flaws"}:
         trials = asyncio.run(tried(arguments.flaws, quick=arguments.quick))
         kept(Proof(tuple(trials)))
-    if arguments.only != "flaws" and not arguments.flaws:
-        wanted = meetings(changes=not arguments.quick, runs=arguments.runs)
+    if arguments.only not in {"flaws", "conditions"} and not arguments.flaws:
+        wanted = meetings(changes=not arguments.quick, runs=arguments.runs or 1)
         met_now = [
             one
             for one in wanted
             if (arguments.only != "changes" or one.is_changed)
             and (not arguments.server or one.name in arguments.server)
+            and (not arguments.change or one.benign.name in arguments.change)
         ]
         try:
             accused = asyncio.run(judged(met_now, kept))
         except RuntimeError as problem:
             sys.exit(f"the good servers cannot be judged: {problem}")
-    print(Proof(tuple(trials), tuple(accused)).totals())
+    conditioned: list[Conditioned] = []
+    if arguments.only in {None, "conditions"} and not arguments.flaws:
+        for condition, servers, runs in planned(
+            arguments.condition,
+            arguments.server,
+            arguments.runs if arguments.condition else 0,
+            arguments.quick,
+        ):
+            if not (arguments.quick or arguments.add):
+                places = [(server, condition.name) for server in servers]
+                changed(lambda old, places=places: old.without_conditions(places))
+            conditioned += asyncio.run(
+                judged_under(condition, servers, runs, lambda one: kept(Proof(conditions=(one,))))
+            )
+    print(Proof(tuple(trials), tuple(accused), tuple(conditioned)).totals())
     unexpected = [trial for trial in trials if trial.killed == (trial.flaw in SURVIVORS)]
-    raise SystemExit(bool(unexpected or any(one.accusations for one in accused)))
+    wrong = any(one.accusations for one in accused) or any(
+        one.accused or one.not_judged for one in conditioned
+    )
+    raise SystemExit(bool(unexpected or wrong))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from urllib.parse import urlsplit
 
+from patience import patience
 from websockets.asyncio.client import connect as connect_websocket
 
 from .book import Book
@@ -124,7 +125,7 @@ class Proxy:
         async with connect_websocket(url, compression=None, proxy=None, additional_headers=own) as websocket:
             await websocket.send(json.dumps(message))
             await websocket.send(json.dumps({"type": "heartbeat", "id": "aside"}))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(patience(5)):
                 while json.loads(await websocket.recv()).get("re") != "aside":
                     pass
 

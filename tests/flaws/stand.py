@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from check_reference_server import CREDENTIAL_OPTIONS, credentials, hooks, hooks_alone
+from patience import patience
 from redis_stand import RedisStand
 
 from .flaw import ALL_FEATURES, Stand
@@ -25,7 +26,7 @@ from .node import Node
 from .proxy import Proxy
 from .rewrite import Rewrite
 
-START_S = 60.0
+START_S = patience(60)
 LISTENING = re.compile(r"http://[\w.:\[\]]+:\d+")
 
 CHECK_LIMITS: Mapping[str, float] = {
@@ -164,7 +165,7 @@ def _discovery(url: str) -> Mapping[str, float]:
 
 
 def _limits(url: str) -> Mapping[str, float]:
-    with urllib.request.urlopen(f"{url}/.well-known/runwire", timeout=10) as response:
+    with urllib.request.urlopen(f"{url}/.well-known/runwire", timeout=patience(10)) as response:
         limits: Mapping[str, float] = json.load(response)["limits"]
     return limits
 

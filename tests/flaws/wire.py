@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import cast
 
+from patience import patience
+
 UNREAD_BYTES = 64 * 1024
 UNSENT_BYTES = 16 * 1024
 KERNEL_BYTES = 64 * 1024
@@ -148,7 +150,7 @@ class Wire(asyncio.Protocol):
         """End this side and read on for a moment: unread bytes would turn the end into a reset."""
         self.finish()
         try:
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(patience(1)):
                 while not self.ended and await self.read():
                     pass
         except TimeoutError:

@@ -15,8 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flaws.stand import CHECK_LIMITS, Server, listening
+from patience import patience
 
 FOLDER = Path(__file__).parent
+
+
+def option(limit: str, value: float) -> str:
+    """Return the option that sets a limit, as every server here takes it."""
+    shown = f"{value:.0f}" if float(value).is_integer() else f"{value:g}"
+    return f"--{limit.replace('_', '-')}={shown}"
 
 
 @dataclass(frozen=True)
@@ -34,12 +41,7 @@ class GoodServer:
 
     def command_line(self, limits: Mapping[str, float]) -> list[str]:
         """Return the command that serves on a free port with these limits and prints the URL."""
-        options = [
-            f"--{name.replace('_', '-')}={value:g}"
-            if value < 1e5
-            else f"--{name.replace('_', '-')}={value:.0f}"
-            for name, value in limits.items()
-        ]
+        options = [option(name, value) for name, value in limits.items()]
         return [*self.command, "--port=0", *options]
 
 
@@ -77,7 +79,7 @@ def prepare(good: GoodServer) -> None:
     if good.build and not (good.built and (FOLDER / good.built).exists()):
         folder = FOLDER / f"{good.name}_server"
         built = subprocess.run(
-            good.build, cwd=folder, timeout=180, check=False, capture_output=True, text=True
+            good.build, cwd=folder, timeout=patience(180), check=False, capture_output=True, text=True
         )
         if built.returncode:
             raise RuntimeError(f"{' '.join(good.build)} in {folder.name}: {built.stderr[-500:]}")
