@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from runwire_conformance.case import Broken
 from runwire_conformance.held import Held
+from runwire_conformance.json_reading import read_json
 
 Transport = Literal["websocket", "sse", "http"]
 Side = Literal["client", "server"]
@@ -67,8 +68,8 @@ class Message(dict[str, Any]):
 def json_of(text: Any, what: str) -> Any:
     """Return the JSON value in a text that a server sent as `what`; raises Broken when there is none."""
     try:
-        return json.loads(text)
-    except (TypeError, ValueError, RecursionError):
+        return read_json(text)
+    except (TypeError, ValueError):
         raise Broken(f"expected {what} to be JSON text; came {str(text)[:200]!r}") from None
 
 
@@ -83,8 +84,8 @@ def object_of(text: str | bytes, what: str) -> Message:
 def parsed(text: str) -> Message | None:
     """Return the object that a text holds, if it holds one."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = read_json(text)
+    except ValueError:
         return None
     return Message(value) if isinstance(value, dict) else None
 
@@ -142,6 +143,10 @@ class Trace:
     deaf: bool = False
     #: Whether what is at the other end was killed on purpose, and could say no goodbye.
     bereft: bool = False
+    #: Whether the times of the records are those at which things happened.
+    timed: bool = True
+    #: Whether nothing is missing between the records; where something may be, each message is judged by itself.
+    whole: bool = True
     #: How many records there were when more had come than the judge is willing to hold; 0 if it was never so.
     flooded_at: int = 0
     held: Held = field(default_factory=Held)

@@ -112,7 +112,7 @@ def round_trip(traces: Sequence[Trace]) -> float:
     times = (
         trace.records[one.place].at - trace.records[one.asked].at
         for trace in traces
-        if not trace.deaf
+        if not trace.deaf and trace.timed
         for one in answered(trace)
     )
     return min(times, default=0.0)

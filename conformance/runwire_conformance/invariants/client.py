@@ -27,17 +27,20 @@ ANSWERS = 3
 SLACK_S = 2.0
 
 
-def client_findings(traces: Sequence[Trace]) -> list[Placed]:
-    """Return everything that the client of a recording breaks, each requirement at most once a connection."""
+def client_findings(traces: Sequence[Trace], dated: bool = True) -> list[Placed]:
+    """Return everything that the client of a recording breaks, each requirement at most once a connection.
+
+    How it comes back is judged only where the connections are `dated`: where it is known when each began and ended.
+    """
     from runwire_conformance.invariants.client_reconnects import RECONNECTING
 
     found: dict[tuple[int, str], Placed] = {}
     for number, trace in enumerate(traces):
-        for rule in SAYING:
+        for rule in SAYING if trace.whole else (it_sends_one_meaning,):
             for finding in rule(trace):
                 found.setdefault((number, finding.requirement), (number, finding))
-    for whole in RECONNECTING:
-        for number, finding in whole(traces):
+    for several in RECONNECTING if dated and all(trace.whole for trace in traces) else ():
+        for number, finding in several(traces):
             found.setdefault((number, finding.requirement), (number, finding))
     return list(found.values())
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from runwire_conformance.invariants import Facts, Finding, Invariant
+from runwire_conformance.json_reading import TooDeep, is_deep
 from runwire_conformance.trace import Message, Trace
 from runwire_schemas import SERVER_TYPES, schema, server_message_violations
 from runwire_spec import registries
@@ -44,13 +45,18 @@ def _read(text: str) -> tuple[Any, list[str]]:
         problems.append(f"{name} is no JSON")
         return 0.0
 
-    return json.loads(text, object_pairs_hook=members, parse_constant=constant), problems
+    try:
+        return json.loads(text, object_pairs_hook=members, parse_constant=constant), problems
+    except RecursionError:
+        raise TooDeep from None
 
 
 def _strict(text: str, message: Message | None, place: int) -> Iterator[Finding]:
     try:
         value, problems = _read(text)
-    except (ValueError, RecursionError) as problem:
+    except TooDeep:
+        return  # it is JSON, and how deep it may be is said of its content
+    except ValueError as problem:
         yield Finding("MSG-1", f"not a JSON text: {problem}", place)
         return
     if not isinstance(value, dict):
@@ -58,7 +64,7 @@ def _strict(text: str, message: Message | None, place: int) -> Iterator[Finding]
         return
     for fault in problems:
         yield Finding("MSG-5", fault, place)
-    if has_lone_surrogate(value):
+    if not is_deep(value) and has_lone_surrogate(value):
         divided = message is not None and message.type in {"token", "thinking"}
         yield Finding("EVENT-2" if divided else "MSG-5", "a string holds half a surrogate pair", place)
 
