@@ -26,6 +26,10 @@ LONGEST_SEQ = 20
 LOST = 1006
 
 
+#: How a message is written that stands in a recording as an object.
+_WRITTEN = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 class Unreadable(Exception):
     """A file cannot be judged; the message says where and why."""
 
@@ -83,7 +87,8 @@ def read_recording(lines: Iterable[Line]) -> Recording:
         if number == 0 and "from" not in line.value:
             basic = line.value.get("class") == "basic"
             continue
-        key = json.dumps(line.value.get("connection", 1))
+        named = line.value.get("connection", 1)
+        key = str(named) if type(named) is int else json.dumps(named)
         try:
             record, transport = _record(line), _transport(line)
         except Unreadable as problem:
@@ -113,8 +118,7 @@ def _record(line: Line) -> Record:
     if isinstance(message, dict) and "request" in value:
         return Record(seconds, side, "request", str(value["request"]), Message(message))
     if isinstance(message, dict):
-        written = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
-        return Record(seconds, side, "text", written, Message(message))
+        return Record(seconds, side, "text", _WRITTEN.encode(message), Message(message))
     if isinstance(text := value.get("text"), str):
         return Record(seconds, side, "text", text, parsed(text))
     if isinstance(block := value.get("block"), str):

@@ -1,16 +1,14 @@
 """What one message shows by itself, whatever was said before it: its schema, and the invariants of single messages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 from runwire_conformance.bounds import Limits
 from runwire_conformance.invariants import Facts
 from runwire_conformance.invariants.client import it_sends_one_meaning
 from runwire_conformance.invariants.messages import INVARIANTS
 from runwire_conformance.recording import Line
-from runwire_conformance.trace import Message, Record, Trace
+from runwire_conformance.trace import Message, Record, Side, Trace
 from runwire_schemas import CLIENT_TYPES, SERVER_TYPES, client_message_violations
 from runwire_spec import catalogue, registries
 
@@ -48,19 +46,35 @@ def widest_limits() -> Limits:
     return Limits({row["limit"]: float(row["max"] or UNBOUNDED) for row in registries()["limits"]})
 
 
-def problems_of_line(line: Line) -> Iterator[Problem]:
-    """Yield what a message that stands alone breaks."""
-    value, message = line.value, Message(line.value)
-    if "type" not in value and "prompt" not in value:
-        yield Problem(line.place, "neither a type nor a prompt, so no message of Runwire")
-    elif not isinstance(value.get("type", ""), str):
-        yield Problem(line.place, "/type: must be of type string")
-    elif is_of_the_client(message):
-        yield from client_problems(line.place, message)
-        for finding in it_sends_one_meaning(_alone(line, message, "client")):
-            yield Problem(line.place, finding.text, finding.requirement)
-    else:
-        yield from _server_problems(line, message)
+def problems_of_lines(lines: Sequence[Line]) -> list[Problem]:
+    """Return what messages break of which each stands alone, in their order."""
+    # The invariants of single messages look at one record at a time, and take all of them in one go.
+    trace, found = Trace("websocket", "", 0.0), list[tuple[int, Problem]]()
+    for number, line in enumerate(lines):
+        message = Message(line.value)
+        side: Side | None = None
+        if "type" not in message and "prompt" not in message:
+            found.append(
+                (number, Problem(line.place, "neither a type nor a prompt, so no message of Runwire"))
+            )
+        elif not isinstance(message.get("type", ""), str):
+            found.append((number, Problem(line.place, "/type: must be of type string")))
+        else:
+            side = "client" if is_of_the_client(message) else "server"
+        told = message if side is not None else None
+        trace.records.append(Record(0.0, side or "client", "text", line.text, told))
+        if side == "client":
+            found += [(number, problem) for problem in client_problems(line.place, message)]
+    facts = Facts(widest_limits())
+    told_of = dict.fromkeys(it_sends_one_meaning(trace))
+    for invariant in INVARIANTS:
+        told_of |= dict.fromkeys(invariant(trace, facts))
+    for finding in told_of:
+        members = (trace.records[finding.record].message or {}).keys()
+        if finding.requirement not in NOT_OF_BASIC or members & {"run_id", "seq"}:
+            problem = Problem(lines[finding.record].place, finding.text, finding.requirement)
+            found.append((finding.record, problem))
+    return [problem for _, problem in sorted(found, key=lambda one: one[0])]
 
 
 def is_of_the_client(message: Message) -> bool:
@@ -74,23 +88,3 @@ def client_problems(place: str, message: Message) -> Iterator[Problem]:
     """Yield where a message of the client's breaks its schema."""
     for violation in client_message_violations(dict(message)):
         yield Problem(place, f"{message.type or 'start'}{violation.pointer}: {violation.message}")
-
-
-def _server_problems(line: Line, message: Message) -> Iterator[Problem]:
-    trace, told = _alone(line, message, "server"), set[tuple[str, str]]()
-    is_basic = not message.keys() & {"run_id", "seq"}
-    for invariant in INVARIANTS:
-        for finding in invariant(trace, _facts()):
-            known = (finding.requirement, finding.text)
-            if known not in told and not (is_basic and finding.requirement in NOT_OF_BASIC):
-                told.add(known)
-                yield Problem(line.place, finding.text, finding.requirement)
-
-
-def _alone(line: Line, message: Message, side: Any) -> Trace:
-    return Trace("websocket", "", 0.0, [Record(0.0, side, "text", line.text, message)])
-
-
-@cache
-def _facts() -> Facts:
-    return Facts(widest_limits())

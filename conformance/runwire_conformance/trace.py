@@ -2,10 +2,10 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Literal
+from functools import cached_property, wraps
+from typing import Any, Literal, TypeVar
 
 from runwire_conformance.case import Broken
 from runwire_conformance.held import Held
@@ -13,6 +13,7 @@ from runwire_conformance.json_reading import read_json
 
 Transport = Literal["websocket", "sse", "http"]
 Side = Literal["client", "server"]
+Made = TypeVar("Made")
 
 #: How a trace says that a stream is over, whether the server ended it or it broke off before.
 RESPONSE_ENDED = "the response ended"
@@ -49,7 +50,8 @@ class Message(dict[str, Any]):
     @property
     def is_terminal(self) -> bool:
         """Whether the message ends a run: `done`, or an `error` with a `seq`."""
-        return self.type == "done" or (self.type == "error" and "seq" in self)
+        kind = self.type
+        return kind == "done" or (kind == "error" and "seq" in self)
 
     @property
     def is_event(self) -> bool:
@@ -152,6 +154,8 @@ class Trace:
     held: Held = field(default_factory=Held)
     #: By the place of a record: the requirement that was found broken there.
     marks: dict[int, str] = field(default_factory=dict)
+    #: What `remembered` functions made of the records, each with the number of records of which it was made.
+    made: dict[str, tuple[int, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def add(
         self,
@@ -179,6 +183,7 @@ class Trace:
         for record in self.records[most:]:
             self.held.release(record.payload, record.message is not None)
         del self.records[most:]
+        self.made.clear()
 
     def messages(self, side: Side) -> Iterator[Message]:
         """Yield the messages that one side sent, in order."""
@@ -219,3 +224,19 @@ class Trace:
             r.at for r in self.records if r.is_use and (r.side == "server" or r.at <= close.at - CROSSING_S)
         ]
         return close.at - max(uses, default=self.began) >= idle_s * NEARLY
+
+
+def remembered(function: Callable[[Trace], Made]) -> Callable[[Trace], Made]:
+    """Have what a function makes of a trace remembered until records come or go, as many rules ask for the same."""
+
+    name = f"{function.__module__}.{function.__qualname__}"
+
+    @wraps(function)
+    def asked(trace: Trace) -> Made:
+        known = trace.made.get(name)
+        if known is None or known[0] != len(trace.records):
+            known = trace.made[name] = (len(trace.records), function(trace))
+        made: Made = known[1]
+        return made
+
+    return asked

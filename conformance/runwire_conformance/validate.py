@@ -11,7 +11,7 @@ from runwire_conformance.invariants.client import client_findings
 from runwire_conformance.reading import Messages, read
 from runwire_conformance.recording import Recorded, Recording
 from runwire_conformance.remarks import remarks_on
-from runwire_conformance.single import Problem, client_problems, problems_of_line, widest_limits
+from runwire_conformance.single import Problem, client_problems, problems_of_lines, widest_limits
 from runwire_conformance.trace import Message, Trace
 from runwire_spec import catalogue
 
@@ -48,7 +48,7 @@ def judged(content: Recording | Messages) -> Judged:
         ]
         whole = all(one.trace.whole for one in content.connections)
         return Judged(problems_of(content), [*content.remarks, *remarks_on(said, whole)])
-    problems = [problem for line in content.lines for problem in problems_of_line(line)]
+    problems = problems_of_lines(content.lines)
     problems += [Problem(place, reason) for place, reason in content.broken]
     alone = [(line.place, Message(line.value)) for line in content.lines]
     talk = any(message.type == "started" for _, message in alone)

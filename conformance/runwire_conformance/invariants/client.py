@@ -5,7 +5,7 @@ only what no person and no second program could have done: what follows within `
 """
 
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -146,7 +146,7 @@ def it_gives_up_a_silent_connection(trace: Trace) -> Iterator[Finding]:
 def it_minds_retryable(trace: Trace) -> Iterator[Finding]:
     """[ERR-6]: what was refused with `retryable` false is not sent again by itself."""
     refused = refusals(trace)
-    final: list[tuple[float, str]] = []
+    final: deque[tuple[float, str]] = deque()
     spoken: Counter[str] = Counter()
     for place, record in enumerate(trace.records):
         message = record.message
@@ -154,6 +154,8 @@ def it_minds_retryable(trace: Trace) -> Iterator[Finding]:
             continue
         if record.side == "client":
             body = body_of(message)
+            while final and record.at - final[0][0] > BY_ITSELF_S:
+                final.popleft()
             if any(body == earlier and record.at - at <= BY_ITSELF_S for at, earlier in final):
                 yield Finding("ERR-6", "sent again at once what was refused as not retryable", place)
             spoken[body] += 1
