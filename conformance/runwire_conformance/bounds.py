@@ -10,6 +10,10 @@ from runwire_spec import registries
 LATE_S = 2.0
 
 
+#: No limit is so large, whatever a server writes: neither infinite nor beyond a double.
+BEYOND = 1e300
+
+
 def default_limits() -> dict[str, float]:
     """Return the limits registry's defaults."""
     return {row["limit"]: float(row["default"]) for row in registries()["limits"]}
@@ -23,7 +27,7 @@ class Limits:
 
     def __getitem__(self, name: str) -> float:
         value = self.advertised.get(name)
-        usable = isinstance(value, int | float) and not isinstance(value, bool)
+        usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < BEYOND
         return float(value) if usable else default_limits()[name]  # type: ignore[arg-type]
 
     def seconds(self, name: str) -> float:

@@ -16,8 +16,18 @@ from runwire_conformance.transcript import masked
 #: The members of which a line has exactly one that says what crossed the wire, beside `request` with a `message`.
 CONTENTS = ("message", "text", "block", "close", "request", "response", "ping", "pong", "note")
 
+#: A time in a recording that is none: three thousand years.
+MOST_MS = 1e14
+
+#: Digits of a number that is no `seq`.
+LONGEST_SEQ = 20
+
 #: The close code of a connection that was lost without a Close frame, in browsers as here.
 LOST = 1006
+
+
+#: How a message is written that stands in a recording as an object.
+_WRITTEN = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Unreadable(Exception):
@@ -32,6 +42,8 @@ class Recorded:
     places: list[str] = field(default_factory=list)
     #: The server's origin, where one recording can be of several.
     origin: str = ""
+    #: Whether it is known when the client spoke and when all ended, so that connections can be put in order.
+    dated: bool = True
 
     def add(self, place: str, record: Record) -> None:
         """Append a record that stands at `place`."""
@@ -41,10 +53,14 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A whole recording; `basic` when its server is to be judged as a basic one only."""
+    """A whole recording; `basic` when its server is to be judged as a basic one only.
+
+    `remarks` say what of the file was not understood, and is not judged for that.
+    """
 
     connections: Sequence[Recorded]
     basic: bool = False
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,40 +74,51 @@ class Line:
 
 def is_recording(lines: Iterable[Line]) -> bool:
     """Whether lines are a recorded conversation, and not messages alone."""
-    return any("from" in line.value for line in lines)
+    return any("from" in line.value and "type" not in line.value for line in lines)
 
 
 def read_recording(lines: Iterable[Line]) -> Recording:
-    """Return the conversations of a recording; raises Unreadable for a line that is none."""
+    """Return the conversations of a recording; a line that is none is a remark. Raises Unreadable when all are."""
     connections: dict[str, Recorded] = {}
     basic = False
+    torn: set[str] = set()
+    unread: list[Unreadable] = []
     for number, line in enumerate(lines):
         if number == 0 and "from" not in line.value:
             basic = line.value.get("class") == "basic"
             continue
-        record = _record(line)
-        key = json.dumps(line.value.get("connection", 1))
+        named = line.value.get("connection", 1)
+        key = str(named) if type(named) is int else json.dumps(named)
+        try:
+            record, transport = _record(line), _transport(line)
+        except Unreadable as problem:
+            unread.append(problem)
+            torn.add(key)
+            continue
         if key not in connections:
-            transport = _transport(line)
             connections[key] = Recorded(Trace(transport, _title(line.value, transport), record.at))
         connections[key].add(line.place, record)
-    return Recording(list(connections.values()), basic)
+    if unread and not connections:
+        raise unread[0]
+    for key in torn & connections.keys():
+        connections[key].trace.whole = False
+    more = "; not judged, and the other messages of its connection one by one"
+    return Recording(list(connections.values()), basic, [f"{problem}{more}" for problem in unread])
 
 
 def _record(line: Line) -> Record:
     value, place = line.value, line.place
     side, at = value.get("from"), value.get("at_ms", 0)
-    if side not in {"client", "server"}:
+    if side != "client" and side != "server":
         raise Unreadable(f'{place}: a line of a recording needs "from", either "client" or "server"')
-    if not isinstance(at, int | float) or isinstance(at, bool):
+    if not isinstance(at, int | float) or isinstance(at, bool) or not abs(at) < MOST_MS:
         raise Unreadable(f'{place}: "at_ms" must be a number of milliseconds')
     seconds = at / 1000
     message = value.get("message")
     if isinstance(message, dict) and "request" in value:
         return Record(seconds, side, "request", str(value["request"]), Message(message))
     if isinstance(message, dict):
-        written = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
-        return Record(seconds, side, "text", written, Message(message))
+        return Record(seconds, side, "text", _WRITTEN.encode(message), Message(message))
     if isinstance(text := value.get("text"), str):
         return Record(seconds, side, "text", text, parsed(text))
     if isinstance(block := value.get("block"), str):
@@ -149,7 +176,7 @@ def meaning_of(method: str, path: str, query: str, last_event_id: str | None, bo
         return parsed(body)
     cursor = last_event_id or next(iter(parse_qs(query).get("after", [])), "0")
     epoch, _, after = cursor.rpartition(".")
-    if not after.isdecimal() or not path.endswith("/events"):
+    if not (after.isdecimal() and len(after) < LONGEST_SEQ) or not path.endswith("/events"):
         return None
     resume = {"type": "resume", "run_id": path.split("/")[-2], "after": int(after)}
     return Message(resume | ({"epoch": epoch} if epoch else {}))

@@ -46,6 +46,7 @@ class Redaction:
     def mask(self, trace: Trace) -> None:
         """Take the credentials out of a conversation that was judged."""
         trace.title = self.masked(trace.title)
+        trace.made.clear()
         for place, record in enumerate(trace.records):
             if self.holds(record.payload):
                 trace.records[place] = self._without(record)

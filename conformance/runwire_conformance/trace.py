@@ -1,17 +1,19 @@
 """What was said: every frame of a conversation, both ways, with times."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Literal
+from functools import cached_property, wraps
+from typing import Any, Literal, TypeVar
 
 from runwire_conformance.case import Broken
 from runwire_conformance.clock import now
 from runwire_conformance.held import Held
+from runwire_conformance.json_reading import read_json
 
 Transport = Literal["websocket", "sse", "http"]
 Side = Literal["client", "server"]
+Made = TypeVar("Made")
 
 #: How a trace says that a stream is over, whether the server ended it or it broke off before.
 RESPONSE_ENDED = "the response ended"
@@ -63,7 +65,8 @@ class Message(dict[str, Any]):
     @property
     def is_terminal(self) -> bool:
         """Whether the message ends a run: `done`, or an `error` with a `seq`."""
-        return self.type == "done" or (self.type == "error" and "seq" in self)
+        kind = self.type
+        return kind == "done" or (kind == "error" and "seq" in self)
 
     @property
     def is_event(self) -> bool:
@@ -82,8 +85,8 @@ class Message(dict[str, Any]):
 def json_of(text: Any, what: str) -> Any:
     """Return the JSON value in a text that a server sent as `what`; raises Broken when there is none."""
     try:
-        return json.loads(text)
-    except (TypeError, ValueError, RecursionError):
+        return read_json(text)
+    except (TypeError, ValueError):
         raise Broken(f"expected {what} to be JSON text; came {str(text)[:200]!r}") from None
 
 
@@ -98,8 +101,8 @@ def object_of(text: str | bytes, what: str) -> Message:
 def parsed(text: str) -> Message | None:
     """Return the object that a text holds, if it holds one."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = read_json(text)
+    except ValueError:
         return None
     return Message(value) if isinstance(value, dict) else None
 
@@ -172,6 +175,10 @@ class Trace:
     bereft: bool = False
     #: Whether the judge cancelled at its end whatever run was followed on it.
     cancelled_all: bool = False
+    #: Whether the times of the records are those at which things happened.
+    timed: bool = True
+    #: Whether nothing is missing between the records; where something may be, each message is judged by itself.
+    whole: bool = True
     #: How many records there were when more had come than the judge is willing to hold; 0 if it was never so.
     flooded_at: int = 0
     held: Held = field(default_factory=Held)
@@ -183,6 +190,8 @@ class Trace:
     endless_bytes: int = 0
     #: Bytes of events that came, those that were counted and not kept included.
     came_bytes: int = 0
+    #: What `remembered` functions made of the records, each with the number of records of which it was made.
+    made: dict[str, tuple[int, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def add(
         self,
@@ -249,6 +258,7 @@ class Trace:
             gaps[len(kept)] = gap
         marks |= {place: name for place, name in self.marks.items() if place < 0}
         self.records, self.marks, self.gaps = kept, marks, gaps
+        self.made.clear()
 
     def forget(self) -> None:
         """Hold nothing of it against the memory of the judge any more: it was judged, and what is kept is short."""
@@ -300,3 +310,19 @@ class Trace:
             r.at for r in self.records if r.is_use and (r.side == "server" or r.at <= close.at - CROSSING_S)
         ]
         return close.at - max(uses, default=self.began) >= idle_s * NEARLY
+
+
+def remembered(function: Callable[[Trace], Made]) -> Callable[[Trace], Made]:
+    """Have what a function makes of a trace remembered until records come or go, as many rules ask for the same."""
+
+    name = f"{function.__module__}.{function.__qualname__}"
+
+    @wraps(function)
+    def asked(trace: Trace) -> Made:
+        known = trace.made.get(name)
+        if known is None or known[0] != len(trace.records):
+            known = trace.made[name] = (len(trace.records), function(trace))
+        made: Made = known[1]
+        return made
+
+    return asked

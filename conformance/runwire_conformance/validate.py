@@ -1,72 +1,59 @@
 """Judges messages and recorded conversations without a server: schemas, and the invariants of both roles."""
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from runwire_conformance.bounds import Limits
 from runwire_conformance.clock import LEAST_TOLERANCE_S
-from runwire_conformance.har import is_har, read_har
 from runwire_conformance.invariants import Facts, recorded_findings
 from runwire_conformance.invariants.answers import round_trip
 from runwire_conformance.invariants.client import client_findings
-from runwire_conformance.recording import (
-    Line,
-    Recorded,
-    Recording,
-    Unreadable,
-    is_recording,
-    read_recording,
-)
+from runwire_conformance.reading import Messages, read
+from runwire_conformance.recording import Recorded, Recording
+from runwire_conformance.remarks import remarks_on
+from runwire_conformance.single import Problem, client_problems, problems_of_lines, widest_limits
 from runwire_conformance.trace import Message, Trace
-from runwire_schemas import CLIENT_TYPES, SERVER_TYPES, client_message_violations, server_message_violations
-from runwire_spec import catalogue, registries
+from runwire_spec import catalogue
 
-#: The most of a file that is read; a recording of a day is smaller.
-MOST_BYTES = 512 * 1024 * 1024
+__all__ = ["Judged", "Problem", "judged", "problems_of", "read", "stated_limits", "validate_file"]
+
+#: What is broken by the clock: not to be told where nobody knows when things happened.
+BY_THE_CLOCK = frozenset(
+    [
+        *("BEAT-1", "BEAT-10", "BEAT-11", "SSE-10", "SSE-12", "FLOW-8", "CONN-17", "ERR-3", "ERR-6"),
+        *("CANCEL-2", "CANCEL-3", "CANCEL-13", "RUN-7", "RUN-24"),
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong and where; `requirement` is empty for what breaks a schema and no sentence of its own."""
+class Judged:
+    """What is wrong with what a file holds, and remarks: what is not judged of it, and what is worth a look."""
 
-    place: str
-    text: str
-    requirement: str = ""
-
-    @property
-    def is_advice(self) -> bool:
-        """Whether only a SHOULD is broken."""
-        return bool(self.requirement) and "SHOULD" in catalogue()[self.requirement].keyword
-
-    def __str__(self) -> str:
-        if not self.requirement:
-            return f"{self.place}: {self.text}"
-        role = catalogue()[self.requirement].role
-        told = "advice to the client: " if role == "client" else "advice: "
-        said = told if self.is_advice else ("the client: " if role == "client" else "")
-        return f"{self.place}: [{self.requirement}] {said}{self.text}"
+    problems: Sequence[Problem]
+    remarks: Sequence[str] = ()
 
 
 def validate_file(name: str) -> list[Problem]:
-    """Return what is wrong with a file of messages, JSON lines, a recording or a HAR file; raises Unreadable."""
-    content = read(name)
+    """Return what is wrong with a file; raises Unreadable."""
+    return list(judged(read(name)).problems)
+
+
+def judged(content: Recording | Messages) -> Judged:
+    """Judge a conversation, or messages of which each is judged by itself."""
     if isinstance(content, Recording):
-        return problems_of(content)
-    return [problem for line in content for problem in message_problems(line.place, line.value)]
-
-
-def read(name: str) -> Recording | list[Line]:
-    """Return the recording in a file, or else its messages; `-` is standard input; raises Unreadable."""
-    text = _text(name)
-    whole = _whole(text)
-    if isinstance(whole, dict) and is_har(whole):
-        return read_har(name, whole)
-    lines = list(_lines(name, text, whole))
-    return read_recording(lines) if is_recording(lines) else lines
+        said = [
+            [(place, r.message) for place, r in zip(one.places, one.trace.records, strict=True) if r.message]
+            for one in content.connections
+        ]
+        whole = all(one.trace.whole for one in content.connections)
+        return Judged(problems_of(content), [*content.remarks, *remarks_on(said, whole)])
+    problems = problems_of_lines(content.lines)
+    problems += [Problem(place, reason) for place, reason in content.broken]
+    alone = [(line.place, Message(line.value)) for line in content.lines]
+    talk = any(message.type == "started" for _, message in alone)
+    return Judged(problems, [*content.remarks, *remarks_on([alone], talk)])
 
 
 def problems_of(recording: Recording) -> list[Problem]:
@@ -90,8 +77,10 @@ def _problems_with(connections: Sequence[Recorded]) -> Iterator[Problem]:
     facts = Facts(stated_limits(connections), max(LEAST_TOLERANCE_S, 2 * round_trip(traces)))
     for recorded in connections:
         yield from _schema_problems(recorded)
-    for connection, finding in (*recorded_findings(traces, facts), *client_findings(traces)):
-        yield Problem(connections[connection].places[finding.record], finding.text, finding.requirement)
+    dated = all(one.dated for one in connections)
+    for connection, finding in (*recorded_findings(traces, facts), *client_findings(traces, dated)):
+        if traces[connection].timed or finding.requirement not in BY_THE_CLOCK:
+            yield Problem(connections[connection].places[finding.record], finding.text, finding.requirement)
 
 
 def stated_limits(connections: Sequence[Recorded]) -> Limits:
@@ -100,90 +89,34 @@ def stated_limits(connections: Sequence[Recorded]) -> Limits:
         for message in recorded.trace.messages("server"):
             if message.type == "ready" and isinstance(limits := message.get("limits"), dict):
                 return Limits(limits)
-    return Limits({row["limit"]: float(row["max"]) for row in registries()["limits"] if row["max"]})
-
-
-def message_problems(place: str, value: Any, client: bool | None = None) -> Iterator[Problem]:
-    """Yield where a message breaks its schema; whose it is follows from its type unless it is told."""
-    kind = value.get("type")
-    if client is None:
-        client = kind is None or (kind in CLIENT_TYPES and kind not in SERVER_TYPES)
-    check = client_message_violations if client else server_message_violations
-    for violation in check(dict(value)):
-        yield Problem(place, f"{kind or 'start'}{violation.pointer}: {violation.message}")
+    return widest_limits()
 
 
 def _schema_problems(recorded: Recorded) -> Iterator[Problem]:
     """Yield what is wrong with the client's messages; one that the server refused as it should is no problem."""
+    refusals = _refusals(recorded.trace)
     for number, (place, record) in enumerate(zip(recorded.places, recorded.trace.records, strict=True)):
         sent = record.message if record.side == "client" else None
-        if sent is not None and not _refused(recorded.trace, number, sent):
-            yield from message_problems(place, sent, client=True)
+        if sent is not None and number > max(refusals.get("", -1), refusals.get(_name(sent.get("id")), -1)):
+            yield from client_problems(place, sent)
 
 
-def _refused(trace: Trace, number: int, message: Message) -> bool:
-    """Whether a message of the client's was refused as one that cannot be understood."""
-    for record in trace.records[number + 1 :]:
+def _refusals(trace: Trace) -> dict[str, int]:
+    """Return where the last refusal stands of a message that cannot be understood, by its `id`; "" for any message."""
+    last: dict[str, int] = {}
+    for number, record in enumerate(trace.records):
         answer = record.message if record.side == "server" else None
         if answer is None or answer.type != "error" or "seq" in answer:
             continue
-        its_own = answer["re"] == message.get("id") if "re" in answer else True
-        if its_own and answer.get("code", "bad_request") == "bad_request":
-            return True
-    return False
+        if answer.get("code", "bad_request") == "bad_request":
+            last[_name(answer["re"]) if "re" in answer else ""] = number
+    return last
+
+
+def _name(identifier: object) -> str:
+    return json.dumps(identifier)
 
 
 def _beyond_basic(problem: Problem) -> bool:
     requirement = catalogue()[problem.requirement] if problem.requirement else None
     return requirement is not None and requirement.conformance_class != "basic"
-
-
-def _text(name: str) -> str:
-    try:
-        if name == "-":
-            data = sys.stdin.buffer.read(MOST_BYTES + 1)
-        else:
-            with Path(name).open("rb") as file:
-                data = file.read(MOST_BYTES + 1)
-        text = data.decode("utf-8-sig")
-    except OSError as problem:
-        raise Unreadable(f"{name}: {problem.strerror}") from None
-    except UnicodeDecodeError as problem:
-        raise Unreadable(f"{name}: not UTF-8 at byte {problem.start}") from None
-    if len(data) > MOST_BYTES:
-        raise Unreadable(f"{name}: larger than {MOST_BYTES >> 20} MiB; give a part of it")
-    if not text.strip():
-        raise Unreadable(f"{name}: empty; give a message, JSON lines, a recorded conversation or a HAR file")
-    return text
-
-
-def _whole(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _lines(name: str, text: str, whole: Any) -> Iterator[Line]:
-    """Yield the objects of a file: the whole if it is one JSON value, else each line."""
-    if isinstance(whole, dict):
-        yield Line(f"{name}:1", whole, text)
-    elif isinstance(whole, list):
-        for number, value in enumerate(whole):
-            if not isinstance(value, dict):
-                raise Unreadable(f"{name}: element {number} of the list is no JSON object")
-            yield Line(f"{name}: element {number}", value, json.dumps(value))
-    else:
-        for number, line in enumerate(text.split("\n"), start=1):
-            if line.strip():
-                yield Line(f"{name}:{number}", _object(f"{name}:{number}", line), line)
-
-
-def _object(place: str, line: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as problem:
-        raise Unreadable(f"{place}: not a JSON text: {problem}") from None
-    if not isinstance(value, dict):
-        raise Unreadable(f"{place}: not a JSON object")
-    return value

@@ -57,15 +57,20 @@ def recorded_findings(traces: Sequence[Trace], facts: Facts) -> list[Placed]:
 
     Beside the invariants that watch every conversation these are the rules that need the whole of it.
     """
+    from runwire_conformance.invariants import messages
     from runwire_conformance.invariants.hindsight import HINDSIGHT
     from runwire_conformance.invariants.server_connections import SEVERAL
 
-    found = [(number, finding) for number, trace in enumerate(traces) for finding in findings(trace, facts)]
+    found: list[Placed] = []
     for number, trace in enumerate(traces):
-        for rule in HINDSIGHT:
-            found += [(number, finding) for finding in rule(trace, facts)]
-    for whole in SEVERAL:
-        found += whole(traces)
+        # Where something is missing, only single messages can be judged.
+        if trace.whole:
+            found += [(number, finding) for finding in findings(trace, facts)]
+        rules = HINDSIGHT if trace.whole else messages.INVARIANTS
+        found += [(number, finding) for rule in rules for finding in rule(trace, facts)]
+    if all(trace.whole for trace in traces):
+        for several in SEVERAL:
+            found += several(traces)
     once: dict[tuple[int, str], Placed] = {}
     for number, finding in found:
         once.setdefault((number, finding.requirement), (number, finding))

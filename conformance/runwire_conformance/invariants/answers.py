@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from runwire_conformance.invariants import Facts, Finding, Invariant
-from runwire_conformance.trace import Message, Trace
+from runwire_conformance.trace import Message, Trace, remembered
 from runwire_schemas import CLIENT_TYPES
 
 #: Answers of a type that only one type of message gets; a `start` of a run that exists leads to `resumed`, too.
@@ -76,8 +76,13 @@ class _Unnamed:
         return None
 
 
-def answered(trace: Trace) -> Iterator[Answered]:
-    """Yield the messages whose answer is known for certain, in the order of the answers."""
+@remembered
+def answered(trace: Trace) -> tuple[Answered, ...]:
+    """Return the messages whose answer is known for certain, in the order of the answers."""
+    return tuple(_answered(trace))
+
+
+def _answered(trace: Trace) -> Iterator[Answered]:
     stream = trace.transport == "sse"
     counted = Counter(id_of(message) for message in trace.messages("client"))
     named: dict[str, tuple[int, Message]] = {}
@@ -112,7 +117,7 @@ def round_trip(traces: Sequence[Trace]) -> float:
     times = (
         trace.records[one.place].at - trace.records[one.asked].at
         for trace in traces
-        if not trace.deaf
+        if not trace.deaf and trace.timed
         for one in answered(trace)
     )
     return min(times, default=0.0)

@@ -5,7 +5,7 @@ only what no person and no second program could have done: what follows within `
 """
 
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,17 +27,20 @@ ANSWERS = 3
 SLACK_S = 2.0
 
 
-def client_findings(traces: Sequence[Trace]) -> list[Placed]:
-    """Return everything that the client of a recording breaks, each requirement at most once a connection."""
+def client_findings(traces: Sequence[Trace], dated: bool = True) -> list[Placed]:
+    """Return everything that the client of a recording breaks, each requirement at most once a connection.
+
+    How it comes back is judged only where the connections are `dated`: where it is known when each began and ended.
+    """
     from runwire_conformance.invariants.client_reconnects import RECONNECTING
 
     found: dict[tuple[int, str], Placed] = {}
     for number, trace in enumerate(traces):
-        for rule in SAYING:
+        for rule in SAYING if trace.whole else (it_sends_one_meaning,):
             for finding in rule(trace):
                 found.setdefault((number, finding.requirement), (number, finding))
-    for whole in RECONNECTING:
-        for number, finding in whole(traces):
+    for several in RECONNECTING if dated and all(trace.whole for trace in traces) else ():
+        for number, finding in several(traces):
             found.setdefault((number, finding.requirement), (number, finding))
     return list(found.values())
 
@@ -143,7 +146,7 @@ def it_gives_up_a_silent_connection(trace: Trace) -> Iterator[Finding]:
 def it_minds_retryable(trace: Trace) -> Iterator[Finding]:
     """[ERR-6]: what was refused with `retryable` false is not sent again by itself."""
     refused = refusals(trace)
-    final: list[tuple[float, str]] = []
+    final: deque[tuple[float, str]] = deque()
     spoken: Counter[str] = Counter()
     for place, record in enumerate(trace.records):
         message = record.message
@@ -151,6 +154,8 @@ def it_minds_retryable(trace: Trace) -> Iterator[Finding]:
             continue
         if record.side == "client":
             body = body_of(message)
+            while final and record.at - final[0][0] > BY_ITSELF_S:
+                final.popleft()
             if any(body == earlier and record.at - at <= BY_ITSELF_S for at, earlier in final):
                 yield Finding("ERR-6", "sent again at once what was refused as not retryable", place)
             spoken[body] += 1

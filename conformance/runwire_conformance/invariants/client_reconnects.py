@@ -1,5 +1,6 @@
 """What a recording of several connections shows of its client: how it comes back, and how it does not."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,7 +9,7 @@ from runwire_conformance.invariants import Finding, Placed
 from runwire_conformance.invariants.answers import kind_of
 from runwire_conformance.invariants.client import BY_ITSELF_S, body_of, refusals, said
 from runwire_conformance.invariants.hindsight import FINISHED
-from runwire_conformance.trace import CROSSING_S, Message, Trace
+from runwire_conformance.trace import CROSSING_S, Message, Trace, remembered
 
 #: Closes whose message is not to be sent again ([CLOSE-8]).
 NOT_AGAIN = frozenset({1002, 1003, 1007, 1008, 1009})
@@ -35,6 +36,7 @@ class End:
     followed: tuple[str, ...] = ()
 
 
+@remembered
 def end_of(trace: Trace) -> End | None:
     """Return how a connection ended, None when the recording does not show it."""
     cursors: dict[str, int] = {}
@@ -77,7 +79,7 @@ def it_comes_back_when_told(traces: Sequence[Trace]) -> Iterator[Placed]:
         told = 4000 <= end.code <= 4099
         if not told and trace.transport != "sse":
             continue
-        if not any(record.at - end.at > LATE_S for one in traces for record in one.records):
+        if not any(_last(one) - end.at > LATE_S for one in traces):
             continue
         asked = _asked_since(end.at, [one for one in traces if one is not trace])
         for run_id in end.followed:
@@ -148,7 +150,7 @@ def it_resumes_over_a_hole(traces: Sequence[Trace]) -> Iterator[Placed]:
             if cursor is None or not isinstance(first, int) or first <= cursor + 1:
                 continue
             over = trace.records[-1].at - record.at > LATE_S
-            if over and run_id not in _asked_since(record.at, traces):
+            if over and not any(_asked_of(one).get(run_id, -math.inf) >= record.at for one in traces):
                 text = f"came {first} after {cursor}, and run {run_id} was not resumed"
                 yield number, Finding("RESUME-21", text, place)
 
@@ -258,14 +260,24 @@ def _once(times: Sequence[float], moment: float) -> bool:
 
 def _asked_since(moment: float, traces: Sequence[Trace]) -> set[str]:
     """Return the runs that a client asked for from `moment` on."""
-    return {
-        record.message.word("run_id")
-        for trace in traces
-        for _, record in said(trace, "client")
-        if record.message is not None
-        and record.at >= moment
-        and kind_of(record.message) in {"resume", "start"}
-    }
+    return {run_id for trace in traces for run_id, at in _asked_of(trace).items() if at >= moment}
+
+
+@remembered
+def _asked_of(trace: Trace) -> dict[str, float]:
+    """Return the runs that a client asked for, each with the last moment at which it did."""
+    asked: dict[str, float] = {}
+    for _, record in said(trace, "client"):
+        if record.message is not None and kind_of(record.message) in {"resume", "start"}:
+            run_id = record.message.word("run_id")
+            asked[run_id] = max(record.at, asked.get(run_id, record.at))
+    return asked
+
+
+@remembered
+def _last(trace: Trace) -> float:
+    """Return the last moment that a trace shows."""
+    return max((record.at for record in trace.records), default=-math.inf)
 
 
 RECONNECTING: tuple[Callable[[Sequence[Trace]], Iterator[Placed]], ...] = (

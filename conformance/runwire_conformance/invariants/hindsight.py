@@ -5,6 +5,7 @@ these rules wait for what cannot be under way any more. A server that rests has 
 `REST_S` was appended after the rest began.
 """
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from runwire_conformance.bounds import Limits
 from runwire_conformance.invariants import Facts, Finding, Invariant
 from runwire_conformance.invariants.answers import Answered, answered, kind_of
-from runwire_conformance.trace import Message, Record, Trace
+from runwire_conformance.trace import Message, Record, Trace, remembered
 
 #: Seconds of a server's silence after which nothing that it had to send before is still under way.
 REST_S = 0.5
@@ -64,6 +65,17 @@ class Followed:
                 self.runs.discard(run_id)
                 self.cancelled.pop(run_id, None)
                 self.until = record.at
+
+
+@remembered
+def last_refusals(trace: Trace) -> dict[str, int]:
+    """Return where the last refusal of a message stands, by the `re` that it has as JSON."""
+    return {
+        json.dumps(record.message.get("re")): place
+        for place, record in enumerate(trace.records)
+        if record.side == "server" and record.message is not None
+        if record.message.type == "error" and "seq" not in record.message
+    }
 
 
 def own_limits(trace: Trace) -> Limits | None:
@@ -140,12 +152,7 @@ def a_cancel_is_obeyed(trace: Trace, facts: Facts) -> Iterator[Finding]:
 
 def _is_refused(trace: Trace, place: int, message: Message) -> bool:
     """Whether a message of the client's was possibly refused: then it had no effect."""
-    answers = (record.message for record in trace.records[place + 1 :] if record.side == "server")
-    return any(
-        answer.type == "error" and "seq" not in answer and answer.get("re") == message.get("id")
-        for answer in answers
-        if answer is not None
-    )
+    return place < last_refusals(trace).get(json.dumps(message.get("id")), -1)
 
 
 def it_goes_on_serving(trace: Trace, _facts: Facts) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from runwire_conformance.invariants import Facts, Finding, Invariant
 from runwire_conformance.invariants.answers import resumed_says_what_was_asked
-from runwire_conformance.trace import CONTROL_TYPES, Message, Trace
+from runwire_conformance.trace import CONTROL_TYPES, Message, Trace, remembered
 
 #: Types of messages that are events of a run whatever they hold.
 UNMISTAKABLE = frozenset(
@@ -38,6 +38,7 @@ class Reading:
         return any(message.is_terminal for _, message in self.events)
 
 
+@remembered
 def readings(trace: Trace) -> tuple[list[Reading], list[tuple[int, Message]]]:
     """Return the readings of a conversation, and the events that belong to none."""
     current: dict[str, Reading] = {}

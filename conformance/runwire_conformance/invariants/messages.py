@@ -1,16 +1,22 @@
 """What every single message of a server must be, whatever came before it."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from runwire_conformance.invariants import Facts, Finding, Invariant
+from runwire_conformance.json_reading import TooDeep, is_deep
 from runwire_conformance.trace import Message, Trace
 from runwire_schemas import SERVER_TYPES, schema, server_message_violations
 from runwire_spec import registries
 
 #: How the fault of a text is told in which a member name stands twice in one object.
 REPEATED = "a member name is repeated"
+
+#: Where half a surrogate pair may stand in a JSON text: as an escape, or as it is.
+_HALF = re.compile(r"\\[uU][dD][89a-fA-F]|[\ud800-\udfff]")
 
 MERGEABLE = {"token", "thinking", "tool_delta", "observation"}
 
@@ -33,24 +39,39 @@ def faults_of(text: str) -> list[str]:
 
 
 def _read(text: str) -> tuple[Any, list[str]]:
-    problems: list[str] = []
+    faults: list[str] = []
+    token = _FAULTS.set(faults)
+    try:
+        return _DECODER.decode(text), faults
+    except RecursionError:
+        raise TooDeep from None
+    finally:
+        _FAULTS.reset(token)
 
-    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({name for name, _ in pairs}) != len(pairs):
-            problems.append(REPEATED)
-        return dict(pairs)
 
-    def constant(name: str) -> float:
-        problems.append(f"{name} is no JSON")
-        return 0.0
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        _FAULTS.get().append(REPEATED)
+    return members
 
-    return json.loads(text, object_pairs_hook=members, parse_constant=constant), problems
+
+def _constant(name: str) -> float:
+    _FAULTS.get().append(f"{name} is no JSON")
+    return 0.0
+
+
+#: The faults of the text that is being read; a decoder is made once, as that takes as long as to read a message.
+_FAULTS: ContextVar[list[str]] = ContextVar("faults")
+_DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_constant)
 
 
 def _strict(text: str, message: Message | None, place: int) -> Iterator[Finding]:
     try:
         value, problems = _read(text)
-    except (ValueError, RecursionError) as problem:
+    except TooDeep:
+        return  # it is JSON, and how deep it may be is said of its content
+    except ValueError as problem:
         yield Finding("MSG-1", f"not a JSON text: {problem}", place)
         return
     if not isinstance(value, dict):
@@ -58,7 +79,7 @@ def _strict(text: str, message: Message | None, place: int) -> Iterator[Finding]
         return
     for fault in problems:
         yield Finding("MSG-5", fault, place)
-    if has_lone_surrogate(value):
+    if _HALF.search(text) and not is_deep(value) and has_lone_surrogate(value):
         divided = message is not None and message.type in {"token", "thinking"}
         yield Finding("EVENT-2" if divided else "MSG-5", "a string holds half a surrogate pair", place)
 
@@ -75,17 +96,22 @@ def keeps_its_schema(trace: Trace, _facts: Facts) -> Iterator[Finding]:
     for place, message in _messages(trace):
         if message.type not in SERVER_TYPES:
             continue
-        defined = schema(message.type)
-        nulls = [
-            name
-            for name in defined["properties"]
-            if name not in defined["required"] and name in message and message[name] is None
-        ]
+        nulls = _nulls(message) if None in message.values() else []
         for name in nulls:
             yield Finding("MSG-6", f"{name} of {message.type} is null", place)
         for violation in server_message_violations(dict(message)):
             if violation.pointer.removeprefix("/") not in nulls:
                 yield Finding("MSG-3", f"{message.type}{violation.pointer}: {violation.message}", place)
+
+
+def _nulls(message: Message) -> list[str]:
+    """Return the optional members of a message that are null."""
+    defined = schema(message.type)
+    return [
+        name
+        for name in defined["properties"]
+        if name not in defined["required"] and name in message and message[name] is None
+    ]
 
 
 def events_are_placed(trace: Trace, _facts: Facts) -> Iterator[Finding]:

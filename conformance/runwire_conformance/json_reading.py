@@ -1,0 +1,40 @@
+"""Reads JSON of strangers: whatever it holds, the answer is a value or a ValueError with the reason."""
+
+import json
+from typing import Any
+
+#: The deepest nesting of arrays and objects that is read; the specification's `json_depth` is 32 by default.
+MOST_DEPTH = 200
+
+
+class TooDeep(ValueError):
+    """A JSON text is nested deeper than anyone is willing to follow."""
+
+    def __init__(self) -> None:
+        super().__init__(f"nested deeper than {MOST_DEPTH} levels")
+
+
+def read_json(text: str | bytes) -> Any:
+    """Return the JSON value in a text; raises TooDeep, and ValueError for what is no JSON."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise TooDeep from None
+    if len(text) > 2 * MOST_DEPTH and is_deep(value):
+        raise TooDeep
+    return value
+
+
+def is_deep(value: Any, most: int = MOST_DEPTH) -> bool:
+    """Whether arrays and objects of a value are nested deeper than `most`, the value itself being 1."""
+    level: list[Any] = [value]
+    for _ in range(most + 1):
+        level = [
+            item
+            for one in level
+            for item in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
+            if isinstance(item, dict | list)
+        ]
+        if not level:
+            return False
+    return True
