@@ -91,7 +91,7 @@ class Session {
   constructor(prompt, { discovery = "/", runId = randomId(), transport = "auto", ...options }, emit) {
     this.options = { fetch: globalThis.fetch, WebSocket: globalThis.WebSocket, ...options };
     this.wanted = transport;
-    this.transport = transport === "sse" || (transport === "auto" && !this.options.WebSocket) ? "sse" : "websocket";
+    this.transport = this.#first;
     this.emit = emit;
     this.wire = (direction, text) => emit("wire", { direction, text });
     this.server = new Server(discovery, this.options);
@@ -101,6 +101,11 @@ class Session {
 
   get over() {
     return this.log.ended !== null || this.failure !== null || this.#left;
+  }
+
+  /** The transport that is tried first. */
+  get #first() {
+    return this.wanted === "sse" || (this.wanted === "auto" && !this.options.WebSocket) ? "sse" : "websocket";
   }
 
   newId() {
@@ -164,7 +169,10 @@ class Session {
     const { code, retryable, retryAfterMs, message } = problem;
     if (code === "unauthorized") {
       this.emit("state", { state: "unauthorized", detail: message });
-      if (await this.server.renew().catch(() => false)) return { why: message };
+      if (await this.server.renew().catch(() => false)) {
+        if (this.wanted === "auto" && !this.log.accepted) this.transport = this.#first;
+        return { why: message };
+      }
     }
     if (!retryable) this.#stop(problem);
     return { leastMs: retryAfterMs, why: message };
@@ -180,6 +188,7 @@ class Session {
       } catch (problem) {
         return this.#hindered(problem);
       }
+      if (this.server.wantsToken) return this.#hindered(new RunwireError("a token is wanted", { code: "unauthorized" }));
       if (this.server.features.includes("sse")) {
         this.transport = "sse";
         this.emit("state", { state: "reconnecting", detail: message, waitMs: 0 });

@@ -18,6 +18,12 @@ export class Server {
     this.endpoints = null;
     this.features = [];
     this.limits = {};
+    this.auth = [];
+  }
+
+  /** Whether nobody comes in as this client is, without a token. */
+  get wantsToken() {
+    return !this.#token && this.auth.length > 0 && !this.auth.some((way) => way === "none" || way === "cookie");
   }
 
   /** Three intervals without a word, in ms [BEAT-11]. */
@@ -34,7 +40,7 @@ export class Server {
     }
     let base = this.url;
     const about = await this.json(this.url, { look: (response) => (base = response.url || base) });
-    const { protocol, versions, endpoints, features, limits } = about;
+    const { protocol, versions, endpoints, features, limits, auth } = about;
     if (protocol !== "runwire" || !versions?.includes(1) || !endpoints?.websocket) {
       throw new RunwireError(`${this.url} is no Runwire server of version 1`, { code: "unsupported" });
     }
@@ -42,6 +48,7 @@ export class Server {
     this.endpoints.websocket.protocol = this.endpoints.websocket.protocol.replace("http", "ws");
     this.features = features ?? [];
     this.limits = limits ?? {};
+    this.auth = auth ?? [];
   }
 
   /** The URL of something that belongs to a run. */

@@ -50,6 +50,8 @@ export class Stand {
   async #answer(request, response) {
     let body = "";
     for await (const piece of request) body += piece;
+    for (const [name, value] of Object.entries(CORS)) response.setHeader(name, value);
+    if (request.method === "OPTIONS") return response.writeHead(204).end();
     const [path] = request.url.split("?");
     this.#note("request", { method: request.method, path: request.url, headers: request.headers, body });
     const handler = this.script[`${request.method} ${path}`] ?? this.script[`${request.method} *`];
@@ -83,6 +85,13 @@ export class Stand {
     this.script.websocket(connection, { count, offered, stand: this });
   }
 }
+
+/** A page of any origin may ask. */
+const CORS = {
+  "Access-Control-Allow-Origin": "*",
+  "Access-Control-Allow-Headers": "Authorization, Content-Type, Last-Event-ID",
+  "Access-Control-Expose-Headers": "Retry-After",
+};
 
 export const DISCOVERY = {
   protocol: "runwire",
