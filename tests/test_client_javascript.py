@@ -1,4 +1,4 @@
-"""The JavaScript client: its own tests in Node and in Chromium, its package, and the copy that the playground serves."""
+"""The JavaScript client: its own tests in Node and in Chromium, its package, and the copy in the playground."""
 
 from __future__ import annotations
 
@@ -27,12 +27,16 @@ def test_it_keeps_the_rules_in_node(node: str) -> None:
     command = [node, "--experimental-websocket", "--test"]
     result = subprocess.run(command, cwd=CLIENT, capture_output=True, text=True, timeout=300, check=False)
 
-    assert result.returncode == 0, "\n".join(re.findall(r"^ *not ok.*(?:\n.*){12}", result.stdout, re.MULTILINE))
+    assert result.returncode == 0, "\n".join(
+        re.findall(r"^ *not ok.*(?:\n.*){12}", result.stdout, re.MULTILINE)
+    )
     assert "# fail 0" in result.stdout
 
 
 def test_it_keeps_the_rules_in_a_browser(node: str) -> None:
-    with subprocess.Popen([node, "tests/in_browser.js"], cwd=CLIENT, stdout=subprocess.PIPE, text=True) as stands:
+    with subprocess.Popen(
+        [node, "tests/in_browser.js"], cwd=CLIENT, stdout=subprocess.PIPE, text=True
+    ) as stands:
         assert stands.stdout is not None
 
         async def look(page: Page) -> None:
@@ -65,7 +69,9 @@ def test_the_package_can_be_installed(node: str, tmp_path: Path) -> None:
     (tmp_path / "node_modules/package").rename(tmp_path / "node_modules/runwire")
     code = 'import { Run, RunwireError } from "runwire"; console.log(typeof Run, new RunwireError("x").code);'
     (tmp_path / "user.mjs").write_text(code)
-    used = subprocess.run([node, "user.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    used = subprocess.run(
+        [node, "user.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
 
     assert used.stdout.split() == ["function", "internal"], used.stderr
     assert names >= {"LICENSE", "README.md", "package.json", "src/runwire.js", "types/runwire.d.ts"}
