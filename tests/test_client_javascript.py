@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import require_program
+from npm_stand import installed
 from playwright.async_api import Page, expect
 from test_browser import in_browser
 
@@ -76,3 +77,49 @@ def test_the_package_can_be_installed(node: str, tmp_path: Path) -> None:
     assert used.stdout.split() == ["function", "internal"], used.stderr
     assert names >= {"LICENSE", "README.md", "package.json", "src/runwire.js", "types/runwire.d.ts"}
     assert not [name for name in names if name.startswith("tests/")]
+
+
+def test_the_types_say_what_a_user_may_write(node: str, tmp_path: Path) -> None:
+    compiler = installed("typescript@5") / "typescript/bin/tsc"
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules/runwire").symlink_to(CLIENT)
+    (tmp_path / "types.ts").write_bytes((CLIENT / "tests/types.ts").read_bytes())
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    options = ["--noEmit", "--strict", "--target", "es2022", "--module", "nodenext", "--lib", "es2022,dom"]
+    result = subprocess.run(
+        [node, compiler, *options, "types.ts"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_types_name_what_the_module_has(node: str) -> None:
+    code = """
+      import * as client from "./src/runwire.js";
+      const names = Object.keys(Object.getOwnPropertyDescriptors(client.Run.prototype));
+      const own = Object.keys(new client.Run(null, { discovery: "ws://127.0.0.1:9/x", runId: "x".repeat(22) }));
+      console.log(JSON.stringify([Object.keys(client), [...names, ...own]]));
+      process.exit();
+    """
+    told = subprocess.run(
+        [node, "--input-type=module", "--eval", code],
+        cwd=CLIENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    exported, members = json.loads(told.stdout)
+    types = (CLIENT / "types/runwire.d.ts").read_text(encoding="utf-8")
+    declared = re.findall(r"^export class (\w+)", types, re.MULTILINE)
+    run = types.partition("export class Run extends")[2]
+
+    assert sorted(exported) == sorted(declared)
+    assert sorted(set(members) - {"constructor"}) == sorted(
+        {*re.findall(r"^  (?:readonly )?(\w+)[:(]", run, re.MULTILINE)} - {"constructor"}
+    )
