@@ -1,55 +1,71 @@
-"""The agent a newcomer meets: it thinks, looks a word up, and answers piece by piece."""
+"""The agent a newcomer meets: it thinks, looks words up, and answers piece by piece, in English or Chinese."""
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from runwire_reference_server.agents import Task, input_request, observation, thinking, token, tool_call
+from runwire_reference_server.agents.demo_texts import CHINESE, ENGLISH, Texts
 from runwire_reference_server.events import Event
 
 #: Seconds between two pieces of the answer.
 PACE_S = 0.04
 
-GLOSSARY = {
-    "ai": "AI is software that does things one would call clever if a person did them, such as answering this.",
-    "agent": "An agent is a program that works on a prompt in several steps: it thinks, calls tools and answers.",
-    "cancel": 'Send {"type":"cancel"} and the run ends at once, even when a tool hangs.',
-    "resume": 'Come back and send {"type":"resume","run_id":…,"after":…}: the log goes on where you left off.',
-    "run": "A run is an append-only log of events; whoever watches it reads the log from a cursor.",
-    "runwire": "Runwire is an open wire protocol for live agent runs, with a judge that tests servers against it.",
-    "sse": "Server-sent events carry the same log as the WebSocket, for networks that let only plain HTTP through.",
-    "token": "A token event carries text to append to the answer; an answer is nothing but its tokens.",
-    "websocket": "A WebSocket carries messages both ways; here one JSON object each.",
-}
+#: What the words of the glossary mean, in English.
+GLOSSARY = {names[0]: entry for names, entry in ENGLISH.glossary.items()}
+
+#: A prompt with one of these characters is answered in Chinese.
+HAN = re.compile("[\u3400-\u9fff]")
 
 
 class DemoAgent:
     """Answers from a glossary of a few lines, at a pace at which one can watch and press stop."""
 
     async def run(self, task: Task) -> AsyncIterator[Event]:
-        """Play thinking, a tool call, its observation and the answer."""
-        words = re.findall(r"[a-z]+", task.prompt.lower())
-        for piece in ("I should look ", "the words up ", "before I answer."):
+        """Play thinking, a tool call, its observation and the answer; with a question or a sub-agent on request."""
+        texts = CHINESE if HAN.search(task.prompt) else ENGLISH
+        prompt = task.prompt.lower()
+        for piece in texts.thoughts:
             yield thinking(piece)
             await asyncio.sleep(PACE_S)
+        words = re.findall(r"[a-z]+|[\u3400-\u9fff]+", prompt)
         yield tool_call("c1", "search_glossary", {"words": words[:20]})
         await asyncio.sleep(4 * PACE_S)
-        if "ask" in words and task.input_requests is not None:
-            yield input_request("q1", "approval", "Shall I go on?", call_id="c1")
+        if asked_for(texts.ask, prompt) and task.input_requests is not None:
+            yield input_request("q1", "approval", texts.question, call_id="c1")
             if (await task.input_requests.answer("q1")).data is not True:
-                yield observation("c1", "the user would rather not", is_error=True)
-                yield token("As you wish.")
+                yield observation("c1", texts.declined, is_error=True)
+                yield token(texts.as_you_wish)
                 return
-        found = list(dict.fromkeys(word for word in words if word in GLOSSARY))
-        yield observation("c1", {"found": found})
-        if found:
-            answer = " ".join(GLOSSARY[word] for word in found)
-        else:
-            answer = (
-                f"The glossary of this demo has nothing on that. It knows: {', '.join(GLOSSARY)}. "
-                "Start the server with an agent of your own for better answers."
-            )
-        answer += " This text came in pieces, one token event each; a page that knows six types can show it."
-        for piece in re.findall(r"\S+\s*", answer):
+        found = [names for names in texts.glossary if asked_for(names, prompt)]
+        yield observation(
+            "c1", {"found": [name for names in found for name in names if asked_for([name], prompt)]}
+        )
+        if asked_for(texts.delegate, prompt):
+            async for event in librarian(texts):
+                yield event
+        answer = texts.joint.join(texts.glossary[names] for names in found) or texts.nothing
+        for piece in pieces(answer + texts.joint + texts.closing):
             yield token(piece)
             await asyncio.sleep(PACE_S)
+
+
+async def librarian(texts: Texts) -> AsyncIterator[Event]:
+    """Play a sub-agent: its thinking and the text it produces belong to the call that started it ([EVENT-1])."""
+    yield tool_call("c2", "delegate", {"to": "librarian"})
+    yield thinking(texts.librarian_thinks) | {"agent": "librarian", "parent_call_id": "c2"}
+    for piece in pieces(texts.librarian_says):
+        yield observation("c2", piece, partial=True) | {"agent": "librarian", "parent_call_id": "c2"}
+        await asyncio.sleep(PACE_S)
+    yield observation("c2", texts.librarian_says)
+
+
+def asked_for(names: Iterable[str], prompt: str) -> bool:
+    """Whether one of `names` stands in the prompt, a Latin one as a whole word."""
+    words = set(re.findall(r"[a-z]+", prompt))
+    return any(name in words or (not name.isascii() and name in prompt) for name in names)
+
+
+def pieces(text: str) -> list[str]:
+    """Cut a text as a model would give it: word by word, Chinese two characters at a time."""
+    return re.findall(r"[\u3000-\u9fff\uff00-\uffef]{1,2}|[^\s\u3000-\u9fff\uff00-\uffef]+\s*|\s+", text)

@@ -1,151 +1,144 @@
-// Shows one run. Everything an agent wrote is put onto the page as text, never as markup (specification, chapter 19).
+// Starts a run or follows the one that the address names, and shows it.
 
-import { Run } from "./runwire.js";
+import { Run } from "./runwire/runwire.js";
+import { Steps } from "./steps.js";
+import { keep, kept, switchLanguage, text, translate } from "./texts.js";
 
 const MOST_WIRE_LINES = 1000;
 const $ = (id) => document.getElementById(id);
+const steps = new Steps($("steps"), (id, data) => run.answer(id, data), announce);
 let run = null;
+let shown = { state: "connecting", detail: "", waitMs: 0 };
+let token = ""; // of this page only: a reload asks again
+
+translate();
+$("prompt").value = kept("run")?.prompt ?? text("example");
+$("transport").value = kept("transport") ?? "auto";
+followAddress();
+addEventListener("hashchange", followAddress);
 
 $("ask").addEventListener("submit", (submitted) => {
   submitted.preventDefault();
-  run?.cancel();
-  for (const id of ["steps", "answer", "end", "wire"]) $(id).replaceChildren();
+  start($("prompt").value);
+});
+$("prompt").addEventListener("keydown", (pressed) => {
+  if (pressed.key !== "Enter" || pressed.shiftKey || pressed.isComposing) return;
+  pressed.preventDefault();
+  $("ask").requestSubmit();
+});
+document.addEventListener("keydown", ({ key }) => key === "Escape" && run?.cancel());
+$("transport").addEventListener("change", () => keep("transport", $("transport").value));
+$("cancel").addEventListener("click", () => run.cancel());
+$("drop").addEventListener("click", () => run.drop());
+$("language").addEventListener("click", () => {
+  const untouched = $("prompt").value === text("example");
+  switchLanguage();
+  if (untouched) $("prompt").value = text("example");
+  showLanguage();
+  showState();
+  showEnd();
+});
+showLanguage();
+
+/** Start a run and write it into the address, so that a reload finds it. */
+function start(prompt) {
+  if (run !== null && run.ended === null) run.cancel();
+  follow(new Run(prompt, options()), prompt);
+  history.replaceState(null, "", `#run=${run.id}`);
+  keep("run", { id: run.id, prompt, over: false });
+}
+
+/**
+ * Follow the run that the address names. This tab's own run is started again under its `run_id`, which the server
+ * takes for the same run [RUN-19]; a run that was over, or is another tab's, is only looked at.
+ */
+function followAddress() {
+  const id = new URLSearchParams(location.hash.slice(1)).get("run");
+  if (!id || id === run?.id) return;
+  const own = kept("run");
+  const prompt = own?.id === id && !own.over ? own.prompt : null;
+  follow(new Run(prompt, { ...options(), runId: id }), prompt);
+}
+
+function options() {
+  return { transport: $("transport").value, token: ({ refused }) => (refused === null ? token : signIn(refused)) };
+}
+
+/** Wait until the user gave a token. */
+function signIn(refused) {
+  const form = $("sign-in");
+  form.hidden = false;
+  form.querySelector("label").textContent = text(refused ? "refusedToken" : "wantsToken");
+  $("token").focus();
+  return new Promise((resolve) => {
+    form.onsubmit = (submitted) => {
+      submitted.preventDefault();
+      token = $("token").value;
+      $("token").value = "";
+      form.hidden = true;
+      resolve(token);
+    };
+  });
+}
+
+function follow(followed, prompt) {
+  run?.leave();
+  run = followed;
+  steps.clear();
+  for (const id of ["answer", "end", "wire"]) $(id).replaceChildren();
   $("run").hidden = false;
-  run = new Run($("prompt").value, { token: $("token").value, transport: $("transport").value });
-  const steps = new Steps($("steps"));
-  const own = run;
-  const listen = (type, hear) => own.addEventListener(type, ({ detail }) => own === run && hear(detail));
-  listen("event", (event) => show(event, steps));
+  $("second").href = `#run=${run.id}`;
+  $("question").hidden = prompt === null;
+  $("question").textContent = prompt ?? "";
+  const listen = (type, hear) => followed.addEventListener(type, ({ detail }) => followed === run && hear(detail));
+  listen("event", (event) => {
+    steps.show(event);
+    $("answer").textContent = run.text;
+  });
   listen("anew", () => (steps.clear(), $("answer").replaceChildren()));
-  listen("state", ({ state, detail }) => {
-    $("state").value = `${own.transport} · ${state} ${detail}`;
-    for (const id of ["cancel", "drop"]) $(id).disabled = own.ended !== null;
+  listen("state", (state) => {
+    shown = state;
+    $("answer").textContent = run.text;
+    showState();
+    if (run.ended !== null) showEnd();
   });
   listen("wire", ({ direction, text }) => {
     $("wire").append(`${direction} ${text}\n`);
     while ($("wire").childNodes.length > MOST_WIRE_LINES) $("wire").firstChild.remove();
   });
-});
-$("cancel").addEventListener("click", () => run.cancel());
-$("drop").addEventListener("click", () => run.drop());
-
-function show(event, steps) {
-  switch (event.type) {
-    case "token":
-    case "replace":
-      $("answer").textContent = run.text;
-      break;
-    case "thinking":
-      steps.growing("thinking").append(event.content);
-      break;
-    case "tool_delta":
-      steps.of(event.call_id, `${event.name} …`).preview(event.data);
-      break;
-    case "tool_call":
-      steps.of(event.call_id, event.name).called(event.name, event.input);
-      break;
-    case "observation":
-      steps.of(event.call_id, "tool").observed(event);
-      break;
-    case "input_request":
-      steps.ask(event);
-      break;
-    case "input_closed":
-      steps.closed(event);
-      break;
-    case "done":
-    case "error":
-      $("end").textContent = `${event.status ?? event.code}: ${event.data}`;
-  }
+  showState();
 }
 
-/** The list of what the agent did besides answering. */
-class Steps {
-  constructor(list) {
-    this.list = list;
-    this.clear();
-  }
-
-  clear() {
-    this.list.replaceChildren();
-    this.calls = new Map();
-    this.questions = new Map();
-    this.last = null;
-  }
-
-  add(kind) {
-    const item = element("li", { className: kind });
-    this.list.append(item);
-    this.last = item;
-    return item;
-  }
-
-  growing(kind) {
-    return this.last?.className === kind ? this.last : this.add(kind);
-  }
-
-  of(callId, name) {
-    if (!this.calls.has(callId)) this.calls.set(callId, new Call(this.add("tool"), name));
-    return this.calls.get(callId);
-  }
-
-  ask({ request_id, kind, data, schema }) {
-    const item = this.add("input");
-    item.append(element("b", { textContent: data ?? "The agent asks." }), " ");
-    const reply = (value) => run.answer(request_id, value);
-    if (kind === "approval") {
-      item.append(button("Yes", () => reply(true)), " ", button("No", () => reply(false)));
-    } else {
-      const field = element("input", { placeholder: schema ? JSON.stringify(schema) : "" });
-      item.append(field, " ", button("Answer", () => reply(kind === "form" ? JSON.parse(field.value) : field.value)));
-    }
-    this.questions.set(request_id, item);
-  }
-
-  closed({ request_id, outcome }) {
-    const item = this.questions.get(request_id);
-    for (const part of item?.querySelectorAll("button, input") ?? []) part.disabled = true;
-    item?.append(` ${outcome}`);
-  }
+function showState() {
+  if (run === null) return;
+  const over = run.ended !== null || run.failure !== null;
+  const later = shown.waitMs >= 1000 ? text("inSeconds")(Math.round(shown.waitMs / 1000)) : "";
+  $("state").value = `${run.transport} · ${text(shown.state)} ${text(shown.detail ?? "")}${later}`;
+  for (const id of ["cancel", "drop"]) $(id).disabled = over;
+  $("answer").ariaBusy = String(!over);
 }
 
-/** One call of a tool, with what it gave. */
-class Call {
-  constructor(item, name) {
-    this.name = element("b", { textContent: name });
-    this.input = element("pre");
-    this.output = element("pre");
-    item.append(this.name, this.input, this.output);
+function showEnd() {
+  const end = run?.ended;
+  if (!end) return;
+  const { status = "failed", data, code, usage, retryable } = end;
+  const spent = usage ? ` (${text("tokens")(usage.input_tokens ?? 0, usage.output_tokens ?? 0)})` : "";
+  $("end").textContent = `${text(status)}: ${code ? `${code}: ` : ""}${data}${spent} `;
+  if (end.type === "error" && retryable) {
+    const again = Object.assign(document.createElement("button"), { type: "button", textContent: text("again") });
+    again.addEventListener("click", () => start($("prompt").value)); // [ERR-8] under a new run_id
+    $("end").append(again);
   }
-
-  preview(text) {
-    this.input.append(text);
-  }
-
-  called(name, input) {
-    this.name.textContent = name;
-    this.input.textContent = readable(input);
-  }
-
-  observed({ content, partial, is_error }) {
-    if (partial) return this.output.append(content);
-    const text = typeof content === "string" ? content : readable(content);
-    this.output.textContent = `${is_error ? "failed: " : ""}${text}`; // [EVENT-16] it supersedes the partial ones
-  }
+  const own = kept("run");
+  if (own?.id === run.id) keep("run", { ...own, over: true });
+  announce(run.text);
 }
 
-/** JSON on one line while it fits. */
-function readable(value) {
-  const line = JSON.stringify(value);
-  return line.length <= 120 ? line : JSON.stringify(value, null, 1);
+function showLanguage() {
+  $("language").textContent = text("other");
+  $("language").lang = text("otherCode");
 }
 
-function element(name, members = {}) {
-  return Object.assign(document.createElement(name), members);
-}
-
-function button(text, act) {
-  const made = element("button", { type: "button", textContent: text });
-  made.addEventListener("click", act);
-  return made;
+function announce(what) {
+  $("announcement").textContent = what;
 }
