@@ -167,11 +167,13 @@ def deep(value: Any) -> bool:
 
 
 def clean(value: Any) -> Any:
-    """Return a value that can be sent: no half of a character, no number beyond all bounds."""
+    """Return a value that can be sent: no half of a character, no number that a double does not hold."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, int) and not -(2**53) < value < 2**53:
+        return str(value)
     if isinstance(value, dict):
         return {clean(name): clean(inner) for name, inner in value.items()}
     return [clean(inner) for inner in value] if isinstance(value, list) else value

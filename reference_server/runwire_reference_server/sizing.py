@@ -88,14 +88,14 @@ class Fitter:
 
 
 def _valid(value: Any) -> Any:
-    """Return `value` with only valid Unicode and finite numbers ([MSG-5])."""
+    """Return `value` with only valid Unicode, finite numbers and integers that a double holds ([MSG-5], [MSG-35])."""
     if isinstance(value, str):
         return (
             value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         )
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+    if isinstance(value, int) and not -(2**53) < value < 2**53:
         return str(value)
     if isinstance(value, dict):
         return {str(_valid(key)): _valid(item) for key, item in value.items()}

@@ -136,6 +136,9 @@ class Rewrite:
     given: what it hands on as it came keeps its bytes.
     """
 
+    #: Whether the server hears of a message only when it is whole, however large.
+    holds_whole_messages = False
+
     def __init__(self) -> None:
         self.seen: Counter[object] = Counter()
         self.limits: Mapping[str, float] = {}

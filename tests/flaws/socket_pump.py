@@ -92,7 +92,8 @@ async def _up_by_message(link: Socket) -> None:
             continue
         interrupts = bool(parts) and frame.opcode != Opcode.CONTINUATION
         parts.append((frame, raw))
-        if passing or interrupts or sum(len(raw) for _, raw in parts) > HELD_BYTES[True]:
+        too_large = sum(len(raw) for _, raw in parts) > HELD_BYTES[True]
+        if passing or interrupts or (too_large and not link.rewrite.holds_whole_messages):
             # A server answers a message that is too large, or that another one interrupts, before its end.
             await link.server.write(b"".join(raw for _, raw in parts))
             parts, passing = [], not frame.final

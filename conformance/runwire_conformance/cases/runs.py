@@ -7,7 +7,7 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client import Client
-from runwire_conformance.conversation import EVENT_S
+from runwire_conformance.conversation import EVENT_S, contents
 from runwire_conformance.target import ACCEPT_JSON, Target, expect_refusal, new_run_id
 
 CHOSEN_ID = re.compile(r"[A-Za-z0-9_-]{21,64}")
@@ -258,6 +258,23 @@ async def one_run_too_many_is_busy(client: Client, target: Target, limits: Limit
     answer = await client.ask({"type": "start", "prompt": target.short, "run_id": new_run_id()})
 
     expect_refusal(answer, "busy")
+    await client.cancel()
+    for run in runs:
+        await run.terminal()
+
+
+@proves("RESUME-27", script=True)
+async def a_finished_run_takes_no_place_beside_unfinished_ones(client: Client, limits: Limits) -> None:
+    old = await client.start(scripts.THREE_TOKENS, run_id=new_run_id())
+    await old.terminal()
+    runs = [
+        await client.start(scripts.ENDLESS, run_id=new_run_id())
+        for _ in range(limits.whole("runs_per_connection"))
+    ]
+
+    again = await client.resume(old.id)
+
+    assert contents(await again.whole()) == contents(old.events)
     await client.cancel()
     for run in runs:
         await run.terminal()
