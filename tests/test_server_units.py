@@ -91,7 +91,7 @@ def test_a_queued_run_can_be_cancelled_but_not_speak() -> None:
         ('{"type":"start","id":"1","prompt":"x"}', Start(RunRequest("x"), "1")),
         ('{"type":"cancel"}', Cancel((), None)),
         (f'{{"type":"cancel","run_id":"{RUN_ID}"}}', Cancel((RUN_ID,), None)),
-        (f'{{"type":"resume","id":"r","run_id":"{RUN_ID}","after":3.0}}', Resume(RUN_ID, 3, None, "r")),
+        (f'{{"type":"resume","id":"r","run_id":"{RUN_ID}","after":3}}', Resume(RUN_ID, 3, None, "r")),
         ('{"type":"heartbeat","id":"h"}', Send({"type": "heartbeat", "re": "h"})),
         (
             f'{{"type":"input","id":"i","run_id":"{RUN_ID}","request_id":"q","data":1}}',
@@ -282,7 +282,7 @@ def test_accept_is_read_as_http_has_it(header: str | None, accepts: bool, names:
     [
         ("5", (None, 5)),
         ("e-1.5", ("e-1", 5)),
-        ("", None),
+        ("", (None, 0)),
         ("e.", None),
         (".5", None),
         ("-1", None),
@@ -290,7 +290,13 @@ def test_accept_is_read_as_http_has_it(header: str | None, accepts: bool, names:
     ],
 )
 def test_a_cursor_is_epoch_and_seq(text: str, cursor: object) -> None:
-    assert read_cursor(text) == cursor
+    assert (
+        read_cursor([text], [])
+        == read_cursor([], [text])
+        == read_cursor([text], ["9"] if text else [])
+        == cursor
+    )
+    assert read_cursor([text, text], []) == ((None, 0) if not text else None)
 
 
 @pytest.mark.parametrize(

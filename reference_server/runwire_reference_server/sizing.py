@@ -10,8 +10,12 @@ from runwire_reference_server.events import TEXT_MEMBERS, Draft, Event, draft, e
 ENVELOPE_BYTES = 256
 
 
+#: Events of which a part may be sent; any other is sent whole or ends its run ([EVENT-19], [EVENT-27]).
+DIVISIBLE = frozenset({*TEXT_MEMBERS, "replace", "done", "error"})
+
+
 class TooLarge(Exception):
-    """A `tool_call` that cannot be sent whole."""
+    """An event that cannot be sent whole, and of which no part would do."""
 
 
 class Fitter:
@@ -26,7 +30,7 @@ class Fitter:
         self._held = ""
 
     def fit(self, event: Event) -> Iterator[Draft]:
-        """Yield what to append for `event`; raises TooLarge for a tool_call that does not fit."""
+        """Yield what to append for `event`; raises TooLarge for what does not fit."""
         kind = event["type"]
         if kind == "token":
             event = event | {"data": self._held + event["data"]}
@@ -40,7 +44,7 @@ class Fitter:
             event = _valid(event)
         whole = draft(event)
         size = len(whole.data)
-        if kind == "tool_call" and (size > self._room or _depth(event) > self._depth):
+        if kind not in DIVISIBLE and (size > self._room or _depth(event) > self._depth):
             raise TooLarge
         if kind == "observation" and not isinstance(event["content"], str) and _depth(event) > self._depth:
             event = event | {"content": encode(event["content"]), "truncated": True}

@@ -67,9 +67,9 @@ async def integers_that_no_double_holds_are_strings(target: Target, transport: s
 @proves("MSG-33")
 async def a_number_that_is_not_written_as_an_integer_is_refused(client: Client, target: Target) -> None:
     off = () if "resume" in target.features else ("unsupported",)
-    for written in ("1.0", "1e0", "0.1e1"):
+    for number, written in enumerate(("1.0", "1e0", "0.1e1")):
         answer = await client.ask_text(
-            f'{{"type":"resume","id":"n","run_id":"{new_run_id()}","after":{written}}}'
+            f'{{"type":"resume","id":"n{number}","run_id":"{new_run_id()}","after":{written}}}'
         )
         expect_refusal(answer, "bad_request", *off)
 

@@ -108,10 +108,12 @@ def is_unasked(message: Message) -> bool:
 
 
 def blocks_are_well_formed(trace: Trace, _facts: Facts) -> Iterator[Finding]:
-    """[SSE-2], [SSE-6] to [SSE-8], [SSE-13]: the framing of a stream."""
+    """[SSE-2], [SSE-6] to [SSE-8], [SSE-13], [SSE-26]: the framing of a stream."""
     if trace.transport != "sse":
         return
     blocks = [(place, record) for place, record in enumerate(trace.records) if record.kind == "block"]
+    while blocks and not blocks[0][1].payload:
+        del blocks[0]  # comments may stand in front of everything ([SSE-24])
     epoch = ""
     for number, (place, record) in enumerate(blocks):
         fields = [line.partition(": ")[::2] for line in record.payload.split("\n") if line]
@@ -130,6 +132,8 @@ def blocks_are_well_formed(trace: Trace, _facts: Facts) -> Iterator[Finding]:
             yield Finding("SSE-6", f"{names.count('data')} data lines in one event", place)
         message = record.message
         if message is None:
+            if "data" in names:
+                yield Finding("SSE-26", f"data that is no message: {record.payload[:80]!r}", place)
             continue
         identifiers = [value for name, value in fields if name == "id"]
         if message.is_event and "seq" in message:

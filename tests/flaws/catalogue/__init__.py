@@ -1,6 +1,7 @@
 """The catalogue of flaws, one module a chapter; importing it registers them all in `FLAWS`."""
 
 from . import (
+    afterwards,
     authentication,
     cancel,
     cluster,
@@ -12,6 +13,7 @@ from . import (
     heartbeat,
     hostility,
     http,
+    http_order,
     input,
     input_refused,
     jwt_tokens,
@@ -30,6 +32,7 @@ from . import (
     runs_log,
     runs_named,
     script_agent,
+    script_mistakes,
     seldom,
     sse,
     subtle,
@@ -37,6 +40,7 @@ from . import (
 )
 
 __all__ = [
+    "afterwards",
     "authentication",
     "cancel",
     "cluster",
@@ -48,6 +52,7 @@ __all__ = [
     "heartbeat",
     "hostility",
     "http",
+    "http_order",
     "input",
     "input_refused",
     "jwt_tokens",
@@ -66,6 +71,7 @@ __all__ = [
     "runs_log",
     "runs_named",
     "script_agent",
+    "script_mistakes",
     "seldom",
     "sse",
     "subtle",

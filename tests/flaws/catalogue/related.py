@@ -60,6 +60,8 @@ RELATED: dict[str, tuple[str, ...]] = {
     # What should have been refused is answered, with what was not asked for.
     "after_ignored": ("SSE-16",),
     "cursor_beyond_the_end": ("RESUME-9",),
+    "empty_cursors_refused": ("SSE-5", "SSE-21"),
+    "empty_headers_hide_the_query": ("SSE-5", "SSE-21"),
     "cursor_beyond_the_log": ("RESUME-9",),
     "long_ids_cut": ("RUN-36",),
     "unknown_run_is_empty": ("RESUME-9",),
