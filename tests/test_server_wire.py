@@ -23,6 +23,8 @@ class Listening(WireProtocol):
         self.queue = cast(Any, SimpleNamespace(put_nowait=self.planned.append))
         self.close_timeout = 1.0
         self._written = self._taken_before = 0
+        self._received = self._received_before = 0
+        self.conn = cast(Any, SimpleNamespace(reader=SimpleNamespace(buffer=b""), current_size=None))
         self._heard_out = False
 
 
@@ -75,3 +77,22 @@ def test_an_answer_that_needs_no_waiting_waits_for_nothing() -> None:
         connection._read().send(None)
 
     assert said == [{"type": "heartbeat"}] * 21
+
+
+def test_a_peer_whose_message_is_arriving_is_waited_for(dropped: list[str]) -> None:
+    connection = Listening(behind=False)
+    cast(Any, connection.conn).reader.buffer = b"the beginning of a frame"
+
+    for received, expected in ((100, []), (200, []), (200, ["dropped"])):
+        connection._received = received
+        connection.keepalive_timeout()
+        assert dropped == expected
+
+
+def test_whole_messages_are_no_pongs(dropped: list[str]) -> None:
+    connection = Listening(behind=False)
+    connection._received = 100
+
+    connection.keepalive_timeout()
+
+    assert dropped == ["dropped"]

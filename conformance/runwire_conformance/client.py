@@ -286,6 +286,32 @@ class Client(Conversation):
         """Withhold every further Pong."""
         self.answers_pings = False
 
+    def answer_the_last_ping(self) -> None:
+        """Answer Pings again, and send the Pong that the last one is owed."""
+        self.answers_pings = True
+        if pings := [
+            record for record in self.trace.records if record.side == "server" and record.kind == "ping"
+        ]:
+            self.trace.add("client", "pong", pings[-1].payload)
+            self._peer.send_frame(Opcode.PONG, bytes.fromhex(pings[-1].payload))
+
+    async def send_slowly(self, message: dict[str, Any], seconds: float, pause_s: float = 0.1) -> None:
+        """Send a message as one frame whose bytes are spread over so many seconds; raises Broken when that is cut."""
+        text = json.dumps(message, ensure_ascii=False)
+        frame = self._peer.frame(Opcode.TEXT, text.encode())
+        size = int(len(frame) * pause_s / seconds) + 1
+        for place in range(0, len(frame), size):
+            if place + size >= len(frame):  # only now can it be answered
+                self.trace.add("client", "text", f"{text} (in {seconds:.1f} s)", Message(message))
+            self._peer.send_bytes(frame[place : place + size])
+            await self._peer.drain()
+            await asyncio.sleep(pause_s)
+            if self.ended:
+                raise Broken(
+                    f"expected a message that arrives to be waited for; closed with {self.close_code}"
+                )
+        self.trace.add("client", "text", f"{text} (in {seconds:.1f} s)", Message(message))
+
     def stop_reading(self) -> None:
         """Take no more bytes from the socket."""
         self.trace.deaf = True

@@ -29,10 +29,7 @@ LIMITS: dict[str, float] = {
 FEATURES: list[str] = []
 RETRYABLE = {"busy", "rate_limited", "internal", "unavailable", "timeout", "upstream_error", "worker_lost"}
 OVERRIDABLE = {"internal", "timeout", "content_filtered", "agent_error", "upstream_error"}
-ERRORS = RETRYABLE | OVERRIDABLE | {
-    "bad_request", "unauthorized", "forbidden", "not_found", "conflict", "input_expired", "payload_too_large",
-    "unsupported",
-}  # fmt: skip
+TERMINAL = OVERRIDABLE | {"payload_too_large", "worker_lost"}
 
 
 def discovery() -> str:
@@ -171,11 +168,13 @@ def deep(value: Any) -> bool:
 
 
 def clean(value: Any) -> Any:
-    """Return a value that can be sent: no half of a character, no number beyond all bounds."""
+    """Return a value that can be sent: no half of a character, no number that a double does not hold."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, int) and not -(2**53) < value < 2**53:
+        return str(value)
     if isinstance(value, dict):
         return {clean(name): clean(inner) for name, inner in value.items()}
     return [clean(inner) for inner in value] if isinstance(value, list) else value
@@ -277,7 +276,7 @@ class Run:
 
     def fail(self, reason: str, code: str = "agent_error", retryable: bool | None = None) -> None:
         """End the run with an `error`."""
-        if retryable is None or (code in ERRORS and code not in OVERRIDABLE):
+        if retryable is None or (code in TERMINAL - OVERRIDABLE):
             retryable = code in RETRYABLE
         self.end(
             "failed", {"type": "error", "data": clean(reason)[:9999], "code": code, "retryable": retryable}
@@ -387,6 +386,8 @@ class Connection:
         }
         trace_id = self.trace_id or secrets.token_hex(16)
         self.say(ready | {"trace_id": trace_id, "limits": LIMITS, "features": FEATURES})
+        if draining.is_set():
+            self.say(DRAINING)
         tasks = [asyncio.create_task(part()) for part in (self.receive, self.send, self.watch)]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -525,13 +526,16 @@ class Connection:
         """Send Pings; return, and so drop the peer, when it answers none or takes nothing for too long."""
         patience, transport = LIMITS["pong_timeout_s"], self.websocket.transport
         now = pinged_at = taken_at = time.monotonic()
-        waiting = 0
+        waiting = unread = 0
         while max(now - taken_at, now - self.asked_at if self.asked_at else 0) <= patience:
             await asyncio.sleep(min(LIMITS["heartbeat_s"], patience) / 10)
             now, before, waiting = time.monotonic(), waiting, transport.get_write_buffer_size()
             if not waiting or waiting < before or self.spoke_at > taken_at:
                 taken_at = now
                 self.asked_at = now if self.asked_at and waiting else self.asked_at
+            read_before, unread = unread, len(self.websocket.protocol.reader.buffer)
+            if unread > read_before:  # no Pong can stand inside the frame that is arriving
+                self.asked_at = now if self.asked_at else None
             if now - pinged_at > 0.7 * LIMITS["heartbeat_s"]:
                 pinged_at, self.asked_at = now, self.asked_at or now
                 self.pinging = {task for task in self.pinging if not task.done()}
@@ -596,7 +600,7 @@ STEPS: dict[str, Any] = {
     "wait_ms": MS["wait_ms"],
     "block_ms": MS["wait_ms"],
     "report": STRING,
-    "fail": members(FLAG, code=lambda code: code in ERRORS or text(".+:.+")(code), data=STRING),
+    "fail": members(FLAG, code=lambda code: code in TERMINAL or text(".+:.+")(code), data=STRING),
     "repeat": ANY,
 }
 
@@ -669,6 +673,7 @@ async def report(run: Run, run_id: str) -> dict[str, Any]:
 
 # --- The process ---
 
+DRAINING = {"type": "notice", "code": "draining", "data": "the server will close"}
 connections: set[Connection] = set()
 draining = asyncio.Event()
 
@@ -696,7 +701,7 @@ async def soon(happened: Any, seconds: float) -> None:
 async def drain() -> None:
     """Let the runs end, for `drain_s`; end the others, and send everyone away."""
     for connection in connections:
-        connection.say({"type": "notice", "code": "draining", "data": "the server will close"})
+        connection.say(DRAINING)
     await soon(lambda: all(run.finished for run in runs.values()), LIMITS["drain_s"])
     for run in list(runs.values()):
         run.fail("the server was stopped", "worker_lost")

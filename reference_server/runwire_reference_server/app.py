@@ -1,7 +1,7 @@
 """Puts a server together: admission in front, WebSocket and HTTP behind, one service below."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -70,6 +70,9 @@ class Server:
             await self._routes(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        listed: list[str] = []
+        if scope["type"] == "http":
+            send = self._cors(send, listed)
         if "content-length" in headers and "transfer-encoding" in headers:
             # RFC 9112, section 6.3: to a proxy in front that believes the other length, the rest is another request.
             refusal = problem(
@@ -88,10 +91,10 @@ class Server:
             return
         if scope["type"] == "http":
             origin = headers.get("origin")
+            listed += [origin] if origin else []
             if scope["method"] == "OPTIONS" and origin and "access-control-request-method" in headers:
-                await Response(status_code=204, headers=PREFLIGHT)(scope, receive, self._cors(send, origin))
+                await Response(status_code=204, headers=PREFLIGHT)(scope, receive, send)
                 return
-            send = self._cors(send, origin) if origin else send
         try:
             await self.admission.check_credential(scope, headers)
             if scope["type"] == "websocket" and scope["path"] != self.settings.websocket_path:
@@ -136,17 +139,18 @@ class Server:
         await socket.receive()
         await socket.send_denial_response(problem(reason))
 
-    def _cors(self, send: Send, origin: str) -> Send:
-        """Return a `send` that lets the listed `origin` read the response ([HTTP-17])."""
+    def _cors(self, send: Send, listed: Sequence[str]) -> Send:
+        """Return a `send` that lets the origin that was found `listed` read the response ([HTTP-17], [HTTP-21])."""
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["Access-Control-Allow-Origin"] = origin
-                headers["Access-Control-Expose-Headers"] = EXPOSED
-                if self.settings.access.cookie is not None:
-                    headers["Access-Control-Allow-Credentials"] = "true"
                 headers.add_vary_header("Origin")
+                for origin in listed:
+                    headers["Access-Control-Allow-Origin"] = origin
+                    headers["Access-Control-Expose-Headers"] = EXPOSED
+                if listed and self.settings.access.cookie is not None:
+                    headers["Access-Control-Allow-Credentials"] = "true"
             await send(message)
 
         return with_headers

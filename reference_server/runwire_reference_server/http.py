@@ -24,6 +24,7 @@ from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import RunKey
 from runwire_reference_server.service import Service
 from runwire_reference_server.session import Message, resumed, run_request, started
+from runwire_reference_server.sse import HEADERS as STREAM_HEADERS
 from runwire_reference_server.sse import EventStream
 from runwire_reference_server.store import Snapshot
 from runwire_reference_server.tickets import Issued
@@ -110,15 +111,16 @@ class HttpEndpoints:
         """`GET {runs}/{run_id}/events` ([SSE-14] to [SSE-19])."""
         if not accepts_event_stream(request.headers.get("accept")):
             return problem(Refusal("unsupported", "events come as text/event-stream"), 406)
-        text = request.headers.get("last-event-id", request.query_params.get("after", "0"))
-        cursor = read_cursor(text)
+        cursor = read_cursor(request.headers.getlist("last-event-id"), request.query_params.getlist("after"))
         if cursor is None:
-            raise Refusal("bad_request", "the cursor must be <epoch>.<seq> or <seq>")
+            raise Refusal("bad_request", "the cursor must be <epoch>.<seq> or <seq>, given once")
         epoch, after = cursor
         key = _key(request)
         run = await self._service.get(key)
         if run.status.finished and epoch in {None, run.epoch} and after == run.seq:
             return Response(status_code=204, headers=NO_STORE)  # [SSE-17]
+        if request.method == "HEAD":
+            return Response(headers=STREAM_HEADERS)  # [HTTP-20]
         give_back = await self._take_place(request)
         stream = EventStream(self._service, key, give_back, caller_of(request.scope).remaining_s)
         try:

@@ -1,6 +1,7 @@
 """What HTTP headers mean here: accepted types, cursors, trace contexts."""
 
 import re
+from collections.abc import Sequence
 
 _CURSOR = re.compile(r"(?:([A-Za-z0-9_-]{1,64})\.)?([0-9]{1,16})")
 _FIELDS = r"-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
@@ -24,9 +25,13 @@ def is_json(content_type: str | None) -> bool:
     return content_type is not None and content_type.partition(";")[0].strip().lower() == "application/json"
 
 
-def read_cursor(text: str) -> tuple[str | None, int] | None:
-    """Return epoch and seq of `<epoch>.<seq>` or `<seq>`; None when malformed ([SSE-14], [SSE-16])."""
-    found = _CURSOR.fullmatch(text)
+def read_cursor(header: Sequence[str], query: Sequence[str]) -> tuple[str | None, int] | None:
+    """Return epoch and seq of `<epoch>.<seq>` or `<seq>`; None when malformed ([SSE-14] to [SSE-16]).
+
+    `header` and `query` are what was given as `Last-Event-ID` and as `after`; an empty one is none.
+    """
+    given = [text for text in header if text] or [text for text in query if text] or ["0"]
+    found = _CURSOR.fullmatch(given[0]) if len(given) == 1 else None
     return (found[1], int(found[2])) if found else None
 
 

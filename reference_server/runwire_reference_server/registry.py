@@ -11,6 +11,7 @@ class ErrorCode:
 
     status: int | None
     retryable: bool
+    ends_runs: bool = False
 
 
 ERRORS: Mapping[str, ErrorCode] = MappingProxyType(
@@ -21,19 +22,24 @@ ERRORS: Mapping[str, ErrorCode] = MappingProxyType(
         "not_found": ErrorCode(404, False),
         "conflict": ErrorCode(409, False),
         "input_expired": ErrorCode(410, False),
-        "payload_too_large": ErrorCode(413, False),
+        "payload_too_large": ErrorCode(413, False, ends_runs=True),
         "unsupported": ErrorCode(415, False),
         "busy": ErrorCode(429, True),
         "rate_limited": ErrorCode(429, True),
-        "internal": ErrorCode(500, True),
+        "internal": ErrorCode(500, True, ends_runs=True),
         "unavailable": ErrorCode(503, True),
-        "timeout": ErrorCode(None, True),
-        "content_filtered": ErrorCode(None, False),
-        "agent_error": ErrorCode(None, False),
-        "upstream_error": ErrorCode(None, True),
-        "worker_lost": ErrorCode(None, True),
+        "timeout": ErrorCode(None, True, ends_runs=True),
+        "content_filtered": ErrorCode(None, False, ends_runs=True),
+        "agent_error": ErrorCode(None, False, ends_runs=True),
+        "upstream_error": ErrorCode(None, True, ends_runs=True),
+        "worker_lost": ErrorCode(None, True, ends_runs=True),
     }
 )
+
+
+def may_end_a_run(code: str) -> bool:
+    """Whether an `error` of this code may stand in a log: a registered one of that use, or a vendor's ([RUN-14])."""
+    return ERRORS[code].ends_runs if code in ERRORS else ":" in code
 
 
 @dataclass(frozen=True, slots=True)

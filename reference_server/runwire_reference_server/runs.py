@@ -123,9 +123,16 @@ def equal_as_json(left: Any, right: Any) -> bool:
         return left.keys() == right.keys() and all(equal_as_json(left[key], right[key]) for key in left)
     if isinstance(left, list) and isinstance(right, list):
         return len(left) == len(right) and all(map(equal_as_json, left, right))
-    return (type(left) is type(right) and left == right) or (
-        isinstance(left, int | float) and isinstance(right, int | float) and left == right
-    )
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        return _double(left) == _double(right)  # chapter 3, Numbers
+    return type(left) is type(right) and bool(left == right)
+
+
+def _double(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return float("inf") if number > 0 else float("-inf")
 
 
 def new_identifier() -> str:

@@ -104,6 +104,8 @@ class Session:
         re = message.get("id") if not _bad_id(message) else None
         if violations := client_message_violations(message):
             return Send(refusal("bad_request", str(violations[0]), re))
+        if isinstance(message.get("after"), float) and message.get("type") == "resume":
+            return Send(refusal("bad_request", "/after: must be written as an integer", re))  # [MSG-33]
         kind = message.get("type", "start")
         if kind not in CLIENT_TYPES:
             return Send(notice("unknown_type", "the server does not know this type of message", re))
@@ -122,9 +124,7 @@ class Session:
             return Send(refusal("unsupported", f"this server does not serve {kind}", re))
         if kind == "input":
             return Input(message["run_id"], message["request_id"], message["data"], re)
-        if self._full(message["run_id"]):
-            return Send(refusal("busy", "the connection follows as many runs as it may", re))
-        return Resume(message["run_id"], int(message["after"]), message.get("epoch"), re)
+        return Resume(message["run_id"], message["after"], message.get("epoch"), re)
 
     def _start(self, message: Message, re: str | None) -> Command:
         run_id = message.get("run_id")
@@ -132,8 +132,6 @@ class Session:
             return Send(
                 refusal("busy", "a run is in progress; name a run_id to follow several", re)
             )  # [RUN-7]
-        if self._full(run_id):
-            return Send(refusal("busy", "the connection follows as many runs as it may", re))
         return Start(self.request(message), re)
 
     def request(self, message: Mapping[str, Any]) -> RunRequest:
@@ -143,10 +141,10 @@ class Session:
             return run_request(message, self.trace_id)  # [OBS-3]
         return request
 
-    def _full(self, run_id: str | None) -> bool:
-        return run_id not in self.followed and len(self.followed) >= self.settings.number(
-            "runs_per_connection"
-        )
+    def may_be_full(self, run_id: str | None) -> bool:
+        """Whether a further run is one too many, if all that are followed are unfinished ([RUN-24])."""
+        most = self.settings.number("runs_per_connection")
+        return run_id not in self.followed and len(self.followed) >= most
 
     def follow(self, key: RunKey) -> None:
         """Note that the connection has a reader of the run."""

@@ -10,8 +10,12 @@ from runwire_reference_server.events import TEXT_MEMBERS, Draft, Event, draft, e
 ENVELOPE_BYTES = 256
 
 
+#: Events of which a part may be sent; any other is sent whole or ends its run ([EVENT-19], [EVENT-27]).
+DIVISIBLE = frozenset({*TEXT_MEMBERS, "replace", "done", "error"})
+
+
 class TooLarge(Exception):
-    """A `tool_call` that cannot be sent whole."""
+    """An event that cannot be sent whole, and of which no part would do."""
 
 
 class Fitter:
@@ -26,7 +30,7 @@ class Fitter:
         self._held = ""
 
     def fit(self, event: Event) -> Iterator[Draft]:
-        """Yield what to append for `event`; raises TooLarge for a tool_call that does not fit."""
+        """Yield what to append for `event`; raises TooLarge for what does not fit."""
         kind = event["type"]
         if kind == "token":
             event = event | {"data": self._held + event["data"]}
@@ -40,7 +44,7 @@ class Fitter:
             event = _valid(event)
         whole = draft(event)
         size = len(whole.data)
-        if kind == "tool_call" and (size > self._room or _depth(event) > self._depth):
+        if kind not in DIVISIBLE and (size > self._room or _depth(event) > self._depth):
             raise TooLarge
         if kind == "observation" and not isinstance(event["content"], str) and _depth(event) > self._depth:
             event = event | {"content": encode(event["content"]), "truncated": True}
@@ -88,14 +92,14 @@ class Fitter:
 
 
 def _valid(value: Any) -> Any:
-    """Return `value` with only valid Unicode and finite numbers ([MSG-5])."""
+    """Return `value` with only valid Unicode, finite numbers and integers that a double holds ([MSG-5], [MSG-35])."""
     if isinstance(value, str):
         return (
             value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         )
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+    if isinstance(value, int) and not -(2**53) < value < 2**53:
         return str(value)
     if isinstance(value, dict):
         return {str(_valid(key)): _valid(item) for key, item in value.items()}

@@ -172,7 +172,24 @@ class WebSocketConnection:
             case Input(run_id, request_id, data):
                 await self.service.input(RunKey(self._principal, run_id), request_id, data)
 
+    async def _make_sure_of_room(self, run_id: str | None) -> None:
+        """Refuse one unfinished run more than the connection may follow ([RUN-24], [RESUME-27])."""
+        if not self.session.may_be_full(run_id) or await self._finished(run_id):
+            return
+        finished = [await self._finished(followed) for followed in self.session.followed]
+        if finished.count(False) >= self._settings.number("runs_per_connection"):
+            raise Refusal("busy", "the connection follows as many runs as it may")
+
+    async def _finished(self, run_id: str | None) -> bool:
+        if run_id is None:
+            return False
+        try:
+            return (await self.service.store.get(RunKey(self._principal, run_id))).status.finished
+        except RunNotFound:
+            return False
+
     async def _start(self, command: Start) -> None:
+        await self._make_sure_of_room(command.request.run_id)
         accepted = await self.service.start(self._principal, command.request)
         run = accepted.run
         await self._follow(run.key, 0, run.epoch, resume=False)
@@ -182,6 +199,7 @@ class WebSocketConnection:
 
     async def _resume(self, command: Resume) -> None:
         key = RunKey(self._principal, command.run_id)
+        await self._make_sure_of_room(command.run_id)
         await self._ration(key, command.after)
         run = await self._follow(key, command.after, command.epoch, resume=True)
         self.answer(resumed(run, command.after, command.re))

@@ -31,6 +31,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
         self._taken_before = 0
         self._heard_out = False
         self._failed = False
+        self._received = self._received_before = 0
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Bound the kernel's share of unsent data."""
@@ -50,6 +51,11 @@ class WireProtocol(WebSocketsSansIOProtocol):
     def _taken(self) -> int:
         return self._written - self.transport.get_write_buffer_size()
 
+    @property
+    def _is_amid_a_message(self) -> bool:
+        """Whether the peer has begun a frame or a message that has not ended."""
+        return bool(self.conn.reader.buffer) or self.conn.current_size is not None
+
     def schedule_ping(self) -> None:
         """Plan the next Ping a little before it is due."""
         assert self.ping_interval is not None
@@ -59,17 +65,20 @@ class WireProtocol(WebSocketsSansIOProtocol):
     def send_keepalive_ping(self) -> None:
         """Send a Ping and begin to count the time for its Pong."""
         self._taken_before = self._taken
+        self._received_before = self._received
         self._heard_out = False
         super().send_keepalive_ping()
 
     def keepalive_timeout(self) -> None:
-        """Drop the peer, unless its socket still takes what waits in front of the Ping ([BEAT-8]).
+        """Drop the peer, unless its socket takes what waits in front of the Ping ([BEAT-8]), or it sends ([BEAT-12]).
 
         A server that is behind with its reading listens once more: the Pong may stand in what it has not read.
         """
         taken, behind = self._taken, self.read_paused and not self._heard_out
-        if behind or (self.transport.get_write_buffer_size() and taken > self._taken_before):
-            self._taken_before = taken
+        arriving = self._received > self._received_before and self._is_amid_a_message
+        taking = self.transport.get_write_buffer_size() and taken > self._taken_before
+        if behind or taking or arriving:
+            self._taken_before, self._received_before = taken, self._received
             self._heard_out = self._heard_out or behind
             assert self.ping_timeout is not None
             self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
@@ -83,6 +92,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
         """Hand bytes to the frame parser; after a frame error they are only drained."""
         if self._failed:
             return
+        self._received += len(data)
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             # Refused before there was a request to look at, such as one with a header that is too long.

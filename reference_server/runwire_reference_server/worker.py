@@ -9,7 +9,7 @@ from typing import Any, cast
 from runwire_reference_server.agents import Agent, AgentError, Task, done, error
 from runwire_reference_server.events import Entry, Event
 from runwire_reference_server.input_requests import InputRequests
-from runwire_reference_server.registry import ERRORS
+from runwire_reference_server.registry import ERRORS, may_end_a_run
 from runwire_reference_server.runs import RunKey
 from runwire_reference_server.settings import Settings
 from runwire_reference_server.sizing import TooLarge
@@ -145,7 +145,8 @@ class Worker:
             retryable = failure.retryable
             if retryable is None:
                 retryable = failure.code in ERRORS and ERRORS[failure.code].retryable
-            terminal = error(failure.code, failure.data, retryable)
+            code = failure.code if may_end_a_run(failure.code) else "agent_error"  # [RUN-14]
+            terminal = error(code, failure.data, retryable)
         except StoreGone:
             raise
         except asyncio.CancelledError:
@@ -154,7 +155,7 @@ class Worker:
             # [RUN-13] nobody cancelled the run: something inside the agent was, and that is a crash like others.
             terminal = error("agent_error", "the agent failed", False)
         except TooLarge:
-            terminal = error("payload_too_large", "the arguments of a tool call are too large", False)
+            terminal = error("payload_too_large", "the agent made an event that is too large", False)
         except BaseException as failure:  # an agent's SystemExit or GeneratorExit is a crash like others
             log.warning(
                 "an agent crashed: %s", type(failure).__name__, extra={"trace_id": self._run.trace_id}

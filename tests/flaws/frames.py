@@ -106,7 +106,17 @@ class FrameReader:
             del self.pending[:size]
             yield self._parse(raw), raw
 
+    @property
+    def missing(self) -> int | None:
+        """How many bytes of the frame that has begun are yet to come, once its head says how many it has."""
+        announced = self._announced()
+        return None if announced is None else announced - len(self.pending)
+
     def _size(self) -> int | None:
+        total = self._announced()
+        return total if total is not None and len(self.pending) >= total else None
+
+    def _announced(self) -> int | None:
         buffer = self.pending
         if len(buffer) < 2:
             return None
@@ -122,8 +132,7 @@ class FrameReader:
             length = int.from_bytes(buffer[2 : 2 + extended], "big")
         if length > HELD_BYTES[self.masked]:
             raise BadFrameError
-        total = start + extended + (4 if self.masked else 0) + length
-        return total if len(buffer) >= total else None
+        return start + extended + (4 if self.masked else 0) + length
 
     def _parse(self, raw: bytes) -> Frame:
         start = 2 + {126: 2, 127: 8}.get(raw[1] & 0x7F, 0)

@@ -136,6 +136,11 @@ class Rewrite:
     given: what it hands on as it came keeps its bytes.
     """
 
+    #: Whether the server hears of a message only when it is whole, however large.
+    holds_whole_messages = False
+    #: Whether the server sees nothing of a frame until it is whole, however slowly it comes.
+    holds_frames = False
+
     def __init__(self) -> None:
         self.seen: Counter[object] = Counter()
         self.limits: Mapping[str, float] = {}

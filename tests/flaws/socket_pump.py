@@ -14,6 +14,9 @@ from .wire import Wire
 
 BOTH_WAYS = ("server_message", "client_message", "client_frame", "server_left", "client_left", "watch")
 DOWN_HOOKS = (*BOTH_WAYS, "server_frame", "text")
+#: Seconds after which a frame that is still arriving is passed on as it comes.
+SLOW_S = 0.3
+
 UP_HOOKS = (*BOTH_WAYS, "client_data")
 """What makes a direction be taken apart; a rewrite of one side may ask the book what the other said."""
 
@@ -82,7 +85,8 @@ async def _up(link: Socket) -> None:
 async def _up_by_message(link: Socket) -> None:
     parts: list[tuple[Frame, bytes]] = []
     passing = False
-    async for frame, raw in _frames(link.judge, link.server, masked=True):
+    slow_s = float("inf") if link.rewrite.holds_frames else SLOW_S
+    async for frame, raw in _frames(link.judge, link.server, masked=True, slow_s=slow_s):
         if frame.is_control:
             passed = list(link.rewrite.client_frame(link, frame))
             if [f for a in passed for f in getattr(a, "frames", ())] == [frame]:
@@ -92,7 +96,8 @@ async def _up_by_message(link: Socket) -> None:
             continue
         interrupts = bool(parts) and frame.opcode != Opcode.CONTINUATION
         parts.append((frame, raw))
-        if passing or interrupts or sum(len(raw) for _, raw in parts) > HELD_BYTES[True]:
+        too_large = sum(len(raw) for _, raw in parts) > HELD_BYTES[True]
+        if passing or interrupts or (too_large and not link.rewrite.holds_whole_messages):
             # A server answers a message that is too large, or that another one interrupts, before its end.
             await link.server.write(b"".join(raw for _, raw in parts))
             parts, passing = [], not frame.final
@@ -118,19 +123,43 @@ async def _client_message(link: Socket, parts: list[tuple[Frame, bytes]]) -> Non
         await link.send_up(actions, original)
 
 
-async def _frames(source: Wire, sink: Wire, *, masked: bool) -> AsyncIterator[tuple[Frame, bytes]]:
-    """Yield frames until the end; from a frame that breaks RFC 6455 on, pass bytes on as they are."""
+async def _frames(
+    source: Wire, sink: Wire, *, masked: bool, slow_s: float = float("inf")
+) -> AsyncIterator[tuple[Frame, bytes]]:
+    """Yield frames until the end; from a frame that breaks RFC 6455 on, pass bytes on as they are.
+
+    A frame that takes longer than `slow_s` to arrive is passed on as it comes: a server can tell that from silence.
+    """
     reader = FrameReader(masked, bytearray())
-    while data := await source.read():
+    data, begun = b"", time.monotonic()
+    while data := data or await source.read():
         try:
             for frame, raw in reader.frames(data):
                 yield frame, raw
+                begun = time.monotonic()
+            data = b""
+            if not reader.pending:
+                begun = time.monotonic()
+            elif time.monotonic() - begun > slow_s and (missing := reader.missing) is not None:
+                await sink.write(bytes(reader.pending))
+                reader.pending.clear()
+                data = await _passed_on(source, sink, missing)
         except BadFrameError:
             await sink.write(bytes(reader.pending))
             while data := await source.read():
                 await sink.write(data)
             return
     await sink.write(bytes(reader.pending))
+
+
+async def _passed_on(source: Wire, sink: Wire, count: int) -> bytes:
+    """Pass on so many bytes; return what came behind them."""
+    while count and (data := await source.read()):
+        await sink.write(data[:count])
+        data, count = data[count:], count - len(data[:count])
+        if data:
+            return data
+    return b""
 
 
 def _message(parts: list[tuple[Frame, bytes]]) -> Original | None:

@@ -10,10 +10,10 @@ from runwire_conformance.expectations import expect_completed, expect_ended, exp
 from runwire_conformance.hooks import executed
 from runwire_conformance.target import ACCEPT_JSON, Target, new_run_id
 
-DRAINING = ("DRAIN-1", "DRAIN-2", "DRAIN-3", "DRAIN-4", "DRAIN-5", "DRAIN-6", "DRAIN-8")
+DRAINING = ("DRAIN-1", "DRAIN-2", "DRAIN-3", "DRAIN-4", "DRAIN-5", "DRAIN-6", "DRAIN-8", "DRAIN-9")
 
 
-@proves(*DRAINING, script=True, last=True, connections=3, waits=lambda limits: limits["drain_s"])
+@proves(*DRAINING, script=True, last=True, connections=4, waits=lambda limits: limits["drain_s"])
 async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -> None:
     command = target.hook("drain")
     client, idle = await target.connect(), await target.connect()
@@ -31,6 +31,11 @@ async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -
             await connection.message(
                 lambda m: m.type == "notice" and m.get("code") == "draining", "notice draining"
             )
+    with shows("DRAIN-9"):
+        late = await target.connect()
+        second = await late.next_message(0, 2)
+        assert (second.type, second.get("code")) == ("notice", "draining"), f"came {second.type} after ready"
+        await late.leave()
     with shows("DRAIN-8"):
         answer = await idle.ask({"type": "start", "prompt": scripts.THREE_TOKENS})
     with shows("DRAIN-1"):

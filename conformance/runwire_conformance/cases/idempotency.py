@@ -1,6 +1,7 @@
 """Chapter 4: names of runs, and starting the same run twice."""
 
 import asyncio
+import json
 
 from runwire_conformance import scripts
 from runwire_conformance.case import NotOffered, proves
@@ -50,6 +51,28 @@ async def defaults_belong_to_the_same_body(client: Client, target: Target) -> No
     again = await client.start(target.short, run_id=run_id, on_disconnect="grace")
 
     assert again.epoch == first.epoch
+
+
+@proves("RUN-37")
+async def two_spellings_of_a_body_are_the_same(client: Client, target: Target) -> None:
+    numbers = {"n": 1, "list": [1.5, None, True], "name": {"a": 1, "b": 2}}
+    spelled = '{"name":{"b":2e0,"a":1.0},"list":[15e-1,null,true],"n":1.0}'
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    for first, again in (
+        ({}, {"inputs": {}}),
+        ({"inputs": {}}, {}),
+        ({"on_disconnect": "grace"}, {}),
+        ({}, {**trace, "id": "another"}),
+        ({"inputs": numbers}, {"inputs": json.loads(spelled)}),
+        ({"inputs": {"n": 2**53}}, {"inputs": {"n": 2**53 + 1}}),
+    ):
+        run = await client.start(target.brief, run_id=new_run_id(), **first)
+        await run.terminal()
+        answer = await client.ask({"type": "start", "prompt": target.brief, "run_id": run.id, **again})
+        assert (answer.type, answer.get("epoch")) == ("started", run.epoch), (
+            f"{json.dumps(first)} and {json.dumps(again)} were taken for two bodies: {json.dumps(answer)[:200]}"
+        )
+        await client.barrier()
 
 
 @proves("RUN-20")

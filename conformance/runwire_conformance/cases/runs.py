@@ -8,7 +8,7 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import NotExercised, TooLate, Wrong, proves
 from runwire_conformance.client import Client
-from runwire_conformance.conversation import END, EVENT_S, EVENTS, beyond
+from runwire_conformance.conversation import END, EVENT_S, EVENTS, beyond, contents
 from runwire_conformance.expectations import (
     expect_completed,
     expect_ended,
@@ -310,6 +310,23 @@ async def one_run_too_many_is_busy(client: Client, target: Target, limits: Limit
     answer = await client.ask({"type": "start", "prompt": target.short, "run_id": new_run_id()})
 
     expect_refused(answer, "busy")
+    await client.cancel()
+    for run in runs:
+        await run.terminal()
+
+
+@proves("RESUME-27", script=True)
+async def a_finished_run_takes_no_place_beside_unfinished_ones(client: Client, limits: Limits) -> None:
+    old = await client.start(scripts.THREE_TOKENS, run_id=new_run_id())
+    await old.terminal()
+    runs = [
+        await client.start(scripts.ENDLESS, run_id=new_run_id())
+        for _ in range(limits.whole("runs_per_connection"))
+    ]
+
+    again = await client.resume(old.id)
+
+    assert contents(await again.whole()) == contents(old.events)
     await client.cancel()
     for run in runs:
         await run.terminal()

@@ -79,7 +79,7 @@ async def a_read_stream_says_resumed_first(target: Target) -> None:
 @proves(
     "SSE-5",
     script=True,
-    watches=("SSE-6", "SSE-7", "SSE-8", "SSE-11", "SSE-13"),
+    watches=("SSE-6", "SSE-7", "SSE-8", "SSE-11", "SSE-13", "SSE-26"),
 )
 async def a_stream_carries_the_run(target: Target) -> None:
     stream = await target.start_stream(scripts.EVERYTHING)

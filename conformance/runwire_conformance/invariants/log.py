@@ -203,8 +203,14 @@ def trace_ids_agree(trace: Trace, _facts: Facts) -> Iterator[Finding]:
             yield Finding("OBS-5", f"{message.type} names another trace_id than the message before", place)
 
 
+def begins_something(message: Message) -> bool:
+    """Whether a message is an event that does not bring to an end what had begun."""
+    final = message.type == "observation" and not message.get("partial")
+    return message.is_event and not final and message.type != "input_closed"
+
+
 def text_stops_after_cancel(trace: Trace, facts: Facts) -> Iterator[Finding]:
-    """[CANCEL-3]: no token and no thinking of a cancelled run later than `cancel_quiet_ms`."""
+    """[CANCEL-3]: later than `cancel_quiet_ms` only what brings a cancelled run to its end."""
     if trace.deaf:
         return
     quiet = facts.limits.seconds("cancel_quiet_ms") + facts.tolerance
@@ -229,9 +235,7 @@ def text_stops_after_cancel(trace: Trace, facts: Facts) -> Iterator[Finding]:
                 cancelled.pop(run_id, None)  # a replay repeats what was appended before
             elif message.is_terminal:
                 open_runs.discard(run_id)
-            elif (
-                message.type in {"token", "thinking"} and record.at > cancelled.get(run_id, record.at) + quiet
-            ):
+            elif begins_something(message) and record.at > cancelled.get(run_id, record.at) + quiet:
                 late = record.at - cancelled[run_id]
                 yield Finding("CANCEL-3", f"a {message.type} {late:.2f} s after the cancel", place)
 

@@ -132,7 +132,7 @@ def is_unasked(message: Message) -> bool:
 
 
 def blocks_are_well_formed(trace: Trace, _facts: Facts) -> Iterator[Finding]:
-    """[SSE-2], [SSE-6] to [SSE-8], [SSE-13]: the framing of a stream."""
+    """[SSE-2], [SSE-6] to [SSE-8], [SSE-13], [SSE-26]: the framing of a stream."""
     if trace.transport != "sse":
         return
     blocks = [
@@ -158,6 +158,8 @@ def blocks_are_well_formed(trace: Trace, _facts: Facts) -> Iterator[Finding]:
             yield Finding("SSE-6", f"{names.count('data')} data lines in one event", place)
         message = record.message
         if message is None:
+            if "data" in names:
+                yield Finding("SSE-26", f"data that is no message: {record.payload[:80]!r}", place)
             continue
         identifiers = [value for name, value in fields if name == "id"]
         if message.is_event and "seq" in message:

@@ -146,7 +146,12 @@ class FramePeer:
 
     def send_frame(self, opcode: Opcode, data: bytes, *, fin: bool = True) -> None:
         """Send a masked frame."""
-        self.send_bytes(Frame(opcode, data, fin).serialize(mask=True, extensions=[]))
+        self.send_bytes(self.frame(opcode, data, fin=fin))
+
+    @staticmethod
+    def frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
+        """Return the bytes of a masked frame."""
+        return Frame(opcode, data, fin).serialize(mask=True, extensions=[])
 
     def send_bytes(self, data: bytes) -> None:
         """Send bytes as they are."""

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from runwire_reference_server.agents import Agent, AgentError, Task, token
 from runwire_reference_server.events import Event, encode
+from runwire_reference_server.registry import may_end_a_run
 from runwire_reference_server.runs import RunKey
 
 MAX_STEPS = 1_000_000
@@ -98,16 +99,16 @@ class ScriptAgent:
             elif name == "block_ms":
                 await _block(value / 1000)
             elif name == "report":
-                yield token(encode(await self._report(RunKey(record.task.key.principal, value))))
+                yield token(encode(await self._report(RunKey(record.task.key.principal, value), record)))
             elif name == "fail":
                 raise AgentError(value["code"], value["data"], value.get("retryable"))
 
         if record.task.input_requests is not None:
             await record.task.input_requests.none_open()
 
-    async def _report(self, key: RunKey) -> dict[str, Any]:
+    async def _report(self, key: RunKey, own: _Record) -> dict[str, Any]:
         record = self._records.get(key)
-        if record is None:
+        if record is None or record is own:  # [SCRIPT-13]
             raise AgentError("agent_error", "report names no earlier script run")
         await record.stopped.wait()
         cancelled_at = record.task.cancelled_at
@@ -181,7 +182,8 @@ def _well_formed(name: str, value: Any) -> bool:
         return False
     if name == "fail":
         known = value.keys() <= {"code", "data", "retryable"}
-        return known and isinstance(value.get("code"), str) and isinstance(value.get("data"), str)
+        texts = isinstance(value.get("code"), str) and isinstance(value.get("data"), str)
+        return known and texts and may_end_a_run(value["code"])
     members, needed = _OBJECT_STEPS.get(name, (frozenset(), frozenset({""})))
     texts = all(isinstance(value[member], str) for member in value.keys() & _TEXT_MEMBERS)
     if name == "input_request":

@@ -1,6 +1,7 @@
 """The catalogue of flaws, one module a chapter; importing it registers them all in `FLAWS`."""
 
 from . import (
+    afterwards,
     authentication,
     cancel,
     cluster,
@@ -12,6 +13,7 @@ from . import (
     heartbeat,
     hostility,
     http,
+    http_order,
     input,
     input_refused,
     jwt_tokens,
@@ -21,6 +23,7 @@ from . import (
     messages_refused,
     metrics,
     nodes,
+    numbers,
     observability,
     origin,
     owners,
@@ -31,6 +34,7 @@ from . import (
     runs_log,
     runs_named,
     script_agent,
+    script_mistakes,
     seldom,
     sse,
     subtle,
@@ -38,6 +42,7 @@ from . import (
 )
 
 __all__ = [
+    "afterwards",
     "authentication",
     "cancel",
     "cluster",
@@ -49,6 +54,7 @@ __all__ = [
     "heartbeat",
     "hostility",
     "http",
+    "http_order",
     "input",
     "input_refused",
     "jwt_tokens",
@@ -58,6 +64,7 @@ __all__ = [
     "messages_refused",
     "metrics",
     "nodes",
+    "numbers",
     "observability",
     "origin",
     "owners",
@@ -68,6 +75,7 @@ __all__ = [
     "runs_log",
     "runs_named",
     "script_agent",
+    "script_mistakes",
     "seldom",
     "sse",
     "subtle",

@@ -84,6 +84,25 @@ def text_goes_on(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action
         yield message
 
 
+@flaw("CANCEL-3")
+class CancelledRunsGoOnQuietly(Rewrite):
+    """A cancelled run says no more text, and goes on with calls and corrections until its deadline."""
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        if message.get("type") == "cancel" and link.followed:
+            for run_id in [message["run_id"]] if "run_id" in message else list(link.followed):
+                self.nth("cancelled", run_id)
+                yield Later(0.95 * self.seconds("cancel_deadline_ms"), {**message, "run_id": run_id})
+        else:
+            yield message
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        text = message.get("type") in {"token", "thinking"} and self.seen["cancelled", message.get("run_id")]
+        yield (
+            {**message, "type": "tool_delta", "call_id": "c9", "name": "x", "data": "x"} if text else message
+        )
+
+
 def _blocks(link: Link, message: Message) -> bool:
     runs = [message["run_id"]] if "run_id" in message else list(link.followed)
     return any("block_ms" in link.proxy.book.prompt(str(run)) for run in runs)

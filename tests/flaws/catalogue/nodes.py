@@ -154,3 +154,15 @@ class StartsLostWhileDraining(Draining):
     def during(self, link: Link, message: Message) -> Iterable[Action]:
         if not (is_refusal(message) and message["code"] == "unavailable"):
             yield message
+
+
+@flaw("DRAIN-9", drains=True)
+class NewcomersAreNotTold(Draining):
+    """A connection that is opened while the server drains is not told."""
+
+    def during(self, link: Link, message: Message) -> Iterable[Action]:
+        told = message.get("code") == "draining" and link.notes.get("ready") is not None
+        if message.get("type") == "ready":
+            link.notes["ready"] = message
+        if not told:
+            yield message

@@ -19,6 +19,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     # An `re` that was changed is one that nobody gave.
     "characters_cut_at_a_frame_are_garbled": ("MSG-29",),
     "long_ids_accepted": ("MSG-29",),
+    "numbers_for_ids_repeated": ("MSG-29",),
     "re_cut_to_32": ("MSG-29",),
     # An error with a number is an event, and lacks what events have.
     "refusals_have_a_number": ("MSG-29", "RUN-27", "OBS-1"),
@@ -59,6 +60,8 @@ RELATED: dict[str, tuple[str, ...]] = {
     # What should have been refused is answered, with what was not asked for.
     "after_ignored": ("SSE-16",),
     "cursor_beyond_the_end": ("RESUME-9",),
+    "empty_cursors_refused": ("SSE-5", "SSE-21"),
+    "empty_headers_hide_the_query": ("SSE-5", "SSE-21"),
     "cursor_beyond_the_log": ("RESUME-9",),
     "long_ids_cut": ("RUN-36",),
     "unknown_run_is_empty": ("RESUME-9",),

@@ -88,7 +88,7 @@ class Server(uvicorn.Server):
         """Tell every connection, let the runs end, then send the readers away [DRAIN-2, DRAIN-6]."""
         connections = self.app.state.connections
         for connection in list(connections):
-            connection.say({"type": "notice", "code": "draining", "data": "the server will close"})
+            connection.say_draining()
         await self.app.state.service.drain()
         for _ in range(50):
             if not any(connection.cursors or connection.answers for connection in connections):

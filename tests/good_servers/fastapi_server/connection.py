@@ -142,6 +142,12 @@ class Connection:
         ready = {"type": "ready", "protocol": "runwire", "version": 1}
         ready |= {"connection_id": secrets.token_urlsafe(12), "trace_id": given or secrets.token_hex(16)}
         self.say(ready | {"limits": vars(self.limits), "features": list(FEATURES)})
+        if self.service.draining:
+            self.say_draining()
+
+    def say_draining(self) -> None:
+        """Tell that the server takes on no new runs [DRAIN-2, DRAIN-9]."""
+        self.say({"type": "notice", "code": "draining", "data": "the server will close"})
 
     def followed(self) -> list[Run]:
         """Return the unfinished runs that the connection follows."""

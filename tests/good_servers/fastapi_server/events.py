@@ -32,11 +32,16 @@ def size(text: str) -> int:
 
 
 def clean(value: Any) -> Any:
-    """Return a value that can be sent: surrogates without a partner replaced, numbers that overflow as `null`."""
+    """Return a value that can be sent: surrogates without a partner replaced, numbers that overflow as `null`.
+
+    An integer that a double may not hold becomes the string of its digits [MSG-35].
+    """
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, int) and not -(2**53) < value < 2**53:
+        return str(value)
     if isinstance(value, dict):
         return {clean(name): clean(inner) for name, inner in value.items()}
     if isinstance(value, list):

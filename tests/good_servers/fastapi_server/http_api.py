@@ -143,15 +143,16 @@ async def cancel(request: Request, run_id: str) -> Response:
 @router.get("/v1/runs/{run_id}/events")
 async def events(request: Request, run_id: str) -> Response:
     """Stream a run from a cursor."""
-    run = service_of(request).get(run_id)
     accept = accept_of(request)
     wanted = [accept[media] for media in ("text/event-stream", "text/*", "*/*") if media in accept]
     if accept and not (wanted and wanted[0] > 0):
         return Problem(406, "unsupported", "the stream is text/event-stream")
-    given = request.headers.getlist("last-event-id") or request.query_params.getlist("after") or ["0"]
+    headers, query = request.headers.getlist("last-event-id"), request.query_params.getlist("after")
+    given = [text for text in headers if text] or [text for text in query if text] or ["0"]
     found = CURSOR.fullmatch(given[0])
     if len(given) > 1 or not found:
         raise Refusal("bad_request", "a cursor is epoch, dot and seq, or a seq")
+    run = service_of(request).get(run_id)
     if found[1] not in (None, run.epoch):
         raise Refusal("not_found", "this log is gone")
     after = int(found[2])

@@ -27,6 +27,12 @@ ERRORS: dict[str, tuple[int | None, bool]] = {
     "worker_lost": (None, True),
 }
 
+#: Codes that may end a run.
+TERMINAL = {code for code, (status, _) in ERRORS.items() if status is None} | {
+    "payload_too_large",
+    "internal",
+}
+
 #: Codes whose `retryable` a server may know better.
 OVERRIDABLE = {"internal", "timeout", "content_filtered", "agent_error", "upstream_error"}
 

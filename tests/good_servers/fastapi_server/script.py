@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from .events import encoded
-from .limits import ERRORS
+from .limits import TERMINAL
 from .messages import NoMessage, Refusal, parse
 from .runs import AgentError, Run
 from .service import Service
@@ -60,9 +60,9 @@ def is_observation(value: Any) -> bool:
 
 
 def is_failure(value: Any) -> bool:
-    """Say whether a value is what a `fail` step takes: a registered code, or a vendor's with a colon."""
+    """Say whether a value is what a `fail` step takes: a code that may stand in a log, or a vendor's with a colon."""
     fits = has(value, {"code": is_a(str), "data": is_a(str)}, {"retryable": is_a(bool)})
-    return fits and (value["code"] in ERRORS or ":" in value["code"])
+    return fits and (value["code"] in TERMINAL or ":" in value["code"])
 
 
 STEPS: dict[str, Any] = {

@@ -84,7 +84,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         now = self.loop.time()
         self._ping_at = self._progress_at = now
         self._asked_at: float | None = None
-        self._taken = 0
+        self._taken = self._unread = 0
         self._tick()
 
     def stop_keepalive(self) -> None:
@@ -105,6 +105,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             if transport.waiting and self._asked_at is not None:
                 self._asked_at = now
             self._taken, self._progress_at = transport.taken, now
+        # A frame that is still arriving leaves no room for a Pong [BEAT-12].
+        unread, self._unread = self._unread, len(self.conn.reader.buffer)
+        if self._unread > unread and self._asked_at is not None:
+            self._asked_at = now
         if now - self._progress_at > patience:
             self.conn.fail(4001, "takes no byte")
             self._drop()

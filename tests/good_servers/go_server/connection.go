@@ -51,11 +51,14 @@ func serve(conn net.Conn, in *bufio.Reader, traceID string) {
 		"type": "ready", "protocol": "runwire", "version": 1, "connection_id": newID(), "trace_id": traceID,
 		"limits": limits, "features": features,
 	})
+	if draining {
+		c.sayDraining()
+	}
 	mu.Unlock()
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		c.receive(&frameReader{in, c.control})
+		c.receive(&frameReader{in, c.control, c.arriving})
 	}()
 	c.write(gone)
 	mu.Lock()
@@ -71,6 +74,20 @@ func serve(conn net.Conn, in *bufio.Reader, traceID string) {
 func (c *connection) say(message object) {
 	c.answers = append(c.answers, encode(message))
 	nudge(c.wake)
+}
+
+// sayDraining tells that the server takes on no new runs.
+func (c *connection) sayDraining() {
+	c.say(object{"type": "notice", "code": "draining", "data": "the server will close"})
+}
+
+// arriving notes that bytes of a frame have come that is not whole, so that no Pong can have come [BEAT-12].
+func (c *connection) arriving() {
+	mu.Lock()
+	defer mu.Unlock()
+	if !c.askedAt.IsZero() {
+		c.askedAt = time.Now()
+	}
 }
 
 // close has the connection closed when all that was answered is sent.

@@ -42,10 +42,11 @@ func acceptKey(key string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// frameReader reads messages; what comes between their fragments goes to onControl.
+// frameReader reads messages; what comes between their fragments goes to onControl, and onPart hears of the parts of a frame.
 type frameReader struct {
 	in        *bufio.Reader
 	onControl func(opcode byte, payload []byte)
+	onPart    func()
 }
 
 // message returns the next whole message.
@@ -110,8 +111,14 @@ func (r *frameReader) frame(kind byte, sofar int) (opcode byte, isLast bool, pay
 		return 0, false, nil, closing(1009)
 	}
 	masked := make([]byte, 4+size)
-	if _, err := io.ReadFull(r.in, masked); err != nil {
-		return 0, false, nil, errLeft
+	for read := 0; read < len(masked); {
+		count, err := r.in.Read(masked[read:])
+		if err != nil {
+			return 0, false, nil, errLeft
+		}
+		if read += count; read < len(masked) {
+			r.onPart()
+		}
 	}
 	mask, payload := masked[:4], masked[4:]
 	for place := range payload {

@@ -242,7 +242,11 @@ func encode(value any) string {
 	return strings.TrimSuffix(text.String(), "\n")
 }
 
-// clean returns a value that can be sent: no half of a character, no number beyond all bounds.
+// whole numbers are written without fraction and exponent.
+var wholeNumber = regexp.MustCompile(`^-?[0-9]+$`)
+
+// clean returns a value that can be sent: no half of a character, no number beyond all bounds, no integer that a
+// double may not hold [MSG-35].
 func clean(value any) any {
 	switch value := value.(type) {
 	case string:
@@ -250,6 +254,10 @@ func clean(value any) any {
 	case json.Number:
 		if number, _ := value.Float64(); math.IsInf(number, 0) {
 			return nil
+		}
+		whole, err := strconv.ParseInt(string(value), 10, 64)
+		if wholeNumber.MatchString(string(value)) && (err != nil || whole >= 1<<53 || whole <= -1<<53) {
+			return string(value)
 		}
 	case map[string]any:
 		cleaned := map[string]any{}

@@ -35,9 +35,9 @@ var isOverridable = map[string]bool{
 	"internal": true, "timeout": true, "content_filtered": true, "agent_error": true, "upstream_error": true,
 }
 
-// isCode says whether a code is registered, or a vendor's.
-func isCode(code string) bool {
-	return statusOf[code] != 0 || isRetryable[code] || isOverridable[code] || strings.Contains(code, ":")
+// isTerminalCode says whether a code may end a run.
+func isTerminalCode(code string) bool {
+	return code == "payload_too_large" || code == "worker_lost" || isOverridable[code] || strings.Contains(code, ":")
 }
 
 // refusal is why a message or request has no effect.

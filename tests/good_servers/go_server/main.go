@@ -38,7 +38,7 @@ func drain() {
 	mu.Lock()
 	draining = true
 	for connection := range connections {
-		connection.say(object{"type": "notice", "code": "draining", "data": "the server will close"})
+		connection.sayDraining()
 	}
 	mu.Unlock()
 	soon(seconds("drain_s", 1), func() bool { return unfinished == 0 })

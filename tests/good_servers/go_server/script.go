@@ -55,7 +55,7 @@ var steps = tests{
 		return fits && (value.(object)["partial"] != true || isText(value.(object)["content"]))
 	},
 	"fail": shape(tests{
-		"code": func(value any) bool { return isText(value) && isCode(value.(string)) },
+		"code": func(value any) bool { return isText(value) && isTerminalCode(value.(string)) },
 		"data": isText, "retryable?": isFlag,
 	}),
 }

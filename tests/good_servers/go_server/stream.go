@@ -28,15 +28,17 @@ func leavePlace(address string) {
 	places[address]--
 }
 
+func notEmpty(texts []string) (found []string) {
+	for _, text := range texts {
+		if text != "" {
+			found = append(found, text)
+		}
+	}
+	return found
+}
+
 // events streams a run from the cursor that the request names.
 func (x *exchange) events(runID string) {
-	mu.Lock()
-	run, err := find(runID)
-	mu.Unlock()
-	if err != nil {
-		x.refuse(err)
-		return
-	}
 	if len(x.words("Accept")) > 0 {
 		weight := -1.0
 		for _, media := range []string{"*/*", "text/*", "text/event-stream"} {
@@ -49,9 +51,9 @@ func (x *exchange) events(runID string) {
 			return
 		}
 	}
-	given := x.Request.Header.Values("Last-Event-ID")
+	given := notEmpty(x.Request.Header.Values("Last-Event-ID"))
 	if len(given) == 0 {
-		given = x.URL.Query()["after"]
+		given = notEmpty(x.URL.Query()["after"])
 	}
 	if len(given) == 0 {
 		given = []string{"0"}
@@ -59,6 +61,13 @@ func (x *exchange) events(runID string) {
 	found := cursors.FindStringSubmatch(given[0])
 	if len(given) > 1 || found == nil {
 		x.refuse(refuse("bad_request", "a cursor is epoch, dot and seq, or a seq"))
+		return
+	}
+	mu.Lock()
+	run, err := find(runID)
+	mu.Unlock()
+	if err != nil {
+		x.refuse(err)
 		return
 	}
 	after, _ := strconv.Atoi(found[2])

@@ -3,7 +3,7 @@
 import { limits, FEATURES, Refusal } from "./limits.js";
 import { answering, NoMessage, read, traceIdOf, understand } from "./messages.js";
 import { newId } from "./run.js";
-import { begin, get, newTraceId, runs } from "./service.js";
+import { begin, get, isDraining, newTraceId, runs } from "./service.js";
 
 /** Answers that may wait for a reader; beyond them the connection is not read from. */
 const MOST_ANSWERS = 1000;
@@ -27,6 +27,7 @@ export class Connection {
     const trace_id = this.traceId ?? newTraceId();
     const ready = { type: "ready", protocol: "runwire", version: 1, connection_id: newId(), trace_id };
     this.say({ ...ready, limits, features: FEATURES });
+    if (isDraining()) this.sayDraining();
     socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
     socket.on("pong", () => (this.askedAt = undefined));
     // The library has sent the Close frame that fits a frame that violates RFC 6455, or is too large.
@@ -41,6 +42,11 @@ export class Connection {
     this.#answers.push(JSON.stringify(message));
     if (this.#answers.length > MOST_ANSWERS) this.socket.pause();
     this.wake();
+  }
+
+  /** Tells that the server takes on no new runs [DRAIN-2, DRAIN-9]. */
+  sayDraining() {
+    this.say({ type: "notice", code: "draining", data: "the server will close" });
   }
 
   /** Has the connection closed when all that was answered is sent. */
@@ -206,7 +212,7 @@ export class Connection {
     const patience = limits.pong_timeout_s;
     const handle = this.socket._socket._handle;
     const interval = Math.min(limits.heartbeat_s, patience) / 10;
-    let [waiting, progressAt, pingedAt, tickedAt] = [0, now(), now(), now()];
+    let [waiting, read, progressAt, pingedAt, tickedAt] = [0, 0, now(), now(), now()];
     const tick = () => {
       // Timers come before what has arrived: after a pause of the whole process, the Pong may lie there unread.
       const isLate = now() - tickedAt > 3 * interval;
@@ -219,6 +225,10 @@ export class Connection {
         progressAt = now();
         if (waiting > 0 && this.askedAt !== undefined) this.askedAt = now();
       }
+      // A frame that is still arriving leaves no room for a Pong [BEAT-12].
+      const readBefore = read;
+      read = this.socket._socket?.bytesRead ?? 0;
+      if (read > readBefore && this.socket._receiver._bufferedBytes > 0 && this.askedAt !== undefined) this.askedAt = now();
       if (now() - progressAt > patience) return this.#drop(4001, true);
       if (this.askedAt !== undefined && now() - this.askedAt > patience) return this.#drop(1011, false);
       if (now() - pingedAt > 0.7 * limits.heartbeat_s && this.socket.readyState === this.socket.OPEN) {

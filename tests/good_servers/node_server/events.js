@@ -13,9 +13,13 @@ export function textOf(event) {
 
 const bytesOf = (value) => Buffer.byteLength(JSON.stringify(value));
 
-/** Returns a value without halves of characters. Numbers beyond all bounds become `null` in JSON.stringify. */
+/**
+ * Returns a value without halves of characters, and with integers that no double holds as strings [MSG-35].
+ * Numbers beyond all bounds become `null` in JSON.stringify.
+ */
 export function clean(value) {
   if (typeof value === "string") return value.toWellFormed();
+  if (Number.isInteger(value) && !Number.isSafeInteger(value) && /^-?\d+$/.test(String(value))) return String(value);
   if (Array.isArray(value)) return value.map(clean);
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name.toWellFormed(), clean(inner)]));

@@ -140,27 +140,28 @@ async function cancel(request, response, runId) {
 }
 
 async function events(request, response, runId) {
-  const run = get(runId);
   const accept = acceptOf(request);
   const range = ["text/event-stream", "text/*", "*/*"].find((media) => accept.has(media));
   if (accept.size > 0 && !(accept.get(range) > 0)) {
     throw new Refusal("unsupported", "the stream is text/event-stream", { status: 406 });
   }
-  const after = cursorOf(request, run);
+  const [run, after] = cursorOf(request, runId);
   if (run.finished && after === run.log.length) return response.writeHead(204).end();
   checkPlace(request.socket.remoteAddress);
   await stream(request, response, run, after, [run.resumed(after)], {});
 }
 
-/** Returns the cursor that a request names; throws Refusal [SSE-14 to SSE-18]. */
-function cursorOf(request, run) {
-  const query = new URLSearchParams(request.url.split("?")[1] ?? "").getAll("after");
-  const given = request.headersDistinct["last-event-id"] ?? (query.length > 0 ? query : ["0"]);
+/** Returns the run that a request names and the cursor on it; throws Refusal [SSE-14 to SSE-18]. */
+function cursorOf(request, runId) {
+  const query = new URLSearchParams(request.url.split("?")[1] ?? "").getAll("after").filter((text) => text !== "");
+  const header = (request.headersDistinct["last-event-id"] ?? []).filter((text) => text !== "");
+  const given = header.length > 0 ? header : query.length > 0 ? query : ["0"];
   const [, epoch, digits] = /^(?:([A-Za-z0-9_-]{1,64})\.)?([0-9]{1,16})$/.exec(given[0]) ?? [];
   if (given.length > 1 || digits === undefined) throw new Refusal("bad_request", "no cursor");
+  const run = get(runId);
   if (epoch !== undefined && epoch !== run.epoch) throw new Refusal("not_found", "this log is gone");
   if (Number(digits) > run.log.length) throw new Refusal("bad_request", "the cursor is beyond the end of the log");
-  return Number(digits);
+  return [run, Number(digits)];
 }
 
 /** Sends a run from a cursor until it ends, the client leaves, or the client takes nothing. */

@@ -48,7 +48,9 @@ export const RETRYABLE = new Set([
 /** Codes whose `retryable` a server may know better. */
 export const OVERRIDABLE = new Set(["internal", "timeout", "content_filtered", "agent_error", "upstream_error"]);
 
-export const isCode = (code) => code in STATUS || RETRYABLE.has(code) || OVERRIDABLE.has(code) || code.includes(":");
+/** Says whether a code may end a run. */
+export const isTerminalCode = (code) =>
+  ["payload_too_large", "worker_lost"].includes(code) || OVERRIDABLE.has(code) || code.includes(":");
 
 /** A message or request that has no effect. */
 export class Refusal extends Error {

@@ -56,11 +56,15 @@ export function read(text) {
   return { value, wrong: flawOf(text) };
 }
 
-/** Walks a valid JSON text for what JSON.parse lets pass: deep nesting, repeated names, halves of characters. */
+/**
+ * Walks a valid JSON text for what JSON.parse lets pass: deep nesting, repeated names, halves of characters, and a
+ * cursor that is not written as an integer [MSG-33].
+ */
 function flawOf(text) {
   const names = [];
   let depth = 0;
   let isName = false;
+  let name = "";
   for (let place = 0; place < text.length; place++) {
     const character = text[place];
     if (character === '"') {
@@ -69,7 +73,7 @@ function flawOf(text) {
       const word = JSON.parse(text.slice(begin, place + 1));
       if (!word.isWellFormed()) return "a string holds a lone surrogate";
       if (isName && names.at(-1).has(word)) return "a member name is repeated in one object";
-      if (isName) names.at(-1).add(word);
+      if (isName) names.at(-1).add((name = word));
       isName = false;
     } else if (character === "{" || character === "[") {
       if (++depth > limits.json_depth) return `nested deeper than ${limits.json_depth}`;
@@ -80,6 +84,10 @@ function flawOf(text) {
       names.pop();
     } else if (character === ",") {
       isName = names.at(-1) !== undefined;
+    } else if (/[-\d]/.test(character)) {
+      const [digits] = /^[-+.\deE]+/.exec(text.slice(place, place + 400));
+      if (depth === 1 && name === "after" && !/^\d+$/.test(digits)) return "after is not written as an integer";
+      place += digits.length - 1;
     }
   }
   return undefined;

@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import { clean, fitted, Halves } from "./events.js";
-import { limits, OVERRIDABLE, RETRYABLE, isCode } from "./limits.js";
+import { limits, OVERRIDABLE, RETRYABLE } from "./limits.js";
 import { same } from "./messages.js";
 
 /** Bytes of a log that are kept free for its terminal. */
@@ -140,7 +140,7 @@ export class Run {
 
   /** Ends the run with an `error`. */
   fail(code, text, retryable) {
-    const known = isCode(code) && !code.includes(":");
+    const known = !code.includes(":");
     const again = retryable === undefined || (known && !OVERRIDABLE.has(code)) ? RETRYABLE.has(code) : retryable;
     this.end("failed", { type: "error", data: text.toWellFormed().slice(0, 200), code, retryable: again });
   }

@@ -1,7 +1,7 @@
 // The agents: the script agent, which does what a test tells it, and an echo for every other prompt.
 
 import { setImmediate, setTimeout as sleep } from "node:timers/promises";
-import { isCode } from "./limits.js";
+import { isTerminalCode } from "./limits.js";
 import { isObject, isText } from "./messages.js";
 import { AgentError, Ended } from "./run.js";
 
@@ -33,7 +33,7 @@ const STEPS = {
   wait_ms: isMs,
   block_ms: isMs,
   report: isText,
-  fail: shape({ code: (code) => isText(code) && isCode(code), data: isText, "retryable?": isFlag }),
+  fail: shape({ code: (code) => isText(code) && isTerminalCode(code), data: isText, "retryable?": isFlag }),
 };
 
 /** Returns the steps of a prompt that is a script [SCRIPT-11]. */

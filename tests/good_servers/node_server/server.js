@@ -56,7 +56,7 @@ server.on("upgrade", (request, socket, head) => {
 
 process.on("SIGTERM", async () => {
   for (const connection of connections) {
-    connection.say({ type: "notice", code: "draining", data: "the server will close" });
+    connection.sayDraining();
   }
   await drain();
   await soon(() => [...connections].every((connection) => connection.cursors.size === 0));

@@ -12,6 +12,8 @@ let unfinished = 0;
 let draining = false;
 let onQuiet = () => {};
 
+export const isDraining = () => draining;
+
 export const newTraceId = () => randomBytes(16).toString("hex");
 
 /** Returns a run that is known; throws Refusal. */
