@@ -247,7 +247,7 @@ def test_what_is_left_of_the_accusations_stands() -> None:
 
 def test_nothing_is_called_broken_that_the_proxy_explains() -> None:
     answer = trace(response(426, {**JSON, "server": "nginx"}), transport="websocket")
-    moot = Judgement(catalogue()["RUN-1"], Verdict.NOT_EXERCISED, ("moot while CONN-6 is broken",))
+    moot = Judgement(catalogue()["RUN-1"], Verdict.NOT_EXERCISED, ("blocked by CONN-6",))
 
     judgements, _ = without_proxy([judgement("CONN-6", answer), moot], signs_of([answer]))
 

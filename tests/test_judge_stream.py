@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 from patience import patience
 
-from runwire_conformance.bounds import Clock, Limits
+from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Broken
+from runwire_conformance.clock import Clock
 from runwire_conformance.stream import Stream
 from runwire_conformance.trace import RESPONSE_ENDED, Trace
 from runwire_conformance.wire.http import Response, Unanswered
@@ -45,7 +46,7 @@ def opened(body_: Body, trace: Trace | None = None) -> Stream:
         response,
         trace,
         Limits({"heartbeat_s": 3}),
-        Clock(round_trip=1.0),
+        Clock().begun(),
         "/place",  # type: ignore[arg-type]
     )
 
@@ -54,7 +55,7 @@ def test_a_stream_is_read_block_by_block_to_its_end() -> None:
     async def read() -> None:
         pieces = (b'retry: 1\n\ndata: {"type":"resumed","run_id":"r1"}\n\nda', b"ta: no json\n\nid: 9\n")
         stream = opened(Body(*pieces))
-        assert (stream.place, stream.limits["heartbeat_s"], stream.clock.round_trip) == ("/place", 3.0, 1.0)
+        assert (stream.place, stream.limits["heartbeat_s"]) == ("/place", 3.0)
         assert stream.response.status == 200
         assert stream.cut_off is None
         assert (await stream.first_block()).values("retry") == ["1"]
@@ -90,15 +91,19 @@ def test_a_stream_that_breaks_off_is_not_complete(problem: Exception) -> None:
     asyncio.run(read())
 
 
-def test_a_flood_is_read_no_further() -> None:
+@pytest.mark.parametrize(("endless_bytes", "is_endless"), [(30, True), (1000, False)])
+def test_of_a_flood_only_the_bytes_are_counted(endless_bytes: int, is_endless: bool) -> None:
     class Flooded(Trace):
         def flood(self) -> bool:
-            return len(self.records) > 1
+            self.flooded_at = len(self.records)
+            return True
 
     async def read() -> None:
-        stream = opened(Body(b"data: {}\n\n" * 2, b"data: {}\n\n"), Flooded("sse", "GET", 0.0))
+        trace = Flooded("sse", "GET", 0.0, endless_bytes=endless_bytes)
+        stream = opened(Body(*[b"data: {}\n\n"] * 6), trace)
         await stream._reading
-        assert (len(stream.messages), stream.ended, stream.complete) == (2, False, False)
+        assert (len(stream.messages), stream.trace.is_endless) == (1, is_endless)
+        assert (stream.flooded, stream.complete) == (True, not is_endless)
 
     asyncio.run(read())
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from runwire_conformance.aftermath import is_crowded_out, unwatched, watched
+from runwire_conformance.aftermath import is_crowded_out, watched
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Claim
 from runwire_conformance.held import FEW_RECORDS, FLOOD_RECORDS, MOST_BYTES, MOST_RECORDS, Held, reckoned
 from runwire_conformance.invariants import Facts
 from runwire_conformance.judgement import Judgement, Verdict
 from runwire_conformance.outcome import Case, Outcome, State
-from runwire_conformance.symptoms import broken_off, cause_of, flood_of, shows_no_heed
+from runwire_conformance.symptoms import Flood, broken_off, flood_of, shows_no_heed, symptoms_of
 from runwire_conformance.trace import RESPONSE_ENDED, Message, Record, Trace
 from runwire_conformance.transcript import transcript
 from runwire_conformance.verdict import judge
@@ -32,10 +34,16 @@ def said(side: str, at: float, **members: object) -> Record:
     return Record(at, "client" if side == "client" else "server", "text", str(members), message)
 
 
-def talk(*records: Record, transport: str = "websocket", flooded_at: int = 0) -> Trace:
+def talk(
+    *records: Record,
+    transport: str = "websocket",
+    flooded_at: int = 0,
+    endless_bytes: int = 0,
+    came_bytes: int = 0,
+) -> Trace:
     """Return a conversation of these records."""
     trace = Trace("sse" if transport == "sse" else "websocket", "a talk", 0.0, list(records))
-    trace.flooded_at = flooded_at
+    trace.flooded_at, trace.endless_bytes, trace.came_bytes = flooded_at, endless_bytes, came_bytes
     return trace
 
 
@@ -83,12 +91,10 @@ def test_a_cancel_is_unheeded_when_no_terminal_came_in_time(
     assert shows_no_heed([talk(*records)], FACTS, until) is expected
 
 
-def test_only_what_a_look_found_broken_is_a_cause() -> None:
-    traces = [talk(LOST)]
-
-    assert cause_of(traces, {"CLOSE-2": "seen"}, FACTS, 3.0) == "CLOSE-2"
-    assert cause_of(traces, {"CANCEL-2": "seen"}, FACTS, 3.0) is None
-    assert cause_of(traces, {}, FACTS, 3.0) is None
+def test_conversations_show_the_symptoms_of_what_a_server_breaks_as_a_whole() -> None:
+    assert symptoms_of([talk(LOST)], FACTS, 3.0) == {"CLOSE-2"}
+    assert symptoms_of([talk(STARTED, CANCEL)], FACTS, 3.0) == {"CANCEL-2"}
+    assert symptoms_of([talk()], FACTS, 3.0) == frozenset()
 
 
 def test_a_flood_is_told_by_what_came() -> None:
@@ -96,9 +102,16 @@ def test_a_flood_is_told_by_what_came() -> None:
     notices = [said("server", 0.2, type="notice", code="vendor:tip", data="x")] * 3
 
     told = {
-        name: flood.requirement if (flood := flood_of([talk(*records, flooded_at=at)])) else None
+        name: flood.requirement
+        if (
+            flood := flood_of(
+                [talk(*records, flooded_at=at, endless_bytes=9, came_bytes=10 if name == "endless" else 9)]
+            )
+        )
+        else None
         for name, records, at in (
-            ("events", events, FLOOD_RECORDS),
+            ("endless", events, FLOOD_RECORDS),
+            ("as long as a log may be", events, FLOOD_RECORDS),
             ("notices", notices, FLOOD_RECORDS),
             ("pings", [Record(0.1, "server", "ping")] * 3, FLOOD_RECORDS),
             ("crowded out", events, FLOOD_RECORDS - 1),
@@ -107,7 +120,8 @@ def test_a_flood_is_told_by_what_came() -> None:
     }
 
     assert told == {
-        "events": "RUN-4",
+        "endless": "RUN-4",
+        "as long as a log may be": None,
         "notices": "FLOW-8",
         "pings": "FLOW-8",
         "crowded out": None,
@@ -146,18 +160,18 @@ def judged(outcome: Outcome, *ids: str, **known: dict[str, str]) -> dict[str, Ju
 
 
 def test_a_failure_with_a_cause_is_not_held_against_what_the_case_proves() -> None:
-    outcome = watched(failed(talk(LOST)), FACTS, {"CLOSE-2": "7 of 24 broke off"}, ())
+    outcome = replace(watched(failed(talk(LOST)), FACTS), cause="CLOSE-2")
 
     verdicts = judged(outcome, "RUN-6", ailing={"CLOSE-2": "7 of 24 broke off"})
 
     assert verdicts["CLOSE-2"].verdict is Verdict.FAIL
     assert verdicts["CLOSE-2"].reasons == ("7 of 24 broke off",)
     assert verdicts["RUN-6"].verdict is Verdict.NOT_EXERCISED
-    assert verdicts["RUN-6"].reasons == ("could not be told from what broke CLOSE-2",)
+    assert verdicts["RUN-6"].reasons == ("blocked by CLOSE-2",)
 
 
 def test_a_failure_without_the_symptom_is_accused_beside() -> None:
-    outcome = watched(failed(talk()), FACTS, {"CLOSE-2": "7 of 24 broke off"}, ())
+    outcome = watched(failed(talk()), FACTS)
 
     verdicts = judged(outcome, "RUN-6", ailing={"CLOSE-2": "7 of 24 broke off"})
 
@@ -166,23 +180,20 @@ def test_a_failure_without_the_symptom_is_accused_beside() -> None:
 
 def test_a_flooded_case_accuses_the_flood() -> None:
     token = said("server", 0.2, type="token", run_id=RUN, seq=1, data="x")
-    outcome = unwatched(failed(talk(STARTED, token, flooded_at=FLOOD_RECORDS)), FACTS, {})
+    outcome = watched(
+        failed(talk(STARTED, token, flooded_at=FLOOD_RECORDS, endless_bytes=9, came_bytes=10)), FACTS
+    )
 
     verdicts = judged(outcome, "RUN-6")
 
-    assert verdicts["RUN-4"].reasons == ("the events of a run came without end, and no terminal among them",)
+    (reason,) = verdicts["RUN-4"].reasons
+    assert reason.startswith("the events of a run came without end, and no terminal among them: 10 bytes")
     assert verdicts["RUN-6"].verdict is Verdict.NOT_EXERCISED
-
-
-def test_what_nobody_could_look_through_shows_nothing() -> None:
-    assert unwatched(failed(talk(STARTED)), FACTS, {}).state is State.NOT_EXERCISED
-    assert unwatched(Outcome(State.PASSED), FACTS, {}).state is State.NOT_EXERCISED
-    assert unwatched(Outcome(State.NOT_OFFERED), FACTS, {}).state is State.NOT_OFFERED
 
 
 def test_who_was_read_no_further_without_a_flood_of_its_own_was_crowded_out() -> None:
     assert is_crowded_out(failed(talk(STARTED, flooded_at=FEW_RECORDS)))
-    assert not is_crowded_out(failed(talk(STARTED, flooded_at=FLOOD_RECORDS)))
+    assert not is_crowded_out(failed(talk(STARTED, flooded_at=FLOOD_RECORDS), flood=Flood("RUN-4", "")))
     assert not is_crowded_out(failed(talk(STARTED)))
 
 

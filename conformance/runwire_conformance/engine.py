@@ -168,7 +168,7 @@ class Engine:
                         await self._play_alone(case, profile)
         except TimeoutError:
             self.timed_out = True
-            self._leave_out(f"the time limit of {limit:g} s was over", last)
+            self._leave_out(f"the time limit of {limit:g} s was over", last, suspects=False)
         if await self._is_alive(profile):
             await self._look_back(profile)
             await self._confirm(todo, profile)
@@ -441,14 +441,13 @@ class Engine:
 
     # What is made of it.
 
-    def _leave_out(self, reason: str, but: Iterable[Case] = ()) -> None:
-        """Say that the judge left out what has not been judged, for a reason of its own."""
-        spared = {case.name for case in but}
+    def _leave_out(self, reason: str, but: Iterable[Case] = (), *, suspects: bool = True) -> None:
+        """Say that the judge left out what was not played, and what is only suspect, for a reason of its own."""
+        spared = {case.name for case in but} | self.left_out
         for case in self.cases:
             outcome = case.outcome
-            if case.name not in spared | self.left_out and (
-                outcome is None or (outcome.state is State.FAILED and outcome.suspect)
-            ):
+            unproved = outcome is not None and outcome.state is State.FAILED and outcome.suspect
+            if case.name not in spared and (outcome is None or (suspects and unproved)):
                 case.outcome = replace(
                     outcome or Outcome(State.NOT_JUDGED), state=State.NOT_JUDGED, reason=reason
                 )
