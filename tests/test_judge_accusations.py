@@ -88,7 +88,7 @@ def test_a_case_that_knows_which_sentence_was_broken_accuses_that_one_alone() ->
     outcome = Outcome(State.FAILED, "a second end", breach="RUN-4")
 
     assert set(accused(case(outcome, MUST))) == {"RUN-4"}
-    assert verdict(MUST, case(outcome, MUST)).reasons == ("could not be told from what broke RUN-4",)
+    assert verdict(MUST, case(outcome, MUST)).reasons == ("blocked by RUN-4",)
 
 
 def test_what_such_a_case_found_is_not_said_again_where_an_invariant_says_it() -> None:
@@ -104,7 +104,7 @@ def test_every_cause_is_named() -> None:
 
     judgement = verdict(MUST, case(Outcome(State.FAILED, "z", findings=found), MUST))
 
-    assert judgement.reasons == ("could not be told from what broke MSG-1, RUN-5",)
+    assert judgement.reasons == ("blocked by MSG-1, RUN-5",)
 
 
 def test_a_judge_error_is_told_in_its_own_words() -> None:
@@ -235,7 +235,7 @@ def test_a_failure_that_shows_one_of_several_sentences_accuses_that_one_alone() 
     failed = case(Outcome(State.FAILED, "no Retry-After", shows=SHOULD), MUST, SHOULD)
 
     assert set(accused(failed)) == {SHOULD}
-    assert verdict(MUST, failed).reasons == (f"could not be told from what broke {SHOULD}",)
+    assert verdict(MUST, failed).reasons == (f"blocked by {SHOULD}",)
 
 
 def test_such_a_failure_is_accused_beside_what_an_invariant_found_elsewhere() -> None:
@@ -298,7 +298,7 @@ def test_what_ails_the_server_is_the_cause_of_what_failed_and_is_told_once() -> 
     own = Accusation("a::case", "cut off", "more", (trace,), 1.5, Kind.LATE)
 
     assert accused(case(caused, MUST)) == {"CLOSE-2": (own,)}
-    assert verdict(MUST, case(caused, MUST)).reasons == ("could not be told from what broke CLOSE-2",)
+    assert verdict(MUST, case(caused, MUST)).reasons == ("blocked by CLOSE-2",)
     assert len(accused(case(caused, MUST), broken={"CLOSE-2": "resets"})["CLOSE-2"]) == 1
     assert accused(case(caused, MUST, "CLOSE-2"), broken={"CLOSE-2": "resets"})["CLOSE-2"][1] == own
 

@@ -153,7 +153,7 @@ def test_a_failure_with_a_cause_is_not_held_against_what_the_case_proves() -> No
     assert verdicts["CLOSE-2"].verdict is Verdict.FAIL
     assert verdicts["CLOSE-2"].reasons == ("7 of 24 broke off",)
     assert verdicts["RUN-6"].verdict is Verdict.NOT_EXERCISED
-    assert verdicts["RUN-6"].reasons == ("could not be told from what broke CLOSE-2",)
+    assert verdicts["RUN-6"].reasons == ("blocked by CLOSE-2",)
 
 
 def test_a_failure_without_the_symptom_is_accused_beside() -> None:

@@ -75,8 +75,10 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
             case.explain(problem) if case.explain is not None and not isinstance(problem, Broken) else ""
         )
     except TimeoutError as problem:
+        searches = case.claim.searches  # whose deadline is the judge\'s own
         kind, shows, owners = Kind.ENDLESS, shown_by(problem), owned_by(problem)
-        state, reason = State.FAILED, f"it did not come to its end within {deadline_s:g} s"
+        state = State.NOT_EXERCISED if searches else State.FAILED
+        reason = f"it did not come to its end within {deadline_s:g} s"
         late = case.claim.timing
     except (ArithmeticError, LookupError, TypeError, ValueError) as problem:
         kind, shows, owners = Kind.LACKING, shown_by(problem), owned_by(problem)
