@@ -203,7 +203,7 @@ ONE: list[tuple[str, Trace, list[Finding]]] = [
      [Finding("CONN-16", "ready names 'other' 1", 0)]),
     ("silence at its bound", talk(READY, message(BEAT, 3.25)), []),
     ("a client that talks alone", talk(READY, message(BEAT, 2.0, "client"), message(BEAT, 3.5), message(BEAT, 9.0)),
-     [Finding("BEAT-1", "nothing came for 3.5 s", 2)]),
+     [Finding("BEAT-3", "nothing came for 3.5 s", 2)]),
     ("a response that took its time", talk(sign("response", at=5.0), message(STARTED.message or {}, 8.0),
                                            transport="http"), []),
     ("a stream that is silent",

@@ -149,7 +149,7 @@ BAD: dict[str, tuple[str, tuple[Line, ...]]] = {
     "a bad request for ever": ("ERR-4", (ready(), error("bad_request", retryable=True))),
     "a stack trace": ("ERR-5", (ready(), error("a:b", data="Traceback (most recent call last)"))),
     "a numbered heartbeat": ("BEAT-4", (ready(), server({"type": "heartbeat", "seq": 1}))),
-    "silence": ("BEAT-1", (ready(), server({"type": "heartbeat"}, 3.4))),
+    "silence": ("BEAT-3", (ready(), server({"type": "heartbeat"}, 3.4))),
     "text long after a cancel": ("CANCEL-3", (*BEGIN, client({"type": "cancel", "run_id": RUN}), token(1, 0.4))),
     "a code of no registry": ("CLOSE-1", (ready(), server(4999))),
     "a flood of notices": ("FLOW-8", (ready(), *[NOTICE] * 500)),

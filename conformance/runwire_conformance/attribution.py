@@ -22,10 +22,10 @@ class Failure:
     #: Whether the first owner is to blame even if nothing else shows it broken.
     certain: bool = False
 
-    def blocker(self, broken: Collection[str]) -> str | None:
-        """Return the owner that is found broken, if it comes before the case's own sentence."""
+    def blocker(self, broken: Mapping[str, str]) -> str | None:
+        """Return what blocks the owner that comes before the case's own sentence; `broken` has it for each."""
         found = next((name for name in self.owners if name in broken or name in self.accuses), None)
-        return None if found in self.accuses else found
+        return None if found is None or found in self.accuses else broken[found]
 
     @property
     def speaks_for_itself(self) -> bool:
@@ -37,21 +37,23 @@ def blockers(failures: Sequence[Failure], accused: Collection[str]) -> tuple[dic
     """Return by the name of each blocked case the sentence that blocks it, and of each that accuses an owner that one.
 
     `accused` is what else showed broken. What only leans on sentences of which nobody knows anything bad is held
-    against its own, the most leaned on first, unless the owner is certain.
+    against its own, the most leaned on first, unless the owner is certain. Who leans on a blocked case is blocked, too.
     """
-    broken, blocked, passed_on = set(accused), dict[str, str](), dict[str, str]()
+    broken, blocked, passed_on = {name: name for name in accused}, dict[str, str](), dict[str, str]()
     leaned_on = Counter(name for failure in failures for name in failure.owners)
     pending = sorted(failures, key=lambda one: -sum(leaned_on[name] for name in one.accuses))
     while pending:
         for failure in pending:
             if (blocker := failure.blocker(broken)) is not None:
                 blocked[failure.case] = blocker
+                for name in failure.accuses:
+                    broken.setdefault(name, blocker)
         pending = [one for one in pending if one.case not in blocked]
         told = next((one for one in pending if one.speaks_for_itself), pending[0] if pending else None)
         if told is not None:
             if told.certain and not told.speaks_for_itself:
                 passed_on[told.case] = told.owners[0]
-            broken.update(told.owners[:1] if told.case in passed_on else told.accuses)
+            broken |= {name: name for name in (told.owners[:1] if told.case in passed_on else told.accuses)}
             pending.remove(told)
     return blocked, passed_on
 

@@ -164,7 +164,7 @@ class Client(Conversation):
             return False
         if message.type == "error":
             asked = list(self.trace.messages("client"))
-            named = all("id" in one or one.type in {"cancel", "heartbeat"} for one in asked)
+            named = all("id" in one or one.type == "heartbeat" for one in asked)
             return named and "run_id" not in message and message.get("code") in REFUSALS
         return message.type == {"start": "started", "resume": "resumed"}.get(kind)
 

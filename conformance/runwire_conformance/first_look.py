@@ -258,20 +258,28 @@ async def _heartbeat(target: Target) -> Seen:
     asker = await _connected(target)
     soon = now() + target.limits["heartbeat_s"] / 2  # one that comes later is the server's own
     await asker.send({"type": "heartbeat", "id": PROBE})
-    unnamed = "a heartbeat with an id was not answered with its re"
-    try:
-        answer = await asker.message(
-            lambda message: (
-                message.get("re") == PROBE
-                or (message.type == "heartbeat" and "re" not in message and message.at < soon)
-            ),
-            "a heartbeat",
-            seconds=target.options.patience_s,
+
+    def unnamed() -> bool:
+        """Whether a heartbeat came that is none of the server's own, as it follows `ready` too soon for that."""
+        ready = asker.ready.index if asker.ready is not None else -1
+        return any(
+            message.type == "heartbeat"
+            and "re" not in message
+            and message.index > ready
+            and message.at < soon
+            for message in asker.messages
         )
-    except Broken:
-        missing = {"MSG-28": unnamed, "BEAT-5": "a heartbeat was not answered with a heartbeat"}
-        return Seen(missing, absent=True)
-    return Seen() if answer.get("re") == PROBE else Seen({"MSG-28": unnamed})
+
+    for wait in (READY_S, target.options.patience_s):
+        with suppress(Broken):
+            await asker.message(lambda message: message.get("re") == PROBE, "a heartbeat", seconds=wait)
+            return Seen()
+        if unnamed() or asker.ended:
+            break
+    missing = {"MSG-28": "a heartbeat with an id was not answered with its re"}
+    if not unnamed():
+        missing["BEAT-5"] = "a heartbeat was not answered with a heartbeat"
+    return Seen(missing, absent=True)
 
 
 async def _close(target: Target) -> Seen:

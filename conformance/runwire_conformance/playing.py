@@ -118,6 +118,8 @@ def _outcome(
         )
     if isinstance(problem, TimeoutError):
         reason = f"it did not come to its end within {deadline_s:g} s"
+        if case.claim.searches:  # whose deadline is the judge's own
+            return Outcome(State.NOT_JUDGED, reason, suspect=True)
         return replace(failed, reason=reason, suspect=True, kind=Kind.ENDLESS)
     if isinstance(problem, AssertionError | Unreachable | Unanswered):
         told = case.explain is not None and not isinstance(problem, Broken)

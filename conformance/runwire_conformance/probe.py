@@ -3,11 +3,13 @@
 import json
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
+from runwire_conformance.case import Broken, Moot
 from runwire_conformance.clock import Clock, now
 from runwire_conformance.endpoints import BadEndpoint, endpoint_url, origin_of
 from runwire_conformance.first_look import READY_S, TRIES, Mute, first_look
 from runwire_conformance.profile import Options, Profile
-from runwire_conformance.reach import NoRunwireServer, refused, speechless, unreachable
+from runwire_conformance.reach import Guarded, NoRunwireServer, refused, speechless, unreachable
+from runwire_conformance.target import Target
 from runwire_conformance.wire.http import Response, Unanswered, Unreachable, fetch
 
 WELL_KNOWN = "/.well-known/runwire"
@@ -20,7 +22,12 @@ MOST_REDIRECTS = 4
 
 async def probe(url: str, options: Options, clock: Clock) -> Profile:
     """Return what can be learned about the server at `url`; raises NoRunwireServer or Mute."""
-    profile = await locate(url, options)
+    try:
+        profile = await locate(url, options)
+    except Guarded as problem:
+        if options.sent_headers or not await _is_open(url, options, clock):
+            raise
+        raise Mute("CONN-1", f"discovery wants a credential, and the WebSocket does not: {problem}") from None
     try:
         return await first_look(profile, options, clock)
     except Unreachable as problem:
@@ -29,6 +36,18 @@ async def probe(url: str, options: Options, clock: Clock) -> Profile:
         if profile.discovery is None:
             raise await speechless(profile.websocket_url, str(problem)) from None
         raise Mute("CONN-6", f"the WebSocket handshake was taken and not answered: {problem}") from None
+
+
+async def _is_open(url: str, options: Options, clock: Clock) -> bool:
+    """Return whether there is a Runwire WebSocket at the usual place, which wants no credential."""
+    target = Target(Profile(_as_websocket(urljoin(url, DEFAULT_WEBSOCKET))), options, clock)
+    try:
+        await target.connect()
+    except (Broken, Moot, Unanswered, Unreachable):
+        return False
+    finally:
+        await target.end()
+    return True
 
 
 async def locate(url: str, options: Options) -> Profile:

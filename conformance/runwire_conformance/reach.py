@@ -25,6 +25,10 @@ class Speechless(NoRunwireServer):
     """What listens took a connection and did not answer with HTTP; that may pass."""
 
 
+class Guarded(NoRunwireServer):
+    """What listens asks everybody for a credential, even for what is open to all ([CONN-1])."""
+
+
 def swapped(url: str) -> str:
     """Return a URL with TLS where it had none, and without where it had it."""
     parts = urlsplit(url)
@@ -60,7 +64,7 @@ def refused(url: str, status: int, *, has_credential: bool) -> NoRunwireServer |
     """Return what to do about a status that says nothing of Runwire, or None for another."""
     if status in {401, 403}:
         hint = "is the credential right?" if has_credential else "give a credential with --token or --header"
-        return NoRunwireServer(f"{url} answered {status}; {hint}")
+        return Guarded(f"{url} answered {status}; {hint}")
     if status == 429:
         return NoRunwireServer(f"{url} answered 429: it is full; end other clients, or try again later")
     if status in OF_A_PROXY:

@@ -11,11 +11,11 @@ RELATED: dict[str, tuple[str, ...]] = {
     # Whoever says less is silent for longer.
     "heartbeats_too_rare": ("BEAT-3",),
     "no_heartbeats": ("BEAT-3",),
-    "no_heartbeats_after_the_run": ("BEAT-1",),
+    "no_heartbeats_after_the_run": ("BEAT-1", "BEAT-3"),
     "no_heartbeats_during_runs": ("BEAT-1",),
     "no_heartbeats_while_blocked": ("BEAT-1",),
     "one_slow_reader_slows_all": ("BEAT-1",),
-    "ready_only_when_spoken_to": ("BEAT-1",),
+    "ready_only_when_spoken_to": ("BEAT-3",),
     # An `re` that was changed is one that nobody gave.
     "characters_cut_at_a_frame_are_garbled": ("MSG-29",),
     "long_ids_accepted": ("MSG-29",),

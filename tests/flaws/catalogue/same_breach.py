@@ -24,6 +24,8 @@ SAME_BREACH: dict[str, tuple[str, ...]] = {
     "laggards_skip": ("RUN-28",),
     "laggards_miss_thoughts": ("RUN-28",),
     "no_heartbeats_without_a_run": ("BEAT-1",),
+    "no_heartbeats": ("BEAT-3",),
+    "heartbeats_too_rare": ("BEAT-3",),
     "resumed_streams_without_resumed": ("RUN-3", "RESUME-9"),
     "blocked_tool_speaks_late": ("RUN-5",),
     "pairs_divided": ("MSG-1", "RUN-28", "SCRIPT-1"),
