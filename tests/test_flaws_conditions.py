@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from flaws.conditioned import Conditioned, came_of
-from flaws.conditions import CONDITIONS, EVERY, Condition, largest, smallest
+from flaws.conditions import CONDITIONS, EVERY, Condition, largest, one_busy_core, smallest
 from flaws.judge import Blame, Verdicts
 from flaws.proof import planned
 from flaws.proof_data import Proof, read, written
@@ -70,6 +73,21 @@ def test_what_came_of_runs_adds_up(tmp_path: Path) -> None:
     assert proof.conditions == (Conditioned("go", "one", "As it is.", 3, 1, 1, 1, 12.0, names),)
     assert "1 of 3 runs under 1 conditions accused a good server, 1 left" in proof.totals()
     assert proof.without_conditions([("go", "one")]).conditions == ()
+
+
+def test_one_core_is_shared_and_given_back() -> None:
+    cores = os.sched_getaffinity(0)
+
+    with one_busy_core():
+        seen = subprocess.run(
+            [sys.executable, "-c", "import os; print(len(os.sched_getaffinity(0)))"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+    assert seen.stdout.strip() == "1"
+    assert os.sched_getaffinity(0) == cores
 
 
 def test_a_judge_that_shows_nothing_did_not_spare_anybody() -> None:

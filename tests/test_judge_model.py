@@ -218,6 +218,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Verdicts,
 
 
 @pytest.mark.parametrize("name", FOUND)
+@pytest.mark.whole
 def test_the_model_finds(name: str, found: dict[str, tuple[Verdicts, Path]]) -> None:
     verdicts, folder = found[name]
 
@@ -226,6 +227,7 @@ def test_the_model_finds(name: str, found: dict[str, tuple[Verdicts, Path]]) -> 
     assert any(file.name.startswith(FLAWS[name].requirement) for file in folder.iterdir())
 
 
+@pytest.mark.whole
 def test_a_saved_conversation_is_played_first_and_the_printed_case_runs(
     found: dict[str, tuple[Verdicts, Path]], tmp_path: Path
 ) -> None:
@@ -265,6 +267,7 @@ def test_a_saved_conversation_is_played_first_and_the_printed_case_runs(
     assert "which another reader saw as it should be" in output
 
 
+@pytest.mark.whole
 def test_a_bad_regression_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("no plan")
 

@@ -197,10 +197,12 @@ def unavailable(why: str) -> NoReturn:
     pytest.skip(message)
 
 
+@pytest.mark.whole
 def test_the_asyncapi_document_is_valid(asyncapi: Any) -> None:
     assert asyncapi["problems"] == []
 
 
+@pytest.mark.whole
 def test_the_asyncapi_document_sends_each_message_in_its_direction(asyncapi: Any) -> None:
     names = {
         action: {
