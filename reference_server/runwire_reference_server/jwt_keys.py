@@ -5,15 +5,14 @@ import http.client
 import json
 import logging
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import jwt
 
 from runwire_reference_server.credentials import Unauthorized
+from runwire_reference_server.fetching import fetched, in_daemon_thread
 from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.settings import is_loopback
 
@@ -25,7 +24,7 @@ REFETCH_S = 60.0
 #: Seconds after which keys are fetched again, so that withdrawn ones are forgotten.
 MAX_AGE_S = 3600.0
 
-#: Seconds that a fetch may take, and bytes that it may bring.
+#: Seconds that a fetch may take as a whole, and bytes that it may bring.
 FETCH_S = 5.0
 MAX_SET_BYTES = 1 << 20
 
@@ -72,7 +71,9 @@ class KeySet:
                 return  # [AUTH-19]
             self._tried_at = now
             try:
-                self._keys = await asyncio.to_thread(read_key_set, self._place)
+                # No thread of the loop's own: one that waits for a key server would hold up the server's end.
+                async with asyncio.timeout(FETCH_S):
+                    self._keys = await in_daemon_thread(lambda: read_key_set(self._place))
             except (OSError, ValueError, http.client.HTTPException) as problem:
                 log.warning("the keys at --jwks cannot be had: %s", type(problem).__name__)
             else:
@@ -81,7 +82,7 @@ class KeySet:
 
 def read_key_set(place: str) -> jwt.PyJWKSet:
     """Return the keys in a file or at a URL; raises OSError and ValueError. Blocks."""
-    data = _fetched(place) if is_url(place) else Path(place).read_bytes()
+    data = fetched(place, MAX_SET_BYTES, FETCH_S) if is_url(place) else Path(place).read_bytes()
     if len(data) > MAX_SET_BYTES:
         raise ValueError("the key set is too large")
     try:
@@ -100,16 +101,3 @@ def is_safe_url(place: str) -> bool:
     """Whether nobody on the way can put other keys there: https, or this machine."""
     parts = urlsplit(place)
     return parts.scheme == "https" or is_loopback(parts.hostname or "")
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Keys come from the configured place and no other."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-def _fetched(url: str) -> bytes:
-    with urllib.request.build_opener(_NoRedirect).open(url, timeout=FETCH_S) as response:
-        data: bytes = response.read(MAX_SET_BYTES + 1)
-        return data
