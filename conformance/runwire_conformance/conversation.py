@@ -1,7 +1,6 @@
 """What a WebSocket connection and an SSE stream have in common: messages come, and a case waits for them."""
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from runwire_conformance.bounds import LATE_S, Clock, Limits
 from runwire_conformance.case import Broken, TooLate
 from runwire_conformance.scripts import answer_text
-from runwire_conformance.trace import Message, Trace
+from runwire_conformance.trace import Message, Trace, parsed
 
 #: Seconds to wait for a direct answer of the protocol, which no agent stands behind.
 ANSWER_S = 5.0
@@ -37,13 +36,9 @@ class Conversation:
         return self.ended_at is not None
 
     def _received(self, text: str) -> Message | None:
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
+        message = parsed(text)
+        if message is None:
             return None
-        if not isinstance(value, dict):
-            return None
-        message = Message(value)
         message.at = time.monotonic()
         message.index = len(self.messages)
         self.messages.append(message)

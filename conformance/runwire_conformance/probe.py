@@ -1,11 +1,11 @@
 """Finding the server: is it there, is it Runwire, and what does it say about itself."""
 
-import json
 import time
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from runwire_conformance.bounds import Clock
 from runwire_conformance.first_look import READY_S, TRIES, Mute, NoRunwireServer, first_look
+from runwire_conformance.json_reading import read_json
 from runwire_conformance.profile import Options, Profile
 from runwire_conformance.wire.http import Response, Unanswered, Unreachable, fetch
 
@@ -99,7 +99,7 @@ async def _followed(place: str, options: Options) -> tuple[str, Response]:
 
 def _discovery(response: Response) -> dict[str, object] | None:
     try:
-        document = json.loads(response.body) if response.status == 200 else None
+        document = read_json(response.body) if response.status == 200 else None
     except ValueError:
         return None
     return document if isinstance(document, dict) and document.get("protocol") == "runwire" else None

@@ -1,12 +1,12 @@
 """Several servers side by side, from the JSON of their reports."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jsonschema import Draft202012Validator
 
+from runwire_conformance.json_reading import read_json
 from runwire_conformance.report.document import Document, report_schema
 from runwire_conformance.report.html import SHOWN, page, prose, style
 from runwire_conformance.report.markdown import SIGNS, cell
@@ -110,7 +110,7 @@ def _word(verdict: str) -> str:
 
 def _read(file: Path) -> Document:
     try:
-        report = json.loads(file.read_text(encoding="utf-8"))
+        report = read_json(file.read_text(encoding="utf-8"))
     except OSError as problem:
         raise UnreadableReport(f"{file}: {problem.strerror}") from None
     except ValueError:
