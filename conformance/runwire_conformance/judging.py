@@ -11,6 +11,7 @@ from runwire_conformance.engine import Engine
 from runwire_conformance.first_look import NoRunwireServer
 from runwire_conformance.judgement import Judgement
 from runwire_conformance.outcome import State
+from runwire_conformance.printing import fit
 from runwire_conformance.reproduction import Reproduction, shown_url
 from runwire_conformance.result import Report
 from runwire_conformance.verdict import also_accused, class_results, judge, only_accused
@@ -60,7 +61,7 @@ class Judging:
             with _explained_in_short():
                 asyncio.run(self.engine.judge())
         except NoRunwireServer as problem:
-            self.refused = str(problem)
+            self.refused = fit(problem)
         except Exception:
             self.fault = traceback.format_exc()
 

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import h11
 
+from runwire_conformance.printing import fit_json
 from runwire_conformance.recording import content_of, meaning_of
 from runwire_conformance.target import Options
 from runwire_conformance.trace import RESPONSE_ENDED, Record, Transport
@@ -63,7 +64,7 @@ class Writer:
             text = json.dumps(line)
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        print(text, file=self._file, flush=True)
+        print(fit_json(text), file=self._file, flush=True)
 
 
 def open_recording(path: str) -> IO[str]:

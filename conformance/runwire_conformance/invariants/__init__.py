@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from runwire_conformance.bounds import LEAST_TOLERANCE_S, Limits
+from runwire_conformance.printing import fit
 from runwire_conformance.trace import Trace
 
 
@@ -17,6 +18,10 @@ class Finding:
     requirement: str
     text: str
     record: int = -1
+
+    def __post_init__(self) -> None:
+        """Make what a server said fit to print."""
+        object.__setattr__(self, "text", fit(self.text))
 
 
 @dataclass(frozen=True, slots=True)

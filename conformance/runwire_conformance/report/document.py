@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from runwire_conformance.judgement import Accusation, Judgement, Verdict
+from runwire_conformance.printing import fitted
 from runwire_conformance.redaction import Redaction
 from runwire_conformance.result import ClassResult, Report
 from runwire_conformance.trace import Trace
@@ -62,7 +63,7 @@ def document_of(report: Report, strict: bool = False) -> Document:
             "steady": not report.repeats.differing,
             "differing": {name: dict(counts) for name, counts in report.repeats.differing.items()},
         }
-    redacted: Document = _redacted(data, report.redaction)
+    redacted: Document = fitted(_redacted(data, report.redaction))
     return redacted
 
 
