@@ -11,7 +11,7 @@ from runwire_conformance.trace import Record, Side, Trace
 WIDTH = 160
 MOST_LINES = 40
 
-_SECRET = re.compile(r"(?i)(authorization: *bearer +|bearer\.|ticket=)[A-Za-z0-9._~+/=-]+")
+_SECRET = re.compile(r"(?i)(authorization: *bearer +|bearer\.|ticket=)[^\s;,&\"']+")
 
 
 @dataclass(frozen=True, slots=True)
