@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import html
+import io
 import json
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -13,9 +17,11 @@ from runwire_conformance.explain import explain_case
 from runwire_conformance.hooks import printed
 from runwire_conformance.outcome import Case, State
 from runwire_conformance.profile import Options
+from runwire_conformance.recorder import Writer
 from runwire_conformance.redaction import Redaction, base64url
 from runwire_conformance.target import Target
-from runwire_conformance.trace import Message, Trace
+from runwire_conformance.trace import Message, Record, Trace
+from runwire_conformance.transcript import masked
 
 TOKEN, OTHER, COOKIE = "alice-s3cret-token", "bob-s3cret-token", "cookie-s3cret"
 OPTIONS = Options(
@@ -36,6 +42,88 @@ def test_every_configured_credential_is_masked_in_each_of_its_forms() -> None:
     for form in forms:
         assert redaction.masked(f"before {form} after") == "before *** after"
     assert redaction.masked("text/html a=2") == "text/html a=2"
+
+
+#: A credential of every character that a header can hold and that some form writes otherwise.
+AWKWARD = 'k"e\\y/+%=&#?~<é 7'
+
+
+def written(secret: str) -> dict[str, str]:
+    """Return the forms in which a credential can be written."""
+    percent = quote(secret, safe="")
+    in_json = json.dumps(secret)[1:-1]
+    return {
+        "plain": secret,
+        "JSON": in_json,
+        "JSON, not ASCII": json.dumps(secret, ensure_ascii=False)[1:-1],
+        "JSON in JSON": json.dumps(in_json)[1:-1],
+        "JSON of JavaScript": in_json.replace("/", "\\/"),
+        "JSON, all escaped": "".join(f"\\u{ord(letter):04X}" for letter in secret),
+        "repr": repr(secret)[1:-1],
+        "repr of bytes": repr(secret.encode())[2:-1],
+        "repr of JSON": repr(in_json.encode())[2:-1],
+        "percent": percent,
+        "percent, lower": quote(secret, safe="").lower() if secret.isascii() else percent,
+        "percent, all": "".join(f"%{byte:02x}" for byte in secret.encode()),
+        "percent, a little": quote(secret, safe='/+=&?~"\\<'),
+        "form": quote_plus(secret),
+        "percent, twice": quote(percent, safe=""),
+        "subprotocol": base64url(secret),
+        "base64": base64.b64encode(secret.encode()).decode(),
+        "base64, percent": quote(base64.b64encode(secret.encode()).decode(), safe=""),
+        "HTML": html.escape(secret),
+    }
+
+
+@pytest.mark.parametrize("secret", [AWKWARD, TOKEN, 'a"b\\c', "ünïcode-token", "u0041-n-t-r", "n\\ew"])
+def test_a_credential_is_masked_however_it_is_written(secret: str) -> None:
+    redaction = Redaction([secret])
+
+    for form, text in written(secret).items():
+        assert redaction.masked(f"before {text} after") == "before *** after", form
+        assert redaction.holds(f"?ticket={text}&x"), form
+
+
+def test_a_message_that_holds_a_credential_stays_a_message() -> None:
+    trace = Trace("websocket", "/ws")
+    message = {"type": "token", "data": f"x\\{AWKWARD}", AWKWARD: [{"a": AWKWARD}], "n": 7}
+    trace.add("server", "text", json.dumps(message), Message(message))
+
+    Redaction([AWKWARD]).mask(trace)
+
+    assert trace.records[0].message == {"type": "token", "data": "x***", "***": [{"a": "***"}], "n": 7}
+    assert json.loads(trace.records[0].payload)["***"] == [{"a": "***"}]
+
+
+def test_what_a_recording_is_written_with_is_masked_in_every_form() -> None:
+    file = io.StringIO()
+    writer = Writer(file, "http://h", [AWKWARD])
+    for text in written(AWKWARD).values():
+        said = {"type": "token", "data": text, "seq": 1}
+        writer.write("websocket", 1, Record(0.0, "server", "text", json.dumps(said), Message(said)))
+        writer.write("sse", 2, Record(0.0, "server", "block", f"data: {json.dumps(said)}"))
+
+    for line in file.getvalue().splitlines()[1:]:
+        assert "***" in json.dumps(json.loads(line))
+    assert Redaction([AWKWARD]).holds(file.getvalue()) is False
+
+
+def test_a_ticket_that_nobody_knows_is_masked_with_all_its_characters() -> None:
+    assert masked("GET /ws?ticket=a%2Fb%22c&x=1") == "GET /ws?ticket=***&x=1"
+    assert masked("Authorization: Bearer a!b#c; Accept: x") == "Authorization: Bearer ***; Accept: x"
+
+
+def test_ordinary_text_is_not_masked() -> None:
+    redaction = Redaction([TOKEN, AWKWARD])
+
+    for text in ("alice s3cret", "100 % of it", "a \\ b", "token", json.dumps({"a": "\\u0061"})):
+        assert redaction.masked(text) == text
+
+
+def test_a_long_text_without_a_credential_is_read_quickly_enough() -> None:
+    text = '{"a":"\\\\%25"}' * 100_000
+
+    assert Redaction([TOKEN, AWKWARD]).masked(text) == text
 
 
 def test_what_a_case_learns_is_masked_there_and_not_elsewhere() -> None:

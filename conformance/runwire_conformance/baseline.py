@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from runwire_conformance.judgement import Judgement, Verdict
+from runwire_conformance.printing import fit
 from runwire_conformance.reason import Kind, case_of
 from runwire_spec import catalogue
 
@@ -30,6 +31,11 @@ class Comparison:
     known: frozenset[tuple[str, str]]
     breaches: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Make what a file said fit to print."""
+        object.__setattr__(self, "breaches", tuple(map(fit, self.breaches)))
+        object.__setattr__(self, "remarks", tuple(map(fit, self.remarks)))
 
     def knows(self, judgement: Judgement) -> bool:
         """Whether every failure of a requirement was known."""

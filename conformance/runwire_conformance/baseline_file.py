@@ -1,13 +1,13 @@
 """The file of a baseline: TOML, one `[[known]]` a failure, written and read again."""
 
 import json
-import tomllib
 from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from runwire_conformance.baseline import Known
+from runwire_conformance.json_reading import read_toml
 
 PREFACE = """\
 # Failures that are known and do not fail the gate. Written by `runwire check --update-baseline`, which keeps what
@@ -25,12 +25,12 @@ def read_baseline(path: Path) -> list[Known]:
     """Return the entries of a file; raises BaselineError."""
     try:
         text = path.read_text(encoding="utf-8")
-        document = tomllib.loads(text)
+        document = read_toml(text)
     except FileNotFoundError:
         raise BaselineError(f"{path}: there is no such file; --update-baseline writes one") from None
     except OSError as problem:
         raise BaselineError(f"{path}: {problem.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+    except ValueError as problem:
         raise BaselineError(f"{path}: {problem}") from None
     entries = document.pop("known", [])
     if document or not isinstance(entries, list):

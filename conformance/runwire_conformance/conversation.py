@@ -1,7 +1,6 @@
 """What a WebSocket connection and an SSE stream have in common: messages come, and a case waits for them."""
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ from runwire_conformance.bounds import LATE_S, Limits
 from runwire_conformance.case import Broken, NotJudged, TooLate
 from runwire_conformance.clock import Interval, now
 from runwire_conformance.scripts import answer_text
-from runwire_conformance.trace import Message, Trace
+from runwire_conformance.trace import Message, Trace, parsed
 
 
 class Unstated(float):
@@ -67,13 +66,9 @@ class Conversation:
         return self.ended_at is not None
 
     def _received(self, text: str) -> Message | None:
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
+        message = parsed(text)
+        if message is None:
             return None
-        if not isinstance(value, dict):
-            return None
-        message = Message(value)
         message.at = now()
         message.index = len(self.messages)
         self.messages.append(message)

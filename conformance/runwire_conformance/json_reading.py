@@ -1,6 +1,7 @@
-"""Reads JSON of strangers: whatever it holds, the answer is a value or a ValueError with the reason."""
+"""Reads JSON and TOML of strangers: whatever they hold, the answer is a value or a ValueError with the reason."""
 
 import json
+import tomllib
 from typing import Any
 
 #: The deepest nesting of arrays and objects that is read; the specification's `json_depth` is 32 by default.
@@ -38,3 +39,11 @@ def is_deep(value: Any, most: int = MOST_DEPTH) -> bool:
         if not level:
             return False
     return True
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """Return the tables of a TOML text; raises TooDeep, and ValueError for what is no TOML."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise TooDeep from None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from runwire_conformance.printing import fit
 from runwire_conformance.reason import Kind, reason_code
 from runwire_conformance.trace import Trace
 from runwire_spec import Requirement
@@ -31,6 +32,11 @@ class Accusation:
     seconds: float = 0.0
     kind: Kind = Kind.UNMET
 
+    def __post_init__(self) -> None:
+        """Make what a server said fit to print."""
+        object.__setattr__(self, "reason", fit(self.reason))
+        object.__setattr__(self, "details", fit(self.details, lines=True))
+
     @property
     def code(self) -> str:
         """The reason in words that are the same in every run."""
@@ -58,6 +64,10 @@ class Judgement:
     witness: Witness | None = None
     #: Whether it was not exercised only for a bound that is longer than the user's patience.
     impatient: bool = False
+
+    def __post_init__(self) -> None:
+        """Make what a server said fit to print."""
+        object.__setattr__(self, "reasons", tuple(map(fit, self.reasons)))
 
     @property
     def codes(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from runwire_conformance.engine import Engine
 from runwire_conformance.judgement import Judgement
 from runwire_conformance.outcome import State
+from runwire_conformance.printing import fit
 from runwire_conformance.proxies import Signs, signs_of, without_proxy
 from runwire_conformance.reach import NoRunwireServer
 from runwire_conformance.reproduction import Reproduction, shown_url
@@ -67,7 +68,7 @@ class Judging:
             with _explained_in_short():
                 asyncio.run(self.engine.judge())
         except NoRunwireServer as problem:
-            self.refused = str(problem)
+            self.refused = fit(problem)
         except Exception:
             self.fault = traceback.format_exc()
 

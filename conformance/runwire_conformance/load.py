@@ -10,6 +10,7 @@ from runwire_conformance.client import Client
 from runwire_conformance.clock import Clock, now
 from runwire_conformance.conversation import Run
 from runwire_conformance.invariants import Facts, findings
+from runwire_conformance.printing import fit
 from runwire_conformance.target import Options, Profile, Target
 from runwire_conformance.wire.http import Unanswered, Unreachable
 
@@ -121,12 +122,14 @@ def told(result: Load) -> str:
     runs = sum(result.ended.values())
     lines = [
         f"{runs} runs, {result.events} events in {result.took:.1f} s",
-        f"  ended           {', '.join(f'{status} {count}' for status, count in result.ended.items()) or 'none'}",
+        f"  ended           {', '.join(f'{fit(status)} {count}' for status, count in result.ended.items()) or 'none'}",
         f"  first event     {percentiles(result.first_event)}",
         f"  between events  {percentiles(result.between_events)}",
         f"  cancel to end   {percentiles(result.cancels)}",
     ]
-    lines += [f"  failed          {count} × {reason}" for reason, count in result.failures.most_common(5)]
+    lines += [
+        f"  failed          {count} × {fit(reason)}" for reason, count in result.failures.most_common(5)
+    ]
     lines += [
         f"  broken          {count} × [{name}] {result.shown[name]}" for name, count in result.broken.items()
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from runwire_conformance.case import Claim
 from runwire_conformance.invariants import Finding
+from runwire_conformance.printing import fit
 from runwire_conformance.proxies import Signs
 from runwire_conformance.reason import Kind
 from runwire_conformance.redaction import Redaction
@@ -76,6 +77,11 @@ class Outcome:
     proven: bool = False
     #: The requirement, broken by the server as a whole, that made the case fail whatever it proves.
     cause: str | None = None
+
+    def __post_init__(self) -> None:
+        """Make what a server said fit to print."""
+        object.__setattr__(self, "reason", fit(self.reason, lines=True))
+        object.__setattr__(self, "details", fit(self.details, lines=True))
 
     @property
     def firm_findings(self) -> tuple[Finding, ...]:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from runwire_conformance.json_reading import read_json
+
 Script = tuple[Mapping[str, Any], ...]
 
 
@@ -119,9 +121,9 @@ def as_json(plan: Plan) -> str:
 def from_json(text: str) -> Plan:
     """Return the plan in a JSON text; raises BadPlan."""
     try:
-        actions = json.loads(text)["runwire_plan"]
+        actions = read_json(text)["runwire_plan"]
         return Plan(tuple(map(_action, actions)))
-    except (KeyError, TypeError, ValueError) as problem:
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:
         raise BadPlan(f"holds no plan of the model: {problem}") from None
 
 

@@ -1,12 +1,12 @@
 """Finding the server: is it there, is it Runwire, and what does it say about itself."""
 
-import json
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from runwire_conformance.case import Broken, Moot
 from runwire_conformance.clock import Clock, now
 from runwire_conformance.endpoints import BadEndpoint, endpoint_url, origin_of
 from runwire_conformance.first_look import READY_S, TRIES, Mute, first_look
+from runwire_conformance.json_reading import read_json
 from runwire_conformance.profile import Options, Profile
 from runwire_conformance.reach import Guarded, NoRunwireServer, refused, speechless, unreachable
 from runwire_conformance.target import Target
@@ -159,8 +159,8 @@ def _redirected(place: str, target: str) -> str:
 
 def _discovery(response: Response) -> dict[str, object] | None:
     try:
-        document = json.loads(response.body) if response.status == 200 else None
-    except (ValueError, RecursionError):
+        document = read_json(response.body) if response.status == 200 else None
+    except ValueError:
         return None
     return document if isinstance(document, dict) and document.get("protocol") == "runwire" else None
 

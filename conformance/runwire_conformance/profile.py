@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Moot
 from runwire_conformance.endpoints import endpoint_url
+from runwire_conformance.printing import fit
 from runwire_conformance.redaction import Redaction
 from runwire_conformance.search import Search
 from runwire_conformance.trace import Trace
@@ -113,7 +114,7 @@ class Profile:
         """What it calls itself."""
         server = self.said.get("server")
         parts = [server.get("name"), server.get("version")] if isinstance(server, dict) else []
-        return " ".join(part for part in parts if isinstance(part, str)) or "unnamed server"
+        return fit(" ".join(part for part in parts if isinstance(part, str))) or "unnamed server"
 
     @property
     def ways(self) -> frozenset[str]:

@@ -14,7 +14,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import h11
 
+from runwire_conformance.printing import fit_json
 from runwire_conformance.recording import content_of, meaning_of
+from runwire_conformance.redaction import Redaction
 from runwire_conformance.target import Options
 from runwire_conformance.trace import RESPONSE_ENDED, Record, Transport
 from runwire_conformance.transcript import masked
@@ -38,7 +40,8 @@ class Writer:
     def __init__(self, file: IO[str], url: str, secrets: list[str] | None = None) -> None:
         self._file = file
         self._began = time.monotonic()
-        self._secrets = {secret for secret in secrets or [] if len(secret) >= LEAST_SECRET}
+        self._redaction = Redaction()
+        self.keep_secret(*secrets or [])
         self.lines = 0
         self._line(
             {"recording": 1, "url": masked(url.partition("?")[0]), "began": datetime.now(UTC).isoformat()}
@@ -46,7 +49,9 @@ class Writer:
 
     def keep_secret(self, *secrets: str) -> None:
         """Leave these texts out of every further line."""
-        self._secrets |= {secret for secret in secrets if len(secret) >= LEAST_SECRET}
+        for secret in secrets:
+            if len(secret) >= LEAST_SECRET:
+                self._redaction.add(secret)
 
     def write(self, transport: Transport, connection: int, record: Record) -> None:
         """Write one line."""
@@ -56,14 +61,8 @@ class Writer:
         self.lines += 1
 
     def _line(self, line: dict[str, Any]) -> None:
-        try:
-            text = json.dumps(line, ensure_ascii=False)
-            text.encode()
-        except UnicodeEncodeError:  # half a surrogate pair, which is what the recording is there to show
-            text = json.dumps(line)
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        print(text, file=self._file, flush=True)
+        text = json.dumps(self._redaction.without(line), ensure_ascii=False)
+        print(fit_json(text), file=self._file, flush=True)
 
 
 def open_recording(path: str) -> IO[str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from runwire_conformance.explain import sentence
+from runwire_conformance.printing import fit
 from runwire_conformance.recording import Recording
 from runwire_conformance.validate import Problem, problems_of
 from runwire_spec import catalogue
@@ -78,7 +79,7 @@ class Replayed:
         parts = []
         for problem in self.problems:
             told = f"\n{sentence(catalogue()[problem.requirement])}" if problem.requirement else ""
-            parts.append(f"{problem}{told}\n")
+            parts.append(f"{fit(problem)}{told}\n")
         for (role, kind), ids in groupby(sorted(self.verdicts, key=_section), key=_section):
             named = list(ids)
             for verdict in ("fail", "advice", "pass", "not exercised"):

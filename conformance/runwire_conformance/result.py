@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from runwire_conformance.baseline import Comparison
 from runwire_conformance.judgement import Judgement, Verdict
+from runwire_conformance.printing import fit
 from runwire_conformance.redaction import Redaction
 from runwire_conformance.repeats import Repeats
 from runwire_conformance.reproduction import Reproduction
@@ -63,6 +64,12 @@ class Report:
     repeats: Repeats | None = None
     #: The credentials that no form of the report may hold.
     redaction: Redaction = field(default_factory=Redaction)
+
+    def __post_init__(self) -> None:
+        """Make what a server said fit to print."""
+        object.__setattr__(self, "server", fit(self.server))
+        object.__setattr__(self, "remarks", tuple(map(fit, self.remarks)))
+        object.__setattr__(self, "judge_errors", tuple(fit(text, lines=True) for text in self.judge_errors))
 
     def by(self, verdict: Verdict) -> list[Judgement]:
         """Return the judgements with one verdict."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import ssl
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runwire_conformance.json_reading import read_toml
 from runwire_conformance.keys import TABLES
 from runwire_conformance.plan import BadPlan, saved_plans
 from runwire_conformance.profile import DEFAULT_PROMPTS, Options
@@ -106,10 +106,10 @@ def read_settings(path: Path) -> dict[str, dict[str, Any]]:
     """Return the tables of a `runwire.toml` with variables expanded; raises SettingsError."""
     try:
         text = path.read_text(encoding="utf-8")
-        document = tomllib.loads(text)
+        document = read_toml(text)
     except OSError as problem:
         raise SettingsError(f"{path}: {problem.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+    except ValueError as problem:
         raise SettingsError(f"{path}: {problem}") from None
     settings: dict[str, dict[str, Any]] = {}
     for table, values in document.items():

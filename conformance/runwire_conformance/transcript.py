@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from runwire_conformance.printing import fit
 from runwire_conformance.trace import Record, Side, Trace, outline
 
 #: Characters of a frame, and frames of a conversation, that are shown.
 WIDTH = 160
 MOST_LINES = 40
 
-_SECRET = re.compile(r"(?i)(authorization: *bearer +|bearer\.|ticket=)[A-Za-z0-9._~+/=-]+")
+_SECRET = re.compile(r"(?i)(authorization: *bearer +|bearer\.|ticket=)[^\s;,&\"']+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def lines(trace: Trace, most: int = MOST_LINES) -> Iterator[Line | Gap]:
 
 def transcript(trace: Trace) -> str:
     """Return a conversation, one record a line; of a long one the beginning, what is marked, and the end."""
-    told = [f"  {trace.transport} {masked(trace.title)}"]
+    told = [f"  {trace.transport} {fit(masked(trace.title))}"]
     for line in lines(trace):
         if isinstance(line, Gap):
             told.append(f"            … {line.count} more …")
@@ -71,6 +72,6 @@ def masked(text: str) -> str:
 def _said(record: Record) -> str:
     code = "" if record.code is None or record.kind == "response" else f" {record.code}"
     kind = "" if record.kind in {"text", "block", "request", "response"} else f"{record.kind}{code} "
-    text = " ⏎ ".join(masked(record.payload).splitlines())
+    text = fit(masked(record.payload))
     cut = text if len(text) <= WIDTH else f"{text[: WIDTH - 20]} … ({len(record.payload)} characters)"
     return (kind + cut).rstrip()

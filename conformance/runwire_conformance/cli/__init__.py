@@ -4,10 +4,13 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
+
+from runwire_conformance.printing import fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +92,13 @@ for _name, _command in COMMANDS.items():
 
 def main() -> None:
     """Run the command. A wrong call is one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what its encoding lacks is written as an escape
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)
     except typer.TyperException as problem:
-        said = " ".join(problem.format_message().split()).rstrip(".")
+        said = fit(" ".join(problem.format_message().split())).rstrip(".")
         context = getattr(problem, "ctx", None)
         path = context.command_path if context else "runwire"
         if said:  # nothing is left to say when a missing command was answered with the help

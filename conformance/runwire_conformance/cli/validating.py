@@ -1,11 +1,13 @@
 """`runwire validate`: check messages and recorded conversations."""
 
 import gc
+import sys
 from typing import Annotated
 
 import typer
 
 from runwire_conformance.cli.complaint import fail
+from runwire_conformance.printing import fit
 from runwire_conformance.recording import Unreadable
 from runwire_conformance.validate import judged, read
 
@@ -29,13 +31,16 @@ def validate(
             unread.append(str(problem))
             continue
         for told in (*found.problems, *found.remarks):
-            print(told)
+            print(fit(told))
         broken = broken or any(strict or not problem.is_advice for problem in found.problems)
         if not found.problems:
-            print(f"{name}: valid{', as far as it is judged' if found.remarks else ''}")
+            print(f"{fit(name)}: valid{', as far as it is judged' if found.remarks else ''}")
     if broken:
         for complaint in unread:
-            print(complaint)
+            print(fit(complaint))
     elif unread:
-        fail("\n".join(unread))
+        *others, last = unread
+        for complaint in others:
+            print(f"runwire: {fit(complaint)}", file=sys.stderr)
+        fail(last)
     raise typer.Exit(1 if broken else 0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from runwire_conformance.bounds import Limits
 from runwire_conformance.clock import LEAST_TOLERANCE_S
+from runwire_conformance.printing import fit
 from runwire_conformance.trace import Trace
 
 
@@ -18,6 +19,10 @@ class Finding:
     requirement: str
     text: str
     record: int = -1
+
+    def __post_init__(self) -> None:
+        """Make what a server said fit to print."""
+        object.__setattr__(self, "text", fit(self.text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from runwire_conformance.judgement import Accusation, Judgement, Verdict
-from runwire_conformance.redaction import Redaction
+from runwire_conformance.printing import fitted
 from runwire_conformance.result import ClassResult, Report
 from runwire_conformance.trace import Trace
 from runwire_conformance.transcript import MOST_LINES, Gap, Line, lines, masked
@@ -64,7 +64,7 @@ def document_of(report: Report, strict: bool = False) -> Document:
             "steady": not report.repeats.differing,
             "differing": {name: dict(counts) for name, counts in report.repeats.differing.items()},
         }
-    redacted: Document = _redacted(data, report.redaction)
+    redacted: Document = fitted(report.redaction.without(data))
     return redacted
 
 
@@ -190,14 +190,3 @@ def conversation(trace: Trace, most: int = MOST_LINES) -> Document:
 
 def _marked(line: Line) -> Document:
     return {"broke": line.mark} if line.mark else {}
-
-
-def _redacted(value: Any, redaction: Redaction) -> Any:
-    """Return data in which no text holds a credential."""
-    if isinstance(value, str):
-        return redaction.masked(value)
-    if isinstance(value, list):
-        return [_redacted(item, redaction) for item in value]
-    if isinstance(value, dict):
-        return {key: _redacted(item, redaction) for key, item in value.items()}
-    return value

@@ -1,5 +1,6 @@
 """The report as Markdown, short enough for the summary of a CI step."""
 
+from runwire_conformance.printing import code
 from runwire_conformance.report.document import Document, guilty, left_out, to_configure
 from runwire_conformance.report.words import SIGNS, conversation_text, headline
 
@@ -12,11 +13,11 @@ def as_markdown(document: Document) -> str:
     """Return the report as Markdown."""
     parts = [
         f"# Runwire conformance: {headline(document)}",
-        f"{cell(document['server'])} at `{document['url']}`, judged in {document['seconds']:.1f} s"
+        f"{code(document['server'])} at `{document['url']}`, judged in {document['seconds']:.1f} s"
         f" by runwire {document['judge']}; exit code {document['exit_code']}.",
         _classes(document),
     ]
-    parts += [f"> {remark}" for remark in document["remarks"]]
+    parts += [f"> {code(remark)}" for remark in document["remarks"]]
     if "repeats" in document:
         parts.append(_repeats(document["repeats"]))
     if "baseline" in document:
@@ -32,7 +33,7 @@ def as_markdown(document: Document) -> str:
         ("Not judged: {}, and why", left_out(document)),
     ):
         if missing:
-            lines = [f"- {cell(reason)}: {', '.join(ids)}" for reason, ids in missing.items()]
+            lines = [f"- {code(reason)}: {', '.join(ids)}" for reason, ids in missing.items()]
             total = sum(map(len, missing.values()))
             parts.append(_folded(title.format(total), "\n".join(lines)))
     parts.append(f"Again: `{document['command']}`")
@@ -61,7 +62,7 @@ def _broken(entry: Document) -> str:
     first = entry["accusations"][0]
     said = f"{first['details'] or first['reason']}\nin {first['case']}"
     told = "\n\n".join([said, *map(conversation_text, first["conversations"])])
-    parts.append(_folded(_html(first["reason"].splitlines()[0][:160]), _fenced(told)))
+    parts.append(_folded(code(first["reason"][:160]), _fenced(told)))
     parts.append(f"`{entry['command']}`")
     return "\n\n".join(parts)
 
@@ -80,7 +81,7 @@ def _baseline(baseline: Document) -> str:
     known = f"Baseline `{baseline['file']}`: {len(baseline['known'])} known"
     if not baseline["breaches"]:
         return f"{known}, nothing else."
-    return f"{known}, but:\n\n" + "\n".join(f"- {cell(text)}" for text in baseline["breaches"])
+    return f"{known}, but:\n\n" + "\n".join(f"- {code(text)}" for text in baseline["breaches"])
 
 
 def _folded(summary: str, text: str) -> str:
@@ -92,12 +93,3 @@ def _fenced(text: str) -> str:
     while fence in text:
         fence += "`"
     return f"{fence}text\n{text}\n{fence}"
-
-
-def _html(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def cell(text: str) -> str:
-    """Return a server's text so that it is only text in Markdown."""
-    return _html(" ".join(text.split())).replace("|", "\\|")

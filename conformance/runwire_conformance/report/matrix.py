@@ -1,15 +1,15 @@
 """Several servers side by side, from the JSON of their reports."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jsonschema import Draft202012Validator
 
+from runwire_conformance.json_reading import read_json
+from runwire_conformance.printing import code, fitted
 from runwire_conformance.report.document import Document, report_schema
 from runwire_conformance.report.html import SHOWN, page, prose, style
-from runwire_conformance.report.markdown import cell
 from runwire_conformance.report.words import PLAIN_SIGNS, SIGNS
 from runwire_spec import catalogue, registries
 
@@ -76,13 +76,13 @@ def read_matrix(files: Sequence[Path]) -> Matrix:
 
 def matrix_as_markdown(matrix: Matrix) -> str:
     """Return the matrix as Markdown."""
-    head = f"| | {' | '.join(cell(name) for name in matrix.names)} |\n|---|{'---|' * len(matrix.names)}"
+    head = f"| | {' | '.join(code(name) for name in matrix.names)} |\n|---|{'---|' * len(matrix.names)}"
     classes = [
         f"| {name} | {' | '.join(f'{SIGNS[standing]} {standing}' if standing else '' for standing in row)} |"
         for name, row in matrix.classes.items()
     ]
     verdicts = [
-        f"| {name} | {' | '.join(_word(verdict) for verdict in row)} |"
+        f"| {name if name in catalogue() else code(name)} | {' | '.join(_word(verdict) for verdict in row)} |"
         for name, row in matrix.differing.items()
     ]
     parts = ["# Runwire conformance side by side", "\n".join([head, *classes])]
@@ -112,7 +112,7 @@ def _word(verdict: str) -> str:
 
 def _read(file: Path) -> Document:
     try:
-        report = json.loads(file.read_text(encoding="utf-8"))
+        report = read_json(file.read_text(encoding="utf-8"))
     except OSError as problem:
         raise UnreadableReport(f"{file}: {problem.strerror}") from None
     except ValueError:
@@ -124,5 +124,5 @@ def _read(file: Path) -> Document:
         raise UnreadableReport(
             f"{file}: is no report of `runwire check --json FILE`: {place}: {' '.join(said.split())}"
         )
-    document: Document = report
+    document: Document = fitted(report)
     return document

@@ -10,6 +10,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
+from runwire_conformance.json_reading import read_json
 from runwire_conformance.target import Options
 from runwire_conformance.terminal.cursor import Cursor, Message
 from runwire_conformance.wire.http import (
@@ -277,7 +278,7 @@ def _heartbeat(message: Message, known: float) -> float:
 
 def _object(text: str | bytes) -> Any:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = read_json(text)
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None

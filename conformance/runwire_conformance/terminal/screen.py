@@ -9,10 +9,8 @@ from rich.panel import Panel
 from rich.style import Style
 from rich.text import Text
 
+from runwire_conformance.printing import fit
 from runwire_conformance.terminal.cursor import Message
-
-#: Control characters and marks of direction, with which a text could write over what stands on the screen.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 #: Characters of a tool's input or result that are shown.
 MOST_SHOWN = 2000
@@ -20,9 +18,13 @@ MOST_SHOWN = 2000
 DIM = Style(dim=True)
 
 
+#: What may be the beginning of a command to a CI, whose rest the next token brings.
+_BEGUN = re.compile(r"(?:(?<!\S):+|#+|##[a-z]{1,8})\Z")
+
+
 def harmless(text: object) -> str:
-    """Return a text of the server without what a terminal would obey (chapter 19)."""
-    return _CONTROLS.sub("\ufffd", str(text).replace("\r\n", "\n"))
+    """Return a text of the server without what a terminal would obey (chapter 19), with its line breaks."""
+    return fit(text, lines=True)
 
 
 class Screen:
@@ -117,6 +119,9 @@ class Plain:
         self._out = out
         self._aside = aside
         self._in_line = False
+        #: What is held back until it is known what it is the beginning of, and whether a word goes on.
+        self._held = ""
+        self._in_word = False
 
     def event(self, message: Message) -> None:
         """Show an event of the run."""
@@ -151,14 +156,23 @@ class Plain:
         print(harmless(text), file=self._aside, flush=True)
 
     def _write(self, text: object) -> None:
-        written = harmless(text)
-        self._in_line = not written.endswith("\n") if written else self._in_line
+        before = "x" if self._in_word else ""
+        whole = f"{before}{self._held}{text}"
+        begun = _BEGUN.search(whole)
+        self._held = begun[0] if begun else ""
+        self._put(harmless(whole[: len(whole) - len(self._held)])[len(before) :])
+
+    def _put(self, written: str) -> None:
+        if written:
+            self._in_line, self._in_word = not written.endswith("\n"), not written[-1].isspace()
         print(written, end="", file=self._out, flush=True)
 
     def _line_end(self) -> None:
+        held, self._held = self._held, ""
+        self._put(held)
         if self._in_line:
             print(file=self._out, flush=True)
-        self._in_line = False
+        self._in_line = self._in_word = False
 
 
 def shown(value: Any) -> str:
