@@ -1,13 +1,15 @@
 """The store in its two forms, set up so that one test drives both."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
 from redis_stand import RedisStand
 
 from runwire_reference_server.agents import error
-from runwire_reference_server.store import Store
+from runwire_reference_server.events import Draft
+from runwire_reference_server.runs import RunKey
+from runwire_reference_server.store import RunNotFound, Store
 from runwire_reference_server.store.memory import MemoryStore
 from runwire_reference_server.store.redis import RedisStore
 from runwire_reference_server.store.redis_node import LOST, RedisNode
@@ -29,6 +31,19 @@ class Rig(Protocol):
 
     async def close(self) -> None:
         """End."""
+
+
+async def append(store: Store, key: RunKey, lease: str, expected: int, drafts: Sequence[Draft]) -> bool:
+    """Append drafts, the first as `expected`, as a worker would; whether they stand in the log."""
+    if isinstance(store, RedisStore):
+        return await store.append(key, lease, expected, drafts) is not None
+    try:
+        if (await store.get(key)).seq != expected - 1:
+            return False
+    except RunNotFound:
+        pass
+    appender = store.appender(key, lease)
+    return all(appender.append(drafted) for drafted in drafts)
 
 
 class MemoryRig:

@@ -36,8 +36,14 @@ class Clock:
             self._timer = asyncio.get_running_loop().call_at(self._ticks[0] * TICK_S, self._tick)
 
     def _tick(self) -> None:
-        rings = self._due.pop(heapq.heappop(self._ticks))
+        now = asyncio.get_running_loop().time()
+        due = [self._due.pop(heapq.heappop(self._ticks))]
+        while (
+            self._ticks and self._ticks[0] * TICK_S <= now
+        ):  # all that are due, or a busy server falls behind
+            due.append(self._due.pop(heapq.heappop(self._ticks)))
         self._arm()
-        for ring in tuple(rings):
-            if ring in rings:  # what rang before may have taken it back
-                ring()
+        for rings in due:
+            for ring in tuple(rings):
+                if ring in rings:  # what rang before may have taken it back
+                    ring()

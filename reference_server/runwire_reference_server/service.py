@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from runwire_reference_server.agents import Agent, done, error
 from runwire_reference_server.clock import Clock
@@ -24,11 +24,7 @@ from runwire_reference_server.store import (
     StoreGone,
     TooManyRuns,
 )
-from runwire_reference_server.store.measured import MeasuredStore
 from runwire_reference_server.worker import Worker
-
-#: How many entries a reader takes from the log at once.
-PAGE = 512
 
 #: Seconds by which a grace is awaited longer, lest the store's clock finds it not quite over.
 ROUNDING_S = 0.005
@@ -62,7 +58,7 @@ class Service:
     store: Store
     agent: Agent
     settings: Settings
-    metrics: Metrics = field(default_factory=Metrics)
+    metrics: Metrics = field(init=False)
     draining: bool = False
     clock: Clock = field(default_factory=Clock)
     connections: set[Connection] = field(default_factory=set)
@@ -73,7 +69,7 @@ class Service:
 
     def __post_init__(self) -> None:
         """A server begins without a run."""
-        self.store = cast(Store, MeasuredStore(self.store, self.metrics))
+        self.metrics = Metrics(self.store.tally)
         self.metrics.runs_active.set_function(lambda: len(self._workers))
         self._idle.set()
 
@@ -119,12 +115,12 @@ class Service:
             grace.cancel()
         return run
 
-    async def detach(self, key: RunKey, reader: str, *, by_server: bool) -> None:
+    def detach(self, key: RunKey, reader: str, *, by_server: bool) -> asyncio.Future[None]:
         """Uncount a reader and apply the run's policy when it was the last ([RESUME-1] to [RESUME-5]).
 
-        That happens also when the caller is cancelled, as the tasks of a broken connection are.
+        That happens also when whoever waits for it is cancelled, as the tasks of a broken connection are.
         """
-        await asyncio.shield(self._spawn(self._detach(key, reader, by_server=by_server)))
+        return asyncio.shield(self._spawn(self._detach(key, reader, by_server=by_server)))
 
     async def _detach(self, key: RunKey, reader: str, *, by_server: bool) -> None:
         try:
@@ -152,7 +148,7 @@ class Service:
     async def cancel(self, key: RunKey) -> bool:
         """End a run for its user; False when it is unknown or finished ([CANCEL-1], [CANCEL-10])."""
         with self.metrics.cancel.time():
-            return await self.store.finish(key, done("cancelled", "cancelled", "user")) is not None
+            return await self.store.finish(key, done("cancelled", "cancelled", "user"))
 
     async def input(self, key: RunKey, request_id: str, answer: Any) -> None:
         """Answer an input request; raises Refusal ([INPUT-4] to [INPUT-11])."""

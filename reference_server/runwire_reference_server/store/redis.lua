@@ -3,10 +3,11 @@
 --
 -- OWNER is a principal, NAME is OWNER and `run_id`. Beginning with `runwire:`, there are
 --   run:NAME           hash    what identifies the run and how it stands; `lease` is empty once it is finished
---   log:NAME           stream  entry SEQ-0: `e` the event, `t` when it was appended, `b` bytes of the log up to it
+--   log:NAME           stream  entry SEQ-0: `e` the event, `t` when it was appended, `b` bytes of the log up to it,
+--                              `h` where its text begins
 --   inputs:NAME        hash    `r` REQUEST_ID the request, `o` REQUEST_ID its outcome, `a` REQUEST_ID its answer
 --   readers:NAME       hash    reader -> node
---   answer:NAME        string  the answer text so far
+--   answer:NAME        string  the answer text so far, as it stands in JSON
 --   unfinished, unfinished:OWNER   sets of NAME
 --   session:…          string  NAME of the session's last run, while that is unfinished
 --   history:…          list    prompt and answer of each turn
@@ -95,37 +96,41 @@ local function settle(name, run)
   end
 end
 
--- Appends to a run that is unfinished. `events` has three parts for each: the event, what it does beside standing in
--- the log, and with what. Returns the last seq, its event as it is kept, and the time of all of them.
-local function append(name, run, events)
-  local time, event = now(), nil
-  for place = 1, #events, 3 do
-    local effect, detail = events[place + 1], events[place + 2]
-    event = events[place]
-    if effect == 'token' then
-      call('APPEND', key('answer', name), detail)
-    elseif effect == 'replace' then
-      call('SET', key('answer', name), detail)
-    elseif effect == 'input_request' then
-      call('HSET', key('inputs', name), 'r' .. detail, event)
+-- Appends to a run that is unfinished. Each line of `lines` is an event: a letter for what it does beside standing in
+-- the log, where its text begins (0: it has none), and its JSON text. The answer is kept as it stands there, with its
+-- escapes. Returns the last seq, its event as it is kept, the time of all of them, and the size of the log.
+local function append(name, run, lines)
+  local time, answer, event = now(), {}, nil
+  for effect, head, text in lines:gmatch('(%a)(%d*) ([^\n]*)') do
+    event = text
+    head = tonumber(head) or 0
+    if effect == 't' then
+      table.insert(answer, text:sub(head + 2, -3))
+    elseif effect == 'r' then
+      call('DEL', key('answer', name))
+      answer = { text:sub(head + 2, -3) }
+    elseif effect == 'q' then
+      call('HSET', key('inputs', name), 'r' .. cjson.decode(text).request_id, text)
       run.open = run.open + 1
       run.status = 'waiting'
-    elseif effect == 'input_closed' then
+    elseif effect == 'c' then
       run.open = run.open - 1
       if run.open == 0 then run.status = 'running' end
-    elseif effect == 'end' then
-      event = event:sub(1, -2) .. ',"trace_id":"' .. run.trace_id .. '"}'
-      run.status = detail
+    elseif effect == 'e' then
+      local terminal = cjson.decode(text)
+      run.status = terminal.type == 'error' and 'failed' or terminal.status
+      event = text:sub(1, -2) .. ',"trace_id":"' .. run.trace_id .. '"}'
     end
     run.seq = run.seq + 1
     run.bytes = run.bytes + #event + ENVELOPE + #run.run_id + #tostring(run.seq)
-    call('XADD', key('log', name), run.seq .. '-0', 'e', event, 't', time, 'b', run.bytes)
+    call('XADD', key('log', name), run.seq .. '-0', 'e', event, 't', time, 'b', run.bytes, 'h', head)
   end
+  if #answer > 0 then call('APPEND', key('answer', name), table.concat(answer)) end
   call('HSET', key('run', name), 'status', run.status, 'seq', run.seq, 'bytes', run.bytes, 'open', run.open)
   local ended = FINISHED[run.status]
   if ended then settle(name, run) end
   wake(name, run, ended)
-  return { run.seq, event, time }
+  return { run.seq, event, time, run.bytes }
 end
 
 -- Takes everything that a node held: it died, left, or lost touch ([NODE-4], [NODE-6]).
@@ -133,7 +138,7 @@ local function bury(dead, lost, ended)
   call('ZREM', key('nodes'), dead)
   for _, name in ipairs(call('SMEMBERS', key('work', dead))) do
     local run = unfinished(name)
-    if run then table.insert(ended, append(name, run, { lost, 'end', 'failed' })[2]) end
+    if run then table.insert(ended, append(name, run, 'e ' .. lost)[2]) end
   end
   local reads = call('HGETALL', key('reads', dead))
   for place = 1, #reads, 2 do
@@ -175,7 +180,7 @@ function step.tend(lease_ms, lost, unread)
     end
   end
   for _, name in ipairs(call('ZRANGEBYSCORE', key('graces'), '-inf', time)) do
-    local item = step.finish_unread(name, unread, 'cancelled')
+    local item = step.finish_unread(name, 'e ' .. unread)
     if item then table.insert(ended, item[2]) end
   end
   return { ended, call('SMEMBERS', key('work', node)) }
@@ -218,22 +223,22 @@ function step.begin(name, lease)
   return 1
 end
 
-function step.append(name, lease, expected, ...)
+function step.append(name, lease, expected, lines)
   local run = unfinished(name)
   if not run or run.lease ~= lease or run.seq + 1 ~= tonumber(expected) then return false end
-  return append(name, run, { ... })
+  return append(name, run, lines)
 end
 
-function step.finish(name, event, status)
+function step.finish(name, line)
   local run = unfinished(name)
-  return run and append(name, run, { event, 'end', status })
+  return run and append(name, run, line)
 end
 
-function step.finish_unread(name, event, status)
+function step.finish_unread(name, line)
   local until_ms = call('ZSCORE', key('graces'), name)
   if not until_ms or tonumber(until_ms) > now() then return false end
   call('ZREM', key('graces'), name)
-  return step.finish(name, event, status)
+  return step.finish(name, line)
 end
 
 function step.input_state(name, id)
@@ -241,12 +246,12 @@ function step.input_state(name, id)
   return call('HMGET', key('inputs', name), 'r' .. id, 'o' .. id, 'a' .. id)
 end
 
-function step.close_input(name, id, outcome, answer, event)
+function step.close_input(name, id, outcome, answer, line)
   local run = unfinished(name)
   local inputs = key('inputs', name)
   if not run or call('HEXISTS', inputs, 'r' .. id) == 0 or call('HEXISTS', inputs, 'o' .. id) == 1 then return 0 end
   call('HSET', inputs, 'o' .. id, outcome, 'a' .. id, answer)
-  append(name, run, { event, 'input_closed', '' })
+  append(name, run, line)
   return 1
 end
 
@@ -257,6 +262,24 @@ end
 function step.read(name, after, most)
   if call('EXISTS', key('run', name)) == 0 then return false end
   return call('XRANGE', key('log', name), after + 1, '+', 'COUNT', most)
+end
+
+-- Returns the last seq, and entries above `after`: as many as `most` bytes hold, one at least.
+function step.fill(name, after, most)
+  local seq = call('HGET', key('run', name), 'seq')
+  if not seq then return false end
+  local rows, first, from = {}, nil, tonumber(after) + 1
+  while true do
+    local piece = call('XRANGE', key('log', name), from, '+', 'COUNT', 64)
+    for _, row in ipairs(piece) do
+      local bytes = tonumber(row[2][6])
+      first = first or bytes
+      if bytes - first > tonumber(most) then return { tonumber(seq), rows } end
+      table.insert(rows, row)
+    end
+    if #piece < 64 then return { tonumber(seq), rows } end
+    from = from + 64
+  end
 end
 
 function step.bytes_after(name, after)
