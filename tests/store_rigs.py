@@ -23,7 +23,7 @@ class Rig(Protocol):
     workers: Store
     others: Store
 
-    async def open(self, window_s: float = 300, session_s: float = 300) -> None:
+    async def open(self, window_s: float = 300, session_s: float = 300, kept_each: int = 10**12) -> None:
         """Begin with an empty store."""
 
     async def crash(self) -> None:
@@ -49,8 +49,8 @@ async def append(store: Store, key: RunKey, lease: str, expected: int, drafts: S
 class MemoryRig:
     """A single process, which loses its workers only one by one."""
 
-    async def open(self, window_s: float = 300, session_s: float = 300) -> None:
-        self.workers = self.others = MemoryStore(window_s, session_s)
+    async def open(self, window_s: float = 300, session_s: float = 300, kept_each: int = 10**12) -> None:
+        self.workers = self.others = MemoryStore(window_s, session_s, kept_each)
 
     async def crash(self) -> None:
         for key in await self.workers.unfinished():
@@ -66,12 +66,14 @@ class RedisRig:
     def __init__(self, stand: RedisStand) -> None:
         self._url = stand.url
 
-    async def open(self, window_s: float = 300, session_s: float = 300) -> None:
+    async def open(self, window_s: float = 300, session_s: float = 300, kept_each: int = 10**12) -> None:
         self._nodes = [RedisNode(self._url, 30), RedisNode(self._url, 30)]
         await self._nodes[0]._client.flushdb()
         for node in self._nodes:
             await node.__aenter__()
-        self.workers, self.others = (RedisStore(node, window_s, session_s, 30) for node in self._nodes)
+        self.workers, self.others = (
+            RedisStore(node, window_s, session_s, 30, kept_each) for node in self._nodes
+        )
 
     async def crash(self) -> None:
         node = self._nodes[0]

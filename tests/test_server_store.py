@@ -23,7 +23,15 @@ from runwire_reference_server.agents import thinking, token
 from runwire_reference_server.events import Event, draft
 from runwire_reference_server.runs import ANYONE, Principal, RunKey, RunRequest, Status
 from runwire_reference_server.sizing import ENVELOPE_BYTES
-from runwire_reference_server.store import BeyondEnd, Conflict, RunNotFound, Store, TooManyRuns
+from runwire_reference_server.store import (
+    REMEMBERED_BYTES,
+    BeyondEnd,
+    Conflict,
+    RunNotFound,
+    Store,
+    TooManyRuns,
+    TooMuchKept,
+)
 from runwire_reference_server.store.redis_appender import AHEAD_BYTES
 
 DONE = {"type": "done", "data": "", "status": "completed"}
@@ -389,7 +397,7 @@ def test_a_log_and_a_session_are_gone_after_their_windows_and_nothing_makes_a_ne
 
 def test_all_that_a_writer_may_be_ahead_by_is_appended_at_once(rig: Rig) -> None:
     async def play(rig: Rig) -> None:
-        created = await rig.workers.create(ANYONE, RunRequest("x"), 5)
+        created = await rig.workers.create(ANYONE, RunRequest("x", session_id="s" * 22), 5)
         key, most = created.run.key, AHEAD_BYTES // ENVELOPE_BYTES
         assert created.lease is not None
         drafts = [draft(token(f"{number} ")) for number in range(most)]
@@ -437,5 +445,83 @@ def test_wake_ups_reach_watchers_and_workers_of_other_nodes(rig: Rig) -> None:
         assert [item.kind for item in await rig.others.fill(feed, 1)] == ["done"]
         feed.leave(woken.set)
         release()
+
+    played(rig, play)
+
+
+async def finished(store: Store, request: RunRequest, *said: str) -> RunKey:
+    """Play a run to its end."""
+    created = await store.create(ANYONE, request, 5)
+    assert created.lease is not None
+    drafts = [draft(token(text)) for text in said]
+    assert await append(store, created.run.key, created.lease, 1, [*drafts, draft(dict(DONE))])
+    return created.run.key
+
+
+def test_what_is_kept_for_a_principal_is_bounded_until_it_is_forgotten(rig: Rig) -> None:
+    async def play(rig: Rig) -> None:
+        with pytest.raises(TooMuchKept):
+            await rig.workers.create(ANYONE, RunRequest("x" * 20_000), 5)
+        await finished(rig.workers, RunRequest("x" * 15_000))  # a prompt is not kept beyond its run
+        await finished(rig.workers, RunRequest("x"), "y" * 15_000)
+        for store in (rig.workers, rig.others):
+            with pytest.raises(TooMuchKept):
+                await store.create(ANYONE, RunRequest("x" * 3000), 5)
+        assert (await rig.workers.create(Principal("another"), RunRequest("x" * 3000), 5)).lease is not None
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    await rig.others.create(ANYONE, RunRequest("x" * 3000), 5)
+                except TooMuchKept:
+                    await asyncio.sleep(0.05)
+                else:
+                    return
+
+    played(rig, play, window_s=1, session_s=60, kept_each=20_000)
+
+
+def test_an_unfinished_run_counts_with_what_it_said(rig: Rig) -> None:
+    async def play(rig: Rig) -> None:
+        created = await rig.workers.create(ANYONE, RunRequest("x"), 5)
+        assert created.lease is not None
+        await append(rig.workers, created.run.key, created.lease, 1, [draft(token("y" * 20_000))])
+
+        with pytest.raises(TooMuchKept):
+            await rig.others.create(ANYONE, RunRequest("x"), 5)
+
+    played(rig, play, kept_each=20_000)
+
+
+def test_only_a_session_that_was_named_is_remembered_and_only_its_last_turns(rig: Rig) -> None:
+    async def play(rig: Rig) -> None:
+        unnamed = await finished(rig.workers, RunRequest("x"), "y")
+        assert await rig.others.history(ANYONE, (await rig.others.get(unnamed)).session_id) == ()
+
+        for number in range(4):
+            request = RunRequest(f"{number}", session_id="s" * 22)
+            await finished(rig.workers, request, "y" * (REMEMBERED_BYTES // 3))
+
+        turns = await rig.others.history(ANYONE, "s" * 22)
+        assert [turn.prompt for turn in turns] == ["2", "3"]
+        assert all(len(turn.answer) == REMEMBERED_BYTES // 3 for turn in turns)
+
+    played(rig, play)
+
+
+def test_a_finished_run_is_known_by_its_body_still(rig: Rig) -> None:
+    async def play(rig: Rig) -> None:
+        asked = {"a": [1, True, None], "b": -0.0}
+        await finished(rig.workers, RunRequest("x", "r" * 22, inputs=asked), "y")
+
+        again = await rig.others.create(
+            ANYONE, RunRequest("x", "r" * 22, inputs={"b": 0, "a": [1.0, True, None]}), 5
+        )
+        assert again.lease is None
+        for other in (
+            RunRequest("y", "r" * 22, inputs=asked),
+            RunRequest("x", "r" * 22, inputs={"a": [1, 1, None]}),
+        ):
+            with pytest.raises(Conflict):
+                await rig.others.create(ANYONE, other, 5)
 
     played(rig, play)

@@ -192,7 +192,12 @@ def create_server(
     agent = agent or DemoAgent()
     if settings.script_agent:
         agent = ScriptAgent(agent)
-    store = store or MemoryStore(settings.seconds("resume_window_s"), settings.session_s)
+    store = store or MemoryStore(
+        settings.seconds("resume_window_s"),
+        settings.session_s,
+        settings.number("kept_bytes_per_principal"),
+        settings.kept_bytes,
+    )
     places = places or MemoryPlaces(settings.number("connections_per_principal"))
     service = Service(store, agent, settings)
     admission = Admission(settings, tickets or MemoryTickets(), on_failure=service.metrics.not_admitted)

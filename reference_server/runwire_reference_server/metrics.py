@@ -64,6 +64,11 @@ class Metrics:
         self.runs_active = Gauge(
             "runwire_runs_active", "Runs that this node works on.", registry=self.registry
         )
+        self.kept_bytes = Gauge(
+            "runwire_kept_bytes",
+            "Bytes of logs, prompts and sessions kept in this process.",
+            registry=self.registry,
+        )
         self._disconnects = Counter(
             "runwire_disconnects", "Connections that ended, by reason.", ["reason"], registry=self.registry
         )

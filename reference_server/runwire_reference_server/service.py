@@ -11,6 +11,7 @@ from runwire_reference_server.clock import Clock
 from runwire_reference_server.events import answer_text
 from runwire_reference_server.input_requests import fits
 from runwire_reference_server.metrics import Metrics
+from runwire_reference_server.rations import Rations
 from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import Principal, RunKey, RunRequest, equal_as_json
 from runwire_reference_server.settings import Settings
@@ -23,6 +24,7 @@ from runwire_reference_server.store import (
     Store,
     StoreGone,
     TooManyRuns,
+    TooMuchKept,
 )
 from runwire_reference_server.worker import Worker
 
@@ -59,6 +61,7 @@ class Service:
     agent: Agent
     settings: Settings
     metrics: Metrics = field(init=False)
+    rations: Rations = field(init=False)
     draining: bool = False
     clock: Clock = field(default_factory=Clock)
     connections: set[Connection] = field(default_factory=set)
@@ -70,6 +73,8 @@ class Service:
     def __post_init__(self) -> None:
         """A server begins without a run."""
         self.metrics = Metrics(self.store.tally)
+        self.rations = Rations(self.settings.number("log_bytes"))
+        self.metrics.kept_bytes.set_function(lambda: self.store.kept_bytes)
         self.metrics.runs_active.set_function(lambda: len(self._workers))
         self._idle.set()
 
@@ -83,6 +88,8 @@ class Service:
             raise Refusal("conflict", "this run_id was started with another body") from None
         except TooManyRuns:
             raise Refusal("busy", "too many unfinished runs", 1) from None
+        except TooMuchKept:
+            raise Refusal("busy", "as much is kept as may be; logs are forgotten with time", 5) from None
         if created.lease is None:
             if not self.settings.serves("resume"):
                 raise Refusal("conflict", "this run_id was used before")  # [RUN-21]
@@ -92,6 +99,11 @@ class Service:
         self._idle.clear()
         worker.start(created.predecessor, lambda: self._forget(created.run.key))
         return Accepted(created.run, existed=False)
+
+    async def ration(self, place: str, key: RunKey, after: int) -> None:
+        """Count the replay of a log from `after` for the caller of that name; raises Refusal ([LIMIT-8])."""
+        with suppress(RunNotFound):
+            self.rations.take(place, await self.store.bytes_after(key, after))
 
     async def resume(self, key: RunKey, reader: str, after: int, epoch: str | None = None) -> Snapshot:
         """Like `attach`, for somebody who comes back."""

@@ -40,11 +40,6 @@ from runwire_reference_server.wire import WireProtocol
 #: How many answers may wait for a client before its next message is read.
 MAX_ANSWERS_WAITING = 1000
 
-#: Bytes of replay a connection may ask for at once, in logs, and how many seconds buy one more ([LIMIT-8]).
-REPLAY_LOGS = 8
-REPLAY_REFILL_S = 10.0
-
-
 #: Why a connection ended, by the code the server closed it with; other codes are for bad messages.
 _REASONS = {None: "client", 1000: "idle", 1013: "store", 4000: "draining", 4001: "slow", 4101: "expired"}
 
@@ -61,7 +56,7 @@ class WebSocketConnection:
         self.session = session
         self._socket = socket
         self._wire: WireProtocol = socket.state.wire
-        self._principal = caller.principal
+        self._principal, self._place = caller.principal, caller.place
         self._remaining_s = caller.remaining_s
         self._cut_short = False
         self._readers: dict[str, Reader] = {}
@@ -77,8 +72,6 @@ class WebSocketConnection:
         self._last_sent = self._last_used = self._loop.time()
         self._close_code: int | None = None
         self._stop_clock: Callable[[], None] = lambda: None
-        self._replay_room = self._replay_most = REPLAY_LOGS * float(self._settings.limits["log_bytes"])
-        self._replay_at = self._loop.time()
 
     async def serve(self) -> None:
         """Serve the connection until it ends."""
@@ -182,6 +175,8 @@ class WebSocketConnection:
     async def _start(self, command: Start) -> None:
         accepted = await self.service.start(self._principal, command.request)
         run = accepted.run
+        if accepted.existed:
+            await self.service.ration(self._place, run.key, 0)
         await self._follow(run.key, 0, run.epoch, resume=False)
         self.answer(started(run, command.re))
         if accepted.existed:
@@ -189,7 +184,7 @@ class WebSocketConnection:
 
     async def _resume(self, command: Resume) -> None:
         key = RunKey(self._principal, command.run_id)
-        await self._ration(key, command.after)
+        await self.service.ration(self._place, key, command.after)
         run = await self._follow(key, command.after, command.epoch, resume=True)
         self.answer(resumed(run, command.after, command.re))
 
@@ -205,20 +200,6 @@ class WebSocketConnection:
         ended = [await self.service.cancel(RunKey(self._principal, run_id)) for run_id in run_ids]
         if not any(ended):
             self.answer(notice("not_active", "no unfinished run was found", re))  # [CANCEL-10]
-
-    async def _ration(self, key: RunKey, after: int) -> None:
-        """Refuse a replay beyond what this connection may ask for in a time ([LIMIT-8])."""
-        now = self._loop.time()
-        refill = (now - self._replay_at) / REPLAY_REFILL_S * float(self._settings.limits["log_bytes"])
-        self._replay_room = min(self._replay_most, self._replay_room + refill)
-        self._replay_at = now
-        try:
-            cost = await self.service.store.bytes_after(key, after)
-        except RunNotFound:
-            return
-        if cost > self._replay_room:
-            raise Refusal("rate_limited", "too much was replayed on this connection", REPLAY_REFILL_S)
-        self._replay_room -= cost
 
     def _write(self) -> None:
         """Write the answers that wait and a page of each reader, and close when there is nothing left to say."""

@@ -16,8 +16,12 @@ from runwire_reference_server.tally import Tally
 if TYPE_CHECKING:
     from runwire_reference_server.store.feed import Feed
 
-#: How many turns of a session are remembered.
+#: How many turns of a session are remembered, and bytes of them unless the last has more.
 REMEMBERED_EXCHANGES = 100
+REMEMBERED_BYTES = 1_048_576
+
+#: Bytes that a run costs beside what was asked and said.
+RUN_BYTES = 1024
 
 
 class Conflict(Exception):
@@ -26,6 +30,10 @@ class Conflict(Exception):
 
 class TooManyRuns(Exception):
     """The principal has as many unfinished runs as it may have."""
+
+
+class TooMuchKept(Exception):
+    """As much is kept for the principal, or in all, as may be."""
 
 
 class RunNotFound(Exception):
@@ -86,6 +94,11 @@ class Exchange:
     prompt: str
     answer: str
 
+    @property
+    def size(self) -> int:
+        """Bytes of both."""
+        return len(self.prompt.encode("utf-8", "surrogatepass")) + len(self.answer.encode())
+
 
 class Appender(Protocol):
     """The end of one run's log, for the worker that holds its lease.
@@ -127,11 +140,15 @@ class Store(Protocol):
     def reachable(self) -> bool:
         """Whether the store answers."""
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of logs, prompts and sessions that are kept in this process."""
+
     async def create(self, principal: Principal, request: RunRequest, max_unfinished: int) -> Created:
         """Create a run, or find the one with the same id and body ([RUN-18]).
 
         `predecessor` names the unfinished run of the same session that comes before it ([RUN-16]).
-        Raises Conflict and TooManyRuns.
+        Raises Conflict, and TooManyRuns and TooMuchKept before anything is kept.
         """
 
     async def get(self, key: RunKey) -> Snapshot:
@@ -164,8 +181,8 @@ class Store(Protocol):
     async def history(self, principal: Principal, session_id: str) -> tuple[Exchange, ...]:
         """Return what a session remembers, oldest first.
 
-        A run that ends with `done` is remembered by the append of its terminal. Failed ones are not: they are
-        tried again. A session is forgotten when no run of it has ended for `session_s`.
+        A run that ends with `done` is remembered by the append of its terminal, if its client named the session.
+        Failed ones are not: they are tried again. A session is forgotten when no run of it has ended for `session_s`.
         """
 
     async def read(self, key: RunKey, after: int, most: int) -> Sequence[Entry]:

@@ -1,8 +1,10 @@
 """The store of a single process: dictionaries, and methods that never wait."""
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Sequence
+import json
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +19,9 @@ from runwire_reference_server.runs import (
     new_trace_id,
 )
 from runwire_reference_server.store import (
+    REMEMBERED_BYTES,
     REMEMBERED_EXCHANGES,
+    RUN_BYTES,
     BeyondEnd,
     Conflict,
     Created,
@@ -26,6 +30,7 @@ from runwire_reference_server.store import (
     RunNotFound,
     Snapshot,
     TooManyRuns,
+    TooMuchKept,
 )
 from runwire_reference_server.store.feed import Feed
 from runwire_reference_server.tally import Tally
@@ -39,6 +44,8 @@ class _Run:
     trace_id: str
     lease: str | None
     accepted_at: float
+    body: str
+    kept: int
     status: Status = Status.QUEUED
     readers: set[str] = field(default_factory=set)
     grace_until: float | None = None
@@ -62,7 +69,8 @@ class _Run:
 @dataclass(slots=True)
 class _Session:
     last_run: RunKey | None = None
-    exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=REMEMBERED_EXCHANGES))
+    exchanges: deque[Exchange] = field(default_factory=deque)
+    kept: int = 0
     expiry: asyncio.TimerHandle | None = None
 
 
@@ -71,7 +79,16 @@ class MemoryStore:
 
     reachable = True
 
-    def __init__(self, resume_window_s: float, session_s: float = 3600.0) -> None:
+    def __init__(
+        self,
+        resume_window_s: float,
+        session_s: float = 3600.0,
+        kept_each: float = math.inf,
+        kept_in_all: float = math.inf,
+    ) -> None:
+        """`kept_each` and `kept_in_all` bound what is kept for a principal and for all when a run is created."""
+        self._kept_each, self._kept_in_all = kept_each, kept_in_all
+        self._kept: Counter[Principal] = Counter()  # but for what unfinished runs have said
         self.tally = Tally()
         self._window = resume_window_s
         self._session_s = session_s
@@ -83,12 +100,17 @@ class MemoryStore:
         key = RunKey(principal, request.run_id or new_identifier())
         existing = self._runs.get(key)
         if existing is not None:
-            if not existing.request.same_body(request):
+            if existing.body != request.body():
                 raise Conflict
             return Created(existing.snapshot(), None)
         unfinished = self._unfinished.setdefault(principal, {})
         if len(unfinished) >= max_unfinished:
             raise TooManyRuns
+        cost = request.size + RUN_BYTES
+        if self._kept[principal] + self._said(unfinished) + cost > self._kept_each or (
+            self.kept_bytes + cost > self._kept_in_all
+        ):
+            raise TooMuchKept
         session_id = request.session_id or new_identifier()
         session = self._sessions.setdefault((principal, session_id), _Session())
         if session.expiry:
@@ -102,13 +124,24 @@ class MemoryStore:
             trace_id=request.trace_id or new_trace_id(),
             lease=lease,
             accepted_at=asyncio.get_running_loop().time(),
+            body=request.body(),
+            kept=cost,
         )
+        self._kept[principal] += cost
         self._runs[key] = run
         unfinished[key] = None
         session.last_run = key
         if predecessor is None:
             run.status = Status.RUNNING
         return Created(run.snapshot(), lease, predecessor)
+
+    @property
+    def kept_bytes(self) -> int:
+        """What is kept for all principals."""
+        return self._kept.total() + sum(map(self._said, self._unfinished.values()))
+
+    def _said(self, runs: Iterable[RunKey]) -> int:
+        return sum(self._runs[key].feed.size for key in runs)
 
     async def get(self, key: RunKey) -> Snapshot:
         return self._run(key).snapshot()
@@ -151,6 +184,9 @@ class MemoryStore:
         if run is None or run.status.finished or state is None or state.outcome is not None:
             return False
         run.inputs[request_id] = InputState(state.request, outcome, answer)
+        size = len(json.dumps(answer))
+        run.kept += size
+        self._keep(key.principal, size)
         self.append(run, draft({"type": "input_closed", "request_id": request_id, "outcome": outcome}))
         return True
 
@@ -238,18 +274,43 @@ class MemoryStore:
             self._unfinished.pop(key.principal, None)
         loop = asyncio.get_running_loop()
         session = self._sessions[key.principal, run.session_id]
-        if run.status is not Status.FAILED:
-            session.exchanges.append(Exchange(run.request.prompt, answer_text(run.feed.entries)))
+        named = run.request.session_id is not None
+        if named and run.status is not Status.FAILED:
+            self._remember(
+                key.principal, session, Exchange(run.request.prompt, answer_text(run.feed.entries))
+            )
         if session.last_run == key:
             session.last_run = None
-            session.expiry = loop.call_later(
-                self._session_s, self._sessions.pop, (key.principal, run.session_id), None
-            )
+            after_s = self._session_s if named else 0
+            session.expiry = loop.call_later(after_s, self._forget, key.principal, run.session_id)
+        more = run.feed.size - run.request.size
+        run.kept += more
+        self._keep(key.principal, more)
+        run.request = run.request.forgotten()
         loop.call_later(self._window, self._drop, run)
+
+    def _remember(self, principal: Principal, session: _Session, turn: Exchange) -> None:
+        kept = session.kept
+        session.exchanges.append(turn)
+        session.kept += turn.size
+        while len(session.exchanges) > REMEMBERED_EXCHANGES or (
+            session.kept > REMEMBERED_BYTES and len(session.exchanges) > 1
+        ):
+            session.kept -= session.exchanges.popleft().size
+        self._keep(principal, session.kept - kept)
+
+    def _forget(self, principal: Principal, session_id: str) -> None:
+        self._keep(principal, -self._sessions.pop((principal, session_id)).kept)
 
     def _drop(self, run: _Run) -> None:
         self._runs.pop(run.feed.key, None)
+        self._keep(run.feed.key.principal, -run.kept)
         run.feed.end()
+
+    def _keep(self, principal: Principal, more: int) -> None:
+        self._kept[principal] += more
+        if not self._kept[principal]:
+            del self._kept[principal]
 
 
 class _Appender:

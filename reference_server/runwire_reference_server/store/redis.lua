@@ -11,6 +11,8 @@
 --   unfinished, unfinished:OWNER   sets of NAME
 --   session:…          string  NAME of the session's last run, while that is unfinished
 --   history:…          list    prompt and answer of each turn
+--   sizes:OWNER        hash    NAME, or the name of a session -> bytes kept of it;  '' -> the sum of them
+--   kept:OWNER         sorted set  the same names -> until when it is kept
 --   nodes              sorted set  node -> when its lease ends
 --   graces             sorted set  NAME -> when its grace ends
 --   work:NODE          set     NAME of the runs whose lease the node holds
@@ -45,7 +47,7 @@ local GONE = redis.error_reply('GONE the lease of this node was taken')
 
 local function snapshot(name)
   local run = call('HMGET', key('run', name),
-    'epoch', 'status', 'seq', 'session_id', 'trace_id', 'bytes', 'prompt', 'request')
+    'epoch', 'status', 'seq', 'session_id', 'trace_id', 'bytes', 'prompt', 'inputs', 'request')
   return run[1] and run
 end
 
@@ -73,26 +75,68 @@ local function wake(name, run, ended)
   end
 end
 
--- Gives up the lease and what counts for the run, and remembers the turn in its session.
+-- Counts `bytes` of what is called `what` for a principal until then.
+local function keep(owner, what, bytes, until_ms)
+  local sizes = key('sizes', owner)
+  call('HINCRBY', sizes, '', bytes - (call('HGET', sizes, what) or 0))
+  call('HSET', sizes, what, bytes)
+  call('ZADD', key('kept', owner), until_ms, what)
+end
+
+-- Returns how many bytes are kept for a principal, what unfinished runs have said among them.
+local function kept(owner)
+  local sizes, all = key('sizes', owner), key('kept', owner)
+  for _, what in ipairs(call('ZRANGEBYSCORE', all, '-inf', now())) do
+    call('HINCRBY', sizes, '', -call('HGET', sizes, what))
+    call('HDEL', sizes, what)
+    call('ZREM', all, what)
+  end
+  local bytes = tonumber(call('HGET', sizes, '') or 0)
+  for _, name in ipairs(call('SMEMBERS', key('unfinished', owner))) do
+    bytes = bytes + (call('HGET', key('run', name), 'bytes') or 0)
+  end
+  return bytes
+end
+
+-- Remembers a turn in its session, and forgets the oldest ones that are too many or too large.
+local function remember(owner, session, prompt, answer, turns, most)
+  local history = key('history', session)
+  local bytes = (call('HGET', key('sizes', owner), session) or 0) + #prompt + #answer
+  call('RPUSH', history, prompt, answer)
+  while call('LLEN', history) > 2 * turns or (bytes > tonumber(most) and call('LLEN', history) > 2) do
+    bytes = bytes - #call('LPOP', history) - #call('LPOP', history)
+  end
+  keep(owner, session, bytes, '+inf')
+end
+
+-- Gives up the lease and what counts for the run, and what was asked.
 local function settle(name, run)
-  local fields = call('HMGET', key('run', name), 'owner', 'session', 'prompt', 'window_ms', 'session_ms', 'turns')
-  local owner, session, prompt, window_ms, session_ms, turns = unpack(fields)
+  local fields = call('HMGET', key('run', name), 'owner', 'session', 'prompt', 'window_ms', 'session_ms', 'turns',
+    'turn_bytes', 'named', 'run_bytes')
+  local owner, session, prompt, window_ms, session_ms, turns, turn_bytes, named, run_bytes = unpack(fields)
   call('SREM', key('unfinished'), name)
   call('SREM', key('unfinished', owner), name)
   call('SREM', key('work', run.node), name)
   call('ZREM', key('graces'), name)
-  if run.status ~= 'failed' then
-    call('RPUSH', key('history', session), prompt, call('GET', key('answer', name)) or '')
-    call('LTRIM', key('history', session), -2 * turns, -1)
+  if named == '1' and run.status ~= 'failed' then
+    remember(owner, session, prompt, call('GET', key('answer', name)) or '', turns, turn_bytes)
   end
   if call('GET', key('session', session)) == name then
     call('DEL', key('session', session))
     call('PEXPIRE', key('history', session), session_ms)
+    call('ZADD', key('kept', owner), 'XX', now() + session_ms, session)
   end
   call('DEL', key('answer', name))
+  call('HDEL', key('run', name), 'prompt', 'inputs')
   call('HSET', key('run', name), 'lease', '')
+  keep(owner, name, run_bytes + run.bytes, now() + window_ms)
   for _, kind in ipairs({ 'run', 'log', 'inputs', 'readers' }) do
     call('PEXPIRE', key(kind, name), window_ms)
+  end
+  if call('SCARD', key('unfinished', owner)) == 0 then
+    local longest = math.max(tonumber(window_ms), tonumber(session_ms))
+    call('PEXPIRE', key('sizes', owner), longest)
+    call('PEXPIRE', key('kept', owner), longest)
   end
 end
 
@@ -195,12 +239,18 @@ function step.heads(...)
   return heads
 end
 
--- The further arguments are the run's fields, by turns name and value.
-function step.create(name, owner, session, most, ...)
+-- The run costs `bytes`, and `most_bytes` may be kept for its principal. The further arguments are the run's fields, by
+-- turns name and value.
+function step.create(name, owner, session, most, bytes, most_bytes, ...)
   if not alive() then return GONE end
   local existing = snapshot(name)
-  if existing then return { 'existing', existing } end
+  if existing then return { 'existing', existing, call('HGET', key('run', name), 'body') } end
   if call('SCARD', key('unfinished', owner)) >= tonumber(most) then return { 'busy' } end
+  if kept(owner) + bytes > tonumber(most_bytes) then return { 'full' } end
+  call('PERSIST', key('sizes', owner))
+  call('PERSIST', key('kept', owner))
+  keep(owner, name, bytes, '+inf')
+  call('ZADD', key('kept', owner), 'XX', '+inf', session)
   local before = call('GET', key('session', session))
   call('SET', key('session', session), name)
   call('PERSIST', key('history', session))

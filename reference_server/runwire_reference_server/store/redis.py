@@ -25,7 +25,9 @@ from runwire_reference_server.runs import (
     new_trace_id,
 )
 from runwire_reference_server.store import (
+    REMEMBERED_BYTES,
     REMEMBERED_EXCHANGES,
+    RUN_BYTES,
     BeyondEnd,
     Conflict,
     Created,
@@ -34,6 +36,7 @@ from runwire_reference_server.store import (
     RunNotFound,
     Snapshot,
     TooManyRuns,
+    TooMuchKept,
 )
 from runwire_reference_server.store.feed import Feed
 from runwire_reference_server.store.redis_appender import RedisAppender
@@ -62,8 +65,14 @@ def _key(name: str) -> RunKey:
 class RedisStore(Listener):
     """Keeps logs on Redis, finished ones for `resume_window_s` after their end ([RUN-33])."""
 
-    def __init__(self, node: RedisNode, resume_window_s: float, session_s: float, grace_s: float) -> None:
-        """`grace_s` is how long runs go on that lose their last reader together with its node."""
+    def __init__(
+        self, node: RedisNode, resume_window_s: float, session_s: float, grace_s: float, kept_each: int
+    ) -> None:
+        """`grace_s` is how long runs go on that lose their last reader together with its node.
+
+        `kept_each` bounds what is kept for a principal when a run is created.
+        """
+        self._kept_each = kept_each
         self._node = node
         self._window_ms, self._session_ms, self._grace_ms = (
             int(seconds * 1000) for seconds in (resume_window_s, session_s, grace_s)
@@ -74,6 +83,8 @@ class RedisStore(Listener):
         self._held: dict[str, Callable[[], None]] = {}
         self._missing: set[str] = set()
         node.listener = self
+
+    kept_bytes = 0
 
     @property
     def reachable(self) -> bool:
@@ -86,28 +97,35 @@ class RedisStore(Listener):
         session_id = request.session_id or new_identifier()
         lease = new_identifier()
         fields: dict[str, str | int] = {
+            "body": request.body(),
             "epoch": new_identifier(),
             "grace_ms": "none" if request.on_disconnect == "continue" else self._grace_ms,
             "lease": lease,
             "prompt": request.prompt,
-            "request": json.dumps([request.session_id, request.inputs, request.on_disconnect]),
+            "inputs": json.dumps(request.inputs),
+            "named": int(request.session_id is not None),
+            "request": json.dumps([request.session_id, request.on_disconnect]),
+            "run_bytes": RUN_BYTES,
             "run_id": request.run_id,
             "session_id": session_id,
             "session_ms": self._session_ms,
             "trace_id": request.trace_id or new_trace_id(),
+            "turn_bytes": REMEMBERED_BYTES,
             "turns": REMEMBERED_EXCHANGES,
             "window_ms": self._window_ms,
         }
         pairs = [part for pair in fields.items() for part in pair]
-        owner = owner_of(principal)
-        outcome, *found = await self._node.step(
-            "create", _name(key), owner, f"{owner} {session_id}", max_unfinished, *pairs
-        )
+        owner, cost = owner_of(principal), request.size + RUN_BYTES
+        names = (_name(key), owner, f"{owner} {session_id}")
+        bounds = (max_unfinished, cost, self._kept_each)
+        outcome, *found = await self._node.step("create", *names, *bounds, *pairs)
         if outcome == b"busy":
             raise TooManyRuns
+        if outcome == b"full":
+            raise TooMuchKept
         run = _snapshot(key, found[0])
         if outcome == b"existing":
-            if not run.request.same_body(request):
+            if found[1].decode() != request.body():
                 raise Conflict
             return Created(run, None)
         self._accepted_at[_name(key)] = asyncio.get_running_loop().time()
@@ -279,10 +297,13 @@ def _known(found: Any) -> Any:
     return found
 
 
-def _snapshot(key: RunKey, found: Sequence[bytes]) -> Snapshot:
-    epoch, status, seq, session_id, trace_id, size, prompt, request = (value.decode() for value in found)
-    asked_session, inputs, on_disconnect = json.loads(request)
-    asked = RunRequest(prompt, key.run_id, asked_session, inputs, on_disconnect, trace_id)
+def _snapshot(key: RunKey, found: Sequence[bytes | None]) -> Snapshot:
+    """Return a run as the script tells of it; one that is finished has lost what was asked."""
+    epoch, status, seq, session_id, trace_id, size, prompt, inputs, request = (
+        (value or b"").decode() for value in found
+    )
+    asked_session, on_disconnect = json.loads(request)
+    asked = RunRequest(prompt, key.run_id, asked_session, json.loads(inputs or "{}"), on_disconnect, trace_id)
     return Snapshot(key, epoch, Status(status), int(seq), session_id, trace_id, asked, int(size))
 
 
