@@ -41,13 +41,16 @@ CUTS: Mapping[str, tuple[Cut, str]] = {
     "tool_delta": (Cut.DIVIDED, "data"),
     "replace": (Cut.ANSWER, "data"),
     "observation": (Cut.TRUNCATED, "content"),
-    "input_request": (Cut.SHORTENED, "data"),
     "done": (Cut.SHORTENED, "data"),
     "error": (Cut.SHORTENED, "data"),
 }
 
 #: What the log writes itself.
 _RESERVED = frozenset({"run_id", "seq", "first_seq", "ts", "trace_id"})
+
+#: What a terminal has beside what its schema asks of every server; a completed run needs no reason ([EVENT-21] to
+#: [EVENT-23]).
+_ENDS = {"done": frozenset({"status", "reason"}), "error": frozenset({"code", "retryable"})}
 _ENVELOPE = {"run_id": "r" * 22, "seq": 1, "ts": "2026-01-01T00:00:00.000Z"}
 
 _PLAIN = {
@@ -171,6 +174,11 @@ class Fitter:
             return
         if reserved := _RESERVED & event.keys():
             raise Malformed(f"{min(reserved)} is the log's own")
+        if event["type"] in {"token", "replace"} and {"agent", "parent_call_id"} & event.keys():
+            raise Malformed("the answer has no agent")  # [EVENT-3]
+        missing = _ENDS.get(event["type"], frozenset()) - event.keys()
+        if missing - ({"reason"} if event.get("status") == "completed" else set()):
+            raise Malformed(f"{min(missing)} is missing")
         if found := server_message_violations(event | _ENVELOPE | _traced(event)):
             raise Malformed(f"{found[0].pointer or '/'} breaks {found[0].keyword}")
         if head is not None and len(self._known) < _MOST_KNOWN:
