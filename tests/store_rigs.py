@@ -1,13 +1,15 @@
 """The store in its two forms, set up so that one test drives both."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
 from redis_stand import RedisStand
 
 from runwire_reference_server.agents import error
-from runwire_reference_server.store import Store
+from runwire_reference_server.events import Draft
+from runwire_reference_server.runs import RunKey
+from runwire_reference_server.store import RunNotFound, Store
 from runwire_reference_server.store.memory import MemoryStore
 from runwire_reference_server.store.redis import RedisStore
 from runwire_reference_server.store.redis_node import LOST, RedisNode
@@ -21,7 +23,7 @@ class Rig(Protocol):
     workers: Store
     others: Store
 
-    async def open(self, window_s: float = 300, session_s: float = 300) -> None:
+    async def open(self, window_s: float = 300, session_s: float = 300, kept_each: int = 10**12) -> None:
         """Begin with an empty store."""
 
     async def crash(self) -> None:
@@ -31,11 +33,24 @@ class Rig(Protocol):
         """End."""
 
 
+async def append(store: Store, key: RunKey, lease: str, expected: int, drafts: Sequence[Draft]) -> bool:
+    """Append drafts, the first as `expected`, as a worker would; whether they stand in the log."""
+    if isinstance(store, RedisStore):
+        return await store.append(key, lease, expected, drafts) is not None
+    try:
+        if (await store.get(key)).seq != expected - 1:
+            return False
+    except RunNotFound:
+        pass
+    appender = store.appender(key, lease)
+    return all(appender.append(drafted) for drafted in drafts)
+
+
 class MemoryRig:
     """A single process, which loses its workers only one by one."""
 
-    async def open(self, window_s: float = 300, session_s: float = 300) -> None:
-        self.workers = self.others = MemoryStore(window_s, session_s)
+    async def open(self, window_s: float = 300, session_s: float = 300, kept_each: int = 10**12) -> None:
+        self.workers = self.others = MemoryStore(window_s, session_s, kept_each)
 
     async def crash(self) -> None:
         for key in await self.workers.unfinished():
@@ -51,12 +66,14 @@ class RedisRig:
     def __init__(self, stand: RedisStand) -> None:
         self._url = stand.url
 
-    async def open(self, window_s: float = 300, session_s: float = 300) -> None:
+    async def open(self, window_s: float = 300, session_s: float = 300, kept_each: int = 10**12) -> None:
         self._nodes = [RedisNode(self._url, 30), RedisNode(self._url, 30)]
         await self._nodes[0]._client.flushdb()
         for node in self._nodes:
             await node.__aenter__()
-        self.workers, self.others = (RedisStore(node, window_s, session_s, 30) for node in self._nodes)
+        self.workers, self.others = (
+            RedisStore(node, window_s, session_s, 30, kept_each) for node in self._nodes
+        )
 
     async def crash(self) -> None:
         node = self._nodes[0]

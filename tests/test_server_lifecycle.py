@@ -17,7 +17,16 @@ from auth_stand import HANDSHAKE, Stand, message, message_of, served
 from check_reference_server import command, listening
 from patience import patience
 
-from runwire_reference_server.agents import AgentError, Task, done, error, observation, token, tool_call
+from runwire_reference_server.agents import (
+    AgentError,
+    Task,
+    done,
+    error,
+    input_request,
+    observation,
+    token,
+    tool_call,
+)
 
 pytestmark = pytest.mark.whole
 
@@ -125,6 +134,31 @@ async def observes_too_much(_task: Task) -> AsyncIterator[Any]:
     yield observation("c1", {"rows": ["ü" * 1000] * 1000})
 
 
+async def shows_too_much(_task: Task) -> AsyncIterator[Any]:
+    yield {"type": "vendor:chart", "points": "x" * 300_000}
+
+
+async def asks_too_much(_task: Task) -> AsyncIterator[Any]:
+    yield input_request("q", "form", schema={"title": "x" * 300_000})
+
+
+async def marks_an_error_with_a_word(_task: Task) -> AsyncIterator[Any]:
+    yield tool_call("c1", "t", {})
+    yield observation("c1", "x") | {"is_error": "yes"}
+
+
+async def writes_the_place_itself(_task: Task) -> AsyncIterator[Any]:
+    yield token("x") | {"seq": 7}
+
+
+async def ends_without_a_status(_task: Task) -> AsyncIterator[Any]:
+    yield {"type": "done", "data": "x"}
+
+
+async def ends_with_half_a_character(_task: Task) -> AsyncIterator[Any]:
+    yield token("a\ud83d")
+
+
 async def says_nothing(_task: Task) -> AsyncIterator[Any]:
     yield token("")
 
@@ -150,6 +184,12 @@ ENDS: dict[Callable[[Task], AsyncIterator[Any]], tuple[str, str]] = {
     calls_with_too_much: ("error", "payload_too_large"),
     calls_too_deeply: ("error", "payload_too_large"),
     observes_too_much: ("done", "completed"),
+    shows_too_much: ("error", "payload_too_large"),
+    asks_too_much: ("error", "payload_too_large"),
+    marks_an_error_with_a_word: ("error", "agent_error"),
+    writes_the_place_itself: ("error", "agent_error"),
+    ends_without_a_status: ("error", "agent_error"),
+    ends_with_half_a_character: ("done", "completed"),
     says_nothing: ("done", "completed"),
 }
 

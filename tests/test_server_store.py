@@ -18,14 +18,22 @@ from hypothesis.stateful import (
 )
 from patience import patience, tries
 from redis_stand import RedisStand
-from store_rigs import MemoryRig, Play, RedisRig, Rig
+from store_rigs import MemoryRig, Play, RedisRig, Rig, append
 
-from runwire_reference_server.agents import token
+from runwire_reference_server.agents import thinking, token
 from runwire_reference_server.events import Event, draft
 from runwire_reference_server.runs import ANYONE, Principal, RunKey, RunRequest, Status
 from runwire_reference_server.sizing import ENVELOPE_BYTES
-from runwire_reference_server.store import BeyondEnd, Conflict, RunNotFound, Store, TooManyRuns
-from runwire_reference_server.writer import AHEAD_BYTES
+from runwire_reference_server.store import (
+    REMEMBERED_BYTES,
+    BeyondEnd,
+    Conflict,
+    RunNotFound,
+    Store,
+    TooManyRuns,
+    TooMuchKept,
+)
+from runwire_reference_server.store.redis_appender import AHEAD_BYTES
 
 DONE = {"type": "done", "data": "", "status": "completed"}
 CANCELLED = {"type": "done", "data": "", "status": "cancelled", "reason": "user"}
@@ -91,6 +99,9 @@ class Logs(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.play.end()
 
+    def nothing(self) -> None:
+        """Be told that a log may have grown."""
+
     def some(self, data: st.DataObject, *, unfinished: bool = False) -> tuple[RunKey, Model]:
         """Draw a run."""
         keys = [key for key, run in self.runs.items() if not (unfinished and run.finished)]
@@ -130,7 +141,7 @@ class Logs(RuleBasedStateMachine):
         session = (principal, session_id)
         assert created.predecessor == self.last.get(session)
         status = Status.QUEUED if created.predecessor else Status.RUNNING
-        self.rig.workers.watch(key, lambda: None)
+        self.rig.workers.watch(key, self.nothing)
         self.runs[key] = Model(request, created.lease, session, status)
         self.last[session] = key
 
@@ -163,12 +174,15 @@ class Logs(RuleBasedStateMachine):
             event |= {"request_id": f"q{len(run.events)}", "kind": "question"}
         event = dict(DONE) if kind == "done" else event
         lease = run.lease if own else "stolen"
-        events: list[Event] = [*({"type": earlier, "data": text} for earlier in before), event]
+        events: list[Event] = [
+            *map({"token": token(text), "thinking": thinking(text)}.__getitem__, before),
+            event,
+        ]
         expected = len(run.events) + 1
-        entries = self.play(self.rig.workers.append(key, lease, expected + offset, list(map(draft, events))))
-        assert (entries is not None) is (own and offset == 0 and not run.finished)
-        if entries is not None:
-            assert [item.seq for item in entries] == list(range(expected, expected + len(events)))
+        drafts = list(map(draft, events))
+        appended = self.play(append(self.rig.workers, key, lease, expected + offset, drafts))
+        assert appended is (own and offset == 0 and not run.finished)
+        if appended:
             for event in events:
                 self.happened(key, run, event)
 
@@ -194,9 +208,9 @@ class Logs(RuleBasedStateMachine):
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
         key, run = self.some(data)
-        item = self.play(self.store(data).finish(key, dict(CANCELLED)))
-        assert (item is not None) is not run.finished
-        if item is not None:
+        ended = self.play(self.store(data).finish(key, dict(CANCELLED)))
+        assert ended is not run.finished
+        if ended:
             self.happened(key, run, CANCELLED)
 
     @rule()
@@ -244,9 +258,9 @@ class Logs(RuleBasedStateMachine):
     @rule(data=st.data())
     def end_unread(self, data: st.DataObject) -> None:
         key, run = self.some(data)
-        item = self.play(self.store(data).finish_unread(key, dict(CANCELLED)))
-        assert (item is not None) is (run.left and not run.finished)
-        if item is not None:
+        ended = self.play(self.store(data).finish_unread(key, dict(CANCELLED)))
+        assert ended is (run.left and not run.finished)
+        if ended:
             self.happened(key, run, CANCELLED)
 
     def happened(self, key: RunKey, run: Model, event: Event) -> None:
@@ -284,9 +298,12 @@ class Logs(RuleBasedStateMachine):
                 True
             ] * run.finished
             assert (snapshot.status, snapshot.seq) == (run.status, len(run.events))
-            followed = await store.follow(key, len(entries) // 2, 1000)
-            tail = [item.data for item in entries[len(entries) // 2 :]]
-            assert [item.data for item in followed] == tail[: len(followed)]  # a hint may be on its way
+            feed, tail = store.watch(key, self.nothing), [item.data for item in entries[len(entries) // 2 :]]
+            filled = await store.fill(feed, len(entries) // 2)
+            assert [item.data for item in filled] == tail
+            assert [item.data for item in feed.entries] == [item.data for item in entries][
+                feed.first : feed.seq
+            ]
             assert snapshot.log_bytes == sum(len(item.data) for item in entries)
             if entries:
                 assert (await store.read(key, 1, 1)) == [] or (await store.read(key, 1, 1))[0].seq == 2
@@ -371,8 +388,8 @@ def test_a_log_and_a_session_are_gone_after_their_windows_and_nothing_makes_a_ne
             await asyncio.sleep(0.02)
 
         for seq in (1, 2):
-            assert await rig.workers.append(key, created.lease, seq, [draft(token("late"))]) is None
-        assert await rig.workers.finish(key, dict(CANCELLED)) is None
+            assert not await append(rig.workers, key, created.lease, seq, [draft(token("late"))])
+        assert not await rig.workers.finish(key, dict(CANCELLED))
         assert not await known(rig.others, key)
         assert await rig.others.history(ANYONE, "s" * 22) == ()
 
@@ -381,17 +398,17 @@ def test_a_log_and_a_session_are_gone_after_their_windows_and_nothing_makes_a_ne
 
 def test_all_that_a_writer_may_be_ahead_by_is_appended_at_once(rig: Rig) -> None:
     async def play(rig: Rig) -> None:
-        created = await rig.workers.create(ANYONE, RunRequest("x"), 5)
+        created = await rig.workers.create(ANYONE, RunRequest("x", session_id="s" * 22), 5)
         key, most = created.run.key, AHEAD_BYTES // ENVELOPE_BYTES
         assert created.lease is not None
         drafts = [draft(token(f"{number} ")) for number in range(most)]
 
-        entries = await rig.workers.append(key, created.lease, 1, drafts)
+        feed = rig.workers.watch(key, lambda: None)
 
-        assert entries is not None
-        assert [item.data for item in entries] == [
-            item.data for item in await rig.others.read(key, 0, 2 * most)
-        ]
+        assert await append(rig.workers, key, created.lease, 1, drafts)
+
+        read = [item.data for item in await rig.others.read(key, 0, 2 * most)]
+        assert [item.data for item in feed.entries] == read
         await rig.others.finish(key, dict(CANCELLED))
         (turn,) = await rig.others.history(ANYONE, created.run.session_id)
         assert turn.answer == "".join(f"{number} " for number in range(most))
@@ -413,21 +430,99 @@ def test_wake_ups_reach_watchers_and_workers_of_other_nodes(rig: Rig) -> None:
         created = await rig.workers.create(ANYONE, RunRequest("x"), 5)
         key, woken, withdrawn = created.run.key, asyncio.Event(), asyncio.Event()
         assert created.lease is not None
-        unwatch = rig.others.watch(key, woken.set)
+        feed = rig.others.watch(key, woken.set)
         release = rig.workers.hold(key, withdrawn.set)
         await rig.others.attach(key, "reader", 0, None)
+        await rig.others.fill(feed, 0)
         async with asyncio.timeout(patience(5)):
-            await rig.workers.append(key, created.lease, 1, [draft(token("x"))])
+            await append(rig.workers, key, created.lease, 1, [draft(token("x"))])
             await woken.wait()
             await rig.others.finish(key, dict(CANCELLED))
             await withdrawn.wait()
-            woken.clear()
-            while [item.seq for item in await rig.others.follow(key, 0, 9)] != [1, 2]:
-                await woken.wait()
+            while feed.seq < 2:
                 woken.clear()
-        assert [item.seq for item in await rig.others.follow(key, 1, 9)] == [2]
-        assert await rig.others.follow(key, 2, 9) == []
-        unwatch()
+                await woken.wait()
+        assert [item.seq for item in feed.entries] == [1, 2]
+        assert [item.kind for item in await rig.others.fill(feed, 1)] == ["done"]
+        feed.leave(woken.set)
         release()
+
+    played(rig, play)
+
+
+async def finished(store: Store, request: RunRequest, *said: str) -> RunKey:
+    """Play a run to its end."""
+    created = await store.create(ANYONE, request, 5)
+    assert created.lease is not None
+    drafts = [draft(token(text)) for text in said]
+    assert await append(store, created.run.key, created.lease, 1, [*drafts, draft(dict(DONE))])
+    return created.run.key
+
+
+def test_what_is_kept_for_a_principal_is_bounded_until_it_is_forgotten(rig: Rig) -> None:
+    async def play(rig: Rig) -> None:
+        with pytest.raises(TooMuchKept):
+            await rig.workers.create(ANYONE, RunRequest("x" * 20_000), 5)
+        await finished(rig.workers, RunRequest("x" * 15_000))  # a prompt is not kept beyond its run
+        await finished(rig.workers, RunRequest("x"), "y" * 15_000)
+        for store in (rig.workers, rig.others):
+            with pytest.raises(TooMuchKept):
+                await store.create(ANYONE, RunRequest("x" * 3000), 5)
+        assert (await rig.workers.create(Principal("another"), RunRequest("x" * 3000), 5)).lease is not None
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    await rig.others.create(ANYONE, RunRequest("x" * 3000), 5)
+                except TooMuchKept:
+                    await asyncio.sleep(0.05)
+                else:
+                    return
+
+    played(rig, play, window_s=1, session_s=60, kept_each=20_000)
+
+
+def test_an_unfinished_run_counts_with_what_it_said(rig: Rig) -> None:
+    async def play(rig: Rig) -> None:
+        created = await rig.workers.create(ANYONE, RunRequest("x"), 5)
+        assert created.lease is not None
+        await append(rig.workers, created.run.key, created.lease, 1, [draft(token("y" * 20_000))])
+
+        with pytest.raises(TooMuchKept):
+            await rig.others.create(ANYONE, RunRequest("x"), 5)
+
+    played(rig, play, kept_each=20_000)
+
+
+def test_only_a_session_that_was_named_is_remembered_and_only_its_last_turns(rig: Rig) -> None:
+    async def play(rig: Rig) -> None:
+        unnamed = await finished(rig.workers, RunRequest("x"), "y")
+        assert await rig.others.history(ANYONE, (await rig.others.get(unnamed)).session_id) == ()
+
+        for number in range(4):
+            request = RunRequest(f"{number}", session_id="s" * 22)
+            await finished(rig.workers, request, "y" * (REMEMBERED_BYTES // 3))
+
+        turns = await rig.others.history(ANYONE, "s" * 22)
+        assert [turn.prompt for turn in turns] == ["2", "3"]
+        assert all(len(turn.answer) == REMEMBERED_BYTES // 3 for turn in turns)
+
+    played(rig, play)
+
+
+def test_a_finished_run_is_known_by_its_body_still(rig: Rig) -> None:
+    async def play(rig: Rig) -> None:
+        asked = {"a": [1, True, None], "b": -0.0}
+        await finished(rig.workers, RunRequest("x", "r" * 22, inputs=asked), "y")
+
+        again = await rig.others.create(
+            ANYONE, RunRequest("x", "r" * 22, inputs={"b": 0, "a": [1.0, True, None]}), 5
+        )
+        assert again.lease is None
+        for other in (
+            RunRequest("y", "r" * 22, inputs=asked),
+            RunRequest("x", "r" * 22, inputs={"a": [1, 1, None]}),
+        ):
+            with pytest.raises(Conflict):
+                await rig.others.create(ANYONE, other, 5)
 
     played(rig, play)

@@ -6,7 +6,7 @@ import pytest
 
 from runwire_reference_server.agents import AgentError
 from runwire_reference_server.agents.script import checked, expanded, parse
-from runwire_reference_server.events import answer_text, entry, merged
+from runwire_reference_server.events import Entry, answer_text, draft, merged, place_of, placed, stamp
 from runwire_reference_server.http_headers import (
     accepts_event_stream,
     names_event_stream,
@@ -179,15 +179,18 @@ def test_equality_is_that_of_json(left: object, right: object, equal: bool) -> N
     assert equal_as_json(left, right) is equal
 
 
-def log(*events: dict[str, object]) -> list[object]:
+def log(*events: dict[str, object]) -> list[Entry]:
     """Return entries numbered from 1."""
-    return [entry({**event, "seq": place}) for place, event in enumerate(events, start=1)]
+    place = place_of(RUN_ID)
+    return [placed(draft(event), place, seq, stamp(0)) for seq, event in enumerate(events, start=1)]
 
 
 def test_merging_joins_adjacent_text_and_nothing_else() -> None:
     entries = log(
         {"type": "token", "data": "a"},
         {"type": "token", "data": "b"},
+        {"type": "replace", "data": "r"},
+        {"type": "replace", "data": "r"},
         {"type": "thinking", "content": "c"},
         {"type": "thinking", "content": "d", "agent": "x"},
         {"type": "observation", "call_id": "1", "content": "e", "partial": True},
@@ -197,15 +200,25 @@ def test_merging_joins_adjacent_text_and_nothing_else() -> None:
         {"type": "tool_delta", "call_id": "2", "name": "n", "data": "i"},
     )
 
-    joined = [(item.event.get("first_seq"), item.seq) for item in merged(entries, 10_000)]  # type: ignore[arg-type]
+    joined = [(item.event.get("first_seq"), item.seq) for item in merged(entries, 10_000)]
 
-    assert joined == [(1, 2), (None, 3), (None, 4), (5, 6), (None, 7), (None, 8), (None, 9)]
+    assert joined == [
+        (1, 2),
+        (None, 3),
+        (None, 4),
+        (None, 5),
+        (None, 6),
+        (7, 8),
+        (None, 9),
+        (None, 10),
+        (None, 11),
+    ]
 
 
 def test_merging_stays_within_the_size_of_an_event() -> None:
     entries = log(*({"type": "token", "data": "x" * 100} for _ in range(50)))
 
-    pieces = list(merged(entries, 1024))  # type: ignore[arg-type]
+    pieces = list(merged(entries, 1024))
 
     assert max(len(item.data) for item in pieces) <= 1024
     assert "".join(item.event["data"] for item in pieces) == "x" * 5000
@@ -216,13 +229,17 @@ def test_the_answer_is_the_last_replace_and_the_tokens_after_it() -> None:
         {"type": "token", "data": "draft"}, {"type": "replace", "data": "a"}, {"type": "token", "data": "b"}
     )
 
-    assert answer_text(entries) == "ab"  # type: ignore[arg-type]
+    assert answer_text(entries) == "ab"
 
 
 def fitted(*events: dict[str, object], size: int = 2048) -> list[dict[str, object]]:
     """Return what a fitter makes of events."""
     fitter = Fitter(size, 8)
-    return [draft.event for event in events for draft in fitter.fit(dict(event))]
+    return [
+        json.loads(b"%b%b}" % (draft.head, draft.text))
+        for event in events
+        for draft in fitter.fit(dict(event))
+    ]
 
 
 def test_a_divided_surrogate_pair_is_joined() -> None:

@@ -68,9 +68,8 @@ def test_an_answer_that_needs_no_waiting_waits_for_nothing() -> None:
         "session": SimpleNamespace(receive=lambda _: Send({"type": "heartbeat"})),
         "_loop": SimpleNamespace(time=lambda: 0.0, create_task=forbidden),
         "_close_code": None,
-        "_expired": False,
         "_answers": said,
-        "_wake": SimpleNamespace(set=lambda: None),
+        "_woken": True,
     }
 
     with pytest.raises(StopIteration):  # it ends without ever giving way

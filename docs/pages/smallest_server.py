@@ -24,7 +24,7 @@ LIMITS: dict[str, float] = {
     "runs_per_connection": 4, "runs_per_principal": 100, "idle_s": 3600, "run_s": 600, "input_s": 600,
     "heartbeat_s": 15, "pong_timeout_s": 20, "detach_grace_s": 30, "resume_window_s": 300, "cancel_quiet_ms": 500,
     "cancel_deadline_ms": 2000, "send_buffer_bytes": 1_048_576, "log_bytes": 16_777_216, "worker_lost_s": 30,
-    "drain_s": 30,
+    "kept_bytes_per_principal": 268_435_456, "drain_s": 30,
 }  # fmt: skip
 FEATURES: list[str] = []
 RETRYABLE = {"busy", "rate_limited", "internal", "unavailable", "timeout", "upstream_error", "worker_lost"}
@@ -464,6 +464,8 @@ class Connection:
             raise Refusal("busy", "the connection follows as many runs as it may")
         if sum(not run.finished for run in runs.values()) >= LIMITS["runs_per_principal"]:
             raise Refusal("busy", "too many runs are unfinished")
+        if sum(run.bytes + len(run.prompt) for run in runs.values()) >= LIMITS["kept_bytes_per_principal"]:
+            raise Refusal("busy", "as much is kept as may be")
         if draining.is_set():
             raise Refusal("unavailable", "the server takes on no new runs")
         own = message["traceparent"][3:35] if "traceparent" in message else None

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import cast
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
@@ -21,7 +20,6 @@ from runwire_reference_server.agents.demo import DemoAgent
 from runwire_reference_server.agents.script import ScriptAgent
 from runwire_reference_server.http import HttpEndpoints
 from runwire_reference_server.http_headers import trace_id
-from runwire_reference_server.metrics import Metrics
 from runwire_reference_server.places import MemoryPlaces, Places
 from runwire_reference_server.problems import problem
 from runwire_reference_server.refusal import Refusal
@@ -30,7 +28,6 @@ from runwire_reference_server.service import Service
 from runwire_reference_server.session import Session
 from runwire_reference_server.settings import Settings
 from runwire_reference_server.store import Store
-from runwire_reference_server.store.measured import MeasuredStore
 from runwire_reference_server.store.memory import MemoryStore
 from runwire_reference_server.tickets import MemoryTickets, Tickets
 from runwire_reference_server.websocket import WebSocketConnection
@@ -199,15 +196,19 @@ def create_server(
     agent = agent or DemoAgent()
     if settings.script_agent:
         agent = ScriptAgent(agent)
-    store = store or MemoryStore(settings.seconds("resume_window_s"), settings.session_s)
+    store = store or MemoryStore(
+        settings.seconds("resume_window_s"),
+        settings.session_s,
+        settings.number("kept_bytes_per_principal"),
+        settings.kept_bytes,
+    )
     places = places or MemoryPlaces(settings.number("connections_per_principal"))
-    metrics = Metrics()
-    service = Service(cast(Store, MeasuredStore(store, metrics)), agent, settings, metrics)
+    service = Service(store, agent, settings)
     admission = Admission(
         settings,
         tickets or MemoryTickets(),
         open_paths={settings.websocket_path, *(playground.PAGES if settings.playground else ())},
-        on_failure=metrics.not_admitted,
+        on_failure=service.metrics.not_admitted,
     )
     return Server(settings, service, places, admission)
 

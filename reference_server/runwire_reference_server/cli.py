@@ -59,6 +59,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="seconds for which a session is remembered after its last run (default: %(default)g)",
     )
+    result.add_argument(
+        "--kept-bytes",
+        type=int,
+        default=1_073_741_824,
+        metavar="N",
+        help="bytes of logs and sessions from which on no run is started, without --redis (default: %(default)d)",
+    )
     result.add_argument("--no-playground", dest="playground", action="store_false", help="serve no page at /")
     result.add_argument("--log-level", default="warning", choices=["debug", "info", "warning", "error"])
     result.add_argument(
@@ -113,6 +120,7 @@ def main() -> None:
             allowed_hosts=frozenset(options.allow_host),
             script_agent=options.script_agent,
             session_s=options.session_s,
+            kept_bytes=options.kept_bytes,
             access=access,
             certificate=certificate_from(options),
             behind_proxy=options.behind_proxy,

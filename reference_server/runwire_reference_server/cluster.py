@@ -15,7 +15,11 @@ def create_node(url: str, settings: Settings, agent: Agent | None) -> tuple[Serv
     """Return a server on the Redis at `url`, and the node that has to live while the server serves."""
     node = RedisNode(url, settings.seconds("worker_lost_s"))
     store = RedisStore(
-        node, settings.seconds("resume_window_s"), settings.session_s, settings.seconds("detach_grace_s")
+        node,
+        settings.seconds("resume_window_s"),
+        settings.session_s,
+        settings.seconds("detach_grace_s"),
+        settings.number("kept_bytes_per_principal"),
     )
     places = RedisPlaces(node, settings.number("connections_per_principal"))
     server = create_server(settings, agent, store, places, RedisTickets(node))

@@ -1,9 +1,7 @@
-"""Events as they stand in a log: encoded once, merged for readers that lag (chapters 5 and 7)."""
+"""Events as they stand in a log: encoded once, placed and merged as bytes (chapters 5 and 7)."""
 
 import datetime
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,9 +9,10 @@ import msgspec
 
 Event = dict[str, Any]
 
-_encoder = msgspec.json.Encoder()
+#: Return the JSON text of a value in UTF-8.
+encoded = msgspec.json.Encoder().encode
 
-#: Which member of which event is text that can be concatenated.
+#: Which member of which event is text that goes on in the next one of its kind.
 TEXT_MEMBERS: Mapping[str, str] = {
     "token": "data",
     "thinking": "content",
@@ -21,95 +20,126 @@ TEXT_MEMBERS: Mapping[str, str] = {
     "observation": "content",
 }
 
+#: Types of events that end a run.
+TERMINALS = frozenset({"done", "error"})
+
+#: Bytes for what merging adds to an event: `first_seq`.
+_MERGING_BYTES = 32
+
 
 def encode(message: Mapping[str, Any]) -> str:
     """Return the JSON text of a message."""
     return encoded(message).decode()
 
 
-def encoded(message: Mapping[str, Any]) -> bytes:
-    """Return the JSON text of a message in UTF-8."""
-    return _encoder.encode(message)
+class Draft(msgspec.Struct, frozen=True):
+    """An event that has no place in a log yet, as JSON text without its closing brace.
 
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An event in a log: its place, its members and its JSON text in UTF-8, whose bytes every reader shares.
-
-    `at` is when this process first had it, on the monotonic clock.
+    What is text stands last: `head` leads up to it, `text` is its JSON string. Any other event is a head alone, and
+    `event` holds its members, which a store may have to act on.
     """
 
-    seq: int
-    event: Event
-    data: bytes
-    at: float
+    kind: str
+    head: bytes
+    text: bytes = b""
+    event: Event | None = None
 
     @property
-    def terminal(self) -> bool:
-        """Whether the event ends its run."""
-        return self.event["type"] in {"done", "error"}
-
-
-def entry(event: Event) -> Entry:
-    """Make the log entry of an event that has its `seq`."""
-    return Entry(event["seq"], event, encoded(event), time.monotonic())
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """An event that has no place in a log yet, and its JSON text in UTF-8."""
-
-    event: Event
-    data: bytes
+    def size(self) -> int:
+        """Bytes of the JSON text before the event has its place."""
+        return len(self.head) + len(self.text) + 1
 
 
 def draft(event: Event) -> Draft:
     """Make the draft of an event."""
-    return Draft(event, encoded(event))
+    kind = event["type"]
+    member = _text_member(event)
+    if member is None:
+        return Draft(kind, encoded(event)[:-1], event=event)
+    beside = {name: value for name, value in event.items() if name != member}
+    return Draft(kind, b'%b,"%b":' % (encoded(beside)[:-1], member.encode()), encoded(event[member]))
+
+
+def _text_member(event: Event) -> str | None:
+    kind = event["type"]
+    if kind == "replace":
+        return "data"
+    return None if kind == "observation" and not event.get("partial") else TEXT_MEMBERS.get(kind)
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """An event in a log: its place and its JSON text in UTF-8, whose bytes all readers share.
+
+    The event's text, if it has one, is the JSON string between `head` and `end`.
+    """
+
+    seq: int
+    kind: str
+    data: bytes
+    head: bytes = b""
+    end: int = 0
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the event ends its run."""
+        return self.kind in TERMINALS
+
+    @property
+    def event(self) -> Event:
+        """The members of the event."""
+        event: Event = msgspec.json.decode(self.data)
+        return event
+
+
+@lru_cache(maxsize=4)
+def _second(at_s: int) -> str:
+    return datetime.datetime.fromtimestamp(at_s, datetime.UTC).strftime(',"ts":"%Y-%m-%dT%H:%M:%S.')
 
 
 @lru_cache(maxsize=16)
-def _timestamp(at_ms: int) -> str:
-    moment = datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def stamp(at_ms: int) -> bytes:
+    """Return what ends an event that was appended `at_ms` milliseconds after the epoch: its `ts`."""
+    return b'%b%03dZ"}' % (_second(at_ms // 1000).encode(), at_ms % 1000)
 
 
-def placed(drafted: Draft, run_id: str, seq: int, at_ms: int) -> Entry:
-    """Make the log entry of a draft that was appended `at_ms` milliseconds after the epoch.
+def place_of(run_id: str) -> bytes:
+    """Return what stands in every event of a run between what its agent said and its `seq`."""
+    return b',"run_id":"%b","seq":' % run_id.encode()
 
-    Its place is written into the text that is there: no event is encoded twice.
+
+def placed(drafted: Draft, place: bytes, seq: int, at: bytes) -> Entry:
+    """Make the log entry of a draft, given what `place_of` and `stamp` return.
+
+    Its place is written behind the text that is there: no event is encoded twice.
     """
-    ts = _timestamp(at_ms)
-    data = drafted.data[:-1] + f',"run_id":"{run_id}","seq":{seq},"ts":"{ts}"}}'.encode()
-    return Entry(seq, {**drafted.event, "run_id": run_id, "seq": seq, "ts": ts}, data, time.monotonic())
+    head, text = drafted.head, drafted.text
+    data = b"%b%b%b%d%b" % (head, text, place, seq, at)
+    return (
+        Entry(seq, drafted.kind, data, head, len(head) + len(text))
+        if text
+        else Entry(seq, drafted.kind, data)
+    )
 
 
-def mergeable(left: Event, right: Event) -> bool:
-    """Whether two adjacent events may be sent as one ([RESUME-23], [RESUME-26])."""
-    kind = left["type"]
-    text = TEXT_MEMBERS.get(kind)
-    if text is None or right["type"] != kind:
-        return False
-    if kind == "observation" and not (left.get("partial") and right.get("partial")):
-        return False
-    varying = {"seq", "first_seq", "ts", text}
-    return {k: v for k, v in left.items() if k not in varying} == {
-        k: v for k, v in right.items() if k not in varying
-    }
+def merged(entries: Iterable[Entry], max_bytes: int) -> Iterator[Entry]:
+    """Yield `entries` with adjacent ones merged wherever that is allowed, up to `max_bytes` of JSON text.
 
-
-def merged(entries: Sequence[Entry], max_bytes: int) -> Iterator[Entry]:
-    """Yield `entries` with adjacent ones merged wherever that is allowed, up to `max_bytes` of JSON text."""
+    Texts with the same head differ in nothing else ([RESUME-23], [RESUME-26]).
+    """
     group: list[Entry] = []
     size = 0
     for item in entries:
-        if group and mergeable(group[0].event, item.event) and size + len(item.data) <= max_bytes:
+        text = item.end - len(item.head)
+        if group and item.head and item.head == group[0].head and size + text <= max_bytes:
             group.append(item)
-            size += len(item.data)
+            size += text
             continue
         if group:
             yield _joined(group)
-        group, size = [item], len(item.data) + 32
+        group, size = [item], len(item.data) + _MERGING_BYTES
+        if item.kind == "replace":
+            yield item
+            group = []
     if group:
         yield _joined(group)
 
@@ -117,20 +147,22 @@ def merged(entries: Sequence[Entry], max_bytes: int) -> Iterator[Entry]:
 def _joined(group: Sequence[Entry]) -> Entry:
     if len(group) == 1:
         return group[0]
-    text = TEXT_MEMBERS[group[0].event["type"]]
-    event = dict(group[-1].event)
-    event["first_seq"] = group[0].seq
-    event[text] = "".join(item.event[text] for item in group)
-    return replace(entry(event), at=group[-1].at)
+    first, last = group[0], group[-1]
+    head, rest = first.head, last.data[last.end :]
+    data = b'%b"%b","first_seq":%d%b' % (head, b"".join(map(_text, group)), first.seq, rest)
+    return Entry(last.seq, last.kind, data)
 
 
-def answer_text(entries: Sequence[Entry]) -> str:
+def _text(item: Entry) -> bytes:
+    return item.data[len(item.head) + 1 : item.end - 1]
+
+
+def answer_text(entries: Iterable[Entry]) -> str:
     """Return the answer text of a log: the last `replace`, if any, and every `token` after it."""
-    parts: list[str] = []
+    parts: list[bytes] = []
     for item in entries:
-        kind = item.event["type"]
-        if kind == "replace":
-            parts = [item.event["data"]]
-        elif kind == "token":
-            parts.append(item.event["data"])
-    return "".join(parts)
+        if item.kind == "replace":
+            parts = [_text(item)]
+        elif item.kind == "token":
+            parts.append(_text(item))
+    return str(msgspec.json.decode(b'"%b"' % b"".join(parts)))

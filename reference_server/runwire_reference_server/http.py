@@ -89,6 +89,8 @@ class HttpEndpoints:
         give_back = await self._take_place(request)
         try:
             accepted = await self._service.start(principal, wanted)
+            if accepted.existed:
+                await self._service.ration(caller_of(request.scope).place, accepted.run.key, 0)
             stream = EventStream(
                 self._service, accepted.run.key, give_back, caller_of(request.scope).remaining_s
             )
@@ -124,6 +126,7 @@ class HttpEndpoints:
         give_back = await self._take_place(request)
         stream = EventStream(self._service, key, give_back, caller_of(request.scope).remaining_s)
         try:
+            await self._service.ration(caller_of(request.scope).place, key, after)
             run = await stream.attach(after, epoch, resume=True)
         except BaseException:
             await give_back()

@@ -100,7 +100,10 @@ class InputRequests:
 
     async def _follow(self) -> None:
         """Look for closings while anything is open."""
-        unwatch = self._store.watch(self._key, self._wake.set)
+        try:
+            feed = self._store.watch(self._key, self._wake.set)
+        except RunNotFound:
+            return
         try:
             while self._open:
                 with suppress(TimeoutError):
@@ -116,7 +119,7 @@ class InputRequests:
         except (RunNotFound, StoreGone):
             return
         finally:
-            unwatch()
+            feed.leave(self._wake.set)
 
     def _close(self, request_id: str, answer: Answer) -> None:
         self._closed[request_id] = answer

@@ -5,35 +5,70 @@ No label ever holds anything of a caller's: no prompt, credential, `run_id` or `
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
-from runwire_reference_server.events import Event
-from runwire_reference_server.runs import TRANSITIONS, Status, after_event
+from runwire_reference_server.tally import SECONDS, Durations, Tally
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-_EVENTS = (
-    "token", "replace", "thinking", "tool_delta", "tool_call", "observation",
-    "input_request", "input_closed", "done", "error", "vendor",
-)  # fmt: skip
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+class _Tallied(Collector):
+    """What a store counts, read when it is asked for."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    def collect(self) -> Iterator[Metric]:
+        tally = self._tally
+        runs = CounterMetricFamily("runwire_runs", "Runs that ended, by status.", labels=["status"])
+        for status, count in tally.runs.items():
+            runs.add_metric([status.value], count)
+        events = CounterMetricFamily("runwire_events", "Events appended.", labels=["type"])
+        for kind, count in tally.events.items():
+            events.add_metric([kind], count)
+        yield runs
+        yield events
+        yield CounterMetricFamily(
+            "runwire_refused_appends", "Appends that came after another terminal.", tally.refused_appends
+        )
+        yield _durations(
+            "runwire_first_event_seconds",
+            "From the acceptance of a run to its first event.",
+            tally.first_event,
+        )
+        yield _durations(
+            "runwire_event_delivery_seconds", "From the append of an event to its socket.", tally.delivery
+        )
+
+
+def _durations(name: str, text: str, durations: Durations) -> Metric:
+    bounds = [*map(str, map(float, SECONDS)), "+Inf"]
+    counted = list(zip(bounds, accumulate(durations.buckets), strict=True))
+    return HistogramMetricFamily(name, text, buckets=counted, sum_value=durations.total)
 
 
 class Metrics:
-    """Counters that cost an addition each: every label is looked up once, here."""
+    """The metrics of one node; what is counted with each event stands in a tally."""
 
-    def __init__(self) -> None:
+    def __init__(self, tally: Tally | None = None) -> None:
         self.registry = CollectorRegistry()
+        self.registry.register(_Tallied(tally or Tally()))
         self._connections = Gauge(
             "runwire_connections", "Open connections and streams.", ["transport"], registry=self.registry
         )
         self.runs_active = Gauge(
             "runwire_runs_active", "Runs that this node works on.", registry=self.registry
         )
-        runs = Counter("runwire_runs", "Runs that ended, by status.", ["status"], registry=self.registry)
-        events = Counter("runwire_events", "Events appended.", ["type"], registry=self.registry)
+        self.kept_bytes = Gauge(
+            "runwire_kept_bytes",
+            "Bytes of logs, prompts and sessions kept in this process.",
+            registry=self.registry,
+        )
         self._disconnects = Counter(
             "runwire_disconnects", "Connections that ended, by reason.", ["reason"], registry=self.registry
         )
@@ -43,22 +78,17 @@ class Metrics:
         self.slow_readers = Counter(
             "runwire_slow_readers", "Readers dropped because they took nothing.", registry=self.registry
         )
-        self.refused_appends = Counter(
-            "runwire_refused_appends", "Appends that came after another terminal.", registry=self.registry
-        )
         self._auth_failures = Counter(
             "runwire_auth_failures", "Callers not admitted, by reason.", ["reason"], registry=self.registry
         )
-        self.first_event = self._histogram("first_event", "From the acceptance of a run to its first event.")
-        self.delivery = self._histogram("event_delivery", "From the append of an event to its socket.")
-        self.cancel = self._histogram("cancel", "From the receipt of a cancel to the terminal.")
-        self._runs = {status: runs.labels(status.value) for status in Status if not TRANSITIONS[status]}
-        self._events = {kind: events.labels(kind) for kind in _EVENTS}
+        self.cancel = Histogram(
+            "runwire_cancel_seconds",
+            "From the receipt of a cancel to the terminal.",
+            buckets=SECONDS,
+            registry=self.registry,
+        )
         for transport in ("websocket", "sse"):
             self._connections.labels(transport)
-
-    def _histogram(self, name: str, text: str) -> Histogram:
-        return Histogram(f"runwire_{name}_seconds", text, buckets=_SECONDS, registry=self.registry)
 
     @contextmanager
     def connection(self, transport: str) -> Iterator[None]:
@@ -81,13 +111,6 @@ class Metrics:
     def not_admitted(self, reason: str) -> None:
         """Count a caller that was not admitted."""
         self._auth_failures.labels(reason).inc()
-
-    def appended(self, event: Event) -> None:
-        """Count an event, and with a terminal the run ([OBS-7])."""
-        kind = event["type"]
-        self._events["vendor" if ":" in kind else kind].inc()  # a label for each would have no bound
-        if kind in {"done", "error"}:
-            self._runs[after_event(Status.RUNNING, event)].inc()
 
     def text(self) -> bytes:
         """Return what is answered to `GET /metrics` ([OBS-6])."""

@@ -71,6 +71,7 @@ LIMITS: Mapping[str, LimitRule] = MappingProxyType(
         "cancel_deadline_ms": LimitRule(2000, 1, 5000),
         "send_buffer_bytes": LimitRule(1048576, 4096, whole=True),
         "log_bytes": LimitRule(16777216, 65536, whole=True),
+        "kept_bytes_per_principal": LimitRule(268435456, 1048576, whole=True),
         "worker_lost_s": LimitRule(30, 0.1, 60),
         "drain_s": LimitRule(30, 0),
     }

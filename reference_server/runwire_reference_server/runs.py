@@ -1,9 +1,12 @@
 """The states of a run, the transitions between them, and what identifies a run (chapter 4)."""
 
+import hashlib
+import json
+import math
 import secrets
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -105,14 +108,33 @@ class RunRequest:
     on_disconnect: str = "grace"
     trace_id: str | None = None
 
-    def same_body(self, other: "RunRequest") -> bool:
-        """Whether two requests with one `run_id` ask for the same ([RUN-19])."""
-        return (
-            self.prompt == other.prompt
-            and self.session_id == other.session_id
-            and self.on_disconnect == other.on_disconnect
-            and equal_as_json(self.inputs, other.inputs)
-        )
+    @property
+    def size(self) -> int:
+        """Bytes of what was asked, as they count for whom it is kept."""
+        return len(json.dumps([self.prompt, self.inputs]))
+
+    def body(self) -> str:
+        """Return a digest that two requests share which ask for the same ([RUN-19])."""
+        asked = [self.prompt, self.session_id, self.on_disconnect, _canonical(self.inputs)]
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+    def forgotten(self) -> "RunRequest":
+        """Return what is kept of a request whose run has ended."""
+        return replace(self, prompt="", inputs={})
+
+
+def _canonical(value: Any) -> Any:
+    """Return `value` so that what is equal as JSON is written alike: `1` is `1.0`, and no other number."""
+    if isinstance(value, Mapping):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(value) + 0.0  # there is one zero
+        except OverflowError:
+            return math.copysign(math.inf, value)
+    return value
 
 
 def equal_as_json(left: Any, right: Any) -> bool:

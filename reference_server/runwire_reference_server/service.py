@@ -11,6 +11,7 @@ from runwire_reference_server.clock import Clock
 from runwire_reference_server.events import answer_text
 from runwire_reference_server.input_requests import fits
 from runwire_reference_server.metrics import Metrics
+from runwire_reference_server.rations import Rations
 from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import Principal, RunKey, RunRequest, equal_as_json
 from runwire_reference_server.settings import Settings
@@ -23,11 +24,9 @@ from runwire_reference_server.store import (
     Store,
     StoreGone,
     TooManyRuns,
+    TooMuchKept,
 )
 from runwire_reference_server.worker import Worker
-
-#: How many entries a reader takes from the log at once.
-PAGE = 512
 
 #: Seconds by which a grace is awaited longer, lest the store's clock finds it not quite over.
 ROUNDING_S = 0.005
@@ -61,7 +60,8 @@ class Service:
     store: Store
     agent: Agent
     settings: Settings
-    metrics: Metrics = field(default_factory=Metrics)
+    metrics: Metrics = field(init=False)
+    rations: Rations = field(init=False)
     draining: bool = False
     clock: Clock = field(default_factory=Clock)
     connections: set[Connection] = field(default_factory=set)
@@ -72,6 +72,9 @@ class Service:
 
     def __post_init__(self) -> None:
         """A server begins without a run."""
+        self.metrics = Metrics(self.store.tally)
+        self.rations = Rations(self.settings.number("log_bytes"))
+        self.metrics.kept_bytes.set_function(lambda: self.store.kept_bytes)
         self.metrics.runs_active.set_function(lambda: len(self._workers))
         self._idle.set()
 
@@ -85,6 +88,8 @@ class Service:
             raise Refusal("conflict", "this run_id was started with another body") from None
         except TooManyRuns:
             raise Refusal("busy", "too many unfinished runs", 1) from None
+        except TooMuchKept:
+            raise Refusal("busy", "as much is kept as may be; logs are forgotten with time", 5) from None
         if created.lease is None:
             if not self.settings.serves("resume"):
                 raise Refusal("conflict", "this run_id was used before")  # [RUN-21]
@@ -94,6 +99,11 @@ class Service:
         self._idle.clear()
         worker.start(created.predecessor, lambda: self._forget(created.run.key))
         return Accepted(created.run, existed=False)
+
+    async def ration(self, place: str, key: RunKey, after: int) -> None:
+        """Count the replay of a log from `after` for the caller of that name; raises Refusal ([LIMIT-8])."""
+        with suppress(RunNotFound):
+            self.rations.take(place, await self.store.bytes_after(key, after))
 
     async def resume(self, key: RunKey, reader: str, after: int, epoch: str | None = None) -> Snapshot:
         """Like `attach`, for somebody who comes back."""
@@ -117,12 +127,12 @@ class Service:
             grace.cancel()
         return run
 
-    async def detach(self, key: RunKey, reader: str, *, by_server: bool) -> None:
+    def detach(self, key: RunKey, reader: str, *, by_server: bool) -> asyncio.Future[None]:
         """Uncount a reader and apply the run's policy when it was the last ([RESUME-1] to [RESUME-5]).
 
-        That happens also when the caller is cancelled, as the tasks of a broken connection are.
+        That happens also when whoever waits for it is cancelled, as the tasks of a broken connection are.
         """
-        await asyncio.shield(self._spawn(self._detach(key, reader, by_server=by_server)))
+        return asyncio.shield(self._spawn(self._detach(key, reader, by_server=by_server)))
 
     async def _detach(self, key: RunKey, reader: str, *, by_server: bool) -> None:
         try:
@@ -150,7 +160,7 @@ class Service:
     async def cancel(self, key: RunKey) -> bool:
         """End a run for its user; False when it is unknown or finished ([CANCEL-1], [CANCEL-10])."""
         with self.metrics.cancel.time():
-            return await self.store.finish(key, done("cancelled", "cancelled", "user")) is not None
+            return await self.store.finish(key, done("cancelled", "cancelled", "user"))
 
     async def input(self, key: RunKey, request_id: str, answer: Any) -> None:
         """Answer an input request; raises Refusal ([INPUT-4] to [INPUT-11])."""

@@ -93,7 +93,8 @@ class Settings:
     """One server's configuration.
 
     `limits` maps every registered limit to its value; `features` is a subset of what the server can serve;
-    `session_s` is how long a session is remembered after its last run. `allowed_origins` and `allowed_hosts`
+    `session_s` is how long a session is remembered after its last run, `kept_bytes` what is kept in memory for all
+    principals when a run is started. `allowed_origins` and `allowed_hosts`
     are added to the server's own ([ORIGIN-1], [ORIGIN-4]). `certificate` holds the files of a certificate chain and
     its key; `behind_proxy` says that a proxy in front ends TLS ([AUTH-15]).
     """
@@ -106,6 +107,7 @@ class Settings:
     allowed_hosts: frozenset[str] = frozenset()
     script_agent: bool = False
     session_s: float = 3600.0
+    kept_bytes: int = 1_073_741_824
     access: Access = field(default_factory=Access)
     certificate: tuple[str, str] | None = None
     behind_proxy: bool = False

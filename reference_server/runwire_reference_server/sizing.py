@@ -1,94 +1,208 @@
-"""Makes what an agent produced fit the wire: valid Unicode, bounded size, bounded depth ([EVENT-18] to [EVENT-20])."""
+"""Makes what an agent produced fit the wire: valid Unicode and numbers, its schema, bounded size, bounded depth."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
-from runwire_reference_server.events import TEXT_MEMBERS, Draft, Event, draft, encode, encoded
+import msgspec
+
+from runwire_reference_server.events import TEXT_MEMBERS, Draft, Event, draft, encoded
+from runwire_schemas import server_message_violations
 
 #: Room for `run_id`, `seq`, `ts` and the like beside what the agent gave.
 ENVELOPE_BYTES = 256
 
-
-#: Events of which a part may be sent; any other is sent whole or ends its run ([EVENT-19], [EVENT-27]).
-DIVISIBLE = frozenset({*TEXT_MEMBERS, "replace", "done", "error"})
+#: How many beginnings of texts are known to be valid for one run.
+_MOST_KNOWN = 64
 
 
 class TooLarge(Exception):
-    """An event that cannot be sent whole, and of which no part would do."""
+    """An event that may not be cut and cannot be sent whole."""
+
+
+class Malformed(Exception):
+    """An event that its schema refuses."""
+
+
+class Cut(Enum):
+    """What becomes of an event that is too large."""
+
+    DIVIDED = "several events, whose texts joined are its text"
+    ANSWER = "itself with the beginning of its text, and tokens with the rest"
+    TRUNCATED = "itself with the beginning of its content as JSON text, and `truncated`"
+    SHORTENED = "itself with the beginning of its text"
+
+
+#: What may be cut, and how; every other event is sent whole or ends its run ([EVENT-18] to [EVENT-20]).
+CUTS: Mapping[str, tuple[Cut, str]] = {
+    "token": (Cut.DIVIDED, "data"),
+    "thinking": (Cut.DIVIDED, "content"),
+    "tool_delta": (Cut.DIVIDED, "data"),
+    "replace": (Cut.ANSWER, "data"),
+    "observation": (Cut.TRUNCATED, "content"),
+    "done": (Cut.SHORTENED, "data"),
+    "error": (Cut.SHORTENED, "data"),
+}
+
+#: What the log writes itself.
+_RESERVED = frozenset({"run_id", "seq", "first_seq", "ts", "trace_id"})
+
+#: What a terminal has beside what its schema asks of every server; a completed run needs no reason ([EVENT-21] to
+#: [EVENT-23]).
+_ENDS = {"done": frozenset({"status", "reason"}), "error": frozenset({"code", "retryable"})}
+_ENVELOPE = {"run_id": "r" * 22, "seq": 1, "ts": "2026-01-01T00:00:00.000Z"}
+
+_PLAIN = {
+    kind: (TEXT_MEMBERS[kind], draft({"type": kind, TEXT_MEMBERS[kind]: ""}).head)
+    for kind in ("token", "thinking")
+}
 
 
 class Fitter:
     """Turns one run's raw events into drafts that may be appended.
 
-    A high surrogate at the end of a token waits for the next one, so that no pair is divided ([EVENT-2]).
+    A high surrogate at the end of a text waits for the text that goes on from it, so that no pair is divided
+    ([EVENT-2]). What ends that text ends the waiting.
     """
 
     def __init__(self, max_event_bytes: int, json_depth: int) -> None:
         self._room = max_event_bytes - ENVELOPE_BYTES
         self._depth = json_depth
-        self._held = ""
+        self._held: dict[bytes, tuple[Event, str]] = {}
+        self._known: set[bytes] = set()
 
-    def fit(self, event: Event) -> Iterator[Draft]:
-        """Yield what to append for `event`; raises TooLarge for what does not fit."""
+    def fit(self, event: Event) -> Sequence[Draft]:
+        """Return what to append for `event`; raises TooLarge and Malformed."""
+        plain = _PLAIN.get(event["type"])
+        if plain is not None and len(event) == 2 and not self._held:
+            text = event.get(plain[0])
+            if type(text) is str and text:
+                try:
+                    quoted = encoded(text)
+                except UnicodeEncodeError:
+                    return list(self._fitted(event))
+                if len(quoted) < self._room - len(plain[1]):
+                    return (Draft(event["type"], plain[1], quoted),)
+        return list(self._fitted(event))
+
+    def _fitted(self, event: Event) -> Iterator[Draft]:
         kind = event["type"]
-        if kind == "token":
-            event = event | {"data": self._held + event["data"]}
-            self._held = ""
-            if event["data"] and "\ud800" <= event["data"][-1] <= "\udbff":
-                self._held = event["data"][-1]
-                event["data"] = event["data"][:-1]
-            if not event["data"]:
-                return
-        if not all(isinstance(part, str) and part.isascii() for member in event.items() for part in member):
-            event = _valid(event)
-        whole = draft(event)
-        size = len(whole.data)
-        if kind not in DIVISIBLE and (size > self._room or _depth(event) > self._depth):
-            raise TooLarge
-        if kind == "observation" and not isinstance(event["content"], str) and _depth(event) > self._depth:
-            event = event | {"content": encode(event["content"]), "truncated": True}
-            whole = draft(event)
-            size = len(whole.data)
-        if size <= self._room:
-            yield whole
-        elif kind == "observation" and not event.get("partial"):
-            yield draft(self._cut(event))
-        elif kind == "replace":
-            yield from map(draft, self._replace(event))
-        elif kind in TEXT_MEMBERS:
-            yield from map(draft, self._pieces(event, TEXT_MEMBERS[kind]))
+        if kind in {"replace", "done", "error"}:
+            yield from self._let_go(lambda held: kind != "replace" or held["type"] == "token")
+        elif kind == "tool_call" or (kind == "observation" and not event.get("partial")):
+            yield from self._let_go(lambda held: held.get("call_id") == event.get("call_id"))
+        if kind == "replace" or (kind in TEXT_MEMBERS and (kind != "observation" or event.get("partial"))):
+            yield from self._text(event)
         else:
-            yield draft(event | {"data": self._prefix(event, "data", event["data"])})
+            yield self._whole(event)
 
-    def _cut(self, event: Event) -> Event:
-        content = event["content"] if isinstance(event["content"], str) else encode(event["content"])
-        event = event | {"truncated": True}
-        return event | {"content": self._prefix(event, "content", content)}
+    def _let_go(self, concerned: Any) -> Iterator[Draft]:
+        """Yield the halves whose other half can no longer come: each is a character of its own."""
+        for beside, (event, half) in tuple(self._held.items()):
+            if concerned(event):
+                del self._held[beside]
+                yield from self._pieces(event, half)
 
-    def _replace(self, event: Event) -> Iterator[Event]:
-        first = self._prefix(event, "data", event["data"])
-        yield event | {"data": first}
-        rest = event["data"][len(first) :]
-        yield from self._pieces({"type": "token", "data": rest}, "data")
+    def _text(self, event: Event) -> Iterator[Draft]:
+        member = CUTS[event["type"]][1]
+        text = event.get(member)
+        if not isinstance(text, str):
+            raise Malformed(f"{member} must be a string")
+        beside = _valid({name: value for name, value in event.items() if name != member})
+        stream = beside if event["type"] != "replace" else beside | {"type": "token"}
+        key = encoded(stream)
+        text = self._held.pop(key, (stream, ""))[1] + text
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            self._held[key] = (stream, text[-1])
+            text = text[:-1]
+            if not text and event["type"] != "replace":
+                return
+        if text or event["type"] != "token":
+            yield from self._pieces(beside, text)
 
-    def _pieces(self, event: Event, member: str) -> Iterator[Event]:
-        rest = event[member]
-        while rest:
-            piece = self._prefix(event, member, rest)
-            yield event | {member: piece}
-            rest = rest[len(piece) :]
+    def _pieces(self, beside: Event, text: str) -> Iterator[Draft]:
+        """Yield drafts for a text of any length; `beside` is all of the event but its text."""
+        kind = beside["type"]
+        _, member = CUTS[kind]
+        head = draft(beside | {member: ""}).head
+        self._check(head, beside | {member: "x"})
+        rest = encoded(_valid(text))[1:-1]
+        room = self._room - len(head) - 2
+        if room <= 0:
+            raise TooLarge
+        while True:
+            stop = cut(rest, room)
+            yield Draft(kind, head, b'"%b"' % rest[:stop])
+            rest = rest[stop:]
+            if not rest:
+                return
+            if kind == "replace":
+                yield from self._pieces({"type": "token"}, msgspec.json.decode(b'"%b"' % rest))
+                return
 
-    def _prefix(self, event: Event, member: str, text: str) -> str:
-        """Return the longest prefix of `text`, found by halving, that fits as `member` of `event`."""
-        low, high = 1, len(text)
-        while low < high:
-            middle = (low + high + 1) // 2
-            if len(encoded(event | {member: text[:middle]})) <= self._room:
-                low = middle
-            else:
-                high = middle - 1
-        return text[:low]
+    def _whole(self, event: Event) -> Draft:
+        event = _valid(event)
+        kind = event["type"]
+        deep = _depth(event) > self._depth
+        if deep and kind == "observation" and not isinstance(event.get("content"), str):
+            event = event | {"content": encoded(event["content"]).decode(), "truncated": True}
+            deep = _depth(event) > self._depth
+        if deep:
+            raise TooLarge
+        self._check(None, event)
+        drafted = draft(event)
+        if drafted.size <= self._room:
+            return drafted
+        how, member = CUTS.get(kind, (None, ""))
+        value = event.get(member)
+        if how is Cut.TRUNCATED:
+            event = event | {"truncated": True}
+            value = value if isinstance(value, str) else encoded(value).decode()
+        if not isinstance(value, str):
+            raise TooLarge
+        event = event | {member: ""}
+        room = self._room - draft(event).size
+        if room <= 0:
+            raise TooLarge
+        text = encoded(value)[1:-1]
+        return draft(event | {member: msgspec.json.decode(b'"%b"' % text[: cut(text, room)])})
+
+    def _check(self, head: bytes | None, event: Event) -> None:
+        """Raise Malformed for an event that its schema refuses; a `head` is looked at once."""
+        if head in self._known:
+            return
+        if reserved := _RESERVED & event.keys():
+            raise Malformed(f"{min(reserved)} is the log's own")
+        if event["type"] in {"token", "replace"} and {"agent", "parent_call_id"} & event.keys():
+            raise Malformed("the answer has no agent")  # [EVENT-3]
+        missing = _ENDS.get(event["type"], frozenset()) - event.keys()
+        if missing - ({"reason"} if event.get("status") == "completed" else set()):
+            raise Malformed(f"{min(missing)} is missing")
+        if found := server_message_violations(event | _ENVELOPE | _traced(event)):
+            raise Malformed(f"{found[0].pointer or '/'} breaks {found[0].keyword}")
+        if head is not None and len(self._known) < _MOST_KNOWN:
+            self._known.add(head)
+
+
+def cut(text: bytes, most: int) -> int:
+    """Return where the inside of a JSON string may be cut to `most` bytes at most: not in a character or an escape."""
+    if len(text) <= most:
+        return len(text)
+    stop = most
+    while text[stop] & 0xC0 == 0x80:
+        stop -= 1
+    slash = text.rfind(b"\\", max(0, stop - 5), stop)
+    slashes = slash + 1 - len(text[: slash + 1].rstrip(b"\\"))
+    if slashes % 2:  # an escape begins here, unless it is the second half of one
+        escape = 6 if text[slash + 1 : slash + 2] == b"u" else 2
+        if slash + escape > stop:
+            return slash
+    return stop
+
+
+def _traced(event: Event) -> Event:
+    return {"trace_id": "1" * 32} if event["type"] in {"done", "error"} else {}
 
 
 def _valid(value: Any) -> Any:

@@ -1,13 +1,14 @@
 """One run as a stream of server-sent events (chapter 9)."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import copy_context
 
 from starlette.types import Receive, Scope, Send
 
 from runwire_reference_server.events import encode
-from runwire_reference_server.http_wire import SLICE_BYTES
+from runwire_reference_server.frames import HEARTBEAT_BLOCK, chunk, chunked_blocks, event_blocks
+from runwire_reference_server.http_wire import HttpProtocol
 from runwire_reference_server.reader import Reader
 from runwire_reference_server.runs import RunKey
 from runwire_reference_server.service import Service
@@ -23,7 +24,10 @@ HEADERS = {
 
 
 class EventStream:
-    """An ASGI response that sends a run's events from a cursor until its terminal."""
+    """An ASGI response that sends a run's events from a cursor until its terminal.
+
+    Its body is written as a WebSocket connection's frames are: by a callback, while the socket has room.
+    """
 
     def __init__(
         self,
@@ -34,21 +38,24 @@ class EventStream:
     ) -> None:
         """`on_end` is awaited when the stream has ended; `remaining_s` tells how long the credential lasts."""
         self._service = service
-        self._wake = asyncio.Event()
-        self._reader = Reader(service, key, self._wake.set)
+        self._loop = asyncio.get_running_loop()
+        self._reader = Reader(service, key, chunked_blocks, self.wake)
         self._epoch = ""
         self._opening: Sequence[Message] = ()
         self._headers: Mapping[str, str] = HEADERS
         self._on_end = on_end
         self._remaining_s = remaining_s
-        self._expired = False
         self._closing: str | None = None
         self._heartbeat_s = service.settings.seconds("heartbeat_s")
         self._stall_s = service.settings.seconds("pong_timeout_s")
-        self._last_sent = asyncio.get_running_loop().time()
-        self._stalls_at: float | None = None
-        self._stalled = False
-        self._sending: asyncio.Task[None] | None = None
+        self._last_sent = self._loop.time()
+        self._taken, self._moved_at = 0, self._last_sent
+        self._wire: HttpProtocol | None = None
+        self._chunked = True
+        self._woken = False
+        self._context = copy_context()  # that of each turn, which is then not copied anew
+        self._ended = asyncio.Event()
+        self._end = "client"
         self._stop_clock: Callable[[], None] = lambda: None
 
     async def attach(self, after: int, epoch: str | None = None, *, resume: bool = False) -> Snapshot:
@@ -69,100 +76,104 @@ class EventStream:
     def close(self, code: int) -> None:
         """End once the log is sent as far as it goes."""
         self._closing = "draining" if code == 4000 else "store"
-        self._wake.set()
+        self.wake()
 
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+    def wake(self) -> None:
+        """Write what there is in the next turn of the event loop."""
+        if not self._woken and self._wire is not None:
+            self._woken = True
+            self._loop.call_soon(self._write, context=self._context)
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Send the stream, and give up the reader at the end."""
         self._service.connections.add(self)
-        with self._service.metrics.connection("sse"):
-            await self._serve(receive, send)
-
-    async def _serve(self, receive: Receive, send: Send) -> None:
-        gone = asyncio.create_task(_disconnected(receive))
-        sending = self._sending = asyncio.create_task(self._send_all(send))
+        wire: HttpProtocol = scope["state"]["wire"]
         try:
-            await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
+            with self._service.metrics.connection("sse"):
+                await self._serve(wire, scope, send)
         finally:
+            self._wire = None
+            wire.on_room = lambda: None
             self._service.connections.discard(self)
             self._stop_clock()
-            finished = sending.done() and not self._stalled
-            for task in (gone, sending):
-                task.cancel()
-            await asyncio.gather(gone, sending, return_exceptions=True)
-            self._count_end(finished=finished)
-            by_server = self._stalled or self._expired or self._closing is not None
-            await self._reader.close(by_server=by_server)
+            if self._end == "slow":
+                self._service.metrics.slow_readers.inc()
+            self._service.metrics.disconnected(self._end)
+            left = self._reader.leave(by_server=self._end not in {"client", "finished"})
+            if left is not None:
+                await left
             await self._on_end()
 
-    def _count_end(self, *, finished: bool) -> None:
-        metrics = self._service.metrics
-        if self._stalled:
-            metrics.slow_readers.inc()
-        closed = "expired" if self._expired else self._closing
-        metrics.disconnected("slow" if self._stalled else closed or ("finished" if finished else "client"))
-
-    async def _send_all(self, send: Send) -> None:
+    async def _serve(self, wire: HttpProtocol, scope: Scope, send: Send) -> None:
         headers = [(name.lower().encode(), value.encode()) for name, value in self._headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        opening = f"retry: 2000\nid: {self._epoch}.{self._reader.cursor}\n\n"
-        opening += "".join(f"data: {encode(message)}\n\n" for message in self._opening)
-        self._tick()
-        await self._write(send, opening.encode())
+        wire.flow.resume_reading()  # or nobody would notice that the caller has gone
+        if scope["method"] != "HEAD":
+            self._chunked = scope["http_version"] == "1.1"
+            self._reader.form = chunked_blocks if self._chunked else event_blocks
+            opening = f"retry: 2000\nid: {self._epoch}.{self._reader.cursor}\n\n"
+            opening += "".join(f"data: {encode(message)}\n\n" for message in self._opening)
+            self._wire = wire
+            wire.on_room = self.wake
+            self._send(opening.encode())
+            self._tick()
+            self._write()
+            await self._ended.wait()
+        if not wire.lost:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _send(self, data: bytes) -> None:
+        assert self._wire is not None
+        self._last_sent = self._loop.time()
+        self._wire.write(chunk(data) if self._chunked else data)
+
+    def _finish(self, end: str) -> None:
+        if not self._ended.is_set():
+            self._end = end
+            self._ended.set()
+
+    def _write(self) -> None:
+        """Write a page of what the log has, and end when there is nothing left to say."""
+        self._woken = False
+        wire = self._wire
+        if wire is None or self._ended.is_set() or not wire.room:
+            if wire is not None and wire.lost:
+                self._finish("client")
+            return
         try:
-            while not await self._send_page(send) and not self._expired and self._closing is None:
-                await self._wake.wait()
-                self._wake.clear()
+            page = self._reader.next()
         except (StoreGone, RunNotFound):
-            self._closing = "store"  # whoever reads comes back with a cursor and is told
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _send_page(self, send: Send) -> bool:
-        """Send what the log has, and a heartbeat that is due; True after the terminal."""
-        epoch = self._epoch.encode()
-        while not self._expired and (page := await self._reader.pull()):
-            blocks = [b"id: %s.%d\ndata: %s\n\n" % (epoch, item.seq, item.data) for item in page]
-            self._reader.cursor = page[-1].seq
-            await self._write(send, b"".join(blocks))
-            self._service.metrics.delivery.observe(time.monotonic() - page[-1].at)
-            if page[-1].terminal:
-                return True
-        if self._last_sent + self._heartbeat_s <= asyncio.get_running_loop().time() + 0.001:
-            await self._write(send, b'data: {"type":"heartbeat"}\n\n')  # [SSE-12], [SSE-13]
-        return False
-
-    async def _write(self, send: Send, data: bytes) -> None:
-        """Send piece by piece: a caller that takes one is slow, one that takes none for long is gone."""
-        loop = asyncio.get_running_loop()
-        for start in range(0, len(data), SLICE_BYTES):
-            self._last_sent = loop.time()
-            self._stalls_at = self._last_sent + self._stall_s
-            piece = data[start : start + SLICE_BYTES]
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        self._stalls_at = None
+            self._finish("store")  # whoever reads comes back with a cursor and is told
+            return
+        if page is not None:
+            self._last_sent = self._loop.time()
+            wire.write(page.data)
+            if page.terminal:
+                self._finish("finished")
+            elif page.more:
+                self.wake()
+        if self._closing is not None and not (self._reader.filling or self._woken):
+            self._finish(self._closing)
 
     def _tick(self) -> None:
         """Look at everything that comes with time, and plan the next look."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        due = self._last_sent + self._heartbeat_s
-        if due <= now + 0.001:
-            self._wake.set()
-            due = now + self._heartbeat_s
-        if self._stalls_at is not None and self._stalls_at <= now + 0.001:
-            self._stalled = True  # [SSE-20]
-            if self._sending is not None:
-                self._sending.cancel()
+        wire, now = self._wire, self._loop.time()
+        if wire is None:
             return
-        due = min(due, self._stalls_at or now + self._stall_s)
+        if wire.taken != self._taken or not wire.waiting:
+            self._taken, self._moved_at = wire.taken, now
+        elif self._moved_at + self._stall_s <= now + 0.001:
+            self._finish("slow")  # [SSE-20]
+            wire.abort()
+            return
         left = self._remaining_s()
         if left is not None and left <= 0:
-            self._expired = True  # [AUTH-13]
-            self._wake.set()
-            return
-        due = due if left is None else min(due, now + left)
+            self._finish("expired")  # [AUTH-13]
+        next_beat = self._last_sent + self._heartbeat_s
+        if next_beat <= now + 0.001:
+            if wire.room:
+                self._send(HEARTBEAT_BLOCK)
+            next_beat = now + self._heartbeat_s
+        due = min(next_beat, self._moved_at + self._stall_s if wire.waiting else now + self._stall_s / 2)
+        due = due if left is None else min(due, now + max(left, 0))
         self._stop_clock = self._service.clock.at(due, self._tick)
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -1,15 +1,20 @@
-"""The WebSocket transport: carries out what the session decides, and pulls the readers of one connection."""
+"""The WebSocket transport: carries out what the session decides, and writes what its readers have.
+
+One task reads. Writing is a callback: whoever has something to say asks for it, once a turn of the event loop, and it
+takes what is there as long as the socket has room.
+"""
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from runwire_reference_server.admission import Caller
-from runwire_reference_server.events import Entry, encoded
+from runwire_reference_server.events import encoded
+from runwire_reference_server.frames import text_frame, websocket_frames
 from runwire_reference_server.reader import Reader
 from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import RunKey
@@ -30,14 +35,10 @@ from runwire_reference_server.session import (
     started,
 )
 from runwire_reference_server.store import RunNotFound, Snapshot, StoreGone
+from runwire_reference_server.wire import WireProtocol
 
 #: How many answers may wait for a client before its next message is read.
 MAX_ANSWERS_WAITING = 1000
-
-#: Bytes of replay a connection may ask for at once, in logs, and how many seconds buy one more ([LIMIT-8]).
-REPLAY_LOGS = 8
-REPLAY_REFILL_S = 10.0
-
 
 #: Why a connection ended, by the code the server closed it with; other codes are for bad messages.
 _REASONS = {None: "client", 1000: "idle", 1013: "store", 4000: "draining", 4001: "slow", 4101: "expired"}
@@ -46,7 +47,7 @@ log = logging.getLogger(__name__)
 
 
 class WebSocketConnection:
-    """One accepted connection: a task that reads, and a task that writes."""
+    """One accepted connection."""
 
     session_class: type[Session] = Session
 
@@ -54,13 +55,15 @@ class WebSocketConnection:
         self.service = service
         self.session = session
         self._socket = socket
-        self._principal = caller.principal
+        self._wire: WireProtocol = socket.state.wire
+        self._principal, self._place = caller.principal, caller.place
         self._remaining_s = caller.remaining_s
-        self._expired = False
+        self._cut_short = False
         self._readers: dict[str, Reader] = {}
         self._answers: deque[Message] = deque()
         self._command: asyncio.Task[None] | None = None
-        self._wake = asyncio.Event()
+        self._woken = False
+        self._context = copy_context()  # that of each turn, which is then not copied anew
         self._answers_taken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._settings = service.settings
@@ -69,8 +72,6 @@ class WebSocketConnection:
         self._last_sent = self._last_used = self._loop.time()
         self._close_code: int | None = None
         self._stop_clock: Callable[[], None] = lambda: None
-        self._replay_room = self._replay_most = REPLAY_LOGS * float(self._settings.limits["log_bytes"])
-        self._replay_at = self._loop.time()
 
     async def serve(self) -> None:
         """Serve the connection until it ends."""
@@ -86,29 +87,32 @@ class WebSocketConnection:
         self.answer(self.session.ready())
         if self.service.draining:
             self.notify_draining()
+        self._wire.on_room = self.wake
         self._tick()
-        writing = asyncio.create_task(self._write())
-        reading = asyncio.create_task(self._read())
         try:
-            await asyncio.wait({writing, reading}, return_when=asyncio.FIRST_COMPLETED)
+            await self._read()
         finally:
             self.service.connections.discard(self)
             self._stop_clock()
             by_server = self._close_code is not None
-            for task in (reading, writing):
-                task.cancel()
-            await asyncio.gather(reading, writing, return_exceptions=True)
             if self._command is not None:
                 await asyncio.wait(
                     {self._command}
                 )  # what a client asked for happens, or its reader would stay
             for reader in tuple(self._readers.values()):
-                await reader.close(by_server=by_server)
+                if (left := reader.leave(by_server=by_server)) is not None:
+                    await left
 
     def answer(self, message: Message) -> None:
         """Send a control message in its turn."""
         self._answers.append(message)
-        self._wake.set()
+        self.wake()
+
+    def wake(self) -> None:
+        """Write what there is in the next turn of the event loop."""
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon(self._write, context=self._context)
 
     def notify_draining(self) -> None:
         """Tell the client that no new runs are taken on ([DRAIN-2])."""
@@ -118,30 +122,26 @@ class WebSocketConnection:
         """Close with `code` after what was said before."""
         if self._close_code is None:
             self._close_code = code
-            self._wake.set()
+            self.wake()
 
     async def _read(self) -> None:
-        while self._close_code is None:
-            message = await self._socket.receive()
-            if self._expired:
-                break
-            if message["type"] == "websocket.disconnect":
-                code = message.get("code")
-                self._close_code = code if code in {1002, 1007, 1009, 4001} else None
-                if code == 4001:
-                    self.service.metrics.slow_readers.inc()
-                return
+        while (message := await self._socket.receive())["type"] != "websocket.disconnect":
+            if self._close_code is not None:
+                continue  # nothing is heard any more
             if message.get("bytes") is not None:
                 self.close(1003)  # [MSG-9]
-                break
+                continue
             command = self.session.receive(message["text"])
             if not (isinstance(command, Send) and command.message["type"] == "heartbeat"):
                 self._last_used = self._loop.time()
             await self._carry_out(command)
-            while len(self._answers) > MAX_ANSWERS_WAITING:
+            while len(self._answers) > MAX_ANSWERS_WAITING and not self._wire.lost:
                 self._answers_taken.clear()
                 await self._answers_taken.wait()
-        await asyncio.Event().wait()  # the writer closes
+        if self._close_code is None and message.get("code") in {1002, 1007, 1009, 4001}:
+            self._close_code = message["code"]
+            if self._close_code == 4001:
+                self.service.metrics.slow_readers.inc()
 
     async def _carry_out(self, command: Command) -> None:
         match command:
@@ -192,6 +192,8 @@ class WebSocketConnection:
         await self._make_sure_of_room(command.request.run_id)
         accepted = await self.service.start(self._principal, command.request)
         run = accepted.run
+        if accepted.existed:
+            await self.service.ration(self._place, run.key, 0)
         await self._follow(run.key, 0, run.epoch, resume=False)
         self.answer(started(run, command.re))
         if accepted.existed:
@@ -200,13 +202,13 @@ class WebSocketConnection:
     async def _resume(self, command: Resume) -> None:
         key = RunKey(self._principal, command.run_id)
         await self._make_sure_of_room(command.run_id)
-        await self._ration(key, command.after)
+        await self.service.ration(self._place, key, command.after)
         run = await self._follow(key, command.after, command.epoch, resume=True)
         self.answer(resumed(run, command.after, command.re))
 
     async def _follow(self, key: RunKey, after: int, epoch: str | None, *, resume: bool) -> Snapshot:
         """Attach a reader, or move the one the connection has ([RUN-25])."""
-        reader = self._readers.get(key.run_id) or Reader(self.service, key, self._wake.set)
+        reader = self._readers.get(key.run_id) or Reader(self.service, key, websocket_frames, self.wake)
         run = await reader.attach(after, epoch, resume=resume)
         self._readers[key.run_id] = reader
         self.session.follow(key)
@@ -217,70 +219,48 @@ class WebSocketConnection:
         if not any(ended):
             self.answer(notice("not_active", "no unfinished run was found", re))  # [CANCEL-10]
 
-    async def _ration(self, key: RunKey, after: int) -> None:
-        """Refuse a replay beyond what this connection may ask for in a time ([LIMIT-8])."""
-        now = self._loop.time()
-        refill = (now - self._replay_at) / REPLAY_REFILL_S * float(self._settings.limits["log_bytes"])
-        self._replay_room = min(self._replay_most, self._replay_room + refill)
-        self._replay_at = now
-        try:
-            cost = await self.service.store.bytes_after(key, after)
-        except RunNotFound:
+    def _write(self) -> None:
+        """Write the answers that wait and a page of each reader, and close when there is nothing left to say."""
+        self._woken = False
+        wire = self._wire
+        if not wire.room or wire.lost:
+            if wire.lost:
+                self._answers_taken.set()
             return
-        if cost > self._replay_room:
-            raise Refusal("rate_limited", "too much was replayed on this connection", REPLAY_REFILL_S)
-        self._replay_room -= cost
+        parts: list[bytes] = []
+        if self._answers:
+            parts += [text_frame(encoded(answer)) for answer in self._answers]
+            self._answers.clear()
+            self._answers_taken.set()
+        more = False
+        if not self._cut_short:
+            try:
+                # What was answered may have moved a reader, and comes first ([RESUME-16]).
+                for reader in tuple(self._readers.values()):
+                    if (page := reader.next()) is not None:
+                        parts.append(page.data)
+                        more = more or page.more
+                        if page.terminal:
+                            self._leave(reader)
+            except (StoreGone, RunNotFound):  # the log cannot be read further, or is gone before it was
+                self._close_code, self._cut_short = 1013, True
+        if parts:
+            self._last_sent = self._loop.time()
+            wire.write_frames(parts[0] if len(parts) == 1 else b"".join(parts))
+        if more:
+            self.wake()
+        elif self._close_code is not None and (self._cut_short or not self._filling):
+            wire.say_close(self._close_code)
 
-    async def _write(self) -> None:
-        try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                while not self._expired and await self._write_what_waits():
-                    pass
-                if self._close_code is not None:
-                    await self._socket.close(self._close_code)
-                    return
-        except (StoreGone, RunNotFound):
-            self._close_code = 1013  # the log cannot be read further, or is gone before it was
-            await self._socket.close(1013)
-        except (WebSocketDisconnect, OSError):
-            return
+    def _leave(self, reader: Reader) -> None:
+        del self._readers[reader.key.run_id]
+        self.session.leave(reader.key.run_id)
+        self._last_used = self._loop.time()
+        reader.leave(by_server=False)
 
-    async def _write_what_waits(self) -> bool:
-        """Send the answers that wait and a page of each reader; False when there was nothing."""
-        busy = bool(self._answers)
-        while self._answers:
-            await self._send(encoded(self._answers.popleft()))
-        self._answers_taken.set()
-        for reader in tuple(self._readers.values()):
-            busy = await self._write_page(reader) or busy
-        return busy
-
-    async def _write_page(self, reader: Reader) -> bool:
-        place = reader.cursor
-        page = await reader.pull()
-        for item in page:
-            # An answer may have moved the reader or wait to be sent: both come first ([RESUME-16]).
-            if reader.cursor != place or self._answers:
-                return True
-            reader.cursor = place = item.seq
-            await self._send_event(reader, item)
-        if page:
-            self.service.metrics.delivery.observe(time.monotonic() - page[-1].at)
-        return bool(page)
-
-    async def _send_event(self, reader: Reader, item: Entry) -> None:
-        if item.terminal:
-            self._readers.pop(reader.key.run_id, None)
-            self.session.leave(reader.key.run_id)
-            self._last_used = self._loop.time()
-            await reader.close(by_server=False)
-        await self._send(item.data)
-
-    async def _send(self, data: bytes) -> None:
-        self._last_sent = self._loop.time()
-        await self._socket.send({"type": "websocket.send", "utf8": data})
+    @property
+    def _filling(self) -> bool:
+        return any(reader.filling for reader in self._readers.values())
 
     def _tick(self) -> None:
         """Send a heartbeat when one is due, close when idle, and plan the next look ([BEAT-1], [LIMIT-5])."""
@@ -293,7 +273,7 @@ class WebSocketConnection:
         left = self._remaining_s()
         if left is not None:
             if left <= 0:
-                self._expired = True
+                self._cut_short = True
                 self.close(4101)  # [AUTH-13]
                 return
             due = min(due, now + left)

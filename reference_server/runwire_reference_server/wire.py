@@ -7,9 +7,10 @@ Pings keep their own clock ([BEAT-6]); a peer is dropped for a missing Pong only
 import asyncio
 import logging
 from asyncio.transports import BaseTransport
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
-from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 
@@ -21,12 +22,19 @@ CLOSE_TIMEOUT_S = 2.0
 
 
 class WireProtocol(WebSocketsSansIOProtocol):
-    """One WebSocket connection at the level of frames and bytes."""
+    """One WebSocket connection at the level of frames and bytes; its scope's state has it as `wire`.
+
+    Frames are written here: `room` tells whether they may be, and `on_room` is called when they may be again, or when
+    the peer is gone.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.close_timeout = CLOSE_TIMEOUT_S
         self.conn = Handshake(max_size=self.config.ws_max_size, logger=_quiet())
+        self.app_state = {**self.app_state, "wire": self}
+        self.on_room: Callable[[], None] = _nobody
+        self.room = True
         self._written = 0
         self._taken_before = 0
         self._heard_out = False
@@ -38,10 +46,50 @@ class WireProtocol(WebSocketsSansIOProtocol):
         super().connection_made(transport)
         self.transport.set_write_buffer_limits()  # frames are written one by one, and their bytes are counted
         bound_kernel_buffer(self.transport)
-        self._count_writes()
+        self._socket = self.transport
+        self.transport = cast(asyncio.Transport, _CountingTransport(self._socket, self))
 
-    def _count_writes(self) -> None:
-        self.transport = cast(asyncio.Transport, _CountingTransport(self.transport, self))
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever writes that the peer is gone."""
+        super().connection_lost(exc)
+        self.room = False
+        self.on_room()
+
+    def pause_writing(self) -> None:
+        """Have nothing more written."""
+        super().pause_writing()
+        self.room = False
+
+    def resume_writing(self) -> None:
+        """Let whoever writes go on."""
+        super().resume_writing()
+        self.room = True
+        self.on_room()
+
+    @property
+    def lost(self) -> bool:
+        """Whether nothing written now would reach the peer."""
+        return self.close_sent or self._socket.is_closing()
+
+    def write_frames(self, data: bytes) -> None:
+        """Write whole frames to a connection that is not lost."""
+        self._written += len(data)
+        self._socket.write(data)
+
+    def say_close(self, code: int) -> None:
+        """Send a Close frame; the socket is cut if the peer does not answer it."""
+        if self.lost:
+            return
+        with suppress(InvalidState):
+            self.conn.send_close(code)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        event = {"type": "websocket.disconnect", "code": code, "reason": ""}
+        self.queue.put_nowait(cast(Any, event))
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
 
     def wrote(self, count: int) -> None:
         """Note that `count` bytes were handed to the transport."""
@@ -127,32 +175,12 @@ class WireProtocol(WebSocketsSansIOProtocol):
                 return
         super().send_receive_event_to_app()
 
-    async def send(self, message: Any) -> None:
-        """Send an ASGI event, or a text that is encoded already and stands in `utf8`.
-
-        A Close frame is followed by a cut if the peer does not answer it.
-        """
-        if (data := message.get("utf8")) is not None:
-            await self._send_encoded(data)
-            return
-        await super().send(message)
-        if message["type"] == "websocket.close" and self.close_timer is not None:
-            self.close_timer.cancel()
-            self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
-
-    async def _send_encoded(self, data: bytes) -> None:
-        await self.writable.wait()
-        if self.disconnected:
-            raise ClientDisconnected
-        if not self.close_sent:
-            try:
-                self.conn.send_text(data)
-            except InvalidState:
-                raise ClientDisconnected from None
-            self.transport.write(b"".join(self.conn.data_to_send()))
-
     def _abort_soon(self) -> None:
         self.loop.call_later(min(self.close_timeout, self.ping_timeout or 1), self.transport.abort)
+
+
+def _nobody() -> None:
+    """Nobody writes."""
 
 
 def _quiet() -> logging.Logger:

@@ -7,31 +7,19 @@ from contextlib import aclosing, suppress
 from typing import Any, cast
 
 from runwire_reference_server.agents import Agent, AgentError, Task, done, error
-from runwire_reference_server.events import Entry, Event
+from runwire_reference_server.events import TERMINALS, Event
 from runwire_reference_server.input_requests import InputRequests
 from runwire_reference_server.registry import ERRORS, may_end_a_run
 from runwire_reference_server.runs import RunKey
 from runwire_reference_server.settings import Settings
-from runwire_reference_server.sizing import TooLarge
+from runwire_reference_server.sizing import Malformed, TooLarge
 from runwire_reference_server.store import RunNotFound, Snapshot, Store, StoreGone
 from runwire_reference_server.writer import Writer
 
 log = logging.getLogger(__name__)
 
-#: What an agent may yield; a type with a colon is a vendor's and may come beside them.
-AGENT_EVENTS = frozenset(
-    {
-        "token",
-        "replace",
-        "thinking",
-        "tool_delta",
-        "tool_call",
-        "observation",
-        "input_request",
-        "done",
-        "error",
-    }
-)
+#: What an agent may yield beside questions and its end; a type with a colon is a vendor's and may come, too.
+APPENDED = frozenset({"token", "replace", "thinking", "tool_delta", "tool_call", "observation"})
 
 #: An agent that waits for nothing still lets others have their turn every so many events.
 YIELD_EVERY = 64
@@ -87,8 +75,8 @@ class Worker:
         self._job.add_done_callback(lambda _: release())
         self._job.add_done_callback(lambda _: stopped())
 
-    async def end(self, terminal: Event) -> Entry | None:
-        """Fence the run, which stops its agent; None when another terminal came first ([CANCEL-4], [RUN-31])."""
+    async def end(self, terminal: Event) -> bool:
+        """Fence the run, which stops its agent; False when another terminal came first ([CANCEL-4], [RUN-31])."""
         return await self._store.finish(self._run.key, terminal)
 
     def stop(self) -> None:
@@ -108,7 +96,7 @@ class Worker:
             self._deadline.go_on()
             run = self._run
             self._task.history = await self._store.history(run.key.principal, run.session_id)
-            self._writer = Writer(self._store, self._settings, run, self._lease)
+            self._writer = Writer(self._store.appender(run.key, self._lease), self._settings)
             await self._play(self._writer)
         except (asyncio.CancelledError, StoreGone):
             pass  # whoever lost touch with the store cannot end a run: the other nodes do ([NODE-4])
@@ -120,25 +108,31 @@ class Worker:
         finally:
             self._deadline.pause()
             if self._writer is not None:
-                self._writer.stop()
+                self._writer.appender.close()
             if self._input_requests is not None:
                 self._input_requests.stop()
 
     async def _play(self, writer: Writer) -> None:
         terminal = done("generation completed")
+        append, appender = writer.append, writer.appender
         count = 0
         try:
             async with aclosing(cast(Any, self._agent.run(self._task))) as events:
                 async for event in events:
-                    count += 1
-                    if event["type"] not in AGENT_EVENTS and ":" not in event["type"]:
-                        raise AgentError("agent_error", "the agent made an event of an unknown type")
-                    if event["type"] in {"done", "error"}:
+                    kind = event["type"]
+                    if kind in APPENDED or ":" in kind:
+                        if not append(event):
+                            return
+                    elif kind in TERMINALS:
                         terminal = event
                         break
-                    ask = event["type"] == "input_request"
-                    if not await (self._ask(writer, event) if ask else writer.append(event)):
+                    elif kind != "input_request":
+                        raise AgentError("agent_error", "the agent made an event of an unknown type")
+                    elif not await self._ask(writer, event):
                         return
+                    if appender.crowded:
+                        await appender.room()
+                    count += 1
                     if count % YIELD_EVERY == 0:
                         await asyncio.sleep(0)
         except AgentError as failure:
@@ -156,19 +150,24 @@ class Worker:
             terminal = error("agent_error", "the agent failed", False)
         except TooLarge:
             terminal = error("payload_too_large", "the agent made an event that is too large", False)
+        except Malformed as reason:
+            terminal = error("agent_error", f"the agent made an event that is not valid: {reason}", False)
         except BaseException as failure:  # an agent's SystemExit or GeneratorExit is a crash like others
             log.warning(
                 "an agent crashed: %s", type(failure).__name__, extra={"trace_id": self._run.trace_id}
             )
             terminal = error("agent_error", "the agent failed", False)
-        await writer.end(terminal)
+        try:
+            await writer.end(terminal)
+        except (TooLarge, Malformed):
+            await writer.end(error("agent_error", "the agent made an end that is not valid", False))
 
     async def _ask(self, writer: Writer, event: Event) -> bool:
         """Append an input request; False when the run is over."""
         if self._input_requests is None:
             raise AgentError("agent_error", "this server does not serve input")
         event, seconds = self._input_requests.prepared(event)
-        if not await writer.append(event) or not await writer.settled():
+        if not writer.append(event) or not await writer.appender.settled():
             return False
         self._input_requests.opened(event, seconds)
         return True
@@ -176,7 +175,10 @@ class Worker:
     async def _after(self, predecessor: RunKey) -> None:
         """Wait until `predecessor` is finished or gone."""
         woken = asyncio.Event()
-        unwatch = self._store.watch(predecessor, woken.set)
+        try:
+            feed = self._store.watch(predecessor, woken.set)
+        except RunNotFound:
+            return
         try:
             while not (await self._store.get(predecessor)).status.finished:
                 with suppress(TimeoutError):
@@ -186,7 +188,7 @@ class Worker:
         except RunNotFound:
             return
         finally:
-            unwatch()
+            feed.leave(woken.set)
 
     def _on_waiting(self, waiting: bool) -> None:
         if waiting:

@@ -6,14 +6,22 @@ waited a second, reads the log again.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runwire_reference_server.events import Draft, Entry, Event
 from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import Principal, RunKey, RunRequest, Status
+from runwire_reference_server.tally import Tally
 
-#: How many turns of a session are remembered.
+if TYPE_CHECKING:
+    from runwire_reference_server.store.feed import Feed
+
+#: How many turns of a session are remembered, and bytes of them unless the last has more.
 REMEMBERED_EXCHANGES = 100
+REMEMBERED_BYTES = 1_048_576
+
+#: Bytes that a run costs beside what was asked and said.
+RUN_BYTES = 1024
 
 
 class Conflict(Exception):
@@ -22,6 +30,10 @@ class Conflict(Exception):
 
 class TooManyRuns(Exception):
     """The principal has as many unfinished runs as it may have."""
+
+
+class TooMuchKept(Exception):
+    """As much is kept for the principal, or in all, as may be."""
 
 
 class RunNotFound(Exception):
@@ -82,28 +94,61 @@ class Exchange:
     prompt: str
     answer: str
 
+    @property
+    def size(self) -> int:
+        """Bytes of both."""
+        return len(self.prompt.encode("utf-8", "surrogatepass")) + len(self.answer.encode())
+
+
+class Appender(Protocol):
+    """The end of one run's log, for the worker that holds its lease.
+
+    A store that is far away is told together what was said in a few milliseconds; whoever says it never waits for a
+    store that keeps up.
+    """
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much is on its way that `room` is to be awaited before more is said."""
+
+    def append(self, drafted: Draft) -> int:
+        """Append an event, a terminal as the last; returns the size of the log, with what is on its way to it.
+
+        It is 0, which a far store tells later, and nothing is written unless the log exists, has no terminal and the
+        lease is current ([RUN-31]). A terminal gets the `trace_id` of its run. Raises StoreGone.
+        """
+
+    async def room(self) -> None:
+        """Wait until less is on its way; raises StoreGone."""
+
+    async def settled(self) -> bool:
+        """Wait until everything is appended; False when the run is over. Raises StoreGone."""
+
+    def close(self) -> None:
+        """Append nothing more."""
+
 
 class Store(Protocol):
     """Keeps the logs of runs, their input requests, and what the sessions remember.
 
     Whatever a store shares with other nodes can raise StoreGone. `reachable` tells whether it would just now.
-    Where it is `far` an append takes its time, so that what an agent says meanwhile is better appended together.
     """
 
-    far: bool
+    tally: Tally
 
     @property
     def reachable(self) -> bool:
         """Whether the store answers."""
 
-    def on_end(self, ended: Callable[[Event], None]) -> None:
-        """Call `ended` with the terminal of every run that the store ends by itself."""
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of logs, prompts and sessions that are kept in this process."""
 
     async def create(self, principal: Principal, request: RunRequest, max_unfinished: int) -> Created:
         """Create a run, or find the one with the same id and body ([RUN-18]).
 
         `predecessor` names the unfinished run of the same session that comes before it ([RUN-16]).
-        Raises Conflict and TooManyRuns.
+        Raises Conflict, and TooManyRuns and TooMuchKept before anything is kept.
         """
 
     async def get(self, key: RunKey) -> Snapshot:
@@ -112,14 +157,8 @@ class Store(Protocol):
     async def begin(self, key: RunKey, lease: str) -> bool:
         """Move a queued run to running; False when the lease is lost or the run is finished."""
 
-    async def append(
-        self, key: RunKey, lease: str, expected_seq: int, drafts: Sequence[Draft]
-    ) -> list[Entry] | None:
-        """Append `drafts`, the first as `expected_seq`; a terminal can only be the last.
-
-        None, and nothing written, unless the log exists, has no terminal, `lease` is current and the last
-        seq is `expected_seq - 1`. A terminal gets the `trace_id` of its run.
-        """
+    def appender(self, key: RunKey, lease: str) -> Appender:
+        """Return the end of a run's log, for whoever holds its lease."""
 
     def hold(self, key: RunKey, withdrawn: Callable[[], None]) -> Callable[[], None]:
         """Call `withdrawn` when a terminal that the worker did not append has ended its run ([RUN-32]).
@@ -127,8 +166,8 @@ class Store(Protocol):
         Returns what ends that.
         """
 
-    async def finish(self, key: RunKey, terminal: Event) -> Entry | None:
-        """Withdraw the lease and append `terminal`; None when the run is finished already."""
+    async def finish(self, key: RunKey, terminal: Event) -> bool:
+        """Withdraw the lease and append `terminal`; False when the run is finished already."""
 
     async def input_state(self, key: RunKey, request_id: str) -> InputState | None:
         """Return an input request of a run, None when the log has none of that id; raises RunNotFound.
@@ -142,15 +181,12 @@ class Store(Protocol):
     async def history(self, principal: Principal, session_id: str) -> tuple[Exchange, ...]:
         """Return what a session remembers, oldest first.
 
-        A run that ends with `done` is remembered by the append of its terminal. Failed ones are not: they are
-        tried again. A session is forgotten when no run of it has ended for `session_s`.
+        A run that ends with `done` is remembered by the append of its terminal, if its client named the session.
+        Failed ones are not: they are tried again. A session is forgotten when no run of it has ended for `session_s`.
         """
 
-    async def read(self, key: RunKey, after: int, most: int) -> list[Entry]:
+    async def read(self, key: RunKey, after: int, most: int) -> Sequence[Entry]:
         """Return up to `most` entries above `after`; raises RunNotFound."""
-
-    async def follow(self, key: RunKey, after: int, most: int) -> list[Entry]:
-        """Like `read`, for who watches the run: what other nodes append may be missing until `wake` is called."""
 
     async def bytes_after(self, key: RunKey, after: int) -> int:
         """Return the size of the log above `after`; raises RunNotFound."""
@@ -167,11 +203,17 @@ class Store(Protocol):
         Without `grace_s` no grace begins. The store of several nodes ends the run itself when nobody else does.
         """
 
-    async def finish_unread(self, key: RunKey, terminal: Event) -> Entry | None:
+    async def finish_unread(self, key: RunKey, terminal: Event) -> bool:
         """Like `finish`, but only if the run has no reader and its grace is over ([RESUME-7])."""
 
     async def unfinished(self, principal: Principal | None = None) -> list[RunKey]:
         """Return the unfinished runs, of one principal or of all."""
 
-    def watch(self, key: RunKey, wake: Callable[[], None]) -> Callable[[], None]:
-        """Call `wake` whenever the log may have grown; returns what ends that."""
+    def watch(self, key: RunKey, wake: Callable[[], None], epoch: str = "") -> "Feed":
+        """Return the log as this node has it, which calls `wake` whenever it may have grown; raises RunNotFound.
+
+        Whoever reads it names its `epoch`.
+        """
+
+    async def fill(self, feed: "Feed", after: int) -> Sequence[Entry]:
+        """Return entries above `after` that the feed does not have, which may be none; raises RunNotFound."""

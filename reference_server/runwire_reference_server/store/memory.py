@@ -1,13 +1,14 @@
 """The store of a single process: dictionaries, and methods that never wait."""
 
 import asyncio
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
+import json
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from runwire_reference_server.events import Draft, Entry, Event, answer_text, draft, placed
+from runwire_reference_server.events import Draft, Entry, Event, answer_text, draft
 from runwire_reference_server.runs import (
     Principal,
     RunKey,
@@ -18,7 +19,9 @@ from runwire_reference_server.runs import (
     new_trace_id,
 )
 from runwire_reference_server.store import (
+    REMEMBERED_BYTES,
     REMEMBERED_EXCHANGES,
+    RUN_BYTES,
     BeyondEnd,
     Conflict,
     Created,
@@ -27,59 +30,47 @@ from runwire_reference_server.store import (
     RunNotFound,
     Snapshot,
     TooManyRuns,
+    TooMuchKept,
 )
+from runwire_reference_server.store.feed import Feed
+from runwire_reference_server.tally import Tally
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Run:
-    key: RunKey
+    feed: Feed
     request: RunRequest
     session_id: str
     trace_id: str
-    epoch: str
     lease: str | None
+    accepted_at: float
+    body: str
+    kept: int
     status: Status = Status.QUEUED
-    log: list[Entry] = field(default_factory=list)
-    ends_at: list[int] = field(default_factory=list)  # bytes of the log up to and with each entry
     readers: set[str] = field(default_factory=set)
     grace_until: float | None = None
     withdrawn: Callable[[], None] | None = None
-    watchers: set[Callable[[], None]] = field(default_factory=set)
     inputs: dict[str, InputState] = field(default_factory=dict)
 
     def snapshot(self) -> Snapshot:
-        size = self.ends_at[-1] if self.ends_at else 0
+        feed = self.feed
         return Snapshot(
-            self.key,
-            self.epoch,
+            feed.key,
+            feed.epoch.decode(),
             self.status,
-            len(self.log),
+            feed.seq,
             self.session_id,
             self.trace_id,
             self.request,
-            size,
+            feed.size,
         )
-
-    def append(self, drafted: Draft) -> Entry:
-        event = drafted.event
-        if event["type"] == "input_request":
-            self.inputs[event["request_id"]] = InputState(event)
-        still_open = sum(state.outcome is None for state in self.inputs.values())
-        self.status = after_event(self.status, event, still_open)
-        if self.status.finished:
-            drafted = draft(event | {"trace_id": self.trace_id})
-        item = placed(drafted, self.key.run_id, len(self.log) + 1, time.time_ns() // 1_000_000)
-        self.log.append(item)
-        self.ends_at.append((self.ends_at[-1] if self.ends_at else 0) + len(item.data))
-        for wake in tuple(self.watchers):
-            wake()
-        return item
 
 
 @dataclass(slots=True)
 class _Session:
     last_run: RunKey | None = None
-    exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=REMEMBERED_EXCHANGES))
+    exchanges: deque[Exchange] = field(default_factory=deque)
+    kept: int = 0
     expiry: asyncio.TimerHandle | None = None
 
 
@@ -87,9 +78,18 @@ class MemoryStore:
     """Keeps logs in memory, finished ones for `resume_window_s` after their end ([RUN-33])."""
 
     reachable = True
-    far = False
 
-    def __init__(self, resume_window_s: float, session_s: float = 3600.0) -> None:
+    def __init__(
+        self,
+        resume_window_s: float,
+        session_s: float = 3600.0,
+        kept_each: float = math.inf,
+        kept_in_all: float = math.inf,
+    ) -> None:
+        """`kept_each` and `kept_in_all` bound what is kept for a principal and for all when a run is created."""
+        self._kept_each, self._kept_in_all = kept_each, kept_in_all
+        self._kept: Counter[Principal] = Counter()  # but for what unfinished runs have said
+        self.tally = Tally()
         self._window = resume_window_s
         self._session_s = session_s
         self._runs: dict[RunKey, _Run] = {}
@@ -100,12 +100,17 @@ class MemoryStore:
         key = RunKey(principal, request.run_id or new_identifier())
         existing = self._runs.get(key)
         if existing is not None:
-            if not existing.request.same_body(request):
+            if existing.body != request.body():
                 raise Conflict
             return Created(existing.snapshot(), None)
         unfinished = self._unfinished.setdefault(principal, {})
         if len(unfinished) >= max_unfinished:
             raise TooManyRuns
+        cost = request.size + RUN_BYTES
+        if self._kept[principal] + self._said(unfinished) + cost > self._kept_each or (
+            self.kept_bytes + cost > self._kept_in_all
+        ):
+            raise TooMuchKept
         session_id = request.session_id or new_identifier()
         session = self._sessions.setdefault((principal, session_id), _Session())
         if session.expiry:
@@ -113,19 +118,30 @@ class MemoryStore:
         predecessor = session.last_run
         lease = new_identifier()
         run = _Run(
-            key=key,
+            feed=Feed(key, new_identifier(), 0, lambda _: None),
             request=replace(request, run_id=key.run_id),
             session_id=session_id,
             trace_id=request.trace_id or new_trace_id(),
-            epoch=new_identifier(),
             lease=lease,
+            accepted_at=asyncio.get_running_loop().time(),
+            body=request.body(),
+            kept=cost,
         )
+        self._kept[principal] += cost
         self._runs[key] = run
         unfinished[key] = None
         session.last_run = key
         if predecessor is None:
             run.status = Status.RUNNING
         return Created(run.snapshot(), lease, predecessor)
+
+    @property
+    def kept_bytes(self) -> int:
+        """What is kept for all principals."""
+        return self._kept.total() + sum(map(self._said, self._unfinished.values()))
+
+    def _said(self, runs: Iterable[RunKey]) -> int:
+        return sum(self._runs[key].feed.size for key in runs)
 
     async def get(self, key: RunKey) -> Snapshot:
         return self._run(key).snapshot()
@@ -138,29 +154,17 @@ class MemoryStore:
             run.status = Status.RUNNING
         return True
 
-    async def append(
-        self, key: RunKey, lease: str, expected_seq: int, drafts: Sequence[Draft]
-    ) -> list[Entry] | None:
-        run = self._runs.get(key)
-        if run is None or run.status.finished or run.lease != lease or len(run.log) != expected_seq - 1:
-            return None
-        entries = [run.append(drafted) for drafted in drafts]
-        if run.status.finished:
-            self._settle(run)
-        return entries
+    def appender(self, key: RunKey, lease: str) -> "_Appender":
+        return _Appender(self, self._runs.get(key), lease)
 
-    async def finish(self, key: RunKey, terminal: Event) -> Entry | None:
+    async def finish(self, key: RunKey, terminal: Event) -> bool:
         run = self._runs.get(key)
         if run is None or run.status.finished:
-            return None
-        item = run.append(draft(terminal))
-        self._settle(run)
+            return False
+        self.append(run, draft(terminal))
         if run.withdrawn is not None:
             run.withdrawn()
-        return item
-
-    def on_end(self, ended: Callable[[Event], None]) -> None:
-        """This store ends no run by itself."""
+        return True
 
     def hold(self, key: RunKey, withdrawn: Callable[[], None]) -> Callable[[], None]:
         run = self._runs[key]
@@ -180,28 +184,27 @@ class MemoryStore:
         if run is None or run.status.finished or state is None or state.outcome is not None:
             return False
         run.inputs[request_id] = InputState(state.request, outcome, answer)
-        run.append(draft({"type": "input_closed", "request_id": request_id, "outcome": outcome}))
+        size = len(json.dumps(answer))
+        run.kept += size
+        self._keep(key.principal, size)
+        self.append(run, draft({"type": "input_closed", "request_id": request_id, "outcome": outcome}))
         return True
 
     async def history(self, principal: Principal, session_id: str) -> tuple[Exchange, ...]:
         session = self._sessions.get((principal, session_id))
         return tuple(session.exchanges) if session else ()
 
-    async def read(self, key: RunKey, after: int, most: int) -> list[Entry]:
-        return self._run(key).log[after : after + most]
-
-    async def follow(self, key: RunKey, after: int, most: int) -> list[Entry]:
-        return self._run(key).log[after : after + most]
+    async def read(self, key: RunKey, after: int, most: int) -> Sequence[Entry]:
+        return self._run(key).feed.entries[after : after + most]
 
     async def bytes_after(self, key: RunKey, after: int) -> int:
-        ends = self._run(key).ends_at
-        return (ends[-1] if ends else 0) - (ends[after - 1] if 0 < after <= len(ends) else 0)
+        return self._run(key).feed.size_after(after)
 
     async def attach(self, key: RunKey, reader: str, after: int, epoch: str | None) -> Snapshot:
         run = self._run(key)
-        if epoch is not None and epoch != run.epoch:
+        if epoch is not None and epoch.encode() != run.feed.epoch:
             raise RunNotFound
-        if after > len(run.log):
+        if after > run.feed.seq:
             raise BeyondEnd
         run.readers.add(reader)
         run.grace_until = None
@@ -214,29 +217,47 @@ class MemoryStore:
         run.readers.discard(reader)
         if run.readers or run.status.finished or grace_s is None:
             return False
-        run.grace_until = time.monotonic() + grace_s
+        run.grace_until = asyncio.get_running_loop().time() + grace_s
         return True
 
-    async def finish_unread(self, key: RunKey, terminal: Event) -> Entry | None:
+    async def finish_unread(self, key: RunKey, terminal: Event) -> bool:
         run = self._runs.get(key)
-        if run is None or run.grace_until is None or run.grace_until > time.monotonic():
-            return None
+        now = asyncio.get_running_loop().time()
+        if run is None or run.grace_until is None or run.grace_until > now:
+            return False
         return await self.finish(key, terminal)
 
     async def unfinished(self, principal: Principal | None = None) -> list[RunKey]:
-        owners = self._unfinished if principal is None else {principal: self._unfinished.get(principal, {})}
-        return (
-            [key for runs in owners.values() for key in runs]
-            if principal is None
-            else list(owners[principal])
-        )
+        owners = self._unfinished.values() if principal is None else [self._unfinished.get(principal, {})]
+        return [key for runs in owners for key in runs]
 
-    def watch(self, key: RunKey, wake: Callable[[], None]) -> Callable[[], None]:
-        run = self._runs.get(key)
-        if run is None:
-            return lambda: None
-        run.watchers.add(wake)
-        return lambda: run.watchers.discard(wake)
+    def watch(self, key: RunKey, wake: Callable[[], None], epoch: str = "") -> Feed:  # noqa: ARG002 - it has one
+        feed = self._run(key).feed
+        feed.watch(wake)
+        return feed
+
+    async def fill(self, feed: Feed, after: int) -> Sequence[Entry]:
+        return feed.entries[after - feed.first :]
+
+    def append(self, run: _Run, drafted: Draft) -> int:
+        """Append an event, and do what it does beside standing in the log; returns the size of the log."""
+        event = drafted.event
+        if event is not None:
+            if drafted.kind == "input_request":
+                run.inputs[event["request_id"]] = InputState(event)
+            still_open = sum(state.outcome is None for state in run.inputs.values())
+            run.status = after_event(run.status, event, still_open)
+            if run.status.finished:
+                event = event | {"trace_id": run.trace_id}
+                drafted = draft(event)
+        size = run.feed.append(drafted)
+        self.tally.appended(drafted.kind)
+        if run.feed.seq == 1:
+            self.tally.first_event.add(asyncio.get_running_loop().time() - run.accepted_at)
+        if event is not None and run.status.finished:
+            self.tally.ended(event)
+            self._settle(run)
+        return size
 
     def _run(self, key: RunKey) -> _Run:
         try:
@@ -246,18 +267,77 @@ class MemoryStore:
 
     def _settle(self, run: _Run) -> None:
         run.lease = None
-        principal = run.key.principal
-        unfinished = self._unfinished.get(principal, {})
-        unfinished.pop(run.key, None)
+        key = run.feed.key
+        unfinished = self._unfinished.get(key.principal, {})
+        unfinished.pop(key, None)
         if not unfinished:
-            self._unfinished.pop(principal, None)
+            self._unfinished.pop(key.principal, None)
         loop = asyncio.get_running_loop()
-        session = self._sessions[principal, run.session_id]
-        if run.status is not Status.FAILED:
-            session.exchanges.append(Exchange(run.request.prompt, answer_text(run.log)))
-        if session.last_run == run.key:
-            session.last_run = None
-            session.expiry = loop.call_later(
-                self._session_s, self._sessions.pop, (principal, run.session_id), None
+        session = self._sessions[key.principal, run.session_id]
+        named = run.request.session_id is not None
+        if named and run.status is not Status.FAILED:
+            self._remember(
+                key.principal, session, Exchange(run.request.prompt, answer_text(run.feed.entries))
             )
-        loop.call_later(self._window, self._runs.pop, run.key, None)
+        if session.last_run == key:
+            session.last_run = None
+            after_s = self._session_s if named else 0
+            session.expiry = loop.call_later(after_s, self._forget, key.principal, run.session_id)
+        more = run.feed.size - run.request.size
+        run.kept += more
+        self._keep(key.principal, more)
+        run.request = run.request.forgotten()
+        loop.call_later(self._window, self._drop, run)
+
+    def _remember(self, principal: Principal, session: _Session, turn: Exchange) -> None:
+        kept = session.kept
+        session.exchanges.append(turn)
+        session.kept += turn.size
+        while len(session.exchanges) > REMEMBERED_EXCHANGES or (
+            session.kept > REMEMBERED_BYTES and len(session.exchanges) > 1
+        ):
+            session.kept -= session.exchanges.popleft().size
+        self._keep(principal, session.kept - kept)
+
+    def _forget(self, principal: Principal, session_id: str) -> None:
+        self._keep(principal, -self._sessions.pop((principal, session_id)).kept)
+
+    def _drop(self, run: _Run) -> None:
+        self._runs.pop(run.feed.key, None)
+        self._keep(run.feed.key.principal, -run.kept)
+        run.feed.end()
+
+    def _keep(self, principal: Principal, more: int) -> None:
+        self._kept[principal] += more
+        if not self._kept[principal]:
+            del self._kept[principal]
+
+
+class _Appender:
+    """The end of one log; nothing ever waits."""
+
+    crowded = False
+
+    def __init__(self, store: MemoryStore, run: _Run | None, lease: str) -> None:
+        self._store = store
+        self._run = run
+        self._lease = lease
+
+    def append(self, drafted: Draft) -> int:
+        run, store = self._run, self._store
+        if run is None or run.lease != self._lease:
+            store.tally.refused_appends += 1
+            return 0
+        if drafted.event is not None or not run.feed.seq:
+            return store.append(run, drafted)
+        store.tally.events[drafted.kind] += 1
+        return run.feed.append(drafted)
+
+    async def room(self) -> None:
+        """There is always some."""
+
+    async def settled(self) -> bool:
+        return self._run is not None and self._run.lease == self._lease
+
+    def close(self) -> None:
+        self._run = None

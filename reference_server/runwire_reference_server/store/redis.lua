@@ -3,13 +3,16 @@
 --
 -- OWNER is a principal, NAME is OWNER and `run_id`. Beginning with `runwire:`, there are
 --   run:NAME           hash    what identifies the run and how it stands; `lease` is empty once it is finished
---   log:NAME           stream  entry SEQ-0: `e` the event, `t` when it was appended, `b` bytes of the log up to it
+--   log:NAME           stream  entry SEQ-0: `e` the event, `t` when it was appended, `b` bytes of the log up to it,
+--                              `h` where its text begins
 --   inputs:NAME        hash    `r` REQUEST_ID the request, `o` REQUEST_ID its outcome, `a` REQUEST_ID its answer
 --   readers:NAME       hash    reader -> node
---   answer:NAME        string  the answer text so far
+--   answer:NAME        string  the answer text so far, as it stands in JSON
 --   unfinished, unfinished:OWNER   sets of NAME
 --   session:…          string  NAME of the session's last run, while that is unfinished
 --   history:…          list    prompt and answer of each turn
+--   sizes:OWNER        hash    NAME, or the name of a session -> bytes kept of it;  '' -> the sum of them
+--   kept:OWNER         sorted set  the same names -> until when it is kept
 --   nodes              sorted set  node -> when its lease ends
 --   graces             sorted set  NAME -> when its grace ends
 --   work:NODE          set     NAME of the runs whose lease the node holds
@@ -44,7 +47,7 @@ local GONE = redis.error_reply('GONE the lease of this node was taken')
 
 local function snapshot(name)
   local run = call('HMGET', key('run', name),
-    'epoch', 'status', 'seq', 'session_id', 'trace_id', 'bytes', 'prompt', 'request')
+    'epoch', 'status', 'seq', 'session_id', 'trace_id', 'bytes', 'prompt', 'inputs', 'request')
   return run[1] and run
 end
 
@@ -72,60 +75,106 @@ local function wake(name, run, ended)
   end
 end
 
--- Gives up the lease and what counts for the run, and remembers the turn in its session.
+-- Counts `bytes` of what is called `what` for a principal until then.
+local function keep(owner, what, bytes, until_ms)
+  local sizes = key('sizes', owner)
+  call('HINCRBY', sizes, '', bytes - (call('HGET', sizes, what) or 0))
+  call('HSET', sizes, what, bytes)
+  call('ZADD', key('kept', owner), until_ms, what)
+end
+
+-- Returns how many bytes are kept for a principal, what unfinished runs have said among them.
+local function kept(owner)
+  local sizes, all = key('sizes', owner), key('kept', owner)
+  for _, what in ipairs(call('ZRANGEBYSCORE', all, '-inf', now())) do
+    call('HINCRBY', sizes, '', -call('HGET', sizes, what))
+    call('HDEL', sizes, what)
+    call('ZREM', all, what)
+  end
+  local bytes = tonumber(call('HGET', sizes, '') or 0)
+  for _, name in ipairs(call('SMEMBERS', key('unfinished', owner))) do
+    bytes = bytes + (call('HGET', key('run', name), 'bytes') or 0)
+  end
+  return bytes
+end
+
+-- Remembers a turn in its session, and forgets the oldest ones that are too many or too large.
+local function remember(owner, session, prompt, answer, turns, most)
+  local history = key('history', session)
+  local bytes = (call('HGET', key('sizes', owner), session) or 0) + #prompt + #answer
+  call('RPUSH', history, prompt, answer)
+  while call('LLEN', history) > 2 * turns or (bytes > tonumber(most) and call('LLEN', history) > 2) do
+    bytes = bytes - #call('LPOP', history) - #call('LPOP', history)
+  end
+  keep(owner, session, bytes, '+inf')
+end
+
+-- Gives up the lease and what counts for the run, and what was asked.
 local function settle(name, run)
-  local fields = call('HMGET', key('run', name), 'owner', 'session', 'prompt', 'window_ms', 'session_ms', 'turns')
-  local owner, session, prompt, window_ms, session_ms, turns = unpack(fields)
+  local fields = call('HMGET', key('run', name), 'owner', 'session', 'prompt', 'window_ms', 'session_ms', 'turns',
+    'turn_bytes', 'named', 'run_bytes')
+  local owner, session, prompt, window_ms, session_ms, turns, turn_bytes, named, run_bytes = unpack(fields)
   call('SREM', key('unfinished'), name)
   call('SREM', key('unfinished', owner), name)
   call('SREM', key('work', run.node), name)
   call('ZREM', key('graces'), name)
-  if run.status ~= 'failed' then
-    call('RPUSH', key('history', session), prompt, call('GET', key('answer', name)) or '')
-    call('LTRIM', key('history', session), -2 * turns, -1)
+  if named == '1' and run.status ~= 'failed' then
+    remember(owner, session, prompt, call('GET', key('answer', name)) or '', turns, turn_bytes)
   end
   if call('GET', key('session', session)) == name then
     call('DEL', key('session', session))
     call('PEXPIRE', key('history', session), session_ms)
+    call('ZADD', key('kept', owner), 'XX', now() + session_ms, session)
   end
   call('DEL', key('answer', name))
+  call('HDEL', key('run', name), 'prompt', 'inputs')
   call('HSET', key('run', name), 'lease', '')
+  keep(owner, name, run_bytes + run.bytes, now() + window_ms)
   for _, kind in ipairs({ 'run', 'log', 'inputs', 'readers' }) do
     call('PEXPIRE', key(kind, name), window_ms)
   end
+  if call('SCARD', key('unfinished', owner)) == 0 then
+    local longest = math.max(tonumber(window_ms), tonumber(session_ms))
+    call('PEXPIRE', key('sizes', owner), longest)
+    call('PEXPIRE', key('kept', owner), longest)
+  end
 end
 
--- Appends to a run that is unfinished. `events` has three parts for each: the event, what it does beside standing in
--- the log, and with what. Returns the last seq, its event as it is kept, and the time of all of them.
-local function append(name, run, events)
-  local time, event = now(), nil
-  for place = 1, #events, 3 do
-    local effect, detail = events[place + 1], events[place + 2]
-    event = events[place]
-    if effect == 'token' then
-      call('APPEND', key('answer', name), detail)
-    elseif effect == 'replace' then
-      call('SET', key('answer', name), detail)
-    elseif effect == 'input_request' then
-      call('HSET', key('inputs', name), 'r' .. detail, event)
+-- Appends to a run that is unfinished. Each line of `lines` is an event: a letter for what it does beside standing in
+-- the log, where its text begins (0: it has none), and its JSON text. The answer is kept as it stands there, with its
+-- escapes. Returns the last seq, its event as it is kept, the time of all of them, and the size of the log.
+local function append(name, run, lines)
+  local time, answer, event = now(), {}, nil
+  for effect, head, text in lines:gmatch('(%a)(%d*) ([^\n]*)') do
+    event = text
+    head = tonumber(head) or 0
+    if effect == 't' then
+      table.insert(answer, text:sub(head + 2, -3))
+    elseif effect == 'r' then
+      call('DEL', key('answer', name))
+      answer = { text:sub(head + 2, -3) }
+    elseif effect == 'q' then
+      call('HSET', key('inputs', name), 'r' .. cjson.decode(text).request_id, text)
       run.open = run.open + 1
       run.status = 'waiting'
-    elseif effect == 'input_closed' then
+    elseif effect == 'c' then
       run.open = run.open - 1
       if run.open == 0 then run.status = 'running' end
-    elseif effect == 'end' then
-      event = event:sub(1, -2) .. ',"trace_id":"' .. run.trace_id .. '"}'
-      run.status = detail
+    elseif effect == 'e' then
+      local terminal = cjson.decode(text)
+      run.status = terminal.type == 'error' and 'failed' or terminal.status
+      event = text:sub(1, -2) .. ',"trace_id":"' .. run.trace_id .. '"}'
     end
     run.seq = run.seq + 1
     run.bytes = run.bytes + #event + ENVELOPE + #run.run_id + #tostring(run.seq)
-    call('XADD', key('log', name), run.seq .. '-0', 'e', event, 't', time, 'b', run.bytes)
+    call('XADD', key('log', name), run.seq .. '-0', 'e', event, 't', time, 'b', run.bytes, 'h', head)
   end
+  if #answer > 0 then call('APPEND', key('answer', name), table.concat(answer)) end
   call('HSET', key('run', name), 'status', run.status, 'seq', run.seq, 'bytes', run.bytes, 'open', run.open)
   local ended = FINISHED[run.status]
   if ended then settle(name, run) end
   wake(name, run, ended)
-  return { run.seq, event, time }
+  return { run.seq, event, time, run.bytes }
 end
 
 -- Takes everything that a node held: it died, left, or lost touch ([NODE-4], [NODE-6]).
@@ -133,7 +182,7 @@ local function bury(dead, lost, ended)
   call('ZREM', key('nodes'), dead)
   for _, name in ipairs(call('SMEMBERS', key('work', dead))) do
     local run = unfinished(name)
-    if run then table.insert(ended, append(name, run, { lost, 'end', 'failed' })[2]) end
+    if run then table.insert(ended, append(name, run, 'e ' .. lost)[2]) end
   end
   local reads = call('HGETALL', key('reads', dead))
   for place = 1, #reads, 2 do
@@ -175,7 +224,7 @@ function step.tend(lease_ms, lost, unread)
     end
   end
   for _, name in ipairs(call('ZRANGEBYSCORE', key('graces'), '-inf', time)) do
-    local item = step.finish_unread(name, unread, 'cancelled')
+    local item = step.finish_unread(name, 'e ' .. unread)
     if item then table.insert(ended, item[2]) end
   end
   return { ended, call('SMEMBERS', key('work', node)) }
@@ -190,12 +239,18 @@ function step.heads(...)
   return heads
 end
 
--- The further arguments are the run's fields, by turns name and value.
-function step.create(name, owner, session, most, ...)
+-- The run costs `bytes`, and `most_bytes` may be kept for its principal. The further arguments are the run's fields, by
+-- turns name and value.
+function step.create(name, owner, session, most, bytes, most_bytes, ...)
   if not alive() then return GONE end
   local existing = snapshot(name)
-  if existing then return { 'existing', existing } end
+  if existing then return { 'existing', existing, call('HGET', key('run', name), 'body') } end
   if call('SCARD', key('unfinished', owner)) >= tonumber(most) then return { 'busy' } end
+  if kept(owner) + bytes > tonumber(most_bytes) then return { 'full' } end
+  call('PERSIST', key('sizes', owner))
+  call('PERSIST', key('kept', owner))
+  keep(owner, name, bytes, '+inf')
+  call('ZADD', key('kept', owner), 'XX', '+inf', session)
   local before = call('GET', key('session', session))
   call('SET', key('session', session), name)
   call('PERSIST', key('history', session))
@@ -218,22 +273,22 @@ function step.begin(name, lease)
   return 1
 end
 
-function step.append(name, lease, expected, ...)
+function step.append(name, lease, expected, lines)
   local run = unfinished(name)
   if not run or run.lease ~= lease or run.seq + 1 ~= tonumber(expected) then return false end
-  return append(name, run, { ... })
+  return append(name, run, lines)
 end
 
-function step.finish(name, event, status)
+function step.finish(name, line)
   local run = unfinished(name)
-  return run and append(name, run, { event, 'end', status })
+  return run and append(name, run, line)
 end
 
-function step.finish_unread(name, event, status)
+function step.finish_unread(name, line)
   local until_ms = call('ZSCORE', key('graces'), name)
   if not until_ms or tonumber(until_ms) > now() then return false end
   call('ZREM', key('graces'), name)
-  return step.finish(name, event, status)
+  return step.finish(name, line)
 end
 
 function step.input_state(name, id)
@@ -241,12 +296,12 @@ function step.input_state(name, id)
   return call('HMGET', key('inputs', name), 'r' .. id, 'o' .. id, 'a' .. id)
 end
 
-function step.close_input(name, id, outcome, answer, event)
+function step.close_input(name, id, outcome, answer, line)
   local run = unfinished(name)
   local inputs = key('inputs', name)
   if not run or call('HEXISTS', inputs, 'r' .. id) == 0 or call('HEXISTS', inputs, 'o' .. id) == 1 then return 0 end
   call('HSET', inputs, 'o' .. id, outcome, 'a' .. id, answer)
-  append(name, run, { event, 'input_closed', '' })
+  append(name, run, line)
   return 1
 end
 
@@ -257,6 +312,24 @@ end
 function step.read(name, after, most)
   if call('EXISTS', key('run', name)) == 0 then return false end
   return call('XRANGE', key('log', name), after + 1, '+', 'COUNT', most)
+end
+
+-- Returns the last seq, and entries above `after`: as many as `most` bytes hold, one at least.
+function step.fill(name, after, most)
+  local seq = call('HGET', key('run', name), 'seq')
+  if not seq then return false end
+  local rows, first, from = {}, nil, tonumber(after) + 1
+  while true do
+    local piece = call('XRANGE', key('log', name), from, '+', 'COUNT', 64)
+    for _, row in ipairs(piece) do
+      local bytes = tonumber(row[2][6])
+      first = first or bytes
+      if bytes - first > tonumber(most) then return { tonumber(seq), rows } end
+      table.insert(rows, row)
+    end
+    if #piece < 64 then return { tonumber(seq), rows } end
+    from = from + 64
+  end
 end
 
 function step.bytes_after(name, after)

@@ -58,6 +58,7 @@ class Limits:
     cancel_deadline_ms: float = 2000
     send_buffer_bytes: int = 1_048_576
     log_bytes: int = 16_777_216
+    kept_bytes_per_principal: int = 268_435_456
     worker_lost_s: float = 30
     drain_s: float = 30
 

@@ -60,6 +60,11 @@ class Run:
         return self.status not in ("queued", "running")
 
     @property
+    def kept_bytes(self) -> int:
+        """What this run costs, of its log and of what was asked."""
+        return self._bytes + size(self.start.prompt)
+
+    @property
     def text(self) -> str:
         """The answer text so far."""
         return "".join(self._text)

@@ -40,6 +40,8 @@ class Service:
             raise Refusal("unavailable", "the server takes on no new runs")
         if self.unfinished >= self.limits.runs_per_principal:
             raise Refusal("busy", "too many runs are unfinished")
+        if sum(run.kept_bytes for run in self.runs.values()) >= self.limits.kept_bytes_per_principal:
+            raise Refusal("busy", "as much is kept as may be")
         from_header = trace_id_of(traceparents[0]) if len(traceparents) == 1 else None
         trace_id = trace_id_of(start.traceparent) or from_header or secrets.token_hex(16)
         run = Run(start.run_id or secrets.token_urlsafe(16), start, trace_id, self.limits)

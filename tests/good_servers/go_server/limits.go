@@ -12,7 +12,7 @@ var limits = map[string]float64{
 	"max_message_bytes": 1048576, "max_event_bytes": 262144, "json_depth": 32, "connections_per_principal": 10,
 	"runs_per_connection": 4, "runs_per_principal": 100, "idle_s": 3600, "run_s": 600, "input_s": 600,
 	"heartbeat_s": 15, "pong_timeout_s": 20, "detach_grace_s": 30, "resume_window_s": 300, "cancel_quiet_ms": 500,
-	"cancel_deadline_ms": 2000, "send_buffer_bytes": 1048576, "log_bytes": 16777216, "worker_lost_s": 30,
+	"cancel_deadline_ms": 2000, "send_buffer_bytes": 1048576, "log_bytes": 16777216, "kept_bytes_per_principal": 268435456, "worker_lost_s": 30,
 	"drain_s": 30,
 }
 

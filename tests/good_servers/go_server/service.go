@@ -34,6 +34,13 @@ func begin(start object, headerTraceID string) (*run, bool, error) {
 	if unfinished >= int(limits["runs_per_principal"]) {
 		return nil, false, refuse("busy", "too many runs are unfinished")
 	}
+	kept := 0
+	for _, run := range runs {
+		kept += run.bytes + len(textOf(run.start, "prompt"))
+	}
+	if kept >= int(limits["kept_bytes_per_principal"]) {
+		return nil, false, refuse("busy", "as much is kept as may be")
+	}
 	traceID := traceIDOf(start["traceparent"])
 	if traceID == "" {
 		traceID = headerTraceID

@@ -21,6 +21,7 @@ export const limits = {
   cancel_deadline_ms: 2000,
   send_buffer_bytes: 1048576,
   log_bytes: 16777216,
+  kept_bytes_per_principal: 268435456,
   worker_lost_s: 30,
   drain_s: 30,
 };

@@ -50,6 +50,11 @@ export class Run {
     return this.status !== "queued" && this.status !== "running";
   }
 
+  /** What this run costs, of its log and of what was asked. */
+  get keptBytes() {
+    return this.#bytes + Buffer.byteLength(this.start.prompt);
+  }
+
   /** The answer text so far. */
   get text() {
     return this.#text.join("");

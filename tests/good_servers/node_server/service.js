@@ -30,6 +30,8 @@ export function begin(start, headerTraceId) {
   if (known) return { run: known, isNew: false };
   if (draining) throw new Refusal("unavailable", "the server takes on no new runs");
   if (unfinished >= limits.runs_per_principal) throw new Refusal("busy", "too many runs are unfinished");
+  const kept = [...runs.values()].reduce((sum, run) => sum + run.keptBytes, 0);
+  if (kept >= limits.kept_bytes_per_principal) throw new Refusal("busy", "as much is kept as may be");
   const traceId = traceIdOf(start.traceparent) ?? headerTraceId ?? newTraceId();
   const run = new Run(start, traceId, ended);
   runs.set(run.id, run);
