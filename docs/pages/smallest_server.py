@@ -34,7 +34,7 @@ TERMINAL = OVERRIDABLE | {"payload_too_large", "worker_lost"}
 
 def discovery() -> str:
     """Return the discovery document."""
-    about = {"protocol": "runwire", "versions": [1], "endpoints": {"websocket": "/ws/generate"}}
+    about = {"protocol": "runwire", "versions": [1], "endpoints": {"websocket": "../ws/generate"}}
     about |= {"features": FEATURES, "limits": LIMITS, "auth": ["none"], "script_agent": True}
     return encoded(about | {"server": {"name": "smallest", "version": "1.0"}})
 
