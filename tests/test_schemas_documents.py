@@ -22,7 +22,7 @@ ASYNCAPI = ROOT / "schemas" / "runwire_schemas" / "asyncapi.yaml"
 
 HTTP_SCHEMAS = {
     *("discovery", "run-request", "cancel-request", "input-request-body"),
-    *("run-accepted", "run-status", "run-outcome", "ticket", "problem"),
+    *("run-accepted", "run-status", "run-events", "run-outcome", "ticket", "problem"),
     *("common", "server-message"),
 }
 

@@ -329,7 +329,7 @@ def test_discovery_answers_as_the_handshake_would(stand: Stand) -> None:
 
     document = asked().json
     assert document["auth"] == ["bearer", "ticket", "cookie"]
-    assert document["endpoints"]["tickets"] == "/v1/tickets"
+    assert document["endpoints"]["tickets"] == "../v1/tickets"
     assert {"auth", "tickets"} <= set(document["features"])
     assert [asked(bearer(token)).status for token in (ALICE, minted())] == [200, 200]
     assert asked(offer("runwire.v1", as_subprotocol(ALICE))).status == 200

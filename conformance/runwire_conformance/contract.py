@@ -75,7 +75,7 @@ def hostile_requests(run_id: str, features: frozenset[str], seed: int) -> Iterat
             yield from _media_types(place)
             yield from _bodies(place, operations["post"], random.Random(seed))
         for parameter in operations.get("get", {}).get("parameters", ()):
-            if parameter.get("in") == "query":
+            if parameter.get("in") == "query" and parameter["schema"].get("$ref", "").endswith("/Cursor"):
                 for value in CURSORS:
                     what = f"{parameter['name']} is {value}"
                     yield Hostile(

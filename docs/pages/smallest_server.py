@@ -37,7 +37,7 @@ def discovery() -> str:
     about: dict[str, Any] = {
         "protocol": "runwire",
         "versions": [1],
-        "endpoints": {"websocket": "/ws/generate"},
+        "endpoints": {"websocket": "../ws/generate"},
     }
     about |= {"features": FEATURES, "limits": LIMITS, "auth": ["none"], "script_agent": True}
     return encoded(about | {"server": {"name": "smallest", "version": "1.0"}})

@@ -66,6 +66,8 @@ class Server:
         if scope["type"] == "lifespan":
             await self._routes(scope, receive, send)
             return
+        if scope["path"].startswith(self.settings.root_path + "/"):
+            scope = {**scope, "path": scope["path"][len(self.settings.root_path) :]}
         headers = Headers(scope=scope)
         listed: list[str] = []
         if scope["type"] == "http":

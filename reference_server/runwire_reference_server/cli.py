@@ -67,6 +67,12 @@ def parser() -> argparse.ArgumentParser:
         help="bytes of logs and sessions from which on no run is started, without --redis (default: %(default)d)",
     )
     result.add_argument("--no-playground", dest="playground", action="store_false", help="serve no page at /")
+    result.add_argument(
+        "--root-path",
+        default="",
+        metavar="PATH",
+        help="a path that a proxy leaves in front of every other; one that it strips need not be told",
+    )
     result.add_argument("--log-level", default="warning", choices=["debug", "info", "warning", "error"])
     result.add_argument(
         "--log-format",
@@ -125,6 +131,7 @@ def main() -> None:
             certificate=certificate_from(options),
             behind_proxy=options.behind_proxy,
             playground=options.playground,
+            root_path=options.root_path,
         )
         agent = agent_from(options)
     except SettingError as problem:

@@ -1,5 +1,6 @@
 """The HTTP transport: runs under their URL, and the discovery document (chapters 2 and 9)."""
 
+import posixpath
 import re
 from collections.abc import Awaitable, Callable
 
@@ -12,13 +13,17 @@ from runwire_reference_server.admission import Admission, caller_of
 from runwire_reference_server.http_headers import (
     accepts_event_stream,
     is_json,
+    matches_etag,
     names_event_stream,
+    names_json_alone,
     read_cursor,
+    read_wait,
     trace_id,
 )
 from runwire_reference_server.json_text import BadMessage, NotJson, read_object
 from runwire_reference_server.metrics import CONTENT_TYPE
 from runwire_reference_server.places import Places
+from runwire_reference_server.poll import Poll, answered
 from runwire_reference_server.problems import problem
 from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import RunKey
@@ -52,6 +57,8 @@ class HttpEndpoints:
             endpoints["runs"] = settings.runs_path
         if settings.serves("tickets"):
             endpoints["tickets"] = settings.tickets_path
+        here = posixpath.dirname(settings.discovery_path)
+        endpoints = {name: posixpath.relpath(path, here) for name, path in endpoints.items()}
         return JSONResponse(
             {
                 "protocol": "runwire",
@@ -106,18 +113,27 @@ class HttpEndpoints:
     async def status(self, request: Request) -> Response:
         """`GET {runs}/{run_id}` ([HTTP-5])."""
         run = await self._service.get(_key(request))
+        headers = NO_STORE
+        if self._settings.serves("poll"):
+            etag = f'"{run.epoch}.{run.seq}.{run.status}"'
+            headers = headers | {"ETag": etag}
+            if matches_etag(request.headers.get("if-none-match"), etag):
+                return Response(status_code=304, headers=headers)  # [POLL-8]
         body = {"run_id": run.key.run_id, "epoch": run.epoch, "status": run.status, "seq": run.seq}
-        return JSONResponse(body | {"text": await self._service.text(run)}, headers=NO_STORE)
+        return JSONResponse(body | {"text": await self._service.text(run)}, headers=headers)
 
     async def events(self, request: Request) -> ASGIApp:
         """`GET {runs}/{run_id}/events` ([SSE-14] to [SSE-19])."""
-        if not accepts_event_stream(request.headers.get("accept")):
+        polls = self._settings.serves("poll") and names_json_alone(request.headers.get("accept"))
+        if not polls and not accepts_event_stream(request.headers.get("accept")):
             return problem(Refusal("unsupported", "events come as text/event-stream"), 406)
         cursor = read_cursor(request.headers.getlist("last-event-id"), request.query_params.getlist("after"))
         if cursor is None:
             raise Refusal("bad_request", "the cursor must be <epoch>.<seq> or <seq>, given once")
         epoch, after = cursor
         key = _key(request)
+        if polls:
+            return await self._poll(request, key, after, epoch)
         run = await self._service.get(key)
         if run.status.finished and epoch in {None, run.epoch} and after == run.seq:
             return Response(status_code=204, headers=NO_STORE)  # [SSE-17]
@@ -132,6 +148,16 @@ class HttpEndpoints:
             await give_back()
             raise
         return stream.open_with([resumed(run, after)], {})
+
+    async def _poll(self, request: Request, key: RunKey, after: int, epoch: str | None) -> Response:
+        """Answer a poll ([POLL-1] to [POLL-6])."""
+        wait_s = read_wait(request.query_params.getlist("wait"), self._settings.seconds("heartbeat_s"))
+        if wait_s is None:
+            raise Refusal("bad_request", "wait is a number of seconds, given once")
+        await self._service.get(key)
+        give_back = await self._take_place(request)
+        wait_s = 0.0 if request.method == "HEAD" else wait_s
+        return await answered(Poll(key, after, epoch, wait_s), self._service, request.receive, give_back)
 
     async def cancel(self, request: Request) -> Response:
         """`POST {runs}/{run_id}/cancel` ([HTTP-6], [HTTP-15])."""
@@ -170,7 +196,8 @@ class HttpEndpoints:
         return await self._places.take(caller_of(request.scope).place)
 
     def _location(self, run: Snapshot) -> dict[str, str]:
-        return {"Location": f"{self._settings.runs_path}/{run.key.run_id}/events"}
+        """Return where the events are, relative to the URL that was posted to ([HTTP-4])."""
+        return {"Location": f"{posixpath.basename(self._settings.runs_path)}/{run.key.run_id}/events"}
 
     async def _body(self, request: Request, *, empty_allowed: bool = False) -> Message:
         """Return the JSON object of a body; raises Refusal ([HTTP-9] to [HTTP-11])."""

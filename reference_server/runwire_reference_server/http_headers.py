@@ -20,6 +20,26 @@ def names_event_stream(accept: str | None) -> bool:
     return accept is not None and EVENT_STREAM in _ranges(accept)
 
 
+def names_json_alone(accept: str | None) -> bool:
+    """Whether an `Accept` header asks for JSON and not for the event stream, as a poll does."""
+    ranges = _ranges(accept or "")
+    return "application/json" in ranges and EVENT_STREAM not in ranges
+
+
+def read_wait(query: Sequence[str], most_s: float) -> float | None:
+    """Return for how many seconds a poll may wait, at most `most_s`; None when malformed ([POLL-4], [POLL-6])."""
+    if not query:
+        return 0.0
+    found = re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", query[0]) if len(query) == 1 else None
+    return min(float(found[0]), most_s) if found else None
+
+
+def matches_etag(if_none_match: str | None, etag: str) -> bool:
+    """Whether an `If-None-Match` header holds `etag` (RFC 9110 13.1.2)."""
+    named = [name.strip().removeprefix("W/") for name in (if_none_match or "").split(",")]
+    return etag in named or named == ["*"]
+
+
 def is_json(content_type: str | None) -> bool:
     """Whether a `Content-Type` is `application/json`, with whatever parameters."""
     return content_type is not None and content_type.partition(";")[0].strip().lower() == "application/json"

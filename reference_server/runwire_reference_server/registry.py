@@ -78,7 +78,7 @@ LIMITS: Mapping[str, LimitRule] = MappingProxyType(
 )
 
 #: Features that this server can serve.
-FEATURES = ("resume", "sse", "input", "metrics")
+FEATURES = ("resume", "sse", "poll", "input", "metrics")
 
 #: Features that it serves beside them when callers have credentials.
 CREDENTIAL_FEATURES = ("auth", "tickets")

@@ -178,6 +178,7 @@ def resumed(run: Snapshot, after: int, re: str | None = None) -> Message:
             "run_id": run.key.run_id,
             "epoch": run.epoch,
             "next_seq": after + 1,
+            "last_seq": run.seq,  # [RESUME-28]
             "status": run.status,
             "trace_id": run.trace_id,
         },

@@ -1,5 +1,6 @@
 """What an operator can set."""
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -83,6 +84,7 @@ def offered_features(
 ) -> tuple[str, ...]:
     """Return what a server serves, given how callers are told apart and what is switched off ([CONF-3])."""
     off = {*off, *({"sse"} if "resume" in off else set())}
+    off |= {"poll"} if "sse" in off else set()
     names = FEATURES + (CREDENTIAL_FEATURES if access.authenticates else ())
     names += ("cluster",) if many_nodes and "resume" not in off else ()
     return tuple(name for name in names if name not in off)
@@ -96,7 +98,8 @@ class Settings:
     `session_s` is how long a session is remembered after its last run, `kept_bytes` what is kept in memory for all
     principals when a run is started. `allowed_origins` and `allowed_hosts`
     are added to the server's own ([ORIGIN-1], [ORIGIN-4]). `certificate` holds the files of a certificate chain and
-    its key; `behind_proxy` says that a proxy in front ends TLS ([AUTH-15]).
+    its key; `behind_proxy` says that a proxy in front ends TLS ([AUTH-15]). `root_path` is what a proxy leaves in
+    front of every path, such as `/agents`.
     """
 
     host: str = "127.0.0.1"
@@ -115,10 +118,15 @@ class Settings:
     runs_path: str = "/v1/runs"
     tickets_path: str = "/v1/tickets"
     discovery_path: str = "/.well-known/runwire"
+    root_path: str = ""
     playground: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse a server that would be open by mistake; raises SettingError."""
+        """Refuse a server that would be open by mistake, or cannot be found; raises SettingError."""
+        if not re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)*", self.root_path):
+            raise SettingError(
+                f"--root-path is a path such as /agents, without a slash at its end, not {self.root_path!r}"
+            )
         if ("auth" in self.features) != self.access.authenticates:
             raise SettingError("the feature auth goes with credentials, and neither without the other")
         if not (self.loopback or self.certificate or self.behind_proxy):

@@ -179,6 +179,7 @@ class Exchanges:
 
     async def _write(self, request: Request, response: Response) -> bool:
         self._upgrade_answered.set()
+        await self.rewrite.before_response(request, response)
         body = response.body or b""
         if response.headers.has("transfer-encoding", "chunked"):
             body = (chunk(body) if body else b"") + LAST_CHUNK

@@ -12,7 +12,19 @@ from runwire_spec import catalogue
 from .flaw import FLAWS, Flaw
 
 JUDGED_CLASSES = frozenset(
-    {"basic", "core", "resume", "sse", "input", "auth", "tickets", "metrics", "cluster", "script_agent"}
+    {
+        "basic",
+        "core",
+        "resume",
+        "sse",
+        "poll",
+        "input",
+        "auth",
+        "tickets",
+        "metrics",
+        "cluster",
+        "script_agent",
+    }
 )
 
 

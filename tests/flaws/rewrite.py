@@ -162,6 +162,9 @@ class Rewrite:
         """Rewrite a response; for a stream and a handshake only its head."""
         return response
 
+    async def before_response(self, request: Request, response: Response) -> None:
+        """Run before a response that is no stream and no accepted handshake is sent."""
+
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:  # noqa: ARG002
         """Rewrite a message of the server, on WebSocket and SSE alike."""
         yield message

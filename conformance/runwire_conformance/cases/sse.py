@@ -292,7 +292,7 @@ async def events_in_another_form_are_406(target: Target) -> None:
     posted = await target.start_stream(target.short)
     run = await posted.run()
 
-    response = await target.http("GET", target.run_url(run.id, "/events"), [("Accept", "application/json")])
+    response = await target.http("GET", target.run_url(run.id, "/events"), [("Accept", "image/png")])
 
     expect_status(response, 406)
 

@@ -65,6 +65,10 @@ RELATED: dict[str, tuple[str, ...]] = {
     "cursor_beyond_the_log": ("RESUME-9",),
     "long_ids_cut": ("RUN-36",),
     "unknown_run_is_empty": ("RESUME-9",),
+    # A poll that is late for one reason is late for the other.
+    "polls_take_their_time": ("POLL-4",),
+    "one_tag_for_a_run": ("POLL-8",),
+    "runs_have_no_tag": ("POLL-8",),
     # Without `resumed` one reading looks like the other going on.
     "resumed_unsaid": ("EVENT-8", "EVENT-11"),
     # A session other than the one that was asked for.

@@ -188,7 +188,7 @@ class Connection:
     def resumed(self, run: Run, after: int) -> dict[str, Any]:
         """Return the message that says where a reader stands."""
         place = {"type": "resumed", "run_id": run.run_id, "epoch": run.epoch, "next_seq": after + 1}
-        return place | {"status": run.status, "trace_id": run.trace_id}
+        return place | {"last_seq": len(run.log), "status": run.status, "trace_id": run.trace_id}
 
     def follow(self, run: Run, after: int) -> None:
         """Set the one reader of this run on this connection [RUN-25]."""

@@ -85,7 +85,7 @@ async def discovery(request: Request) -> dict[str, Any]:
     return {
         "protocol": "runwire",
         "versions": [1],
-        "endpoints": {"websocket": "/ws/generate", "runs": "/v1/runs"},
+        "endpoints": {"websocket": "../ws/generate", "runs": "../v1/runs"},
         "features": list(FEATURES),
         "limits": vars(service_of(request).limits),
         "auth": ["none"],
@@ -113,7 +113,7 @@ async def start(request: Request) -> Response:
     if streamed:
         request.app.state.places.check(request.client)
     run, new = service.begin(message, request.headers.getlist("traceparent"))
-    headers = {"Location": f"/v1/runs/{run.run_id}/events"}
+    headers = {"Location": f"runs/{run.run_id}/events"}
     if streamed:
         started = {"type": "started", "run_id": run.run_id, "epoch": run.epoch, "session_id": run.session_id}
         first = [started | {"trace_id": run.trace_id, "status": run.status}]
@@ -167,7 +167,7 @@ async def events(request: Request, run_id: str) -> Response:
 def resumed(run: Run, after: int) -> dict[str, Any]:
     """Return the message that says where a reader stands."""
     place = {"type": "resumed", "run_id": run.run_id, "epoch": run.epoch, "next_seq": after + 1}
-    return place | {"status": run.status, "trace_id": run.trace_id}
+    return place | {"last_seq": len(run.log), "status": run.status, "trace_id": run.trace_id}
 
 
 class Stream(Response):

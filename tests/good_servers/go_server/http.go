@@ -114,7 +114,7 @@ func answer(w http.ResponseWriter, request *http.Request) {
 func (x *exchange) discover() {
 	x.json(http.StatusOK, object{
 		"protocol": "runwire", "versions": []int{1}, "features": features, "limits": limits,
-		"endpoints": object{"websocket": "/ws/generate", "runs": "/v1/runs"}, "auth": []string{"none"},
+		"endpoints": object{"websocket": "../ws/generate", "runs": "../v1/runs"}, "auth": []string{"none"},
 		"script_agent": true, "server": object{"name": "good-go", "version": "1.0"},
 	})
 }
@@ -265,7 +265,7 @@ func (x *exchange) start() {
 	if !isNew {
 		first = append(first, run.resumed(0))
 	}
-	x.ResponseWriter.Header().Set("Location", "/v1/runs/"+run.id+"/events")
+	x.ResponseWriter.Header().Set("Location", "runs/"+run.id+"/events")
 	if isStream {
 		x.stream(run, 0, first)
 		return

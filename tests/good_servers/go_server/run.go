@@ -209,7 +209,7 @@ func (r *run) started() object {
 
 func (r *run) resumed(after int) object {
 	return object{
-		"type": "resumed", "run_id": r.id, "epoch": r.epoch, "next_seq": after + 1,
+		"type": "resumed", "run_id": r.id, "epoch": r.epoch, "next_seq": after + 1, "last_seq": len(r.log),
 		"trace_id": r.traceID, "status": r.status,
 	}
 }

@@ -65,7 +65,7 @@ function discover(request, response) {
   sendJson(response, 200, {
     protocol: "runwire",
     versions: [1],
-    endpoints: { websocket: "/ws/generate", runs: "/v1/runs" },
+    endpoints: { websocket: "../ws/generate", runs: "../v1/runs" },
     features: FEATURES,
     limits,
     auth: ["none"],
@@ -122,7 +122,7 @@ async function start(request, response) {
   if (isStream) checkPlace(request.socket.remoteAddress);
   const { traceparent = [] } = request.headersDistinct;
   const { run, isNew } = begin(value, traceparent.length === 1 ? traceIdOf(traceparent[0]) : undefined);
-  const headers = { Location: `/v1/runs/${run.id}/events` };
+  const headers = { Location: `runs/${run.id}/events` };
   if (!isStream) return sendJson(response, 202, { run_id: run.id, epoch: run.epoch, status: run.status }, headers);
   await stream(request, response, run, 0, isNew ? [run.started()] : [run.started(), run.resumed(0)], headers);
 }

@@ -177,8 +177,8 @@ export class Run {
   }
 
   resumed(after) {
-    const { id, epoch, traceId, status } = this;
-    return { type: "resumed", run_id: id, epoch, next_seq: after + 1, status, trace_id: traceId };
+    const { id, epoch, traceId, status, log } = this;
+    return { type: "resumed", run_id: id, epoch, next_seq: after + 1, last_seq: log.length, status, trace_id: traceId };
   }
 }
 
