@@ -10,6 +10,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from runwire_reference_server.admission import Caller
 from runwire_reference_server.events import Entry, encoded
+from runwire_reference_server.intake import ABUSE, WAIT_S
 from runwire_reference_server.reader import Reader
 from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import RunKey
@@ -40,7 +41,15 @@ REPLAY_REFILL_S = 10.0
 
 
 #: Why a connection ended, by the code the server closed it with; other codes are for bad messages.
-_REASONS = {None: "client", 1000: "idle", 1013: "store", 4000: "draining", 4001: "slow", 4101: "expired"}
+_REASONS = {
+    None: "client",
+    1000: "idle",
+    1013: "store",
+    4000: "draining",
+    4001: "slow",
+    4101: "expired",
+    ABUSE: "abuse",
+}
 
 log = logging.getLogger(__name__)
 
@@ -127,10 +136,13 @@ class WebSocketConnection:
                 break
             if message["type"] == "websocket.disconnect":
                 code = message.get("code")
-                self._close_code = code if code in {1002, 1007, 1009, 4001} else None
+                self._close_code = code if code in {1002, 1007, 1009, 4001, ABUSE} else None
                 if code == 4001:
                     self.service.metrics.slow_readers.inc()
                 return
+            if "too_many" in message:
+                self.answer(refusal("rate_limited", "too many frames", None, WAIT_S))  # [LIMIT-9]
+                continue
             if message.get("bytes") is not None:
                 self.close(1003)  # [MSG-9]
                 break
