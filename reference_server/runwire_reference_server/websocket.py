@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket
 from runwire_reference_server.admission import Caller
 from runwire_reference_server.events import encoded
 from runwire_reference_server.frames import text_frame, websocket_frames
+from runwire_reference_server.intake import ABUSE, WAIT_S
 from runwire_reference_server.reader import Reader
 from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import RunKey
@@ -41,7 +42,15 @@ from runwire_reference_server.wire import WireProtocol
 MAX_ANSWERS_WAITING = 1000
 
 #: Why a connection ended, by the code the server closed it with; other codes are for bad messages.
-_REASONS = {None: "client", 1000: "idle", 1013: "store", 4000: "draining", 4001: "slow", 4101: "expired"}
+_REASONS = {
+    None: "client",
+    1000: "idle",
+    1013: "store",
+    4000: "draining",
+    4001: "slow",
+    4101: "expired",
+    ABUSE: "abuse",
+}
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +137,9 @@ class WebSocketConnection:
         while (message := await self._socket.receive())["type"] != "websocket.disconnect":
             if self._close_code is not None:
                 continue  # nothing is heard any more
+            if "too_many" in message:
+                self.answer(refusal("rate_limited", "too many frames", None, WAIT_S))  # [LIMIT-9]
+                continue
             if message.get("bytes") is not None:
                 self.close(1003)  # [MSG-9]
                 continue
@@ -138,7 +150,7 @@ class WebSocketConnection:
             while len(self._answers) > MAX_ANSWERS_WAITING and not self._wire.lost:
                 self._answers_taken.clear()
                 await self._answers_taken.wait()
-        if self._close_code is None and message.get("code") in {1002, 1007, 1009, 4001}:
+        if self._close_code is None and message.get("code") in {1002, 1007, 1009, 4001, ABUSE}:
             self._close_code = message["code"]
             if self._close_code == 4001:
                 self.service.metrics.slow_readers.inc()

@@ -14,8 +14,8 @@ from typing import Any, cast
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 
-from runwire_reference_server.handshake import Handshake
 from runwire_reference_server.http_wire import bound_kernel_buffer
+from runwire_reference_server.intake import SLICE_BYTES, Intake
 
 #: Seconds a peer has to answer a Close frame before the socket is cut.
 CLOSE_TIMEOUT_S = 2.0
@@ -31,7 +31,11 @@ class WireProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.close_timeout = CLOSE_TIMEOUT_S
-        self.conn = Handshake(max_size=self.config.ws_max_size, logger=_quiet())
+        self.conn = self._intake = Intake(max_size=self.config.ws_max_size, logger=_quiet())
+        self._intake.takes = self.writable.is_set
+        self._intake.warn = self._warn
+        self._unread = bytearray()
+        self._planned = False
         self.app_state = {**self.app_state, "wire": self}
         self.on_room: Callable[[], None] = _nobody
         self.room = True
@@ -61,8 +65,10 @@ class WireProtocol(WebSocketsSansIOProtocol):
         self.room = False
 
     def resume_writing(self) -> None:
-        """Let whoever writes go on."""
+        """Answer a Ping that came while the peer took nothing, and let whoever writes go on."""
         super().resume_writing()
+        self._intake.send_pong_that_waits()
+        self.transport.write(b"".join(self.conn.data_to_send()))
         self.room = True
         self.on_room()
 
@@ -137,11 +143,48 @@ class WireProtocol(WebSocketsSansIOProtocol):
         self._abort_soon()
 
     def data_received(self, data: bytes) -> None:
-        """Hand bytes to the frame parser; after a frame error they are only drained."""
-        if self._failed:
-            return
+        """Hand bytes to the frame parser, in slices; after a frame error they are only drained."""
         self._received += len(data)
+        self._unread += data
+        if not self.read_paused:
+            self._parse_slice()
+
+    def resume_reading(self) -> None:
+        """Go on with what was read already, and then with the socket."""
+        if not self._unread:
+            self._socket.resume_reading()
+        elif not self._planned:
+            self._planned = True
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._planned = False
+        if not self.read_paused:
+            self._parse_slice()
+
+    def _parse_slice(self) -> None:
+        piece = bytes(self._unread[:SLICE_BYTES])
+        del self._unread[:SLICE_BYTES]
+        if piece and not self._failed:
+            self._parse(piece)
+        if self._failed or self._socket.is_closing():
+            self._unread.clear()
+        if self._unread:
+            self._socket.pause_reading()
+        if not self.read_paused and not self._socket.is_closing():
+            self.resume_reading()
+
+    def _warn(self) -> None:
+        """Have the application tell the client that it sends too much, before anything more is read ([LIMIT-9])."""
+        self.queue.put_nowait(cast(Any, {"type": "websocket.receive", "too_many": True}))
+        self.read_paused = True
+        self._socket.pause_reading()
+
+    def _parse(self, data: bytes) -> None:
         super().data_received(data)
+        if self._intake.abused and not self._failed:
+            self.handle_parser_exception()
+            return
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             # Refused before there was a request to look at, such as one with a header that is too long.
             self.handshake_initiated = self.handshake_complete = self.close_sent = True
@@ -191,7 +234,7 @@ def _quiet() -> logging.Logger:
 
 
 class _CountingTransport:
-    """A transport that tells its protocol how many bytes were written."""
+    """A transport that tells its protocol how many bytes were written, and leaves to it when reading goes on."""
 
     def __init__(self, transport: asyncio.Transport, protocol: WireProtocol) -> None:
         self._transport = transport
@@ -200,6 +243,9 @@ class _CountingTransport:
     def write(self, data: bytes) -> None:
         self._protocol.wrote(len(data))
         self._transport.write(data)
+
+    def resume_reading(self) -> None:
+        self._protocol.resume_reading()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

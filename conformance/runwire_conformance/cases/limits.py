@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+from websockets.frames import Frame, Opcode
+
 from runwire_conformance import scripts
 from runwire_conformance.bounds import LATE_S, Limits
 from runwire_conformance.case import Broken, NotExercised, NotOffered, proves, shows
@@ -26,6 +28,9 @@ MOST = 300
 
 #: Seconds between two heartbeats of a client that uses its connection for nothing else; any will do.
 BEAT_S = 0.3
+
+#: Frames that a client may send at once ([LIMIT-14]).
+FRAMES_AT_ONCE = 2000
 
 #: More than the buffers of a network take by themselves, so that a server has data waiting.
 NETWORK_BYTES = 10_000_000
@@ -77,6 +82,15 @@ async def connections_are_counted(target: Target, limits: Limits) -> None:
         await clients[0].leave()
         await asyncio.sleep(target.clock.tolerance)
         await counting.connect()
+
+
+@proves("LIMIT-14")
+async def a_burst_of_frames_is_taken(client: Client) -> None:
+    unasked_pong = Frame(Opcode.PONG, b"").serialize(mask=True, extensions=[])
+    # With room for the Pongs that the server's own Pings bring about.
+    await client.send_bytes(unasked_pong * (FRAMES_AT_ONCE - 50))
+
+    await client.barrier()
 
 
 @proves("LIMIT-3", "LIMIT-4", script=True, alone=True, deadline_s=90)

@@ -46,6 +46,16 @@ def full_is_forbidden(flaw: Rewrite, request: Request, response: Response) -> Re
     return problem(403, "forbidden") if response.status == 429 else response
 
 
+@flaw("LIMIT-14")
+class FewFramesTaken(Rewrite):
+    """A connection is closed with 4429 for five hundred control frames."""
+
+    def client_frame(self, link: Link, frame: Frame) -> Iterable[Action]:
+        if self.nth(link.number) == 500 and isinstance(link, Socket):
+            link.start(link.send([Close(4429)]))
+        yield Frames((frame,))
+
+
 misstates(
     "one_run_more",
     "LIMIT-3",
