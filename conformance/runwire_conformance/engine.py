@@ -28,7 +28,7 @@ from runwire_conformance.places import Places
 from runwire_conformance.playing import came_of, overtaken, was_dropped
 from runwire_conformance.probe import probe
 from runwire_conformance.profile import Options, Profile
-from runwire_conformance.symptoms import Flood, broken_off, cancel_unheeded, flood_of
+from runwire_conformance.symptoms import Flood, ages_at_the_end, broken_off, cancel_unheeded, flood_of
 from runwire_conformance.target import Target
 from runwire_conformance.wire.http import Unanswered, Unreachable
 
@@ -307,7 +307,9 @@ class Engine:
         if sum(broken_off(outcome.traces) for outcome in failed) < MOST_BROKEN_OFF:
             return
         found = await breaks_off(
-            lambda: Target(profile, self.options, self._clock, self._held), self._width(profile)
+            lambda: Target(profile, self.options, self._clock, self._held),
+            self._width(profile),
+            [age for outcome in failed for age in ages_at_the_end(outcome.traces)],
         )
         if found is not None:
             self.ailing["CLOSE-2"] = found
