@@ -28,7 +28,8 @@ async def breaks_off(made: Callable[[], Target], places: int, ages: Sequence[flo
     most of them are alike, a plain connection is held for as long.
     """
     if (age := _common(ages)) is not None and (ended := await _ended_at(made(), age)) is not None:
-        return f"{len(ages)} connections broke off, most of them after {age:.1f} s; so did a plain one after {ended:.1f} s"
+        shown = f"most of them after {age:.1f} s; so did a plain one after {ended:.1f} s"
+        return f"{len(ages)} connections broke off, {shown}"
     room = asyncio.Semaphore(max(1, min(AT_ONCE, places)))
 
     async def held() -> str | None:
