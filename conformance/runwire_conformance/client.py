@@ -224,7 +224,7 @@ class Client(Conversation):
 
     def _has_unfinished(self) -> bool:
         """Whether the connection shows a run that has not ended."""
-        followed = {m.word("run_id") for m in self.messages if m.type in {"started", "resumed"}}
+        followed = {m.word("run_id") for m in self.messages if m.is_event or m.type in {"started", "resumed"}}
         return bool(followed - {m.word("run_id") for m in self.messages if m.is_terminal})
 
     async def started(self) -> Message:

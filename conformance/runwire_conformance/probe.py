@@ -8,7 +8,14 @@ from runwire_conformance.bounds import Clock
 from runwire_conformance.case import Broken, Moot
 from runwire_conformance.first_look import READY_S, TRIES, Mute, first_look
 from runwire_conformance.profile import Options, Profile
-from runwire_conformance.reach import Guarded, NoRunwireServer, refused, speechless, unreachable
+from runwire_conformance.reach import (
+    Guarded,
+    NoRunwireServer,
+    refused,
+    speaks_runwire,
+    speechless,
+    unreachable,
+)
 from runwire_conformance.target import Target
 from runwire_conformance.wire.http import Response, Unanswered, Unreachable, fetch
 
@@ -77,6 +84,13 @@ async def locate(url: str, options: Options) -> Profile:
                 )
             return Profile(url if bare else found, found_at, document)
     status = response.status if response is not None else 0
+    if (
+        response is not None
+        and status in {401, 403}
+        and not options.sent_headers
+        and speaks_runwire(response)
+    ):
+        raise Mute("CONN-1", f"{places[0]} answered {status} to a request without credentials")
     if (
         not bare
         and (said := refused(places[0], status, has_credential=bool(options.sent_headers))) is not None

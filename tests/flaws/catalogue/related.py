@@ -76,6 +76,8 @@ RELATED: dict[str, tuple[str, ...]] = {
     "drained_breaks_off": ("CLOSE-2",),
     "heartbeats_without_type": ("BEAT-5",),
     "starts_swallowed": ("RUN-3",),
+    "places_leak": ("LIMIT-2",),
+    "no_traces_at_all": ("MSG-3",),
     "streams_open_with_data": ("MSG-2", "SSE-3", "SSE-4"),
 }
 """By the name of the flaw. Blame outside this table and SAME_BREACH is a false accusation, and fails the proof."""
