@@ -55,6 +55,10 @@ class Proof:
             f"{len(broken)} of {len(observable())} observable requirements seen broken and blamed",
             f"{killed} of {len(self.trials)} flaws blamed",
         ]
+        worst = max(self.trials, key=lambda trial: trial.accusations, default=None)
+        if worst is not None:
+            most = f"at most {worst.accusations} sentences accused for one flaw, {worst.flaw}"
+            caught.append(f"{most}; one alone for {sum(one.accusations == 1 for one in self.trials)}")
         spared = [f"{wrongly} false accusations in {judged} runs of {servers} good servers"]
         return "\n".join((caught if self.trials else []) + (spared if self.accused else []))
 

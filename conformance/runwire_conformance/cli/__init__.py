@@ -9,6 +9,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from runwire_conformance.cli.knock import refused
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -52,6 +54,9 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return name, command and further arguments of a call; the command is imported now."""
         name, _, further = super().resolve_command(ctx, args)
+        if name == "check" and (said := refused(further)) is not None:
+            print(f"runwire: {said}", file=sys.stderr)
+            raise typer.Exit(2)
         return name, command_called(name or ""), further
 
 

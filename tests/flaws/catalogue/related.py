@@ -77,6 +77,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "heartbeats_without_type": ("BEAT-5",),
     "starts_swallowed": ("RUN-3",),
     "places_leak": ("LIMIT-2",),
+    "nothing_follows_started": ("BEAT-1",),
     "no_traces_at_all": ("MSG-3",),
     "streams_open_with_data": ("MSG-2", "SSE-3", "SSE-4"),
 }
