@@ -11,7 +11,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     # Whoever says less is silent for longer.
     "heartbeats_too_rare": ("BEAT-3",),
     "no_heartbeats": ("BEAT-3",),
-    "no_heartbeats_after_the_run": ("BEAT-1", "BEAT-3"),
+    "no_heartbeats_after_the_run": ("BEAT-1",),
     "no_heartbeats_during_runs": ("BEAT-1",),
     "no_heartbeats_while_blocked": ("BEAT-1",),
     "one_slow_reader_slows_all": ("BEAT-1",),
@@ -48,7 +48,6 @@ RELATED: dict[str, tuple[str, ...]] = {
     "one_token_in_fifty_is_lost": ("RESUME-10",),
     "streams_count_started": ("RUN-28", "RESUME-10"),
     "streams_end_twice": ("RESUME-10",),
-    "streams_have_no_end": ("RUN-4",),
     "streams_repeat_tokens": ("RUN-28", "EVENT-8", "RESUME-10"),
     # Calls and observations under wrong names, at wrong places or of wrong sizes do not pair, or do not fit.
     "large_calls_sent": ("EVENT-20",),
