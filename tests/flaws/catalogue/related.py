@@ -9,8 +9,6 @@ RELATED: dict[str, tuple[str, ...]] = {
     "resumed_without_trace": ("MSG-3",),
     "tool_delta_without_call_id": ("MSG-3",),
     # Whoever says less is silent for longer.
-    "heartbeats_too_rare": ("BEAT-3",),
-    "no_heartbeats": ("BEAT-3",),
     "no_heartbeats_after_the_run": ("BEAT-1",),
     "no_heartbeats_during_runs": ("BEAT-1",),
     "no_heartbeats_while_blocked": ("BEAT-1",),
