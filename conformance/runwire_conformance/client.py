@@ -224,7 +224,7 @@ class Client(Conversation):
 
     def _has_unfinished(self) -> bool:
         """Whether the connection shows a run that has not ended."""
-        followed = {m.word("run_id") for m in self.messages if m.type in {"started", "resumed"}}
+        followed = {m.word("run_id") for m in self.messages if m.is_event or m.type in {"started", "resumed"}}
         return bool(followed - {m.word("run_id") for m in self.messages if m.is_terminal})
 
     async def started(self) -> Message:
@@ -386,7 +386,7 @@ class Client(Conversation):
         if came == IDLE and waited <= self.clock.tolerance:
             raise NotJudged("idle_s was over before the judge had sent what the server is to close for")
         said = "no Close frame" if came == 1006 else f"the close code {came} after {waited:.2f} s"
-        problem = Wrong(f"expected the close code {code}; came {said}", ("CLOSE-2",) if came == 1006 else ())
+        problem = Wrong(f"expected the close code {code}; came {said}")
         problem.proven = came != 1006
         raise problem
 

@@ -44,7 +44,7 @@ MOST_SHOWN = 120
 
 #: What orders that the events of a run come, and that it ends.
 EVENTS: Owners = ("RUN-2", "RUN-1", "EVENT-4", "SCRIPT-1")
-END: Owners = ("RUN-4", "RUN-13", "SCRIPT-2")
+END: Owners = ("RUN-27", "RUN-4", "RUN-13", "SCRIPT-2")
 
 
 class Conversation:

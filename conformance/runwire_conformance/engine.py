@@ -42,6 +42,7 @@ from runwire_conformance.probe import probe
 from runwire_conformance.profile import Options, Profile
 from runwire_conformance.progress import Progress
 from runwire_conformance.reason import Kind
+from runwire_conformance.symptoms import ages_at_the_end
 from runwire_conformance.target import Target
 from runwire_conformance.trace import Trace
 from runwire_conformance.wire.http import Unanswered, Unreachable
@@ -244,7 +245,9 @@ class Engine:
         if sum(outcome.broken_off for outcome in failed) < MOST_BROKEN_OFF:
             return
         found = await breaks_off(
-            lambda: Target(profile, self.options, self.clock, self._memory), self._slots(profile)
+            lambda: Target(profile, self.options, self.clock, self._memory),
+            self._slots(profile),
+            [age for outcome in failed for age in ages_at_the_end(outcome.traces)],
         )
         if found is not None:
             self.ailing["CLOSE-2"] = found

@@ -21,7 +21,7 @@ TOLD = ("type", "status", "reason", "code")
 MOST_TEXT = 80
 
 #: What orders that a log is whole, and the script's.
-LOG: Owners = ("RUN-28", "RUN-30", "RESUME-10", "SCRIPT-1")
+LOG: Owners = ("RUN-28", "SCRIPT-1")
 
 
 def shown(message: Mapping[str, Any]) -> str:

@@ -335,11 +335,13 @@ async def _heeds(target: Target, script: str, seconds: float) -> bool:
 async def _connected(target: Target) -> Client:
     """Return a further connection; raises Mute when the server takes no more, NoRunwireServer when it is full."""
     try:
-        return await target.connect(ready=False)
+        client = await target.connect(ready=False)
     except Moot as problem:
         raise NoRunwireServer(f"{problem}; end other clients, or try again later") from None
     except Broken as problem:
         raise Mute("CONN-6", f"after a first handshake was accepted: {problem}") from None
+    client.counts_places = True  # nobody else has any
+    return client
 
 
 def _unreadable(trace: Trace) -> Record | None:

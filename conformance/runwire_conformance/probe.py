@@ -8,7 +8,14 @@ from runwire_conformance.endpoints import BadEndpoint, endpoint_url, origin_of
 from runwire_conformance.first_look import READY_S, TRIES, Mute, first_look
 from runwire_conformance.json_reading import read_json
 from runwire_conformance.profile import Options, Profile
-from runwire_conformance.reach import Guarded, NoRunwireServer, refused, speechless, unreachable
+from runwire_conformance.reach import (
+    Guarded,
+    NoRunwireServer,
+    refused,
+    speaks_runwire,
+    speechless,
+    unreachable,
+)
 from runwire_conformance.target import Target
 from runwire_conformance.wire.http import Response, Unanswered, Unreachable, fetch
 
@@ -79,6 +86,13 @@ async def locate(url: str, options: Options) -> Profile:
                 )
             return Profile(url if bare else websocket, found_at, document)
     status = response.status if response is not None else 0
+    if (
+        response is not None
+        and status in {401, 403}
+        and not options.sent_headers
+        and speaks_runwire(response)
+    ):
+        raise Mute("CONN-1", f"{places[0]} answered {status} to a request without credentials")
     said = None if bare else refused(places[0], status, has_credential=bool(options.sent_headers))
     if said is not None:
         raise said

@@ -4,7 +4,9 @@ import asyncio
 from dataclasses import replace
 from urllib.parse import urlsplit, urlunsplit
 
-from runwire_conformance.wire.http import Unreachable, open_socket, place_of
+from runwire_conformance.trace import parsed
+from runwire_conformance.wire.http import Response, Unreachable, open_socket, place_of
+from runwire_spec import registries
 
 #: Seconds for which the first bytes of whatever listens are waited for; they only make the complaint a better one.
 GREETING_S = 2.0
@@ -58,6 +60,14 @@ async def speechless(url: str, said: str) -> NoRunwireServer:
     """Return what to do about something that took a connection and did not answer with HTTP; `said` is how."""
     first = b"" if urlsplit(url).scheme in {"https", "wss"} else await _greeting(url)
     return Speechless(_of(first, url) or f"there is no Runwire server at {_authority(url)}: {said}")
+
+
+def speaks_runwire(response: Response) -> bool:
+    """Whether a refusal is one of Runwire's: a problem with a code of its registry."""
+    if response.media_type != "application/problem+json":
+        return False
+    body = parsed(response.body.decode("utf-8", "replace"))
+    return body is not None and body.get("code") in {row["code"] for row in registries()["errors"]}
 
 
 def refused(url: str, status: int, *, has_credential: bool) -> NoRunwireServer | None:

@@ -6,9 +6,9 @@ from typing import Any
 
 Step = Mapping[str, Any]
 
-#: How every script begins, and how many characters of white space tell those of one case from those of another.
+#: How every script begins, and how many cases in a row have prompts of their own.
 OPENING = '{"runwire_script"'
-MARK_BITS = 12
+MARKS = 97
 
 
 def script(*steps: Step) -> str:
@@ -23,7 +23,7 @@ def marked(prompt: str, number: int) -> str:
     """
     if not prompt.startswith(OPENING) or prompt[-1].isspace():
         return prompt
-    return prompt + "".join(" \t"[number >> bit & 1] for bit in range(MARK_BITS))
+    return prompt + " " * (number % MARKS)
 
 
 def token(text: str) -> Step:

@@ -31,6 +31,17 @@ def _breaks_off(trace: Trace) -> bool:
     return False
 
 
+def ages_at_the_end(traces: Sequence[Trace]) -> list[float]:
+    """Return how old the WebSocket connections were that the server broke off, in seconds."""
+    return [
+        record.at - trace.began
+        for trace in traces
+        if trace.transport == "websocket" and _breaks_off(trace)
+        for record in trace.records
+        if record.kind == "lost"
+    ]
+
+
 def shows_no_heed(traces: Sequence[Trace], facts: Facts, until: float) -> bool:
     """Whether cancels are not heeded: one of these, or the server is `busy` with runs that it did not end."""
     return any(map(_is_busy, traces)) or cancel_unheeded(traces, facts, until)

@@ -55,6 +55,11 @@ class Trial:
     """The cases of its requirement that failed; `cases` are the first few that accuse."""
 
     @property
+    def accusations(self) -> int:
+        """How many sentences were accused of it: the goal is one, and three at the most."""
+        return len(self.also) + (self.outcome in {"blamed", "blamed wrongly"})
+
+    @property
     def killed(self) -> bool:
         """Whether the judge caught the flaw."""
         return self.outcome == "blamed"

@@ -160,9 +160,10 @@ def busy_cores() -> Iterator[None]:
             process.wait()
 
 
-async def tried(names: Sequence[str], *, quick: bool) -> list[Trial]:
+async def tried(names: Sequence[str], *, quick: bool, whole: bool = False) -> list[Trial]:
     """Put flaws before the judge, all of them when none is named; tell of those that get by, and how far it is.
 
+    With `whole` all cases are played against each, so that every sentence that is accused for it is counted.
     Those that act at random are tried as often as they say, but for a `quick` proof. In that one, which gates changes
     on machines that are busy with other things, a flaw that got by is tried further times, alone.
     """
@@ -176,7 +177,7 @@ async def tried(names: Sequence[str], *, quick: bool) -> list[Trial]:
         if done % TOLD_EVERY == 0 or done == len(flaws):
             print(f"{done} of {len(flaws)} flaws tried, {time.monotonic() - begun:.0f} s", flush=True)
 
-    trials, _ = await try_all(flaws, parallel=FLAWS_AT_ONCE, repeat=not quick, told=told)
+    trials, _ = await try_all(flaws, parallel=FLAWS_AT_ONCE, whole=whole, repeat=not quick, told=told)
     return [await _tried_again(trial) for trial in trials] if quick else trials
 
 
@@ -241,6 +242,11 @@ def main() -> None:
     )
     parser.add_argument("flaws", nargs="*", help="only these flaws, by the beginnings of their names")
     parser.add_argument("--quick", action="store_true", help="each once, no benign changes, writing nothing")
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="play all cases against each flaw, to count what it is accused of",
+    )
     parser.add_argument("--runs", type=int, default=0, help="how often each good server is judged")
     parser.add_argument(
         "--server", action="append", help="only this good server, or `reference`; may come again"
@@ -270,7 +276,7 @@ def main() -> None:
     trials: list[Trial] = []
     accused: list[Accused] = []
     if arguments.only in {None, "flaws"}:
-        trials = asyncio.run(tried(arguments.flaws, quick=arguments.quick))
+        trials = asyncio.run(tried(arguments.flaws, quick=arguments.quick, whole=arguments.whole))
         kept(Proof(tuple(trials)))
     if arguments.only not in {"flaws", "conditions"} and not arguments.flaws:
         wanted = meetings(changes=not arguments.quick, runs=arguments.runs or 1)

@@ -67,6 +67,10 @@ class Proof:
             f"{len(broken)} of {len(observable())} observable requirements seen broken and blamed",
             f"{killed} of {len(self.trials)} flaws blamed",
         ]
+        worst = max(self.trials, key=lambda trial: trial.accusations, default=None)
+        if worst is not None:
+            most = f"at most {worst.accusations} sentences accused for one flaw, {worst.flaw}"
+            caught.append(f"{most}; one alone for {sum(one.accusations == 1 for one in self.trials)}")
         spared = [f"{wrongly} false accusations in {judged} runs of {servers} good servers"]
         runs, wrong, left_out = (
             sum(getattr(one, name) for one in self.conditions) for name in ("runs", "accused", "not_judged")

@@ -19,6 +19,9 @@ from runwire_conformance.target import Target
 from runwire_conformance.wire.http import Response
 from runwire_spec import registries
 
+#: How many handshakes are made in a row.
+HANDSHAKES = 12
+
 
 async def discover(target: Target) -> Response:
     """Fetch the discovery document without credentials."""
@@ -63,6 +66,12 @@ async def a_client_that_offers_no_subprotocol_is_accepted(target: Target) -> Non
     peer.close()
 
     expect_status(response, 101)
+
+
+@proves("CONN-6")
+async def one_handshake_after_another_is_accepted(target: Target) -> None:
+    for _ in range(HANDSHAKES):
+        await (await target.connect(ready=False)).leave()
 
 
 @proves("CONN-7")

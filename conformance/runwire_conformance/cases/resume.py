@@ -297,7 +297,7 @@ async def a_finished_run_is_read_to_its_end(client: Client, target: Target) -> N
     events = await client.quiet(again)
 
     expect_same_log(contents(events), contents(log))
-    following = await client.start(target.short)
+    following = await target.start_again(client, target.short)
     await following.terminal()
 
 

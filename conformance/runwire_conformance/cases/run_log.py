@@ -5,10 +5,10 @@ import json
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import NotExercised, TooSlow, proves
+from runwire_conformance.case import NotExercised, TooSlow, Wrong, proves
 from runwire_conformance.client import Client
 from runwire_conformance.conversation import END, EVENT_S, LONG_S, contents
-from runwire_conformance.expectations import expect_same_log, expect_text
+from runwire_conformance.expectations import expect_same_log, expect_text, shown
 from runwire_conformance.target import Target, new_run_id
 
 
@@ -21,6 +21,17 @@ async def every_event_has_its_place(client: Client, target: Target) -> None:
 
     events = [message for message in client.messages if message.is_event]
     assert [event.type for event in events if "run_id" not in event or "seq" not in event] == []
+
+
+@proves("RUN-27", script=True)
+async def the_error_that_ends_a_run_has_its_place(client: Client) -> None:
+    run = await client.start(scripts.script(scripts.token("x"), scripts.fail()))
+
+    error = await client.message(
+        lambda message: message.type == "error", "the error", seconds=EVENT_S, owners=END
+    )
+    if error.get("run_id") != run.id or "seq" not in error:
+        raise Wrong(f"expected an error with run_id and seq; came {shown(error)}")
 
 
 @proves("RUN-28")

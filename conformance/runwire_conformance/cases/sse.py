@@ -161,6 +161,18 @@ async def a_stream_ends_after_the_terminal_with_a_blank_line(target: Target) -> 
         assert stream.messages[-1].is_terminal
 
 
+@proves("SSE-10", script=True)
+async def a_stream_lasts_as_long_as_its_run(target: Target) -> None:
+    stream = await target.start_stream(
+        scripts.script(scripts.token("a"), scripts.wait(1500), scripts.token("b"))
+    )
+    run = await stream.run()
+
+    await run.terminal()
+
+    expect_text(run, "ab")
+
+
 @proves("SSE-10")
 async def a_stream_of_a_finished_run_ends_too(target: Target) -> None:
     posted = await target.start_stream(target.short)

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from runwire_conformance.cli.knock import refused
 from runwire_conformance.printing import fit
 
 
@@ -55,6 +56,9 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return name, command and further arguments of a call; the command is imported now."""
         name, _, further = super().resolve_command(ctx, args)
+        if name == "check" and (said := refused(further)) is not None:
+            print(f"runwire: {said}", file=sys.stderr)
+            raise typer.Exit(2)
         return name, command_called(name or ""), further
 
 

@@ -120,6 +120,14 @@ def events_are_placed(trace: Trace, _facts: Facts) -> Iterator[Finding]:
         missing = [name for name in ("run_id", "seq") if name not in message]
         if message.is_event and missing:
             yield Finding("RUN-27", f"{message.type} has no {' and no '.join(missing)}", place)
+        elif ends_unnumbered(message):
+            yield Finding("RUN-27", "the error that ends a run has no seq", place)
+
+
+def ends_unnumbered(message: Message) -> bool:
+    """Whether an `error` names its run and a code that no refusal has: it ends the run, and lacks its `seq`."""
+    named = message.type == "error" and "run_id" in message and "seq" not in message and "re" not in message
+    return named and message.get("code") in {r["code"] for r in registries()["errors"] if r["use"] == "log"}
 
 
 def tokens_are_text(trace: Trace, _facts: Facts) -> Iterator[Finding]:
@@ -158,7 +166,8 @@ def endings_are_explained(trace: Trace, _facts: Facts) -> Iterator[Finding]:
             missing = [name for name in ("code", "retryable") if name not in message]
             if missing:
                 yield Finding("EVENT-22", f"error has no {' and no '.join(missing)}", place)
-            if ("run_id" in message and "seq" not in message) or ("re" in message and "seq" in message):
+            refuses = "run_id" in message and "seq" not in message and not ends_unnumbered(message)
+            if refuses or ("re" in message and "seq" in message):
                 yield Finding("EVENT-24", "an error that refuses a message has run_id or seq", place)
         if message.is_terminal and "seq" in message and "trace_id" not in message:
             yield Finding("OBS-1", f"{message.type} has no trace_id", place)
@@ -179,7 +188,7 @@ def codes_mean_what_they_say(trace: Trace, _facts: Facts) -> Iterator[Finding]:
                 requirement = "RUN-14" if "seq" in message else "ERR-1"
                 yield Finding(requirement, f"{code} is neither registered nor a vendor's", place)
             continue
-        if row["use"] == "log" and "seq" not in message:
+        if row["use"] == "log" and "seq" not in message and not ends_unnumbered(message):
             yield Finding("ERR-1", f"{row['code']} belongs into a log and refuses a message", place)
         expected = row["retryable"] == "true"
         if row["overridable"] == "no" and message.get("retryable", expected) is not expected:

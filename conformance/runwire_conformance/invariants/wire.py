@@ -99,7 +99,8 @@ def it_ends_in_order(trace: Trace, _facts: Facts) -> Iterator[Finding]:
 
 def _ended(trace: Trace, run_id: str) -> bool:
     return any(
-        record.message.is_terminal and record.message.get("run_id") == run_id
+        (record.message.is_terminal or record.message.type == "error")
+        and record.message.get("run_id") == run_id
         for record in trace.records
         if record.side == "server" and record.message is not None
     )

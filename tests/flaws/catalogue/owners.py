@@ -143,18 +143,6 @@ class EveryTenthHandshakeIsForbidden(Rewrite):
         return problem(503, "unavailable") if plain and self.nth("handshake") % 10 == 0 else request
 
 
-@flaw("RUN-2")
-class SecondRunsSayNothing(Rewrite):
-    """From the third run of a connection on, nothing is sent of a run but its terminal."""
-
-    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
-        if message.get("type") == "started":
-            link.notes["runs"] = link.notes.get("runs", 0) + 1
-        lost = is_event(message) and not is_terminal(message) and link.notes.get("runs", 0) > 2
-        if not lost:
-            yield message
-
-
 @answers("HTTP-5")
 def status_of_a_run_is_empty(flaw: Rewrite, request: Request, response: Response) -> Response:
     """GET {runs}/{run_id} answers with an empty object."""

@@ -25,6 +25,7 @@ SAME_BREACH: dict[str, tuple[str, ...]] = {
     "laggards_miss_thoughts": ("RUN-28",),
     "no_heartbeats_without_a_run": ("BEAT-1",),
     "no_heartbeats": ("BEAT-3",),
+    "streams_have_no_end": ("RUN-4",),
     "heartbeats_too_rare": ("BEAT-3",),
     "resumed_streams_without_resumed": ("RUN-3", "RESUME-9"),
     "blocked_tool_speaks_late": ("RUN-5",),
