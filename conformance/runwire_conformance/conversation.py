@@ -113,6 +113,8 @@ class Conversation:
 
     def seen(self) -> str:
         """Return the last few messages in a few words, for an assertion."""
+        if self.trace.excess is not None:
+            return f"{self.trace.excess[1]}; there the judge stopped reading"
         if self.flooded:
             return f"{self.trace.flooded_at} messages, after which the judge stopped reading"
         shown = [message.type or "a message without type" for message in self.messages[-4:]]

@@ -7,6 +7,7 @@ from runwire_conformance.conversation import ANSWER_S, Conversation, Run
 from runwire_conformance.trace import RESPONSE_ENDED, Trace
 from runwire_conformance.wire.http import Exchange, Response, Unanswered
 from runwire_conformance.wire.sse import Block, BlockParser, EndlessLine
+from runwire_conformance.wire.websocket import most_message_bytes
 
 
 class Stream(Conversation):
@@ -55,7 +56,7 @@ class Stream(Conversation):
         self._exchange.close()
 
     async def _read(self) -> None:
-        parser = BlockParser()
+        parser = BlockParser(most_message_bytes(self.limits))
         try:
             async for data in self._exchange.chunks():
                 for block in parser.feed(data):
@@ -65,7 +66,12 @@ class Stream(Conversation):
                     await self._announce()
                     return
             self.complete = True
-        except (Unanswered, UnicodeDecodeError, EndlessLine) as problem:
+        except EndlessLine as problem:
+            self.trace.exceed("EVENT-20", str(problem))
+            self._exchange.abort()
+            await self._finished()
+            return
+        except (Unanswered, UnicodeDecodeError) as problem:
             self.trace.add("server", "lost", str(problem))
         self.cut_off = parser.end()
         self.trace.add("server", "lost", RESPONSE_ENDED)
