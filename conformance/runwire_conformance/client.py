@@ -263,11 +263,9 @@ class Client(Conversation):
 
     # What comes.
 
-    def seen(self) -> str:
-        """Return the last few messages in a few words, and what came of one that did not end."""
-        unfinished = 0 if self.flooded else self._peer.unfinished
-        more = f", and {unfinished} bytes of a message that did not end" if unfinished else ""
-        return super().seen() + more
+    def unfinished(self) -> int:
+        """Return how many bytes have come of a message that is not whole yet."""
+        return self._peer.unfinished
 
     async def _read(self) -> None:
         try:

@@ -25,6 +25,7 @@ class Stream(Conversation):
         self.complete = False
         self.cut_off: Block | None = None
         self._exchange = exchange
+        self._parser = BlockParser(most_message_bytes(limits))
         self._reading = asyncio.create_task(self._read())
 
     async def run(self) -> Run:
@@ -43,6 +44,10 @@ class Stream(Conversation):
         """Wait until the response has ended; raises Broken."""
         await self.wait_until(lambda: self.ended, seconds, "the response to end")
 
+    def unfinished(self) -> int:
+        """Return how many bytes have come of an event that no blank line has closed yet."""
+        return self._parser.unfinished
+
     def drop(self) -> None:
         """Cut the connection without a goodbye."""
         self.trace.add("client", "lost", "cut by the client")
@@ -56,7 +61,7 @@ class Stream(Conversation):
         self._exchange.close()
 
     async def _read(self) -> None:
-        parser = BlockParser(most_message_bytes(self.limits))
+        parser = self._parser
         try:
             async for data in self._exchange.chunks():
                 for block in parser.feed(data):

@@ -78,6 +78,11 @@ class BlockParser:
         return blocks
 
     @property
+    def unfinished(self) -> int:
+        """How many bytes have come of an event that no blank line has closed yet, about."""
+        return self._held + self._block
+
+    @property
     def open_fields(self) -> Sequence[tuple[str, str]]:
         """The fields of the block that no blank line has closed yet."""
         return self._fields
