@@ -53,7 +53,7 @@ def record(
     except OSError as problem:
         fail(f"{problem.filename or f'port {listen}'}: {problem.strerror}")
     except (NoRunwireServer, Mute, Broken, Moot, Unreachable, Unanswered) as problem:
-        fail(str(problem))
+        fail(given.redaction.masked(str(problem)))
 
 
 def replay(
