@@ -11,6 +11,7 @@ from runwire_conformance.case import Broken, Moot
 from runwire_conformance.cli.complaint import fail
 from runwire_conformance.cli.connecting import Cafile, Config, Header, Token, Url, named, reached
 from runwire_conformance.first_look import Mute, NoRunwireServer
+from runwire_conformance.printing import fit
 from runwire_conformance.probe import locate
 from runwire_conformance.recorder import MOST_HEAD, Proxy, Writer, open_recording
 from runwire_conformance.recording import Recording, Unreadable
@@ -68,6 +69,8 @@ def replay(
     if not isinstance(recording, Recording):
         fail(f"{file}: messages, and no recorded conversation; use: runwire validate {file}")
     report = report_of(recording)
+    for remark in recording.remarks:
+        print(fit(remark))
     print(report.text)
     raise typer.Exit(report.exit_code(strict))
 
