@@ -45,7 +45,7 @@ class Block:
 class BlockParser:
     """Turns bytes into blocks. A CR LF that is cut in the middle is one line end."""
 
-    most_bytes: int = MOST_LINE_BYTES
+    most_bytes: int = field(default_factory=lambda: MOST_LINE_BYTES)
     _pieces: list[bytes] = field(default_factory=list)
     _held: int = 0
     #: Bytes of the block that no blank line has closed yet, and what its fields and comments take beside them.
