@@ -20,6 +20,8 @@ from runwire_conformance.profile import Options
 from runwire_conformance.recorder import Writer
 from runwire_conformance.redaction import Redaction, base64url
 from runwire_conformance.target import Target
+from runwire_conformance.terminal.answers import Asked
+from runwire_conformance.terminal.screen import Plain
 from runwire_conformance.trace import Message, Record, Trace
 from runwire_conformance.transcript import masked
 
@@ -194,3 +196,15 @@ def test_a_command_reads_its_input_and_prints_a_token() -> None:
 
 def test_the_redaction_knows_no_empty_secret() -> None:
     assert Redaction(["", "abc"]).masked("abc") == "abc"
+
+
+def test_what_a_server_repeats_is_not_shown_in_the_terminal() -> None:
+    out, aside = io.StringIO(), io.StringIO()
+    asked = Asked(Plain(out, aside), Redaction([TOKEN]))
+
+    asked.event({"type": "token", "data": f"you are {TOKEN}"})
+    asked.control({"type": "notice", "code": TOKEN, "data": quote(TOKEN)})
+    asked.note(f"refused: {TOKEN}")
+
+    assert out.getvalue() == "you are ***"
+    assert "s3cret" not in aside.getvalue() and "***" in aside.getvalue()

@@ -31,6 +31,7 @@ from validate_stand import (
 )
 
 from runwire_conformance.recording import Recording, Unreadable
+from runwire_conformance.replay import report_of
 from runwire_conformance.validate import read
 
 LINES = "\n".join(json.dumps(said, ensure_ascii=False) for _, said in GOOD) + "\n"
@@ -399,3 +400,17 @@ def test_a_recording_is_still_one(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_text(recorded([("receive", READY), ("send", START), ("receive", STARTED)]))
 
     assert isinstance(read(str(tmp_path / "r.jsonl")), Recording)
+
+
+def test_what_was_not_seen_is_no_pass(tmp_path: Path) -> None:
+    def verdicts(content: str) -> Any:
+        (tmp_path / "file").write_text(content)
+        recording = read(str(tmp_path / "file"))
+        assert isinstance(recording, Recording)
+        return report_of(recording).verdicts
+
+    timed, untimed = verdicts(recorded(GOOD)), verdicts(wscat(GOOD))
+    torn = verdicts(recorded(GOOD[:2]) + "nonsense\n" + recorded(GOOD[2:]))
+
+    assert (timed["BEAT-1"], untimed["BEAT-1"], torn["BEAT-1"]) == ("pass", "not exercised", "not exercised")
+    assert (timed["RUN-28"], untimed["RUN-28"], torn["RUN-28"]) == ("pass", "pass", "not exercised")

@@ -14,7 +14,7 @@ from runwire_conformance.clock import Interval, now
 from runwire_conformance.conversation import ANSWER_S, Conversation, Owners, Run, Unstated
 from runwire_conformance.trace import Message, Trace, parsed
 from runwire_conformance.wire.http import Response
-from runwire_conformance.wire.websocket import BadFrame, FramePeer, close_payload
+from runwire_conformance.wire.websocket import BadFrame, FramePeer, TooMuch, close_payload, most_message_bytes
 from runwire_spec import registries
 
 #: Seconds a peer may take to close after it was told to, or after something that closes.
@@ -76,7 +76,8 @@ class Client(Conversation):
         self._peer = peer
         #: Makes a prompt one that no other case sends.
         self._own = own
-        self._fragments: list[bytes] = []
+        peer.measure.most_bytes = most_message_bytes(limits)
+        self._whole_message = bytearray()
         self._fragment_kind = Opcode.TEXT
         self._reading = asyncio.create_task(self._read())
 
@@ -402,6 +403,7 @@ class Client(Conversation):
                 await asyncio.wait({self._reading}, timeout=LINGER_S)
         self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)
+        self._taken()
         self._peer.close()
 
     def _send_close(self, code: int) -> None:
@@ -409,6 +411,10 @@ class Client(Conversation):
         self._peer.send_frame(Opcode.CLOSE, close_payload(code))
 
     # What comes.
+
+    def unfinished(self) -> int:
+        """Return how many bytes have come of a message that is not whole yet."""
+        return self._peer.unfinished
 
     async def _read(self) -> None:
         try:
@@ -420,7 +426,8 @@ class Client(Conversation):
                         return
                     continue
                 self._frame(frame.opcode, bytes(frame.data), fin=frame.fin)
-                await self._announce()
+                if frame.fin:
+                    await self._announce()
                 if frame.opcode is Opcode.CLOSE:
                     break
                 if self.trace.flood():
@@ -429,7 +436,17 @@ class Client(Conversation):
                 self.trace.add("server", "lost", "the connection ended without a Close frame")
         except BadFrame as problem:
             self.trace.add("server", "raw", f"no frame of RFC 6455: {problem}")
+        except TooMuch as problem:
+            self.trace.exceed(problem.requirement, str(problem))
+            self._peer.abort()
+        self._taken()
         await self._finished()
+
+    def _taken(self) -> bytes:
+        """Return what came of the message that was under way, which is held no longer."""
+        whole, self._whole_message = bytes(self._whole_message), bytearray()
+        self.trace.held.bytes -= len(whole)
+        return whole
 
     def _frame(self, opcode: Opcode, data: bytes, *, fin: bool) -> None:
         if opcode is Opcode.PING:
@@ -446,10 +463,12 @@ class Client(Conversation):
             self.trace.add("server", "close", code=code)
         else:
             if opcode is not Opcode.CONT:
-                self._fragments, self._fragment_kind = [], opcode
-            self._fragments.append(data)
+                self._taken()
+                self._fragment_kind = opcode
+            self._whole_message += data
+            self.trace.held.bytes += len(data)
             if fin:
-                self._whole(b"".join(self._fragments))
+                self._whole(self._taken())
 
     def _closing(self, data: bytes) -> int:
         code = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005

@@ -202,12 +202,20 @@ class Conversation:
             raise TooLate(late, owners, certain=certain)
         return message
 
+    def unfinished(self) -> int:
+        """Return how many bytes have come of a message that is not whole yet."""
+        return 0
+
     def seen(self) -> str:
-        """Return the last few messages in a few words, for an assertion."""
+        """Return the last few messages in a few words, and what came of one that is not whole, for an assertion."""
+        if self.trace.excess is not None:
+            return f"{self.trace.excess[1]}; there the judge stopped reading"
         if self.flooded:
             return f"{self.trace.flooded_at} messages, after which the judge stopped reading"
         shown = [message.type or "a message without type" for message in self.messages[-4:]]
-        return "nothing" if not shown else "… " * (len(self.messages) > 4) + ", ".join(shown)
+        told = "nothing" if not shown else "… " * (len(self.messages) > 4) + ", ".join(shown)
+        begun = self.unfinished()
+        return f"{told}, and {begun} bytes of a message that did not end" if begun else told
 
     def asked(self) -> str:
         """Return the last that the judge had sent, for an assertion of something that did not come."""

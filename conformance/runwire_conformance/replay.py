@@ -1,13 +1,14 @@
 """Judges a recording again: every sentence that a recording can show, with its verdict."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from runwire_conformance.explain import sentence
 from runwire_conformance.printing import fit
 from runwire_conformance.recording import Recording
-from runwire_conformance.validate import Problem, problems_of
+from runwire_conformance.trace import Trace
+from runwire_conformance.validate import BY_THE_CLOCK, Problem, problems_of
 from runwire_spec import catalogue
 
 _EVENTS = frozenset(["token", "thinking", "tool_call", "observation", "done", "error"])
@@ -98,23 +99,25 @@ class Replayed:
 def report_of(recording: Recording) -> Replayed:
     """Judge a recording."""
     problems = tuple(problems_of(recording))
-    seen = _seen(recording)
+    # What is missing or has no times was not seen to be kept.
+    whole = [one.trace for one in recording.connections if one.trace.whole]
+    seen, seen_in_time = _seen(whole), _seen([trace for trace in whole if trace.timed])
     verdicts = {}
     for identifier, needed in EXERCISED.items():
         requirement = catalogue()[identifier]
         if recording.basic and requirement.conformance_class != "basic":
             continue
-        verdicts[identifier] = "pass" if needed & seen else "not exercised"
+        shown = seen_in_time if identifier in BY_THE_CLOCK else seen
+        verdicts[identifier] = "pass" if needed & shown else "not exercised"
     for problem in problems:
         if problem.requirement:
             verdicts[problem.requirement] = "advice" if problem.is_advice else "fail"
     return Replayed(verdicts, problems)
 
 
-def _seen(recording: Recording) -> set[str]:
+def _seen(traces: Sequence[Trace]) -> set[str]:
     seen: set[str] = set()
-    for recorded in recording.connections:
-        trace = recorded.trace
+    for trace in traces:
         seen.add({"websocket": "socket", "sse": "stream"}.get(trace.transport, "exchange"))
         for record in trace.records:
             if record.message is not None:

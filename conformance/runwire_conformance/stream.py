@@ -8,6 +8,7 @@ from runwire_conformance.conversation import ANSWER_S, Conversation, Run
 from runwire_conformance.trace import RESPONSE_ENDED, Message, Trace
 from runwire_conformance.wire.http import Exchange, Response, Unanswered
 from runwire_conformance.wire.sse import Block, BlockParser, EndlessLine
+from runwire_conformance.wire.websocket import most_message_bytes
 
 
 class Stream(Conversation):
@@ -32,6 +33,7 @@ class Stream(Conversation):
         self.complete = False
         self.cut_off: Block | None = None
         self._exchange = exchange
+        self._parser = BlockParser(most_message_bytes(limits))
         self._reading = asyncio.create_task(self._read())
 
     async def run(self) -> Run:
@@ -61,6 +63,10 @@ class Stream(Conversation):
         owners = ("SSE-10",)
         await self.wait_until(lambda: self.ended, seconds, "the response to end", owners, certain=True)
 
+    def unfinished(self) -> int:
+        """Return how many bytes have come of an event that no blank line has closed yet."""
+        return self._parser.unfinished
+
     def drop(self) -> None:
         """Cut the connection without a goodbye."""
         self.trace.add("client", "lost", "cut by the client")
@@ -74,7 +80,7 @@ class Stream(Conversation):
         self._exchange.close()
 
     async def _read(self) -> None:
-        parser = BlockParser()
+        parser = self._parser
         try:
             async for data in self._exchange.chunks():
                 if self.trace.flooded_at:
@@ -88,7 +94,12 @@ class Stream(Conversation):
                 if self.trace.flood():
                     await self._announce()
             self.complete = True
-        except (Unanswered, UnicodeDecodeError, EndlessLine) as problem:
+        except EndlessLine as problem:
+            self.trace.exceed("EVENT-20", str(problem))
+            self._exchange.abort()
+            await self._finished()
+            return
+        except (Unanswered, UnicodeDecodeError) as problem:
             self.trace.add("server", "lost", str(problem))
         self.cut_off = parser.end()
         self.trace.add("server", "lost", RESPONSE_ENDED)

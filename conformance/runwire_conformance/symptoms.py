@@ -118,6 +118,8 @@ def flood_of(traces: Sequence[Trace]) -> Flood | None:
     trace = next((trace for trace in traces if trace.flooded_at >= FLOOD_RECORDS), None)
     if trace is None:
         return None
+    if trace.excess is not None:
+        return Flood(*trace.excess)
     messages = list(trace.messages("server"))
     pings = sum(record.kind == "ping" for record in trace.records)
     if sum(map(is_unasked, messages)) + pings > sum(map(_is_event, messages)):

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from runwire_conformance.case import Broken
 from runwire_conformance.clock import now
-from runwire_conformance.held import Held
+from runwire_conformance.held import FLOOD_RECORDS, Held
 from runwire_conformance.json_reading import read_json
 
 Transport = Literal["websocket", "sse", "http"]
@@ -181,6 +181,8 @@ class Trace:
     whole: bool = True
     #: How many records there were when more had come than the judge is willing to hold; 0 if it was never so.
     flooded_at: int = 0
+    #: What was more than the judge holds of one message: the requirement that it breaks, and what it was.
+    excess: tuple[str, str] | None = None
     held: Held = field(default_factory=Held)
     #: By the place of a record: the requirement that was found broken there.
     marks: dict[int, str] = field(default_factory=dict)
@@ -227,8 +229,15 @@ class Trace:
 
     @property
     def is_endless(self) -> bool:
-        """Whether so much came of the events of runs as no log may hold, which is a proof."""
+        """Whether so much came of the events of runs as no log may hold, or of one message, which is a proof."""
+        if self.excess is not None:
+            return True
         return bool(self.flooded_at) and 0 < self.endless_bytes < self.came_bytes
+
+    def exceed(self, requirement: str, text: str) -> None:
+        """Note that more came of one message than the judge holds, so that it reads no further."""
+        self.excess, self.deaf = (requirement, text), True
+        self.flooded_at = max(len(self.records), FLOOD_RECORDS)
 
     def keep(self, most: int) -> None:
         """Forget all but the first `most` records."""

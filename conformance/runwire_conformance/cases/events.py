@@ -16,7 +16,7 @@ from runwire_conformance.expectations import (
 )
 from runwire_conformance.target import Target
 from runwire_conformance.trace import json_of
-from runwire_conformance.wire.websocket import MAX_FRAME
+from runwire_conformance.wire.websocket import MAX_MESSAGE
 
 
 @proves("EVENT-1", script=True)
@@ -138,7 +138,7 @@ async def partial_observations_are_text_that_adds_up(client: Client) -> None:
 
 @proves("EVENT-18", script=True, watches=("EVENT-20",))
 async def an_observation_that_is_too_large_is_cut(client: Client, limits: Limits) -> None:
-    content = {"text": "ü" * min(limits.whole("max_event_bytes"), MAX_FRAME // 4)}
+    content = {"text": "ü" * min(limits.whole("max_event_bytes"), MAX_MESSAGE // 4)}
     message = json.dumps({"prompt": scripts.script(scripts.call("c1"), scripts.observe("c1", content))})
     prompt = json.loads(message)["prompt"] if len(message) < limits["max_message_bytes"] else repeated(limits)
     run = await client.start(prompt)

@@ -38,10 +38,10 @@ def load(
     try:
         result = asyncio.run(_play(url, given, plan, mine))
     except (NoRunwireServer, Mute) as problem:
-        fail(str(problem))
+        fail(given.redaction.masked(str(problem)))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    print(loading.told(result))
+    print(given.redaction.masked(loading.told(result)))
     raise typer.Exit(result.exit_code)
 
 

@@ -11,6 +11,7 @@ from runwire_conformance.cli.complaint import fail
 from runwire_conformance.cli.connecting import Cafile, Config, Header, Token, Url, named, reached
 from runwire_conformance.clock import Clock
 from runwire_conformance.first_look import Mute
+from runwire_conformance.printing import fit
 from runwire_conformance.probe import locate
 from runwire_conformance.reach import NoRunwireServer
 from runwire_conformance.recorder import MOST_HEAD, Proxy, Writer, open_recording
@@ -54,7 +55,7 @@ def record(
     except OSError as problem:
         fail(f"{problem.filename or f'port {listen}'}: {problem.strerror}")
     except (NoRunwireServer, Mute, Broken, Moot, Unreachable, Unanswered) as problem:
-        fail(str(problem))
+        fail(given.redaction.masked(str(problem)))
 
 
 def replay(
@@ -69,6 +70,8 @@ def replay(
     if not isinstance(recording, Recording):
         fail(f"{file}: messages, and no recorded conversation; use: runwire validate {file}")
     report = report_of(recording)
+    for remark in recording.remarks:
+        print(fit(remark))
     print(report.text)
     raise typer.Exit(report.exit_code(strict))
 

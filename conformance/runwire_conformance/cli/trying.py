@@ -37,14 +37,14 @@ def try_(
     try:
         terminal = asyncio.run(_run(url, asked, given, screen))
     except GaveUp as problem:
-        fail(str(problem))
+        fail(given.redaction.masked(str(problem)))
     except BrokenPipeError:
         raise typer.Exit(1) from None
     raise typer.Exit(_exit_code(terminal))
 
 
 async def _run(url: str, prompt: str, given: Options, screen: Display) -> Message | None:
-    asked = Asked(screen)
+    asked = Asked(screen, given.redaction)
     return await followed(Journey(url, prompt, given, asked), asked)
 
 

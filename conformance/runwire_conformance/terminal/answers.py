@@ -7,6 +7,7 @@ import signal
 import threading
 from typing import Any
 
+from runwire_conformance.redaction import Redaction
 from runwire_conformance.terminal.cursor import Message
 from runwire_conformance.terminal.journey import Display, Journey
 
@@ -42,8 +43,10 @@ def answer_to(request: Message, line: str) -> Any:
 class Asked:
     """Shows a run, and answers its questions with lines of the terminal, in the order in which they were asked."""
 
-    def __init__(self, display: Display) -> None:
+    def __init__(self, display: Display, redaction: Redaction | None = None) -> None:
         self._display = display
+        #: What is not shown though a server repeats it.
+        self._redaction = redaction or Redaction()
         self._open: dict[object, Message] = {}
         self._sent: dict[object, Message] = {}
         self._asks = asyncio.Event()
@@ -53,7 +56,7 @@ class Asked:
 
     def event(self, message: Message) -> None:
         """Show an event, and begin to listen when it asks something."""
-        self._display.event(message)
+        self._display.event(self._redaction.without(message))
         if message["type"] == "input_request":
             self._open[message.get("request_id")] = message
             self._asks.set()
@@ -63,7 +66,7 @@ class Asked:
 
     def control(self, message: Message) -> None:
         """Hand a control message on; an answer that was refused as unfitting is asked for again."""
-        self._display.control(message)
+        self._display.control(self._redaction.without(message))
         request = self._sent.pop(message.get("re"), None)
         if request is not None and message.get("code") == "bad_request":
             self._open = {request.get("request_id"): request, **self._open}
@@ -71,7 +74,7 @@ class Asked:
 
     def note(self, text: str) -> None:
         """Hand a note on."""
-        self._display.note(text)
+        self._display.note(self._redaction.masked(text))
 
     async def answer(self) -> None:
         """Answer questions for ever; a line that comes early waits for its question."""

@@ -8,7 +8,7 @@ from websockets.streams import StreamReader as FrameReader
 
 from runwire_conformance.clock import now
 from runwire_conformance.trace import Record, Side, parsed
-from runwire_conformance.wire.websocket import MAX_FRAME
+from runwire_conformance.wire.websocket import MAX_MESSAGE, Measure, TooMuch
 
 
 class FrameTap:
@@ -18,7 +18,8 @@ class FrameTap:
         self._side: Side = side
         self._reader = FrameReader()
         self._parsing: Generator[None, None, Frame] | None = None
-        self._pieces: list[bytes] = []
+        self._whole = bytearray()
+        self._measure = Measure()
         self._kind = Opcode.TEXT
         self._deaf = False
 
@@ -31,15 +32,16 @@ class FrameTap:
         try:
             while (frame := self._next()) is not None:
                 records += self._frame(frame)
-        except (ProtocolError, PayloadTooBig) as problem:
-            self._deaf = True
-            records.append(self._record("raw", f"no frame of RFC 6455: {problem}"))
+        except (ProtocolError, PayloadTooBig, TooMuch) as problem:
+            self._deaf, self._whole = True, bytearray()
+            what = "no frame of RFC 6455: " if isinstance(problem, ProtocolError) else "too much to record: "
+            records.append(self._record("raw", f"{what}{problem}"))
         return records
 
     def _next(self) -> Frame | None:
         if self._parsing is None:
             masks = self._side == "client"
-            self._parsing = Frame.parse(self._reader.read_exact, mask=masks, max_size=MAX_FRAME)
+            self._parsing = Frame.parse(self._reader.read_exact, mask=masks, max_size=MAX_MESSAGE)
         try:
             next(self._parsing)
         except StopIteration as done:
@@ -49,6 +51,7 @@ class FrameTap:
         return None
 
     def _frame(self, frame: Frame) -> list[Record]:
+        self._measure.take(frame)
         data = bytes(frame.data)
         if frame.opcode in {Opcode.PING, Opcode.PONG}:
             return [self._record(frame.opcode.name.lower(), data.hex())]
@@ -56,11 +59,11 @@ class FrameTap:
             code = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005
             return [Record(now(), self._side, "close", "", None, code)]
         if frame.opcode is not Opcode.CONT:
-            self._pieces, self._kind = [], frame.opcode
-        self._pieces.append(data)
+            self._whole, self._kind = bytearray(), frame.opcode
+        self._whole += data
         if not frame.fin:
             return []
-        whole = b"".join(self._pieces)
+        whole, self._whole = bytes(self._whole), bytearray()
         if self._kind is Opcode.BINARY:
             return [self._record("binary", f"{len(whole)} bytes")]
         try:

@@ -22,8 +22,8 @@ RESPONSE_S = 10.0
 LARGE_BODY = 65_536
 EARLY_S = 0.3
 
-#: What the judge is willing to hold of one response.
-MAX_BODY = 32 * 1024 * 1024
+#: What the judge is willing to hold of one response: the text of a log of the default size, and more.
+MAX_BODY = 20 * 1024 * 1024
 
 
 class Unreachable(Exception):
@@ -212,7 +212,7 @@ async def fetch(
             async for chunk in exchange.chunks():
                 content += chunk
                 if len(content) > MAX_BODY:
-                    raise Unanswered(f"{method} {url}: the body does not end")
+                    raise Unanswered(f"{method} {url}: a body of more than {MAX_BODY} bytes")
     except TimeoutError:
         raise Unanswered(f"{method} {url}: the body did not end within {RESPONSE_S:g} s") from None
     finally:

@@ -14,8 +14,12 @@ _DIGITS = re.compile(r"[0-9]+")
 MOST_LINE_BYTES = 32 * 1024 * 1024
 
 
+#: What a field takes beside its text.
+FIELD_BYTES = 150
+
+
 class EndlessLine(ValueError):
-    """A line is longer than anyone is willing to hold."""
+    """A line, or what stands before a blank one, is longer than anyone is willing to hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +45,11 @@ class Block:
 class BlockParser:
     """Turns bytes into blocks. A CR LF that is cut in the middle is one line end."""
 
+    most_bytes: int = field(default_factory=lambda: MOST_LINE_BYTES)
     _pieces: list[bytes] = field(default_factory=list)
     _held: int = 0
+    #: Bytes of the block that no blank line has closed yet, and what its fields and comments take beside them.
+    _block: int = 0
     _fields: list[tuple[str, str]] = field(default_factory=list)
     _comments: list[str] = field(default_factory=list)
     _first: bool = True
@@ -60,12 +67,20 @@ class BlockParser:
         for line in lines:
             self._line(b"".join([*self._pieces, line]), blocks)
             self._pieces, self._held = [], 0
+            self._block = self._block + len(line) + FIELD_BYTES if self._fields or self._comments else 0
+            if self._block > self.most_bytes:
+                raise EndlessLine(f"an event of more than {self.most_bytes} bytes")
         if rest:
             self._pieces.append(rest)
             self._held += len(rest)
-        if self._held > MOST_LINE_BYTES:
-            raise EndlessLine(f"a line of more than {MOST_LINE_BYTES >> 20} MiB")
+        if self._held > self.most_bytes:
+            raise EndlessLine(f"a line of more than {self.most_bytes} bytes")
         return blocks
+
+    @property
+    def unfinished(self) -> int:
+        """How many bytes have come of an event that no blank line has closed yet, about."""
+        return self._held + self._block
 
     @property
     def open_fields(self) -> Sequence[tuple[str, str]]:

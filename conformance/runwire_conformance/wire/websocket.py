@@ -6,12 +6,14 @@ import hashlib
 import os
 import ssl
 from collections.abc import AsyncIterator, Generator, Sequence
+from dataclasses import dataclass
 
 import h11
 from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader as FrameReader
 
+from runwire_conformance.bounds import Limits
 from runwire_conformance.wire.http import (
     RESPONSE_S,
     Headers,
@@ -27,12 +29,57 @@ _MAX_BODY = 64 * 1024
 #: Seconds to wait for the body of a refused handshake, which a server may leave open.
 BODY_S = 2.0
 
-#: The largest frame the judge is willing to hold.
-MAX_FRAME = 32 * 1024 * 1024
+#: The largest message the judge is willing to hold, whatever is advertised; and the least that it holds.
+MAX_MESSAGE, LEAST_MESSAGE = 32 * 1024 * 1024, 4 * 1024 * 1024
+
+#: How many times `max_event_bytes` it holds of one message, so that it can tell by how much one is too large.
+TIMES = 16
+
+#: Fragments of one message that it reads; one of the default `max_event_bytes` in pieces of four bytes has as many.
+MOST_FRAGMENTS = 65_536
+
+
+def most_message_bytes(limits: Limits) -> int:
+    """Return how many bytes of one message are held of a server with these limits."""
+    return int(min(MAX_MESSAGE, max(LEAST_MESSAGE, TIMES * limits["max_event_bytes"])))
 
 
 class BadFrame(Exception):
     """The server sent bytes that are no frame of RFC 6455."""
+
+
+class TooMuch(Exception):
+    """More came of one message than the judge holds: the requirement that this breaks, and what it was."""
+
+    def __init__(self, requirement: str, text: str) -> None:
+        super().__init__(text)
+        self.requirement = requirement
+
+
+@dataclass(slots=True)
+class Measure:
+    """What has come of the message that is under way: its bytes and its fragments."""
+
+    most_bytes: int = MAX_MESSAGE
+    bytes: int = 0
+    fragments: int = 0
+
+    def take(self, frame: Frame) -> None:
+        """Reckon one frame more; raises TooMuch."""
+        if frame.opcode in {Opcode.CLOSE, Opcode.PING, Opcode.PONG}:
+            return
+        self.bytes += len(frame.data)
+        self.fragments += 1
+        if self.bytes > self.most_bytes:
+            raise self.too_large()
+        if self.fragments > MOST_FRAGMENTS:
+            raise TooMuch("FLOW-8", f"fragments of one message came without end: {self.fragments} of them")
+        if frame.fin:
+            self.bytes = self.fragments = 0
+
+    def too_large(self) -> TooMuch:
+        """Return what says that a message is larger than is held."""
+        return TooMuch("EVENT-20", f"a message of more than {self.most_bytes} bytes")
 
 
 class FramePeer:
@@ -48,6 +95,8 @@ class FramePeer:
         self._writer: asyncio.StreamWriter
         self.may_read = asyncio.Event()
         self.may_read.set()
+        self.measure = Measure()
+        self._came = 0
         #: Bytes to take at once and seconds to rest after each, for a reader that is slow but steady.
         self.pace: tuple[int, float] | None = None
 
@@ -82,6 +131,7 @@ class FramePeer:
         if head.status_code != 101:
             return Response(head.status_code, headers, await self._body(http))
         response = Response(101, headers)
+        self._came = len(http.trailing_data[0])
         self._frames.feed_data(http.trailing_data[0])
         wanted = base64.b64encode(hashlib.sha1((key + _GUID).encode()).digest()).decode()
         if response.header("sec-websocket-accept") != wanted:
@@ -115,10 +165,12 @@ class FramePeer:
         return event
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """Yield frames until the connection ends; raises BadFrame."""
+        """Yield frames until the connection ends; raises BadFrame and TooMuch."""
         try:
             while True:
                 while (frame := self._next_frame()) is not None:
+                    self._came = 0
+                    self.measure.take(frame)
                     yield frame
                 await self.may_read.wait()
                 most, rest_s = self.pace or (65536, 0.0)
@@ -127,15 +179,23 @@ class FramePeer:
                     await asyncio.sleep(rest_s)
                 if not data:
                     return
+                self._came += len(data)
                 self._frames.feed_data(data)
         except OSError:
             return
-        except (ProtocolError, PayloadTooBig) as problem:
+        except PayloadTooBig:
+            raise self.measure.too_large() from None
+        except ProtocolError as problem:
             raise BadFrame(str(problem)) from None
+
+    @property
+    def unfinished(self) -> int:
+        """How many bytes have come of a message that is not whole yet."""
+        return self.measure.bytes + self._came
 
     def _next_frame(self) -> Frame | None:
         if self._parsing is None:
-            self._parsing = Frame.parse(self._frames.read_exact, mask=False, max_size=MAX_FRAME)
+            self._parsing = Frame.parse(self._frames.read_exact, mask=False, max_size=self.measure.most_bytes)
         try:
             next(self._parsing)
         except StopIteration as parsed:
