@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from runwire_conformance.baseline_file import BaselineError, read_baseline
-from runwire_conformance.plan import BadPlan
+from runwire_conformance.plan import BadPlan, saved_plans
 from runwire_conformance.probe import _discovery
 from runwire_conformance.reading import read
 from runwire_conformance.recording import Unreadable
 from runwire_conformance.report.matrix import UnreadableReport, read_matrix
-from runwire_conformance.search import saved_plans
 from runwire_conformance.settings import SettingsError, read_settings
 from runwire_conformance.terminal.links import _object
 from runwire_conformance.wire.http import Response

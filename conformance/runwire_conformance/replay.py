@@ -27,7 +27,7 @@ EXERCISED: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(["EVENT-8", "EVENT-13"], frozenset(["tool_call"])),
     **dict.fromkeys(["EVENT-21", "EVENT-23"], frozenset(["done"])),
     **dict.fromkeys(["EVENT-22", "EVENT-24", "ERR-1", "ERR-4", "ERR-5"], frozenset(["error"])),
-    **dict.fromkeys(["CONN-15", "CONN-16", "CONN-19", "BEAT-1"], frozenset(["socket"])),
+    **dict.fromkeys(["CONN-15", "CONN-16", "CONN-19", "BEAT-1", "BEAT-3"], frozenset(["socket"])),
     "FLOW-8": frozenset(["socket", "stream"]),
     **dict.fromkeys(["BEAT-4"], frozenset(["heartbeat"])),
     **dict.fromkeys(["RESUME-10", "RESUME-25"], frozenset(["resumed"])),
@@ -36,7 +36,7 @@ EXERCISED: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(["OBS-5"], frozenset(["started", "resumed"])),
     **dict.fromkeys(["CLOSE-1", "CLOSE-2", "LIMIT-6"], frozenset(["close"])),
     **dict.fromkeys(
-        ["SSE-2", "SSE-3", "SSE-4", "SSE-6", "SSE-7", "SSE-8", "SSE-11", "SSE-12", "SSE-13"],
+        ["SSE-2", "SSE-3", "SSE-4", "SSE-6", "SSE-7", "SSE-8", "SSE-11", "SSE-12", "SSE-13", "SSE-26"],
         frozenset(["stream"]),
     ),
     **dict.fromkeys(["CANCEL-1", "CANCEL-2", "CANCEL-3"], frozenset(["cancel"])),
