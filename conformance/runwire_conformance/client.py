@@ -12,6 +12,7 @@ from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Breach, Broken, Moot, NotJudged, Wrong
 from runwire_conformance.clock import Interval, now
 from runwire_conformance.conversation import ANSWER_S, Conversation, Owners, Run, Unstated
+from runwire_conformance.symptoms import flood_of
 from runwire_conformance.trace import Message, Trace, parsed
 from runwire_conformance.wire.http import Response
 from runwire_conformance.wire.websocket import BadFrame, FramePeer, TooMuch, close_payload, most_message_bytes
@@ -430,7 +431,11 @@ class Client(Conversation):
                     await self._announce()
                 if frame.opcode is Opcode.CLOSE:
                     break
-                if self.trace.flood():
+                if self.trace.flood() and (flood := flood_of([self.trace])) is not None:
+                    raise TooMuch(
+                        flood.requirement, flood.text
+                    )  # shown already, and no byte more shows it better
+                if self.trace.flooded_at:
                     await self._announce()
             else:
                 self.trace.add("server", "lost", "the connection ended without a Close frame")
