@@ -35,6 +35,9 @@ MAX_MESSAGE, LEAST_MESSAGE = 32 * 1024 * 1024, 4 * 1024 * 1024
 #: How many times `max_event_bytes` it holds of one message, so that it can tell by how much one is too large.
 TIMES = 16
 
+#: Frames after which others have their turn, as a flood would stop the judge's clock.
+TURN = 256
+
 #: Fragments of one message that it reads; one of the default `max_event_bytes` in pieces of four bytes has as many.
 MOST_FRAGMENTS = 65_536
 
@@ -166,12 +169,16 @@ class FramePeer:
 
     async def frames(self) -> AsyncIterator[Frame]:
         """Yield frames until the connection ends; raises BadFrame and TooMuch."""
+        taken = 0
         try:
             while True:
                 while (frame := self._next_frame()) is not None:
                     self._came = 0
                     self.measure.take(frame)
                     yield frame
+                    taken += 1
+                    if taken % TURN == 0:
+                        await asyncio.sleep(0)
                 await self.may_read.wait()
                 most, rest_s = self.pace or (65536, 0.0)
                 data = await self._reader.read(most)
