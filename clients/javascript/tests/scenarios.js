@@ -188,6 +188,33 @@ export const SCENARIOS = {
     },
   },
 
+  "a close with 4000 after the run was accepted, and nothing more": {
+    options: SOCKET,
+    after: 4,
+    ms: 3000,
+    script: { websocket: (connection) => serveSocket(connection, [], { after: () => connection.close(4000) }) },
+    check: (outcome, stand) => {
+      assert.ok(stand.of("handshake").length <= FEW, `${stand.of("handshake").length} handshakes`);
+      assert.equal(stand.messages("start").length, 1);
+    },
+  },
+
+  "a page of the log that is always empty": {
+    options: SSE,
+    after: 4,
+    ms: 3000,
+    script: {
+      discovery: { features: ["resume", "sse", "poll"] },
+      "POST /v1/runs": (answer) => answer.response.writeHead(200, { "Content-Type": "text/event-stream" }).flushHeaders(),
+      "GET *": (answer, { path }) =>
+        answer.json(200, { run_id: path.split("/")[3], epoch: "e1", status: "running", next: "e1.0", events: [] }),
+    },
+    check: (outcome, stand) => {
+      const polls = stand.of("request").filter(({ path }) => path.includes("/events?"));
+      assert.ok(waits(polls).every((waited) => waited > 500), `polled after ${waits(polls)} ms`);
+    },
+  },
+
   "a stream that ends at once each time": {
     options: SSE,
     ms: 3000,

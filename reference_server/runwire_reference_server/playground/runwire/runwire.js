@@ -113,7 +113,7 @@ class Session {
   }
 
   delay(told) {
-    return this.#retry.delay(this.log.progress, told);
+    return this.#retry.delay(this.log.cursor, told);
   }
 
   async follow() {
