@@ -845,6 +845,14 @@ export const SCENARIOS = {
     },
   },
 
+  "a gateway that knows nothing for a while": {
+    script: {
+      discovery: (answer, { count }) => (count === 2 ? answer.html(404) : answer.json(200, DISCOVERED)),
+      websocket: (connection, { count }) => (count === 1 ? connection.break() : serveSocket(connection, logOf(WORDS))),
+    },
+    check: completed(TEXT),
+  },
+
   "a server that is none of ours": {
     linger: 700,
     script: { discovery: (answer) => answer.html(404) },

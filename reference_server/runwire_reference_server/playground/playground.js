@@ -26,7 +26,7 @@ $("prompt").addEventListener("keydown", (pressed) => {
   pressed.preventDefault();
   $("ask").requestSubmit();
 });
-document.addEventListener("keydown", ({ key }) => key === "Escape" && run?.cancel());
+document.addEventListener("keydown", ({ key, isComposing }) => key === "Escape" && !isComposing && run?.cancel());
 $("transport").addEventListener("change", () => keep("transport", $("transport").value));
 $("cancel").addEventListener("click", () => run.cancel());
 $("drop").addEventListener("click", () => run.drop());
@@ -42,7 +42,7 @@ showLanguage();
 
 /** Start a run and write it into the address, so that a reload finds it. */
 function start(prompt) {
-  if (run !== null && run.ended === null) run.cancel();
+  if (run?.ended === null && kept("run")?.id === run.id) run.cancel(); // another tab's goes on
   follow(new Run(prompt, options()), prompt);
   history.replaceState(null, "", `#run=${run.id}`);
   keep("run", { id: run.id, prompt, over: false });
