@@ -188,7 +188,9 @@ class Session {
       } catch (problem) {
         return this.#hindered(problem);
       }
-      if (this.server.wantsToken) return this.#hindered(new RunwireError("a token is wanted", { code: "unauthorized" }));
+      if (this.server.wantsToken) {
+        return this.#hindered(new RunwireError("a token is wanted", { code: "unauthorized" }));
+      }
       if (this.server.features.includes("sse")) {
         this.transport = "sse";
         this.emit("state", { state: "reconnecting", detail: message, waitMs: 0 });

@@ -97,10 +97,14 @@ function follow(followed, prompt) {
   });
   listen("anew", () => (steps.clear(), $("answer").replaceChildren()));
   listen("state", (state) => {
-    shown = state;
+    shown = state.state === "unauthorized" ? { state: state.state } : state; // the form says it
     $("answer").textContent = run.text;
     showState();
     if (run.ended !== null) showEnd();
+  });
+  listen("notice", ({ data }) => {
+    shown = { ...shown, detail: data };
+    showState();
   });
   listen("wire", ({ direction, text }) => {
     $("wire").append(`${direction} ${text}\n`);

@@ -13,7 +13,9 @@ export class Server {
   /** `url` is that of the server, of its discovery document, or of a WebSocket without one. */
   constructor(url, options) {
     this.#options = options;
-    this.url = new URL(url, globalThis.location?.href);
+    const here = globalThis.location?.href;
+    if (!URL.canParse(url, here)) throw new TypeError(`discovery has to be an absolute URL, not ${url}`);
+    this.url = new URL(url, here);
     this.isSocket = /^wss?:$/.test(this.url.protocol);
     if (this.url.pathname === "/" && !this.isSocket) this.url.pathname = "/.well-known/runwire";
     this.endpoints = null;
