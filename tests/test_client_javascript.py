@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -124,3 +125,19 @@ def test_the_types_name_what_the_module_has(node: str) -> None:
         {*re.findall(r"^  (?:readonly )?(\w+)[:(]", run, re.MULTILINE)}
         - {"constructor", "addEventListener", "removeEventListener"}
     )
+
+
+def test_the_stock_client_of_ag_ui_returns_and_stops(node: str, tmp_path: Path) -> None:
+    modules = installed("@ag-ui/client@1.0.0")
+    for folder in ("src", "tests"):
+        shutil.copytree(CLIENT / folder, tmp_path / folder)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "node_modules").symlink_to(modules)
+    script = [node, "tests/stock_ag_ui.js"]
+    told = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert told.returncode == 0, told.stderr
+    seen = json.loads(told.stdout.splitlines()[-1])
+
+    assert seen["alone"]["text"] != seen["whole"]
+    assert seen["returns"] == {"text": seen["whole"], "failed": False, "starts": 1}
+    assert seen["stops"] == ["/slow/r/cancel"]

@@ -16,9 +16,9 @@ export function refusalOf({ data, code, retryable, retry_after_ms }) {
 
 /**
  * What an answer that is no 2xx says. One that is no problem document was written by something on the way, which a
- * new attempt can mend; for a discovery document only where its status says so.
+ * new attempt can mend; from where no Runwire server was seen yet (`isHere`) only if its status says so.
  */
-export async function problemOf(response, { isDiscovery = false } = {}) {
+export async function problemOf(response, { isHere = true } = {}) {
   const { status } = response;
   const body = jsonObject(await response.text());
   const retryAfterMs = Math.max(positive(body?.retry_after_ms), retryAfter(response.headers.get("Retry-After")));
@@ -28,7 +28,7 @@ export async function problemOf(response, { isDiscovery = false } = {}) {
     return new RunwireError(text, { code, retryable: retryable === true, retryAfterMs, status });
   }
   const code = { 401: "unauthorized", 403: "forbidden" }[status] ?? "internal";
-  const retryable = code === "internal" && (status >= 500 || status === 429 || !isDiscovery);
+  const retryable = code === "internal" && (status >= 500 || status === 429 || isHere);
   return new RunwireError(`status ${status}`, { code, retryable, retryAfterMs, status });
 }
 

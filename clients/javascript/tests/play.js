@@ -1,7 +1,7 @@
 // Plays the client's part of a scenario, in Node and in a page alike, and tells what its user saw.
 
 /** `acts` names a method of the run and its arguments for the first event of a type; `tokens` come one after another. */
-export async function play(Run, url, { prompt = "x", options = {}, tokens, acts = {}, ms, after = 2, linger = 0 }) {
+export async function play(Run, url, { prompt = "x", options = {}, tokens, acts = {}, ms, after = 3, linger = 0 }) {
   const left = [...(tokens ?? [])];
   const token = tokens && (() => left.shift() ?? "");
   const run = new Run(prompt, { discovery: url, ...options, ...(token ? { token } : {}) });

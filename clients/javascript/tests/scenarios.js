@@ -1,6 +1,6 @@
 // What a server or what lies between can do to a client, and what it has to do then, judged by the wire alone.
 // A scenario plays until its run is over and for `linger` ms more, or for `ms` from the time that
-// the client told its state for the second time, or as often as `after` says.
+// the client told its state for the third time, or as often as `after` says.
 
 import assert from "node:assert/strict";
 
@@ -185,6 +185,33 @@ export const SCENARIOS = {
     check: (outcome, stand) => {
       assert.ok(stand.of("handshake").length <= FEW, `${stand.of("handshake").length} handshakes`);
       assert.equal(stand.requests("POST", "/v1/runs").length, 0);
+    },
+  },
+
+  "a close with 4000 after the run was accepted, and nothing more": {
+    options: SOCKET,
+    after: 4,
+    ms: 3000,
+    script: { websocket: (connection) => serveSocket(connection, [], { after: () => connection.close(4000) }) },
+    check: (outcome, stand) => {
+      assert.ok(stand.of("handshake").length <= FEW, `${stand.of("handshake").length} handshakes`);
+      assert.equal(stand.messages("start").length, 1);
+    },
+  },
+
+  "a page of the log that is always empty": {
+    options: SSE,
+    after: 4,
+    ms: 3000,
+    script: {
+      discovery: { features: ["resume", "sse", "poll"] },
+      "POST /v1/runs": (answer) => answer.response.writeHead(200, { "Content-Type": "text/event-stream" }).flushHeaders(),
+      "GET *": (answer, { path }) =>
+        answer.json(200, { run_id: path.split("/")[3], epoch: "e1", status: "running", next: "e1.0", events: [] }),
+    },
+    check: (outcome, stand) => {
+      const polls = stand.of("request").filter(({ path }) => path.includes("/events?"));
+      assert.ok(waits(polls).every((waited) => waited > 500), `polled after ${waits(polls)} ms`);
     },
   },
 
@@ -453,12 +480,12 @@ export const SCENARIOS = {
   "heartbeats are waited for, and not answered": {
     options: SOCKET,
     script: {
-      discovery: { limits: { heartbeat_s: 0.5 } },
+      discovery: { limits: { heartbeat_s: 1 } },
       websocket: (connection) => {
-        const beats = setInterval(() => connection.say({ type: "heartbeat" }), 300);
+        const beats = setInterval(() => connection.say({ type: "heartbeat" }), 500);
         connection.socket.on("close", () => clearInterval(beats));
         serveSocket(connection, logOf(WORDS).slice(0, 9), {
-          after: () => setTimeout(() => logOf(WORDS).slice(9).forEach((event) => connection.say({ run_id: connection.run_id, ...event })), 3000),
+          after: () => setTimeout(() => logOf(WORDS).slice(9).forEach((event) => connection.say({ run_id: connection.run_id, ...event })), 5000),
         });
       },
     },
@@ -540,7 +567,6 @@ export const SCENARIOS = {
 
   "an internal error of the server": {
     options: SOCKET,
-    after: 3,
     ms: 3000,
     script: { websocket: (connection) => (connection.greet(), connection.close(1011)) },
     check: (outcome, stand) => {
@@ -623,6 +649,42 @@ export const SCENARIOS = {
     check: (outcome, stand) => {
       assert.equal(outcome.failure.code, "forbidden");
       assert.equal(stand.of("handshake").length, 0);
+    },
+  },
+
+  "a discovery document that moved to another origin gets no token there": {
+    onlyNode: true, // a browser refuses the redirect
+    options: { token: "secret" },
+    linger: 700,
+    script: {
+      discovery: (answer, { headers }) =>
+        answer.send(302, { Location: `http://localhost:${headers.host.split(":")[1]}/elsewhere` }, ""),
+      "GET /elsewhere": (answer) => answer.json(200, DISCOVERED),
+      websocket: (connection) => serveSocket(connection, logOf(WORDS)),
+    },
+    check: (outcome, stand) => {
+      assert.equal(outcome.failure.code, "forbidden");
+      assert.equal(stand.requests("GET", "/elsewhere")[0].headers.authorization, undefined);
+      assert.equal(stand.of("handshake").length, 0);
+    },
+  },
+
+  "no WebSocket, and nothing else is allowed": {
+    options: { ...SOCKET, WebSocket: null },
+    linger: 700,
+    script: {},
+    check: (outcome, stand) => {
+      assert.equal(outcome.failure.code, "unsupported");
+      assert.equal(stand.of("request").length, 1);
+    },
+  },
+
+  "no WebSocket": {
+    options: { WebSocket: null },
+    script: serveHttp(logOf(WORDS)),
+    check: (outcome, stand) => {
+      completed(TEXT)(outcome);
+      assert.equal(stand.of("request").length, 2);
     },
   },
 
@@ -816,6 +878,14 @@ export const SCENARIOS = {
       assert.ok(asked >= 2 && asked <= FEW, `${asked} requests`);
       assert.ok(outcome.states.includes("offline"));
     },
+  },
+
+  "a gateway that knows nothing for a while": {
+    script: {
+      discovery: (answer, { count }) => (count === 2 ? answer.html(404) : answer.json(200, DISCOVERED)),
+      websocket: (connection, { count }) => (count === 1 ? connection.break() : serveSocket(connection, logOf(WORDS))),
+    },
+    check: completed(TEXT),
   },
 
   "a server that is none of ours": {

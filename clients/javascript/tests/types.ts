@@ -1,5 +1,6 @@
 // What a user of the types writes. It is compiled and not run; a line that begins with @ts-expect-error has to fail.
 
+import { createRunwireFetch, runwireFetch } from "runwire/ag-ui";
 import { Run, RunwireError, type Done, type Failed, type RunEvent } from "runwire";
 
 const run = new Run("What is AI?", {
@@ -23,6 +24,9 @@ const over: Run = await run.finished;
 const end: Done | Failed | null = over.ended;
 const failure: RunwireError | null = over.failure;
 console.log(end?.data, failure?.retryAfterMs);
+
+const made: typeof fetch = createRunwireFetch({ fetch: runwireFetch, silenceMs: 1000 });
+console.log(made.length);
 
 new Run(null, { runId: "r".repeat(22) }).leave();
 // @ts-expect-error there is no such transport

@@ -26,7 +26,7 @@ $("prompt").addEventListener("keydown", (pressed) => {
   pressed.preventDefault();
   $("ask").requestSubmit();
 });
-document.addEventListener("keydown", ({ key }) => key === "Escape" && run?.cancel());
+document.addEventListener("keydown", ({ key, isComposing }) => key === "Escape" && !isComposing && run?.cancel());
 $("transport").addEventListener("change", () => keep("transport", $("transport").value));
 $("cancel").addEventListener("click", () => run.cancel());
 $("drop").addEventListener("click", () => run.drop());
@@ -42,7 +42,7 @@ showLanguage();
 
 /** Start a run and write it into the address, so that a reload finds it. */
 function start(prompt) {
-  if (run !== null && run.ended === null) run.cancel();
+  if (run?.ended === null && kept("run")?.id === run.id) run.cancel(); // another tab's goes on
   follow(new Run(prompt, options()), prompt);
   history.replaceState(null, "", `#run=${run.id}`);
   keep("run", { id: run.id, prompt, over: false });
@@ -97,10 +97,14 @@ function follow(followed, prompt) {
   });
   listen("anew", () => (steps.clear(), $("answer").replaceChildren()));
   listen("state", (state) => {
-    shown = state;
+    shown = state.state === "unauthorized" ? { state: state.state } : state; // the form says it
     $("answer").textContent = run.text;
     showState();
     if (run.ended !== null) showEnd();
+  });
+  listen("notice", ({ data }) => {
+    shown = { ...shown, detail: data };
+    showState();
   });
   listen("wire", ({ direction, text }) => {
     $("wire").append(`${direction} ${text}\n`);

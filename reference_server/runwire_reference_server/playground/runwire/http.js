@@ -118,9 +118,12 @@ class Stream {
     const look = server.features.includes("poll") ? () => this.#readPage(signal) : () => this.#readStatus(signal);
     const retry = new Retry();
     for (const begun = Date.now(); !this.#heard && !signal.aborted; ) {
+      const [asked, before] = [Date.now(), log.cursor];
       let waitMs = POLL_MS;
       try {
         await look();
+        if (log.cursor > before) waitMs = 0;
+        waitMs -= Date.now() - asked; // a page that is empty was waited for
         if (log.whole || this.session.over) this.giveUp(new RunwireError("the run has ended", { retryable: true }));
       } catch (problem) {
         const underWay = problem.code === "not_found" && !log.accepted && Date.now() - begun < server.silenceMs;

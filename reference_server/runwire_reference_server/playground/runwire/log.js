@@ -22,7 +22,6 @@ export class RunLog {
   asked = null;
   #answer = "";
   #polled = null;
-  #wasAccepted = 0;
 
   /** `body` is that of the `start`, null for a viewer; `emit(type, detail)` tells of events. */
   constructor(id, body, emit, outbox) {
@@ -32,11 +31,6 @@ export class RunLog {
   /** The answer text as of now [EVENT-6]. */
   get text() {
     return this.#polled?.seq > this.cursor ? this.#polled.text : this.#answer;
-  }
-
-  /** A number that grows with what was got of the run, and with nothing else. */
-  get progress() {
-    return this.cursor + this.#wasAccepted;
   }
 
   /** Whether the log is to be read on, and not to be started. */
@@ -68,7 +62,6 @@ export class RunLog {
   accept({ epoch = null, status }, state = "following") {
     if (this.accepted && this.epoch !== null && epoch !== this.epoch) return this.lost();
     this.accepted = this.following = true;
-    this.#wasAccepted = 1;
     this.epoch = epoch;
     this.emit("state", { state, detail: status });
     this.outbox.deliver();

@@ -113,7 +113,7 @@ class Session {
   }
 
   delay(told) {
-    return this.#retry.delay(this.log.progress, told);
+    return this.#retry.delay(this.log.cursor, told);
   }
 
   async follow() {
@@ -188,7 +188,9 @@ class Session {
       } catch (problem) {
         return this.#hindered(problem);
       }
-      if (this.server.wantsToken) return this.#hindered(new RunwireError("a token is wanted", { code: "unauthorized" }));
+      if (this.server.wantsToken) {
+        return this.#hindered(new RunwireError("a token is wanted", { code: "unauthorized" }));
+      }
       if (this.server.features.includes("sse")) {
         this.transport = "sse";
         this.emit("state", { state: "reconnecting", detail: message, waitMs: 0 });

@@ -7,12 +7,15 @@ const DEFAULT_HEARTBEAT_S = 15;
 
 export class Server {
   #token = null;
+  #known = false;
   #options;
 
   /** `url` is that of the server, of its discovery document, or of a WebSocket without one. */
   constructor(url, options) {
     this.#options = options;
-    this.url = new URL(url, globalThis.location?.href);
+    const here = globalThis.location?.href;
+    if (!URL.canParse(url, here)) throw new TypeError(`discovery has to be an absolute URL, not ${url}`);
+    this.url = new URL(url, here);
     this.isSocket = /^wss?:$/.test(this.url.protocol);
     if (this.url.pathname === "/" && !this.isSocket) this.url.pathname = "/.well-known/runwire";
     this.endpoints = null;
@@ -49,6 +52,7 @@ export class Server {
     this.features = features ?? [];
     this.limits = limits ?? {};
     this.auth = auth ?? [];
+    this.#known = true;
   }
 
   /** The URL of something that belongs to a run. */
@@ -73,7 +77,7 @@ export class Server {
     const { fetch } = this.#options;
     const response = await fetch.call(globalThis, url, { method, body, headers: own, signal, cache: "no-store" });
     if (response.ok) return response;
-    throw await problemOf(response, { isDiscovery: url === this.url });
+    throw await problemOf(response, { isHere: url !== this.url || this.#known });
   }
 
   /** Send a request that is answered within `ms`, and return the JSON object of its answer. */

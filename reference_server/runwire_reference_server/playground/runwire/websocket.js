@@ -11,6 +11,9 @@ export class Blocked extends RunwireError {}
 /** Follow the run of `session` until the connection ends; returns how to go on. */
 export async function overWebSocket(session) {
   const { server, log } = session;
+  if (!session.options.WebSocket) {
+    throw new RunwireError("there is no WebSocket here; give one as an option", { code: "unsupported" });
+  }
   const token = await server.credential(server.endpoints.websocket);
   if (session.over) return {};
   const connection = new Connection(session);
