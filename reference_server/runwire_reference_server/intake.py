@@ -1,4 +1,4 @@
-"""What a client's frames may cost: their number is bounded ([LIMIT-15]), and a peer that takes nothing gets no Pongs."""
+"""What a client's frames may cost: their number is bounded ([LIMIT-15]), and Pongs wait while nothing is taken."""
 
 import time
 from collections.abc import Callable
