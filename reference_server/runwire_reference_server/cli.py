@@ -58,6 +58,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="seconds for which a session is remembered after its last run (default: %(default)g)",
     )
+    result.add_argument(
+        "--keep-alive-s",
+        type=float,
+        default=5.0,
+        metavar="N",
+        help="seconds for which an idle connection waits for its next request; behind a proxy more than that one's "
+        "(default: %(default)g)",
+    )
     result.add_argument("--no-playground", dest="playground", action="store_false", help="serve no page at /")
     result.add_argument("--log-level", default="warning", choices=["debug", "info", "warning", "error"])
     result.add_argument(
@@ -112,6 +120,7 @@ def main() -> None:
             allowed_hosts=frozenset(options.allow_host),
             script_agent=options.script_agent,
             session_s=options.session_s,
+            keep_alive_s=options.keep_alive_s,
             access=access,
             certificate=certificate_from(options),
             behind_proxy=options.behind_proxy,

@@ -5,6 +5,8 @@ import socket
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from runwire_reference_server import descriptors
+
 #: Bytes the kernel may hold for one reader; without a bound a Ping would wait behind megabytes.
 KERNEL_BUFFER_BYTES = 128 * 1024
 
@@ -23,6 +25,7 @@ class HttpProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Bound what waits in the kernel and in front of it."""
         super().connection_made(transport)
+        descriptors.watch(transport)
         transport.set_write_buffer_limits(high=SLICE_BYTES, low=SLICE_BYTES // 4)
         bound_kernel_buffer(transport)
 

@@ -56,7 +56,8 @@ class Settings:
     `limits` maps every registered limit to its value; `features` is a subset of what the server can serve;
     `session_s` is how long a session is remembered after its last run. `allowed_origins` and `allowed_hosts`
     are added to the server's own ([ORIGIN-1], [ORIGIN-4]). `certificate` holds the files of a certificate chain and
-    its key; `behind_proxy` says that a proxy in front ends TLS ([AUTH-15]).
+    its key; `behind_proxy` says that a proxy in front ends TLS ([AUTH-15]). An
+    idle HTTP connection waits for its next request for `keep_alive_s`.
     """
 
     host: str = "127.0.0.1"
@@ -75,11 +76,14 @@ class Settings:
     tickets_path: str = "/v1/tickets"
     discovery_path: str = "/.well-known/runwire"
     playground: bool = True
+    keep_alive_s: float = 5.0
 
     def __post_init__(self) -> None:
         """Refuse a server that would be open by mistake; raises SettingError."""
         if ("auth" in self.features) != self.access.authenticates:
             raise SettingError("the feature auth goes with credentials, and neither without the other")
+        if not 0 < self.keep_alive_s <= 3600:
+            raise SettingError(f"--keep-alive-s must be above 0 and at most 3600, not {self.keep_alive_s:g}")
         if not (self.loopback or self.certificate or self.behind_proxy):
             raise SettingError(
                 f"{self.host} is on a network and the server would talk in clear; use --tls-cert and --tls-key, "
