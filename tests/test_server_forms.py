@@ -57,6 +57,13 @@ def test_a_form_within_its_bounds_is_taken(schema: Any) -> None:
     check_form(schema)
 
 
+def test_a_form_that_is_too_large_ends_its_run_as_such() -> None:
+    with pytest.raises(BadForm) as refused:
+        check_form({"description": "x" * MAX_BYTES})
+
+    assert refused.value.code == "payload_too_large"
+
+
 PLAIN = {"type": "object", "required": ["n"], "properties": {"n": {"type": "number", "minimum": 1}}}
 REFERS = {"$defs": {"n": {"type": "number"}}, "properties": {"n": {"$ref": "#/$defs/n"}}}
 PATTERN = {"properties": {"zip": {"pattern": "^[0-9]{5}$"}}, "additionalProperties": False}

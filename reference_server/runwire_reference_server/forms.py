@@ -38,7 +38,15 @@ _PLAIN = {
 
 
 class BadForm(ValueError):
-    """A schema that no client is asked to answer; the message says why."""
+    """A schema that no client is asked to answer; the message says why, `code` as what the run ends."""
+
+    code = "agent_error"
+
+
+class FormTooLarge(BadForm):
+    """A schema of too many bytes."""
+
+    code = "payload_too_large"
 
 
 def check_form(schema: Any) -> None:
@@ -59,7 +67,7 @@ def check_form(schema: Any) -> None:
         raise BadForm(f"its schema nests deeper than {MAX_DEPTH}")
     try:
         if len(json.dumps(schema, ensure_ascii=False).encode()) > MAX_BYTES:
-            raise BadForm(f"its schema has more than {MAX_BYTES} bytes")
+            raise FormTooLarge(f"its schema has more than {MAX_BYTES} bytes")
         Draft202012Validator.check_schema(schema)
     except (SchemaError, TypeError, UnicodeEncodeError):
         raise BadForm("its schema is no JSON Schema") from None

@@ -52,7 +52,7 @@ class InputRequests:
             try:
                 check_form(event.get("schema"))
             except BadForm as reason:
-                raise AgentError("agent_error", f"an agent made a bad form: {reason}") from None
+                raise AgentError(reason.code, f"an agent made a bad form: {reason}") from None
         moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)
         expires_at = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")  # [INPUT-3]
         return event | {"expires_at": expires_at}, seconds
