@@ -181,7 +181,7 @@ async def a_run_outlives_the_reader_that_was_dropped(target: Target, limits: Lim
 
     again = await other.resume(run.id)
 
-    assert (await again.terminal(6)).get("status") == "completed"
+    assert (await again.terminal(limits.gives_up_after + 6)).get("status") == "completed"
 
 
 @proves("FLOW-8", on=("websocket", "sse"))
