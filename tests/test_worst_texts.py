@@ -3,9 +3,11 @@
 import contextlib
 import importlib.util
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -173,4 +175,18 @@ def test_the_cost_of_a_text_grows_with_its_length_in_node() -> None:
     )  # fmt: skip
 
     for costs in json.loads(done.stdout):
+        assert_linear(dict(zip(SIZES, costs, strict=True)).__getitem__)
+
+
+def test_the_cost_of_a_text_grows_with_its_length_in_go(tmp_path: Path) -> None:
+    go = require_program("go", apt="golang-go")
+    texts = [[text(size) for size in SIZES] for text in WORST_TEXTS.values()]
+    (tmp_path / "texts").write_text(json.dumps(texts))
+    files = {"TEXTS": str(tmp_path / "texts"), "COSTS": str(tmp_path / "costs")}
+
+    subprocess.run(
+        [go, "test", "-count=1", "."], cwd=FOLDER / "go_server", env={**os.environ, **files}, check=True
+    )
+
+    for costs in json.loads((tmp_path / "costs").read_text()):
         assert_linear(dict(zip(SIZES, costs, strict=True)).__getitem__)
