@@ -29,6 +29,7 @@ class Answer:
     then: Literal["end", "cut", "hold"] = "end"
     status: int = 200
     type: str = "text/event-stream"
+    encoding: str = ""
 
 
 @dataclass(slots=True)
@@ -69,9 +70,16 @@ def fake_upstream(answer: Callable[[Asked], Answer]) -> Iterator[FakeUpstream]:
             self.send_response(given.status)
             self.send_header("Content-Type", given.type)
             self.send_header("Transfer-Encoding", "chunked")
+            if given.encoding:
+                self.send_header("Content-Encoding", given.encoding)
             self.end_headers()
-            for piece in given.pieces:
-                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            try:
+                for piece in given.pieces:
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            except ConnectionError:
+                upstream.hung_up.set()
+                self.close_connection = True
+                return
             if given.then == "end":
                 self.wfile.write(b"0\r\n\r\n")
                 return

@@ -40,7 +40,11 @@ class RedisStand:
 
     def command(self, *words: str) -> str:
         """Return what a command answers, as redis-cli prints it; empty when there is no server."""
-        call = ["redis-cli", "-s", str(self.socket), *words]
+        return self.command_at(self.socket, *words)
+
+    def command_at(self, socket: Path, *words: str) -> str:
+        """Return what a command answers at this path."""
+        call = ["redis-cli", "-s", str(socket), *words]
         return subprocess.run(call, capture_output=True, text=True, check=False).stdout.strip()
 
     def everything(self) -> list[str]:

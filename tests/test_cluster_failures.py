@@ -63,6 +63,41 @@ async def test_a_store_that_stands_still_for_a_moment_harms_nothing(cluster: Clu
     assert log[-1]["seq"] == 61
 
 
+async def test_a_store_that_takes_no_connection_for_a_moment_harms_nothing(cluster: Cluster) -> None:
+    a, b = cluster.nodes
+    aside = cluster.redis.socket.with_name("aside.sock")
+    async with connected(a) as starter, connected(b) as reader:
+        started = await starter.start({"repeat": 12, "steps": [{"token": "x"}, {"wait_ms": 300}]})
+        await reader.send(type="resume", run_id=started["run_id"], after=0)
+        await reader.of_type("token")
+        cluster.redis.socket.rename(aside)
+        cluster.redis.command_at(aside, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        cluster.redis.command_at(aside, "CLIENT", "KILL", "TYPE", "pubsub")
+        await asyncio.sleep(1)
+        aside.rename(cluster.redis.socket)
+        log, seen = await asyncio.gather(starter.log(), reader.log())
+
+    assert log[-1]["status"] == "completed"
+    assert seen[-1] == log[-1]
+    assert log[-1]["seq"] == 13
+
+
+async def test_a_store_that_forgets_its_scripts_harms_nothing(cluster: Cluster) -> None:
+    a, b = cluster.nodes
+    async with connected(a) as starter, connected(b) as reader:
+        started = await starter.start({"repeat": 20, "steps": [{"token": "x"}, {"wait_ms": 50}]})
+        await reader.send(type="resume", run_id=started["run_id"], after=0)
+        await reader.of_type("token")
+        for _ in range(3):
+            cluster.redis.command("SCRIPT", "FLUSH")
+            await asyncio.sleep(0.2)
+        log, seen = await asyncio.gather(starter.log(), reader.log())
+
+    assert log[-1]["status"] == "completed"
+    assert seen[-1] == log[-1]
+    assert log[-1]["seq"] == 21
+
+
 async def test_a_store_that_dies_and_comes_back_ends_its_runs_once(cluster: Cluster) -> None:
     a, b = cluster.nodes
     async with connected(a) as starter, connected(b) as reader, connected(a) as asking:

@@ -3,9 +3,11 @@
 import contextlib
 import importlib.util
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from worst_texts import WORST_TEXTS
 
 from runwire_conformance import validate
 from runwire_conformance.case import Broken
+from runwire_conformance.exposition import read_exposition
 from runwire_conformance.invariants.messages import faults_of
 from runwire_conformance.recording import Unreadable
 from runwire_conformance.redaction import Redaction
@@ -120,6 +123,25 @@ def test_the_cost_of_a_text_grows_with_its_length(reader: str, text: str) -> Non
     assert_linear(lambda size: cost(READERS[reader], WORST_TEXTS[text](size)))
 
 
+EXPOSITIONS: Mapping[str, Callable[[int], str]] = {
+    "families": lambda size: "".join(f"m{n:07} 1\n" for n in range(size // 11)),
+    "families with types": lambda size: "".join(
+        f"# TYPE m{n:07} counter\nm{n:07}_total 1\n" for n in range(size // 42)
+    ),
+    "labels": lambda size: "m{" + ",".join(f'l{n:06}="x"' for n in range(size // 12)) + "} 1\n",
+    "labels with spaces": lambda size: "m{" + ", ".join(f'l{n:06}="x"' for n in range(size // 13)) + "} 1\n",
+    "a label that never ends": lambda size: 'm{l="' + '\\"' * (size // 2) + "\n",
+    "braces": lambda size: "m{" + "} " * (size // 2) + "\n",
+    "spaces": lambda size: "m" + " " * size + "\n",
+    "comments": lambda size: "# HELP " * (size // 7) + "\n",
+}
+
+
+@pytest.mark.parametrize("text", EXPOSITIONS, ids=lambda name: name.replace(" ", "-"))
+def test_the_cost_of_metrics_grows_with_their_length(text: str) -> None:
+    assert_linear(lambda size: cost(read_exposition, EXPOSITIONS[text](size)))
+
+
 #: Reads each text of each size as the Node server does, and prints the seconds that it took.
 NODE = """
 import { read, understand } from %s;
@@ -153,4 +175,18 @@ def test_the_cost_of_a_text_grows_with_its_length_in_node() -> None:
     )  # fmt: skip
 
     for costs in json.loads(done.stdout):
+        assert_linear(dict(zip(SIZES, costs, strict=True)).__getitem__)
+
+
+def test_the_cost_of_a_text_grows_with_its_length_in_go(tmp_path: Path) -> None:
+    go = require_program("go", apt="golang-go")
+    texts = [[text(size) for size in SIZES] for text in WORST_TEXTS.values()]
+    (tmp_path / "texts").write_text(json.dumps(texts))
+    files = {"TEXTS": str(tmp_path / "texts"), "COSTS": str(tmp_path / "costs")}
+
+    subprocess.run(
+        [go, "test", "-count=1", "."], cwd=FOLDER / "go_server", env={**os.environ, **files}, check=True
+    )
+
+    for costs in json.loads((tmp_path / "costs").read_text()):
         assert_linear(dict(zip(SIZES, costs, strict=True)).__getitem__)

@@ -24,6 +24,8 @@ _SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "counter": ("", "_total", "_created"),
 }
 
+_ENDINGS = tuple(dict.fromkeys(ending for endings in _SUFFIXES.values() for ending in endings))
+
 
 class Malformed(ValueError):
     """The text is not in the format; says which line and why."""
@@ -89,20 +91,23 @@ def _sample(line: str) -> Sample:
     if found is None or not _NUMBER.fullmatch(found[3]):
         raise Malformed("no sample")
     labels: dict[str, str] = {}
-    rest = found[2] or ""
-    while rest.strip():
-        label = _LABEL.match(rest.lstrip())
+    rest, place = (found[2] or "").strip(), 0
+    while place < len(rest):
+        label = _LABEL.match(rest, place)
         if label is None or label[1] in labels:
             raise Malformed("the labels cannot be read")
         labels[label[1]] = label[2].replace(r"\n", "\n").replace(r"\"", '"').replace(r"\\", "\\")
-        rest = rest.lstrip()[label.end() :]
+        place = label.end()
+        while place < len(rest) and rest[place] == " ":
+            place += 1
     return Sample(found[1], labels, float(found[3]))
 
 
 def _family_of(sample: Sample, families: dict[str, Family]) -> Family:
-    for family in families.values():
-        endings = _SUFFIXES.get(family.type, ("",))
-        if any(sample.name == family.name + ending for ending in endings):
+    # The names that a family may have, whose samples end so: looked up, as there may be thousands of families.
+    for ending in _ENDINGS:
+        family = families.get(sample.name.removesuffix(ending)) if sample.name.endswith(ending) else None
+        if family is not None and ending in _SUFFIXES.get(family.type, ("",)):
             return family
     return families.setdefault(sample.name, Family(sample.name, "untyped"))
 

@@ -1,6 +1,7 @@
 """Puts a server together: admission in front, WebSocket and HTTP behind, one service below."""
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -35,6 +36,9 @@ from runwire_reference_server.websocket import WebSocketConnection
 log = logging.getLogger(__name__)
 
 SUBPROTOCOL = "runwire.v1"
+#: How many headers a request may have; no client or proxy needs more.
+MAX_HEADERS = 128
+_ENCODED_SLASH = re.compile(rb"%2f|%5c", re.IGNORECASE)
 #: Whether the process lives, and whether it takes on new runs.
 READY = "/readyz"
 HEALTH = frozenset({"/healthz", READY})
@@ -72,12 +76,8 @@ class Server:
         listed: list[str] = []
         if scope["type"] == "http":
             send = self._cors(send, listed)
-        if "content-length" in headers and "transfer-encoding" in headers:
-            # RFC 9112, section 6.3: to a proxy in front that believes the other length, the rest is another request.
-            refusal = problem(
-                Refusal("bad_request", "a request has one length"), None, {"Connection": "close"}
-            )
-            await refusal(scope, receive, send)
+        if (malformed := _malformed(scope, headers)) is not None:
+            await malformed(scope, receive, send)
             return
         try:
             self.admission.check_address(scope, headers)
@@ -185,6 +185,19 @@ class Server:
         application = Starlette(routes=routes, exception_handlers=handlers)
         application.router.redirect_slashes = False  # [AUTH-7] a redirect would repeat the query
         return application
+
+
+def _malformed(scope: Scope, headers: Headers) -> Response | None:
+    """Return the answer to a request that servers and proxies in a row may understand in different ways."""
+    if "content-length" in headers and "transfer-encoding" in headers:
+        # RFC 9112, section 6.3: to a proxy in front that believes the other length, the rest is another request.
+        return problem(Refusal("bad_request", "a request has one length"), None, {"Connection": "close"})
+    if len(scope["headers"]) > MAX_HEADERS:
+        return problem(Refusal("payload_too_large", "too many headers"), None, {"Connection": "close"})
+    if _ENCODED_SLASH.search(scope.get("raw_path", b"").partition(b"?")[0]):
+        # RFC 3986, section 2.2: a slash that is encoded divides nothing, so that this is none of the paths here.
+        return problem(Refusal("not_found", "nothing lives here"))
+    return None
 
 
 def create_server(

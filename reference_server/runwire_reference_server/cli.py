@@ -66,6 +66,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="bytes of logs and sessions from which on no run is started, without --redis (default: %(default)d)",
     )
+    result.add_argument(
+        "--keep-alive-s",
+        type=float,
+        default=5.0,
+        metavar="N",
+        help="seconds for which an idle connection waits for its next request; behind a proxy more than that one's "
+        "(default: %(default)g)",
+    )
     result.add_argument("--no-playground", dest="playground", action="store_false", help="serve no page at /")
     result.add_argument(
         "--root-path",
@@ -127,6 +135,7 @@ def main() -> None:
             script_agent=options.script_agent,
             session_s=options.session_s,
             kept_bytes=options.kept_bytes,
+            keep_alive_s=options.keep_alive_s,
             access=access,
             certificate=certificate_from(options),
             behind_proxy=options.behind_proxy,

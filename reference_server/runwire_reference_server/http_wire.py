@@ -7,6 +7,8 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from runwire_reference_server import descriptors
+
 #: Bytes the kernel may hold for one reader; without a bound a Ping would wait behind megabytes.
 KERNEL_BUFFER_BYTES = 128 * 1024
 
@@ -31,6 +33,7 @@ class HttpProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Bound what waits in the kernel."""
         super().connection_made(transport)
+        descriptors.watch(transport)
         bound_kernel_buffer(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:

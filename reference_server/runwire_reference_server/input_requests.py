@@ -6,11 +6,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-
 from runwire_reference_server.agents import AgentError, Answer
 from runwire_reference_server.events import Event
+from runwire_reference_server.forms import BadForm, check_form, fits_form
 from runwire_reference_server.runs import RunKey
 from runwire_reference_server.store import RunNotFound, Store, StoreGone
 
@@ -20,16 +18,11 @@ LOOK_S = 1.0
 _TYPES: Mapping[str, type] = {"approval": bool, "question": str, "form": dict}
 
 
-def fits(request: Event, answer: Any) -> bool:
+async def fits(request: Event, answer: Any) -> bool:
     """Whether `answer` is what the `input_request` asks for ([INPUT-11])."""
     if not isinstance(answer, _TYPES[request["kind"]]):
         return False
-    if request["kind"] != "form":
-        return True
-    try:
-        return Draft202012Validator(request["schema"]).is_valid(answer)
-    except Exception:  # a schema that points to what nobody here has
-        return False
+    return request["kind"] != "form" or await fits_form(request["schema"], answer)
 
 
 class InputRequests:
@@ -57,9 +50,9 @@ class InputRequests:
             raise AgentError("agent_error", "an agent used a request_id twice")  # [INPUT-19]
         if event["kind"] == "form":
             try:
-                Draft202012Validator.check_schema(event["schema"])
-            except (SchemaError, KeyError):
-                raise AgentError("agent_error", "the form of an agent has no valid schema") from None
+                check_form(event.get("schema"))
+            except BadForm as reason:
+                raise AgentError(reason.code, f"an agent made a bad form: {reason}") from None
         moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)
         expires_at = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")  # [INPUT-3]
         return event | {"expires_at": expires_at}, seconds

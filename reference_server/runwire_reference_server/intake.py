@@ -1,4 +1,4 @@
-"""What frames of a client may cost: their number is bounded ([LIMIT-15]), and who takes nothing gets no Pong."""
+"""What a client's frames may cost: their number is bounded ([LIMIT-15]), and Pongs wait while nothing is taken."""
 
 import time
 from collections.abc import Callable

@@ -64,6 +64,7 @@ class DrainingServer(uvicorn.Server):
                 ssl_certfile=certificate,
                 ssl_keyfile=key,
                 lifespan="off",
+                timeout_keep_alive=settings.keep_alive_s,  # type: ignore[arg-type]  # it is a number of seconds
                 timeout_graceful_shutdown=2,
             )
         )

@@ -169,7 +169,7 @@ class Service:
         await self.get(key)
         state = await self._input_state(key, request_id)
         if state.outcome is None:
-            if not fits(state.request, answer):
+            if not await fits(state.request, answer):
                 raise Refusal(
                     "bad_request", f"this is no answer to a request of kind {state.request['kind']}"
                 )

@@ -99,7 +99,7 @@ class Settings:
     principals when a run is started. `allowed_origins` and `allowed_hosts`
     are added to the server's own ([ORIGIN-1], [ORIGIN-4]). `certificate` holds the files of a certificate chain and
     its key; `behind_proxy` says that a proxy in front ends TLS ([AUTH-15]). `root_path` is what a proxy leaves in
-    front of every path, such as `/agents`.
+    front of every path, such as `/agents`. An idle HTTP connection waits for its next request for `keep_alive_s`.
     """
 
     host: str = "127.0.0.1"
@@ -120,6 +120,7 @@ class Settings:
     discovery_path: str = "/.well-known/runwire"
     root_path: str = ""
     playground: bool = True
+    keep_alive_s: float = 5.0
 
     def __post_init__(self) -> None:
         """Refuse a server that would be open by mistake, or cannot be found; raises SettingError."""
@@ -129,6 +130,8 @@ class Settings:
             )
         if ("auth" in self.features) != self.access.authenticates:
             raise SettingError("the feature auth goes with credentials, and neither without the other")
+        if not 0 < self.keep_alive_s <= 3600:
+            raise SettingError(f"--keep-alive-s must be above 0 and at most 3600, not {self.keep_alive_s:g}")
         if not (self.loopback or self.certificate or self.behind_proxy):
             raise SettingError(
                 f"{self.host} is on a network and the server would talk in clear; use --tls-cert and --tls-key, "

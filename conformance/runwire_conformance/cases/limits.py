@@ -251,7 +251,7 @@ async def a_run_outlives_the_reader_that_was_dropped(target: Target, limits: Lim
 
     again = await other.resume(run.id)
 
-    expect_completed(await again.terminal())
+    expect_completed(await again.terminal(beyond(limits.gives_up_after)))
 
 
 @proves("FLOW-8", on=("websocket", "sse"))

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx2
 
 from runwire_reference_server.agents import AgentError, Task
+from runwire_reference_server.agents.bounded import HEADERS, bound
 from runwire_reference_server.agents.dify_events import DifyEvents, parsed
 from runwire_reference_server.agents.dify_forms import DifyForms, user_of
 from runwire_reference_server.agents.upstream import (
@@ -65,7 +66,8 @@ class DifyAgent:
         self._prompt_variable = prompt_variable
         self._url = (upstream.url or CLOUD).rstrip("/")
         self._client = httpx2.AsyncClient(
-            headers={"Authorization": f"Bearer {upstream.key}"},
+            headers={"Authorization": f"Bearer {upstream.key}", **HEADERS},
+            event_hooks={"response": [bound]},
             timeout=httpx2.Timeout(None, connect=CONNECT_S),
         )
         self._forms = DifyForms(self._client, self._url)

@@ -21,6 +21,7 @@ from runwire_reference_server.agents import (
     tool_call,
     tool_delta,
 )
+from runwire_reference_server.agents.bounded import HEADERS, bound
 from runwire_reference_server.agents.tools import DEMO_TOOLS, Tool, ToolError
 from runwire_reference_server.agents.upstream import CONNECT_S, Upstream, ended_early, refused, unreachable
 from runwire_reference_server.events import Event
@@ -81,7 +82,11 @@ class OpenAIAgent:
             base_url=upstream.url,
             api_key=upstream.key,
             max_retries=MAX_RETRIES,
-            timeout=httpx2.Timeout(None, connect=CONNECT_S),
+            http_client=openai.DefaultAsyncHttpxClient(
+                timeout=httpx2.Timeout(None, connect=CONNECT_S),
+                headers=HEADERS,
+                event_hooks={"response": [bound]},
+            ),
         )
 
     async def run(self, task: Task) -> AsyncIterator[Event]:
@@ -127,7 +132,7 @@ class OpenAIAgent:
                             yield event
         except openai.APIStatusError as problem:
             raise refused(task, problem.status_code, f"{problem.code} {problem.type}") from None
-        except openai.APIConnectionError:
+        except (openai.APIConnectionError, httpx2.RequestError):
             raise unreachable(task) from None
         except openai.APIError as problem:  # an `error` in the middle of the stream
             raise refused(task, 500, f"{problem.code} {problem.type}") from None

@@ -16,7 +16,8 @@ import msgspec
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import BusyLoadingError, NoScriptError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from runwire_reference_server.agents import done, error
 from runwire_reference_server.events import Event, encode
@@ -32,6 +33,9 @@ BATCH = 256
 #: The longest time between two looks at the store ([NODE-8]), and the time between two attempts to join, in seconds.
 LOOK_S = 0.5
 RETRY_S = 0.5
+
+#: Seconds between two attempts to reach a store that takes no connection, for TIMEOUT_S and no longer than the lease.
+AGAIN_S = 0.1
 
 #: The share of `worker_lost_s` that a lease lasts; what is left is for others to look at it.
 LEASE = 0.75
@@ -62,6 +66,20 @@ class Listener:
         """It is time to read again; `work` names the runs whose lease this node holds."""
 
 
+class Unreached(RedisConnectionError):
+    """No connection came about, so that nothing was written."""
+
+
+class _Telling:
+    """A connection that tells by its error whether it could be opened at all."""
+
+    async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            await super().connect_check_health(*args, **kwargs)  # type: ignore[misc]
+        except (RedisError, OSError, TimeoutError) as reason:
+            raise Unreached(type(reason).__name__) from None
+
+
 def client(url: str) -> Redis:
     """Return a client that never repeats a command: what was asked may have happened. Raises ValueError."""
     pool = ConnectionPool.from_url(
@@ -70,6 +88,7 @@ def client(url: str) -> Redis:
         socket_connect_timeout=TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
     )
+    pool.connection_class = type("Connection", (_Telling, pool.connection_class), {})
     return Redis.from_pool(pool)
 
 
@@ -84,6 +103,7 @@ class RedisNode:
         self._client = client(url)
         self._sha = ""
         self._before = ""
+        self._lease_until = 0.0
         self._lease_ms = max(1, int(worker_lost_s * 1000 * LEASE))
         self._look_s = min(LOOK_S, worker_lost_s / 8)
         self._living: asyncio.Task[None] | None = None
@@ -128,10 +148,8 @@ class RedisNode:
                 self._wake.clear()
                 while batch := self._asked[:BATCH]:
                     del self._asked[:BATCH]
-                    pipeline = self._client.pipeline(transaction=False)
-                    for _, words in batch:
-                        pipeline.evalsha(self._sha, 0, *cast(Any, words))
-                    for (answer, _), found in zip(batch, await pipeline.execute(), strict=True):
+                    outcomes = await self._taken([words for _, words in batch])
+                    for (answer, _), found in zip(batch, outcomes, strict=True):
                         if not answer.done():
                             answer.set_result(found)
         except (RedisError, OSError, TimeoutError) as reason:
@@ -142,6 +160,33 @@ class RedisNode:
                     answer.set_exception(StoreGone())
             self._asked.clear()
         raise StoreGone
+
+    async def _taken(self, steps: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
+        """Return what these steps come to. One that the store certainly did not take is asked for again."""
+        outcomes: dict[int, Any] = {}
+        loop = asyncio.get_running_loop()
+        until = min(loop.time() + TIMEOUT_S, self._lease_until)
+        while missing := [place for place in range(len(steps)) if place not in outcomes]:
+            pipeline = self._client.pipeline(transaction=False)
+            for place in missing:
+                pipeline.evalsha(self._sha, 0, *cast(Any, steps[place]))
+            try:
+                found = await pipeline.execute(raise_on_error=False)
+            except Unreached:
+                if loop.time() >= until:
+                    raise
+                await asyncio.sleep(AGAIN_S)
+                continue
+            for place, outcome in zip(missing, found, strict=True):
+                if isinstance(outcome, NoScriptError):  # the store forgot the script
+                    self._sha = await self._client.script_load(_SCRIPT)
+                elif isinstance(outcome, BusyLoadingError) and loop.time() < until:
+                    await asyncio.sleep(AGAIN_S)
+                elif isinstance(outcome, Exception):
+                    raise outcome
+                else:
+                    outcomes[place] = outcome
+        return [outcomes[place] for place in range(len(steps))]
 
     def _lose(self, node: str | None, reason: Exception) -> None:
         if node is not None and self.id == node:
@@ -164,6 +209,7 @@ class RedisNode:
 
     async def _join(self) -> None:
         node = new_identifier()
+        begun = asyncio.get_running_loop().time()
         try:
             self._sha = await self._client.script_load(_SCRIPT)
             ended = await self._alone("join", node, self._before, self._lease_ms, LOST)
@@ -172,6 +218,7 @@ class RedisNode:
         if self._leaving:
             raise StoreGone
         self.id, self._before = node, ""
+        self._lease_until = begun + self._lease_ms / 1000
         self._reap(ended)
 
     async def _until_gone(self, *coroutines: Coroutine[Any, Any, None]) -> None:
@@ -188,7 +235,9 @@ class RedisNode:
 
     async def _tend(self) -> None:
         while True:
+            begun = asyncio.get_running_loop().time()
             ended, work = await self.step("tend", self._lease_ms, LOST, UNREAD)
+            self._lease_until = begun + self._lease_ms / 1000
             self._reap(ended)
             await self.listener.look([name.decode() for name in work])
             await asyncio.sleep(self._look_s)
@@ -201,19 +250,24 @@ class RedisNode:
         node = self.id
         if node is None:
             raise StoreGone
+        while self.id == node:
+            # What is missed meanwhile is found by the next look ([NODE-8]); that the store is gone, by the next step.
+            with suppress(RedisError, OSError, TimeoutError):
+                await self._hear(node)
+            await asyncio.sleep(AGAIN_S)
+        raise StoreGone
+
+    async def _hear(self, node: str) -> None:
+        """Pass on the hints that come, as long as the node is this one; raises RedisError, OSError and TimeoutError."""
         grown = f"runwire:grown:{node}"
-        try:
-            async with self._client.pubsub(ignore_subscribe_messages=True) as hints:
-                await hints.subscribe(grown, "runwire:ended")
-                while self.id == node:
-                    message = await hints.get_message(timeout=1.0)
-                    if message is None:
-                        continue
-                    text = message["data"].decode()
-                    if message["channel"] == grown.encode():
-                        self.listener.grown(text)
-                    elif not text.startswith(node):
-                        self.listener.ended(text.partition(" ")[2])
-        except (RedisError, OSError, TimeoutError) as reason:
-            self._lose(node, reason)
-            raise StoreGone from None
+        async with self._client.pubsub(ignore_subscribe_messages=True) as hints:
+            await hints.subscribe(grown, "runwire:ended")
+            while self.id == node:
+                message = await hints.get_message(timeout=1.0)
+                if message is None:
+                    continue
+                text = message["data"].decode()
+                if message["channel"] == grown.encode():
+                    self.listener.grown(text)
+                elif not text.startswith(node):
+                    self.listener.ended(text.partition(" ")[2])

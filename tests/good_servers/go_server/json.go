@@ -17,6 +17,12 @@ import (
 
 var errNoJSON = errors.New("no JSON text")
 
+// errTooDeep is returned for a text whose nesting is beyond all measure, before it costs a stack of that depth.
+var errTooDeep = errors.New("nested too deep")
+
+// deepest is how deep a text may nest to be read at all; what is allowed is less.
+const deepest = 10000
+
 var number = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?`)
 
 // jsonText is what a JSON text holds, and what a message of a client may not have.
@@ -61,6 +67,9 @@ func (r *jsonReader) takes(text string) bool {
 func (r *jsonReader) element(depth int) (any, error) {
 	r.space()
 	defer r.space()
+	if depth > deepest {
+		return nil, errTooDeep
+	}
 	if r.place == len(r.text) {
 		return nil, errNoJSON
 	}

@@ -94,6 +94,8 @@ func read(text string) (object, error) {
 	found, err := readJSON(text)
 	message, is := found.value.(object)
 	switch {
+	case err == errTooDeep:
+		return nil, refuse("bad_request", "nested too deep")
 	case err != nil || !is:
 		return nil, errNoMessage
 	case found.depth > int(limits["json_depth"]):
