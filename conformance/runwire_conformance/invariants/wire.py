@@ -8,7 +8,7 @@ from runwire_conformance.trace import EVENT_TYPES, Message, Trace
 from runwire_spec import registries
 
 #: Features that are listed only with another ([CONF-3]).
-NEEDS = {"sse": "resume", "poll": "sse", "tickets": "auth"}
+NEEDS = {"sse": "resume", "poll": "sse", "forms": "input", "tickets": "auth"}
 #: Messages and Pings a second that a server may send though nobody asked ([FLOW-8]).
 MOST_UNASKED = 100
 
@@ -145,7 +145,7 @@ def blocks_are_well_formed(trace: Trace, _facts: Facts) -> Iterator[Finding]:
 
 
 def features_bring_what_they_need(trace: Trace, _facts: Facts) -> Iterator[Finding]:
-    """[CONF-3]: `sse` is listed with `resume`, `poll` with `sse`, and `tickets` with `auth`."""
+    """[CONF-3]: `sse` is listed with `resume`, `poll` with `sse`, `forms` with `input`, `tickets` with `auth`."""
     for place, record in enumerate(trace.records):
         message = record.message
         if record.side != "server" or message is None or message.type != "ready":
