@@ -13,7 +13,10 @@ RELATED: dict[str, tuple[str, ...]] = {
     "no_heartbeats": ("BEAT-3",),
     "no_heartbeats_after_the_run": ("BEAT-1",),
     "no_heartbeats_during_runs": ("BEAT-1",),
+    "no_heartbeats_in_a_call": ("BEAT-1",),
     "no_heartbeats_while_blocked": ("BEAT-1",),
+    "no_heartbeats_while_queued": ("BEAT-1",),
+    "no_heartbeats_while_waiting": ("BEAT-1",),
     "one_slow_reader_slows_all": ("BEAT-1",),
     "ready_only_when_spoken_to": ("BEAT-1",),
     # An `re` that was changed is one that nobody gave.
