@@ -48,6 +48,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "seam_lost_on_streams": ("RESUME-10",),
     "second_reader_reads_other_text": ("RESUME-10",),
     "second_run_counts_on": ("RESUME-10",),
+    "line_ends_made_one": ("SSE-14", "SSE-21"),
     "streams_tell_less": ("SSE-21",),
     "one_token_in_fifty_is_lost": ("RESUME-10",),
     "streams_count_started": ("RUN-28", "RESUME-10"),
