@@ -40,7 +40,8 @@ def it_is_never_silent(trace: Trace, facts: Facts) -> Iterator[Finding]:
     if trace.transport == "http" or trace.deaf or not trace.records:
         return
     allowed = facts.limits.silence + facts.tolerance
-    last = next((record.at for record in trace.records if record.kind == "response"), trace.began)
+    opened = next((record.at for record in trace.records if record.kind == "response"), trace.began)
+    last = trace.began if trace.transport == "sse" else opened  # a stream is awaited from its request on
     for place, record in enumerate(trace.records):
         if record.at - last > allowed:
             requirement = "SSE-12" if trace.transport == "sse" else "BEAT-1"
