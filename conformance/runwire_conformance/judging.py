@@ -88,6 +88,7 @@ class Judging:
             slowest=slowest,
             judge_errors=tuple([self.fault, *faults] if self.fault else faults),
             remarks=(f"The server was gone before the end: {engine.died}",) if engine.died else (),
+            informational=engine.options.observed.told(),
             began=self.began,
             reproduction=self.reproduction,
             redaction=engine.options.redaction,

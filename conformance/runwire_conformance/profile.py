@@ -8,6 +8,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Moot
+from runwire_conformance.observed import Observed
 from runwire_conformance.redaction import Redaction
 from runwire_conformance.search import Search
 from runwire_conformance.trace import Trace
@@ -32,6 +33,8 @@ class Options:
     tls: ssl.SSLContext | None = None
     patience_s: float = 30.0
     search: Search = field(default_factory=Search)
+    #: What is recorded of the server and not judged.
+    observed: Observed = field(default_factory=Observed, compare=False)
 
     @property
     def sent_headers(self) -> tuple[tuple[str, str], ...]:

@@ -42,6 +42,8 @@ class Report:
     slowest: tuple[str, float] = ("", 0.0)
     judge_errors: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    #: What was only recorded: name, question and answers.
+    informational: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     #: When it began, in seconds since 1970.
     began: float = 0.0
     reproduction: Reproduction = field(default_factory=lambda: Reproduction("http://localhost:8080"))

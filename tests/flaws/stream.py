@@ -116,5 +116,7 @@ def _fields(block: bytes) -> Iterable[tuple[str, str]]:
 def framed(request: Request, response: Response) -> Response:
     """Return the head of a stream with the framing that the proxy gives it."""
     if request.version == "HTTP/1.0":
-        return response.without_header("content-length", "transfer-encoding").with_header("connection", "close")
+        return response.without_header("content-length", "transfer-encoding").with_header(
+            "connection", "close"
+        )
     return response.without_header("content-length").with_header("transfer-encoding", "chunked")

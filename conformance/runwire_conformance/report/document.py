@@ -44,6 +44,10 @@ def document_of(report: Report, strict: bool = False) -> Document:
         "command": report.reproduction.command(),
         "slowest_case": {"case": report.slowest[0], "seconds": round(report.slowest[1], 3)},
         "remarks": list(report.remarks),
+        "informational": [
+            {"name": name, "question": question, "answers": list(answers)}
+            for name, question, answers in report.informational
+        ],
         "judge_errors": list(report.judge_errors),
         "counts": {str(verdict): len(report.by(verdict)) for verdict in Verdict},
         "classes": [_class(result) for result in report.classes],

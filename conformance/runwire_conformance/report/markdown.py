@@ -33,6 +33,11 @@ def as_markdown(document: Document) -> str:
         lines = [f"- {cell(reason)}: {', '.join(ids)}" for reason, ids in missing.items()]
         total = sum(map(len, missing.values()))
         parts.append(_folded(f"Not exercised: {total}, and what to configure", "\n".join(lines)))
+    if recorded := document.get("informational"):
+        lines = [f"- {cell(row['question'])}: {cell(', '.join(row['answers']))}" for row in recorded]
+        parts.append(
+            _folded("Recorded, and not judged: what the specification leaves open", "\n".join(lines))
+        )
     parts.append(f"Again: `{document['command']}`")
     return "\n\n".join(parts) + "\n"
 
