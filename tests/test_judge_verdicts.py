@@ -12,7 +12,7 @@ from runwire_conformance.result import ClassResult, Report
 from runwire_conformance.verdict import also_accused, class_results, judge, only_accused
 from runwire_spec import catalogue
 
-ALL = frozenset({"resume", "sse"})
+ALL = frozenset({"robust", "resume", "sse"})
 
 #: A mandatory requirement of `core`, the one that is a SHOULD, and one of an optional class.
 MUST, SHOULD, OPTIONAL = "RUN-6", "MSG-18", "RESUME-1"

@@ -5,6 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from runwire_conformance.naughty import ALPHABET, STRINGS, VALUES
 from runwire_conformance.plan import (
     SAYINGS,
     Action,
@@ -23,7 +24,11 @@ from runwire_conformance.tidy import Kit, tidied
 Steps = list[dict[str, Any]]
 
 #: Texts of every length in UTF-8, with what may divide a line, a field or a JSON text where nothing should.
-TEXTS = st.text(alphabet='ab é\n\r":{\\\u2028\ufeff中🚀', min_size=1, max_size=6)
+TEXTS = st.one_of(
+    st.text(alphabet="ab ", min_size=1, max_size=6),
+    st.text(alphabet=ALPHABET, min_size=1, max_size=6),
+    st.sampled_from(STRINGS),
+)
 _WAITS = st.integers(1, 25)
 
 
@@ -47,7 +52,7 @@ def _blocks(kit: Kit) -> st.SearchStrategy[Steps]:
                 {"observation": {"call_id": "", "content": answer}},
             ],
             st.lists(TEXTS, max_size=2),
-            st.one_of(TEXTS, st.integers(-5, 5), st.none(), st.lists(TEXTS, max_size=1)),
+            st.one_of(TEXTS, st.integers(-5, 5), st.sampled_from(VALUES), st.lists(TEXTS, max_size=1)),
         ),
     ]
     if kit.asks:

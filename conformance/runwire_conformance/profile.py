@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Moot
 from runwire_conformance.endpoints import endpoint_url
+from runwire_conformance.observed import Observed
 from runwire_conformance.printing import fit
 from runwire_conformance.redaction import Redaction
 from runwire_conformance.search import Search
@@ -39,6 +40,8 @@ class Options:
     #: Whether to leave out what waits long.
     quick: bool = False
     search: Search = field(default_factory=Search)
+    #: What is recorded of the server and not judged.
+    observed: Observed = field(default_factory=Observed, compare=False)
 
     @property
     def sent_headers(self) -> tuple[tuple[str, str], ...]:

@@ -56,6 +56,8 @@ class Report:
     interrupted: bool = False
     #: The longest time that the judge waited for any one thing, in seconds.
     patience_s: float = 30.0
+    #: What was only recorded: name, question and answers.
+    informational: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     #: When it began, in seconds since 1970.
     began: float = 0.0
     reproduction: Reproduction = field(default_factory=lambda: Reproduction("http://localhost:8080"))

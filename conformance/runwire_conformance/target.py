@@ -377,6 +377,14 @@ class Target:
         named = {name.lower() for name, _ in headers}
         return [*(header for header in self.options.sent_headers if header[0].lower() not in named), *headers]
 
+    def observed(self, name: str, answer: str) -> None:
+        """Record what the server does where the text is silent; it is never judged."""
+        self.options.observed.note(name, answer)
+
+    def noted(self, transport: Any, title: str) -> Trace:
+        """Return a new conversation of this case, for requests that the case sends by itself."""
+        return self._trace(transport, title)
+
     def _trace(self, transport: Any, title: str) -> Trace:
         endless = 2 * self.limits.whole("log_bytes") + self.limits.whole("max_message_bytes")
         trace = Trace(transport, title, held=self.held, endless_bytes=endless)

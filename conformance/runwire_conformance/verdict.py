@@ -160,7 +160,7 @@ def _judge_one(
     identifier = requirement.id
     proving = [case for case in cases if identifier in case.claim.ids + case.claim.watches]
     names = tuple(case.name for case in proving)
-    if identifier in accused:
+    if identifier in accused and _is_offered(requirement.conformance_class, features, script_agent):
         verdict = Verdict.FAIL if requirement.mandatory else Verdict.ADVICE
         accusations = sorted(accused[identifier], key=_length)
         reasons = tuple(dict.fromkeys(accusation.reason for accusation in accusations))

@@ -26,7 +26,7 @@ LIMITS: dict[str, float] = {
     "cancel_deadline_ms": 2000, "send_buffer_bytes": 1_048_576, "log_bytes": 16_777_216, "worker_lost_s": 30,
     "kept_bytes_per_principal": 268_435_456, "drain_s": 30,
 }  # fmt: skip
-FEATURES: list[str] = []
+FEATURES = ["robust"]
 RETRYABLE = {"busy", "rate_limited", "internal", "unavailable", "timeout", "upstream_error", "worker_lost"}
 OVERRIDABLE = {"internal", "timeout", "content_filtered", "agent_error", "upstream_error"}
 TERMINAL = OVERRIDABLE | {"payload_too_large", "worker_lost"}

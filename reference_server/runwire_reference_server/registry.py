@@ -78,7 +78,7 @@ LIMITS: Mapping[str, LimitRule] = MappingProxyType(
 )
 
 #: Features that this server can serve.
-FEATURES = ("resume", "sse", "poll", "input", "metrics")
+FEATURES = ("robust", "resume", "sse", "poll", "input", "forms", "metrics")
 
 #: Features that it serves beside them when callers have credentials.
 CREDENTIAL_FEATURES = ("auth", "tickets")

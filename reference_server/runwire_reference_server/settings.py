@@ -85,6 +85,7 @@ def offered_features(
     """Return what a server serves, given how callers are told apart and what is switched off ([CONF-3])."""
     off = {*off, *({"sse"} if "resume" in off else set())}
     off |= {"poll"} if "sse" in off else set()
+    off |= {"forms"} if "input" in off else set()
     names = FEATURES + (CREDENTIAL_FEATURES if access.authenticates else ())
     names += ("cluster",) if many_nodes and "resume" not in off else ()
     return tuple(name for name in names if name not in off)

@@ -166,6 +166,8 @@ class Worker:
         """Append an input request; False when the run is over."""
         if self._input_requests is None:
             raise AgentError("agent_error", "this server does not serve input")
+        if event["kind"] == "form" and not self._settings.serves("forms"):
+            raise AgentError("agent_error", "this server does not serve forms")  # [INPUT-22]
         event, seconds = self._input_requests.prepared(event)
         if not writer.append(event) or not await writer.appender.settled():
             return False

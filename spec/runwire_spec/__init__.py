@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
-__all__ = ["Requirement", "catalogue", "registries"]
+__all__ = ["Requirement", "catalogue", "informational", "registries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,11 @@ def catalogue() -> Mapping[str, Requirement]:
     """Return every requirement by its id, in the order of the text."""
     entries = json.loads(_data("requirements.json"))
     return MappingProxyType({entry["id"]: Requirement(**entry) for entry in entries})
+
+
+def informational() -> Mapping[str, str]:
+    """Return by name what is only recorded and never judged: what the text leaves to servers (chapter 17)."""
+    return {row["name"]: row["what_a_server_does"] for row in registries()["informational"]}
 
 
 @cache

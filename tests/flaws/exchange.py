@@ -20,7 +20,7 @@ from .http1 import (
 )
 from .link import Socket
 from .socket_pump import end_like, run_socket
-from .stream import Stream, chunked, run_stream
+from .stream import Stream, framed, run_stream
 from .wire import Wire
 
 if TYPE_CHECKING:
@@ -171,11 +171,11 @@ class Exchanges:
         if rewritten.body is not None:
             await self._write(request, rewritten)
             return False
-        await self.judge.write(chunked(rewritten).head())
+        await self.judge.write(framed(request, rewritten).head())
         link = Stream(self.proxy, request, self.judge, self.server)
         with self.proxy.carrying(link):
             await run_stream(link, response.headers)
-        return not self.server.ended and not link.over
+        return not self.server.ended and not link.over and not link.is_plain
 
     async def _write(self, request: Request, response: Response) -> bool:
         self._upgrade_answered.set()

@@ -14,7 +14,7 @@ from .link import Link
 from .rewrite import Action, Message, Rewrite
 
 Features = tuple[str, ...]
-ALL_FEATURES: Features = ("resume", "sse", "poll", "input", "metrics")
+ALL_FEATURES: Features = ("robust", "resume", "sse", "poll", "input", "forms", "metrics")
 
 
 @dataclass(frozen=True, slots=True)

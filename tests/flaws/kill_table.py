@@ -18,6 +18,8 @@ JUDGED_CLASSES = frozenset(
         "resume",
         "sse",
         "poll",
+        "robust",
+        "forms",
         "input",
         "auth",
         "tickets",

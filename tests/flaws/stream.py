@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterable
 
-from .http1 import LAST_CHUNK, Headers, Response, body_pieces, chunk
+from .http1 import LAST_CHUNK, Headers, Request, Response, body_pieces, chunk
 from .link import Link, Original, encode
 from .rewrite import Message, is_event
 
@@ -20,6 +20,16 @@ class Stream(Link):
     transport = "sse"
     epoch = ""
     ended_cleanly = True
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the stream goes out without chunks, as HTTP/1.0 has it."""
+        return self.request.version == "HTTP/1.0"
+
+    @property
+    def last(self) -> bytes:
+        """What ends the stream in good order; without chunks it is the end of the connection."""
+        return b"" if self.is_plain else LAST_CHUNK
 
     async def put(self, message: Message, original: Original | None = None) -> None:
         if original:
@@ -39,11 +49,11 @@ class Stream(Link):
     async def put_bytes(self, data: bytes) -> None:
         if data:
             async with self._sending:
-                await self.judge.write(chunk(data))
+                await self.judge.write(data if self.is_plain else chunk(data))
 
     async def close(self, code: int | None) -> None:  # noqa: ARG002
         self.over = True
-        await self.judge.write(LAST_CHUNK)
+        await self.judge.write(self.last)
         self.judge.finish()
         self.server.close()
 
@@ -60,7 +70,9 @@ async def run_stream(link: Stream, headers: Headers) -> None:
                 await link.put_bytes(piece)
         if not link.over:
             await link.rewrite.server_left(link)
-            await link.judge.write(LAST_CHUNK if not link.server.was_reset else b"")
+            await link.judge.write(link.last if not link.server.was_reset else b"")
+            if link.is_plain:
+                link.judge.finish()
     finally:
         link.finish_tasks()
 
@@ -101,6 +113,10 @@ def _fields(block: bytes) -> Iterable[tuple[str, str]]:
         yield name, value.removeprefix(" ")
 
 
-def chunked(response: Response) -> Response:
+def framed(request: Request, response: Response) -> Response:
     """Return the head of a stream with the framing that the proxy gives it."""
+    if request.version == "HTTP/1.0":
+        return response.without_header("content-length", "transfer-encoding").with_header(
+            "connection", "close"
+        )
     return response.without_header("content-length").with_header("transfer-encoding", "chunked")

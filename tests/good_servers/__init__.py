@@ -45,7 +45,7 @@ class GoodServer:
         return [*self.command, "--port=0", *options]
 
 
-READS = frozenset({"basic", "core", "resume", "sse", "script_agent"})
+READS = frozenset({"basic", "core", "robust", "resume", "sse", "script_agent"})
 
 BUILD = FOLDER.parent.parent / "build"
 SMALLEST = FOLDER.parent.parent / "docs/pages/smallest_server.py"

@@ -71,19 +71,36 @@ async def a_request_tells_what_is_asked_and_until_when(target: Target) -> None:
         "websocket",
         scripts.asking("q1"),
         scripts.asking("q2", "question"),
-        scripts.asking("q3", "form", schema=FORM),
     )
-    await opened(run, "q3")
+    await opened(run, "q2")
 
     requests = [event for event in run.events if event.type == "input_request"]
 
     assert [(event.get("request_id"), event.get("kind")) for event in requests] == [
         ("q1", "approval"),
         ("q2", "question"),
-        ("q3", "form"),
     ]
-    assert [event.get("schema") for event in requests] == [None, None, FORM]
-    assert [isinstance(event.get("expires_at"), str) for event in requests] == [True] * 3
+    assert [isinstance(event.get("expires_at"), str) for event in requests] == [True] * 2
+
+
+@proves("INPUT-20", script=True)
+async def a_form_tells_its_schema(target: Target) -> None:
+    run = await asked(target, "websocket", scripts.asking("q1", "form", schema=FORM))
+
+    request = run.events[0]
+
+    assert (request.get("kind"), request.get("schema")) == ("form", FORM)
+    assert isinstance(request.get("expires_at"), str)
+
+
+@proves("INPUT-22", script=True, without="forms")
+async def a_server_without_forms_asks_for_none(client: Client) -> None:
+    run = await client.start(scripts.script(scripts.asking("q1", "form", schema=FORM)))
+
+    terminal = await run.terminal(5)
+
+    assert [event for event in run.events if event.type == "input_request"] == []
+    assert (terminal.type, terminal.get("code")) == ("error", "agent_error")
 
 
 @proves("INPUT-3", script=True)

@@ -5,10 +5,10 @@ from typing import Any
 
 from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
-from runwire_conformance.case import proves
+from runwire_conformance.case import NotOffered, proves
 from runwire_conformance.client import Client
 from runwire_conformance.questions import FORM
-from runwire_conformance.target import new_run_id
+from runwire_conformance.target import Target, new_run_id
 from runwire_conformance.trace import Message
 
 
@@ -65,12 +65,16 @@ async def an_echo_of_what_was_not_asked_ends_the_run(client: Client) -> None:
 
 
 @proves("EVENT-27", script=True)
-async def a_question_that_is_too_large_ends_the_run(client: Client, limits: Limits) -> None:
+async def a_question_that_is_too_large_ends_the_run(client: Client, limits: Limits, target: Target) -> None:
+    if "input" not in target.features:
+        raise NotOffered("the server does not offer input")
     long = "x" * limits.whole("max_event_bytes")
     for question in (
         scripts.asking("q1", "approval", data=long),
         {"input_request": {"request_id": "q1", "kind": "form", "schema": {**FORM, "description": long}}},
     ):
+        if "schema" in question["input_request"] and "forms" not in target.features:
+            continue
         run = await client.start(scripts.script(scripts.token("x"), question))
         terminal = await run.terminal(5)
         assert failure(terminal) == ("error", "payload_too_large"), f"came {json.dumps(terminal)[:200]}"

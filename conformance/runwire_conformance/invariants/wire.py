@@ -9,7 +9,7 @@ from runwire_conformance.trace import EVENT_TYPES, Message, Trace
 from runwire_spec import registries
 
 #: Features that are listed only with another ([CONF-3]).
-NEEDS = {"sse": "resume", "poll": "sse", "tickets": "auth"}
+NEEDS = {"sse": "resume", "poll": "sse", "forms": "input", "tickets": "auth"}
 #: Messages and Pings a second that a server may send though nobody asked ([FLOW-8]).
 MOST_UNASKED = 100
 
@@ -41,7 +41,8 @@ def it_is_never_silent(trace: Trace, facts: Facts) -> Iterator[Finding]:
     if trace.transport == "http" or trace.deaf or not trace.records:
         return
     allowed = facts.limits.silence + facts.tolerance
-    last = next((record.at for record in trace.records if record.kind == "response"), trace.began)
+    opened = next((record.at for record in trace.records if record.kind == "response"), trace.began)
+    last = trace.began if trace.transport == "sse" else opened  # a stream is awaited from its request on
     followed = set[object]()
     for place, record in enumerate(trace.records):
         if record.at - last > allowed:
@@ -172,7 +173,7 @@ def blocks_are_well_formed(trace: Trace, _facts: Facts) -> Iterator[Finding]:
 
 
 def features_bring_what_they_need(trace: Trace, _facts: Facts) -> Iterator[Finding]:
-    """[CONF-3]: `sse` is listed with `resume`, `poll` with `sse`, and `tickets` with `auth`."""
+    """[CONF-3]: `sse` is listed with `resume`, `poll` with `sse`, `forms` with `input`, `tickets` with `auth`."""
     for place, record in enumerate(trace.records):
         message = record.message
         if record.side != "server" or message is None or message.type != "ready":

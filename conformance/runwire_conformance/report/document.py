@@ -46,6 +46,10 @@ def document_of(report: Report, strict: bool = False) -> Document:
         "partial": report.partial,
         "patience_s": report.patience_s,
         "remarks": list(report.remarks),
+        "informational": [
+            {"name": name, "question": question, "answers": list(answers)}
+            for name, question, answers in report.informational
+        ],
         "judge_errors": list(report.judge_errors),
         "counts": {str(verdict): len(report.by(verdict)) for verdict in Verdict},
         "classes": [_class(result) for result in report.classes],

@@ -36,6 +36,11 @@ def as_markdown(document: Document) -> str:
             lines = [f"- {code(reason)}: {', '.join(ids)}" for reason, ids in missing.items()]
             total = sum(map(len, missing.values()))
             parts.append(_folded(title.format(total), "\n".join(lines)))
+    if recorded := document.get("informational"):
+        lines = [f"- {code(row['question'])}: {code(', '.join(row['answers']))}" for row in recorded]
+        parts.append(
+            _folded("Recorded, and not judged: what the specification leaves open", "\n".join(lines))
+        )
     parts.append(f"Again: `{document['command']}`")
     return "\n\n".join(parts) + "\n"
 

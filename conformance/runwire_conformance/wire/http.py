@@ -128,7 +128,7 @@ class Exchange:
 
     async def request(self, method: str, target: str, headers: Headers, body: bytes | None) -> Response:
         """Send a request and return the head of its response; raises Unreachable and Unanswered."""
-        self._reader, self._writer = await open_socket(self._place, self._tls)
+        self._reader, self._writer = await self._opened()
         named = {name.lower() for name, _ in headers}
         lines = [] if "host" in named else [("Host", self._place.authority)]
         lines += [("Connection", "close"), *headers]
@@ -155,6 +155,10 @@ class Exchange:
             raise Unanswered(f"{method} {target}: the connection was closed without an answer")
         found = tuple((name.decode().lower(), value.decode("latin-1")) for name, value in event.headers)
         return Response(event.status_code, found)
+
+    async def _opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return the connection that the request goes out on; raises Unreachable."""
+        return await open_socket(self._place, self._tls)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes; raises Unanswered when it breaks off."""

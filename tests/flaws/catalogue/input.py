@@ -115,7 +115,7 @@ class WaitingForEver(Inputs):
         return told(response, status="waiting") if body and body["status"] == "running" else response
 
 
-@says("INPUT-2")
+@says("INPUT-20")
 def forms_without_schema(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """A form does not tell its schema."""
     yield less(message, "schema") if message.get("type") == "input_request" else message

@@ -57,7 +57,7 @@ _unfit("approvals_by_number", "approval", (int,), "An approval takes a number.")
 _unfit("questions_take_anything", "question", (bool, int, dict), "A question takes anything.")
 
 
-@flaw("INPUT-11")
+@flaw("INPUT-21")
 class FormsAreNotChecked(Inputs):
     """A form takes every object."""
 

@@ -11,7 +11,10 @@ RELATED: dict[str, tuple[str, ...]] = {
     # Whoever says less is silent for longer.
     "no_heartbeats_after_the_run": ("BEAT-1",),
     "no_heartbeats_during_runs": ("BEAT-1",),
+    "no_heartbeats_in_a_call": ("BEAT-1",),
     "no_heartbeats_while_blocked": ("BEAT-1",),
+    "no_heartbeats_while_queued": ("BEAT-1",),
+    "no_heartbeats_while_waiting": ("BEAT-1",),
     "one_slow_reader_slows_all": ("BEAT-1",),
     "ready_only_when_spoken_to": ("BEAT-3",),
     # An `re` that was changed is one that nobody gave.
@@ -43,6 +46,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "seam_lost_on_streams": ("RESUME-10",),
     "second_reader_reads_other_text": ("RESUME-10",),
     "second_run_counts_on": ("RESUME-10",),
+    "line_ends_made_one": ("SSE-14", "SSE-21"),
     "streams_tell_less": ("SSE-21",),
     "one_token_in_fifty_is_lost": ("RESUME-10",),
     "streams_count_started": ("RUN-28", "RESUME-10"),

@@ -92,3 +92,14 @@ class LargeQuestionsAreCut(Inserting):
             "kind": "approval",
         }
         return [{**question, "data": "x" * 99, "expires_at": "2036-01-01T00:00:00Z"}, event]
+
+
+@flaw("INPUT-22", features=("robust", "resume", "sse", "poll", "input", "metrics"))
+class FormsAskedUnoffered(Inserting):
+    """A server that does not offer forms asks for one."""
+
+    def grow(self, link: Link, event: Message) -> list[Message]:
+        if event.get("code") != "agent_error" or '"form"' not in link.proxy.book.prompt(event["run_id"]):
+            return [event]
+        form = {"type": "input_request", "run_id": event["run_id"], "request_id": "q1", "kind": "form"}
+        return [{**form, "schema": {}, "expires_at": "2036-01-01T00:00:00Z"}, event]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-FEATURES = ("resume", "sse")
+FEATURES = ("robust", "resume", "sse")
 
 #: HTTP status and `retryable` of each registered code; codes of terminals have no status.
 ERRORS: dict[str, tuple[int | None, bool]] = {

@@ -16,7 +16,7 @@ var limits = map[string]float64{
 	"drain_s": 30,
 }
 
-var features = []string{"resume", "sse"}
+var features = []string{"robust", "resume", "sse"}
 
 // The HTTP status of each code that refuses something.
 var statusOf = map[string]int{

@@ -1,6 +1,6 @@
 // What this server states about itself: limits, features, and the codes of its errors.
 
-export const FEATURES = ["resume", "sse"];
+export const FEATURES = ["robust", "resume", "sse"];
 
 /** Every limit of the registry; names ending in `_s` are seconds, in `_ms` milliseconds. */
 export const limits = {
