@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.loads import (
@@ -24,7 +25,7 @@ from benchmarks.loads import (
     stores,
 )
 from benchmarks.page import write_page
-from benchmarks.targets import QUICK, TARGETS, Found
+from benchmarks.targets import QUICK, TARGETS
 
 HERE = Path(__file__).parent.parent
 PUBLISHED = HERE / "docs" / "performance.json"
@@ -56,22 +57,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--quick", action="store_true", help="a few ratios, against the published ones")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="how often (default: %(default)d)")
-    parser.add_argument("--only", metavar="LOAD", help="play the loads whose names begin so; write nothing")
+    parser.add_argument("--only", metavar="LOAD", help="play only the loads whose names begin so")
     options = parser.parse_args()
     if (os.cpu_count() or 1) > 1:
         os.sched_setaffinity(0, {1})  # the servers have core 0
     if options.quick:
         return quick()
-    found = everything(options.rounds, options.only or "")
-    if options.only:
-        return 0
+    known = json.loads(PUBLISHED.read_text(encoding="utf-8"))["loads"] if options.only else {}
+    found = known | everything(options.rounds, options.only or "")
+    for target in TARGETS:
+        print("  ".join(target.row(found)))
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     PUBLISHED.write_text(json.dumps({"machine": machine, "loads": found}, indent=2) + "\n", encoding="utf-8")
     write_page(HERE / "docs" / "pages" / "performance.md", machine, found)
     return 0
 
 
-def everything(rounds: int, only: str) -> Found:
+def everything(rounds: int, only: str) -> dict[str, Mapping[str, float]]:
     """Play every load."""
     few = {name: count // 10 for name, count in SLOW.items()}
     loads = {
@@ -89,14 +91,12 @@ def everything(rounds: int, only: str) -> Found:
         "idle": lambda: idle(10_000),
         "stores": lambda: stores(rounds, 2000),
     }
-    found = {}
+    found: dict[str, Mapping[str, float]] = {}
     for name, play in loads.items():
         if name.startswith(only):
             found[name] = play()
             shown = "  ".join(f"{who} {figure:.3g}" for who, figure in found[name].items())
             print(f"{name}: {shown}", flush=True)
-    for target in TARGETS:
-        print("  ".join(target.row(found)))
     return found
 
 
