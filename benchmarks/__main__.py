@@ -57,6 +57,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--quick", action="store_true", help="a few ratios, against the published ones")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="how often (default: %(default)d)")
+    parser.add_argument(
+        "--idle", type=int, default=10_000, metavar="N", help="idle connections (default: %(default)d)"
+    )
     parser.add_argument("--only", metavar="LOAD", help="play only the loads whose names begin so")
     options = parser.parse_args()
     if (os.cpu_count() or 1) > 1:
@@ -64,7 +67,7 @@ def main() -> int:
     if options.quick:
         return quick()
     known = json.loads(PUBLISHED.read_text(encoding="utf-8"))["loads"] if options.only else {}
-    found = known | everything(options.rounds, options.only or "")
+    found = known | everything(options.rounds, options.idle, options.only or "")
     for target in TARGETS:
         print("  ".join(target.row(found)))
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
@@ -73,7 +76,7 @@ def main() -> int:
     return 0
 
 
-def everything(rounds: int, only: str) -> dict[str, Mapping[str, float]]:
+def everything(rounds: int, connections: int, only: str) -> dict[str, Mapping[str, float]]:
     """Play every load."""
     few = {name: count // 10 for name, count in SLOW.items()}
     loads = {
@@ -88,7 +91,7 @@ def everything(rounds: int, only: str) -> dict[str, Mapping[str, float]]:
         "first event, 2,000 at once": lambda: first_event(FIRST, 1, 2000),
         "resume of 10,000 events": lambda: resume(rounds, 10_000),
         "cancel": lambda: cancel(500),
-        "idle": lambda: idle(10_000),
+        "idle": lambda: idle(connections),
         "stores": lambda: stores(rounds, 2000),
     }
     found: dict[str, Mapping[str, float]] = {}
