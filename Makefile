@@ -11,7 +11,7 @@ RUNS := 5
 TIMES := 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-all test-often proof proof-quick mutants lint generate docs clean
+.PHONY: help setup check test test-all test-often proof proof-quick mutants bench bench-quick lint generate docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
@@ -49,6 +49,20 @@ proof-quick: setup ## have the judge blame every flaw once, and accuse no good s
 
 mutants: setup ## change the judge's logic in every small way, and have the tests find out; takes an hour
 	$(BIN)/python tests/mutate_judge.py $(ONLY)
+
+BENCH := build/bench/venv
+
+$(BENCH)/.complete: pyproject.toml benchmarks/requirements.txt
+	"$(PYTHON)" -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[server,redis]' --requirement benchmarks/requirements.txt
+	@touch $@
+
+bench: $(BENCH)/.complete ## measure what events, readers and connections cost here and elsewhere; takes a quarter of an hour
+	@sh tests/install_system_packages.sh
+	$(BENCH)/bin/python -m benchmarks
+
+bench-quick: $(BENCH)/.complete ## hold the cost of an event against what was published
+	$(BENCH)/bin/python -m benchmarks --quick
 
 lint: setup ## format, style, types, boundaries, specification, generated files
 	$(BIN)/ruff format --check .

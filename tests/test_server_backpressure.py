@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,8 +113,8 @@ def test_readers_that_never_read_cost_a_bounded_buffer_each_and_are_dropped() ->
         assert sample(url, 'runwire_disconnects_total{reason="slow"}') == 2 * BLOCKED
         assert sample(url, 'runwire_connections{transport="sse"}') == 0
 
-    # Unbounded, they would hold 20 MB each. A page that waits may stand there merged beside its parts.
-    assert beside_blocked - alone < 2 * BLOCKED * 4 * BUFFER + 8_000_000
+    # Unbounded, they would hold 20 MB each. What is written to one is a page, or an event.
+    assert beside_blocked - alone < 2 * BLOCKED * BUFFER + 8_000_000
 
 
 def test_a_stream_that_is_read_slowly_is_not_dropped() -> None:
@@ -129,3 +130,50 @@ def test_a_stream_that_is_read_slowly_is_not_dropped() -> None:
                 time.sleep(0.05)
 
         assert sample(url, 'runwire_disconnects_total{reason="slow"}') == 0
+
+
+def test_replays_are_rationed_whichever_way_they_are_asked_for() -> None:
+    """One way uses up what the caller has, and no other brings more."""
+    start = json.dumps(
+        {"prompt": json.dumps({"runwire_script": [{"token": "x" * 1000}] * 55}), "run_id": RUN_ID}
+    )
+    with serving(log_bytes=65_536, max_event_bytes=8192) as (url, _):
+        asked = f"{url.replace('http', 'ws', 1)}/ws/generate"
+        again = {
+            "start over SSE": lambda: posted(url, start),
+            "events": lambda: posted(f"{url}/v1/runs/{RUN_ID}/events", None),
+            "resume": lambda: answered(asked, json.dumps({"type": "resume", "run_id": RUN_ID, "after": 0})),
+            "start": lambda: answered(asked, start),
+        }
+        assert posted(url, start) == 200
+        codes = [again["events"]() for _ in range(12)]
+        assert (codes[:5], codes[-1]) == ([200] * 5, 429)
+        assert {name: ask() for name, ask in again.items()} == {
+            "start over SSE": 429,
+            "events": 429,
+            "resume": "rate_limited",
+            "start": "rate_limited",
+        }
+
+
+def posted(url: str, body: str | None) -> int:
+    """Ask for a stream, and read it; return the status."""
+    path = url if body is None else f"{url}/v1/runs"
+    headers = {"Accept": "text/event-stream", "Content-Type": "application/json"}
+    call = urllib.request.Request(path, body.encode() if body is not None else None, headers)
+    try:
+        with urllib.request.urlopen(call, timeout=20) as response:
+            response.read()
+            return int(response.status)
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code
+
+
+def answered(url: str, text: str) -> str:
+    """Send a message on a connection of its own; return the type of its answer, or the code that it is refused with."""
+    with connect(url, compression=None) as socket:
+        socket.recv(timeout=20)
+        socket.send(text)
+        answer = json.loads(socket.recv(timeout=20))
+        return str(answer.get("code", answer["type"]))

@@ -11,15 +11,17 @@ coroutine calls `run`. Nothing real may be waited for, no socket, thread or proc
 from __future__ import annotations
 
 import asyncio
+import functools
 import selectors
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import pytest
 
 Result = TypeVar("Result")
+P = ParamSpec("P")
 
 BEGINS_AT = 1000.0
 """The time at which a loop begins: nothing should think that 0 means never."""
@@ -82,6 +84,16 @@ def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
     """Run a coroutine on a loop whose time jumps; return what it returns."""
     with _told_by_the_loop(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(coroutine)
+
+
+def virtual_time(play: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Make of a coroutine function a test that is played on such a loop."""
+
+    @functools.wraps(play)
+    def played(*arguments: P.args, **options: P.kwargs) -> None:
+        run(play(*arguments, **options))
+
+    return played
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,7 @@ def scheme(scope: Mapping[str, object], headers: Headers, trusted: Collection[Ne
     return {"ws": "http", "wss": "https"}.get(own, own)
 
 
+@lru_cache(maxsize=1024)
 def _address(text: str) -> Address | None:
     """Return the address in `address`, `address:port` or `[address]:port`; IPv4 in IPv6 is IPv4."""
     text = text.strip()

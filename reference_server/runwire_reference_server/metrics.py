@@ -65,7 +65,7 @@ class Metrics:
             "runwire_runs_active", "Runs that this node works on.", registry=self.registry
         )
         self.kept_bytes = Gauge(
-            "runwire_kept_bytes",
+            "reference_server_kept_bytes",
             "Bytes of logs, prompts and sessions kept in this process.",
             registry=self.registry,
         )

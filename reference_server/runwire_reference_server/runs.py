@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Status(StrEnum):
@@ -77,8 +77,7 @@ def after_event(status: Status, event: Mapping[str, Any], still_open: int = 0) -
     return after or status
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(NamedTuple):
     """Whom a request acts for: issuer and subject of its credential."""
 
     issuer: str = ""
@@ -89,8 +88,7 @@ class Principal:
 ANYONE = Principal()
 
 
-@dataclass(frozen=True, slots=True)
-class RunKey:
+class RunKey(NamedTuple):
     """A run is identified by its principal and its `run_id`, never by the bare id ([AUTH-11])."""
 
     principal: Principal

@@ -103,6 +103,7 @@ class WebSocketConnection:
         finally:
             self.service.connections.discard(self)
             self._stop_clock()
+            self._wire.on_room = lambda: None
             by_server = self._close_code is not None
             if self._command is not None:
                 await asyncio.wait(

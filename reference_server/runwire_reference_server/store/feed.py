@@ -25,6 +25,16 @@ LAG = 32
 NOWHERE = sys.maxsize
 
 
+class Owner:
+    """Whose logs they are: how many bytes are kept of them, and which runs are unfinished."""
+
+    __slots__ = ("kept", "unfinished")
+
+    def __init__(self) -> None:
+        self.kept = 0
+        self.unfinished: dict[RunKey, None] = {}
+
+
 class Page(msgspec.Struct, frozen=True, gc=False):
     """Entries above `after` up to and with `seq`, as they are written; `more` when others wait already."""
 
@@ -39,12 +49,22 @@ class Feed:
     """Entries of one log without hole: those after `first`, up to `seq`."""
 
     __slots__ = (
-        "_on_left", "_pages", "_place", "_totals", "_watchers",
+        "_on_left", "_owner", "_pages", "_place", "_totals", "_watchers",
         "at_ms", "entries", "epoch", "first", "gone", "key", "seq", "size",
     )  # fmt: skip
 
-    def __init__(self, key: RunKey, epoch: str, first: int, on_left: Callable[["Feed"], None]) -> None:
-        """`on_left` is called when nobody watches any more; `first` is NOWHERE until somebody has read."""
+    def __init__(
+        self,
+        key: RunKey,
+        epoch: str,
+        first: int,
+        on_left: Callable[["Feed"], None] = lambda _: None,
+        owner: Owner | None = None,
+    ) -> None:
+        """`first` is NOWHERE until somebody has read; `on_left` is called when nobody watches any more.
+
+        `owner` is who pays for what is appended here.
+        """
         self.key = key
         self.epoch = epoch.encode()
         self.first = self.seq = first
@@ -54,6 +74,7 @@ class Feed:
         self._place = place_of(key.run_id)
         self._totals = array("Q")
         self._on_left = on_left
+        self._owner = owner or Owner()
         self._pages: dict[Form, Page] = {}
         self._watchers: dict[Callable[[], None], None] = {}
 
@@ -69,6 +90,7 @@ class Feed:
         else:
             self.entries.append(Entry(seq, drafted.kind, data))
         self._totals.append(size)
+        self._owner.kept += len(data)
         for wake in self._watchers:
             wake()
         return size

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import math
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,13 +32,14 @@ from runwire_reference_server.store import (
     TooManyRuns,
     TooMuchKept,
 )
-from runwire_reference_server.store.feed import Feed
+from runwire_reference_server.store.feed import Feed, Owner
 from runwire_reference_server.tally import Tally
 
 
 @dataclass(slots=True, eq=False)
 class _Run:
     feed: Feed
+    owner: Owner
     request: RunRequest
     session_id: str
     trace_id: str
@@ -88,12 +89,11 @@ class MemoryStore:
     ) -> None:
         """`kept_each` and `kept_in_all` bound what is kept for a principal and for all when a run is created."""
         self._kept_each, self._kept_in_all = kept_each, kept_in_all
-        self._kept: Counter[Principal] = Counter()  # but for what unfinished runs have said
         self.tally = Tally()
         self._window = resume_window_s
         self._session_s = session_s
         self._runs: dict[RunKey, _Run] = {}
-        self._unfinished: dict[Principal, dict[RunKey, None]] = {}
+        self._owners: dict[Principal, Owner] = {}
         self._sessions: dict[tuple[Principal, str], _Session] = {}
 
     async def create(self, principal: Principal, request: RunRequest, max_unfinished: int) -> Created:
@@ -103,14 +103,14 @@ class MemoryStore:
             if existing.body != request.body():
                 raise Conflict
             return Created(existing.snapshot(), None)
-        unfinished = self._unfinished.setdefault(principal, {})
-        if len(unfinished) >= max_unfinished:
+        owner = self._owners.get(principal) or Owner()
+        if len(owner.unfinished) >= max_unfinished:
             raise TooManyRuns
         cost = request.size + RUN_BYTES
-        if self._kept[principal] + self._said(unfinished) + cost > self._kept_each or (
-            self.kept_bytes + cost > self._kept_in_all
-        ):
+        if owner.kept + cost > self._kept_each or self.kept_bytes + cost > self._kept_in_all:
             raise TooMuchKept
+        self._owners[principal] = owner
+        owner.kept += cost
         session_id = request.session_id or new_identifier()
         session = self._sessions.setdefault((principal, session_id), _Session())
         if session.expiry:
@@ -118,7 +118,8 @@ class MemoryStore:
         predecessor = session.last_run
         lease = new_identifier()
         run = _Run(
-            feed=Feed(key, new_identifier(), 0, lambda _: None),
+            feed=Feed(key, new_identifier(), 0, owner=owner),
+            owner=owner,
             request=replace(request, run_id=key.run_id),
             session_id=session_id,
             trace_id=request.trace_id or new_trace_id(),
@@ -127,9 +128,8 @@ class MemoryStore:
             body=request.body(),
             kept=cost,
         )
-        self._kept[principal] += cost
         self._runs[key] = run
-        unfinished[key] = None
+        owner.unfinished[key] = None
         session.last_run = key
         if predecessor is None:
             run.status = Status.RUNNING
@@ -138,10 +138,7 @@ class MemoryStore:
     @property
     def kept_bytes(self) -> int:
         """What is kept for all principals."""
-        return self._kept.total() + sum(map(self._said, self._unfinished.values()))
-
-    def _said(self, runs: Iterable[RunKey]) -> int:
-        return sum(self._runs[key].feed.size for key in runs)
+        return sum(owner.kept for owner in self._owners.values())
 
     async def get(self, key: RunKey) -> Snapshot:
         return self._run(key).snapshot()
@@ -186,7 +183,7 @@ class MemoryStore:
         run.inputs[request_id] = InputState(state.request, outcome, answer)
         size = len(json.dumps(answer))
         run.kept += size
-        self._keep(key.principal, size)
+        run.owner.kept += size
         self.append(run, draft({"type": "input_closed", "request_id": request_id, "outcome": outcome}))
         return True
 
@@ -228,8 +225,8 @@ class MemoryStore:
         return await self.finish(key, terminal)
 
     async def unfinished(self, principal: Principal | None = None) -> list[RunKey]:
-        owners = self._unfinished.values() if principal is None else [self._unfinished.get(principal, {})]
-        return [key for runs in owners for key in runs]
+        owners = self._owners.values() if principal is None else [self._owners.get(principal, Owner())]
+        return [key for owner in owners for key in owner.unfinished]
 
     def watch(self, key: RunKey, wake: Callable[[], None], epoch: str = "") -> Feed:  # noqa: ARG002 - it has one
         feed = self._run(key).feed
@@ -268,49 +265,46 @@ class MemoryStore:
     def _settle(self, run: _Run) -> None:
         run.lease = None
         key = run.feed.key
-        unfinished = self._unfinished.get(key.principal, {})
-        unfinished.pop(key, None)
-        if not unfinished:
-            self._unfinished.pop(key.principal, None)
+        run.owner.unfinished.pop(key, None)
         loop = asyncio.get_running_loop()
         session = self._sessions[key.principal, run.session_id]
         named = run.request.session_id is not None
         if named and run.status is not Status.FAILED:
-            self._remember(
-                key.principal, session, Exchange(run.request.prompt, answer_text(run.feed.entries))
-            )
+            _remember(run.owner, session, Exchange(run.request.prompt, answer_text(run.feed.entries)))
         if session.last_run == key:
             session.last_run = None
             after_s = self._session_s if named else 0
             session.expiry = loop.call_later(after_s, self._forget, key.principal, run.session_id)
-        more = run.feed.size - run.request.size
-        run.kept += more
-        self._keep(key.principal, more)
+        run.kept -= run.request.size
+        run.owner.kept -= run.request.size
         run.request = run.request.forgotten()
         loop.call_later(self._window, self._drop, run)
 
-    def _remember(self, principal: Principal, session: _Session, turn: Exchange) -> None:
-        kept = session.kept
-        session.exchanges.append(turn)
-        session.kept += turn.size
-        while len(session.exchanges) > REMEMBERED_EXCHANGES or (
-            session.kept > REMEMBERED_BYTES and len(session.exchanges) > 1
-        ):
-            session.kept -= session.exchanges.popleft().size
-        self._keep(principal, session.kept - kept)
-
     def _forget(self, principal: Principal, session_id: str) -> None:
-        self._keep(principal, -self._sessions.pop((principal, session_id)).kept)
+        self._pay_back(principal, self._sessions.pop((principal, session_id)).kept)
 
     def _drop(self, run: _Run) -> None:
-        self._runs.pop(run.feed.key, None)
-        self._keep(run.feed.key.principal, -run.kept)
+        del self._runs[run.feed.key]
         run.feed.end()
+        self._pay_back(run.feed.key.principal, run.kept + run.feed.size)
 
-    def _keep(self, principal: Principal, more: int) -> None:
-        self._kept[principal] += more
-        if not self._kept[principal]:
-            del self._kept[principal]
+    def _pay_back(self, principal: Principal, size: int) -> None:
+        owner = self._owners.get(principal)  # None when nothing was left to pay back
+        if owner is not None:
+            owner.kept -= size
+            if not owner.kept:
+                del self._owners[principal]
+
+
+def _remember(owner: Owner, session: _Session, turn: Exchange) -> None:
+    kept = session.kept
+    session.exchanges.append(turn)
+    session.kept += turn.size
+    while len(session.exchanges) > REMEMBERED_EXCHANGES or (
+        session.kept > REMEMBERED_BYTES and len(session.exchanges) > 1
+    ):
+        session.kept -= session.exchanges.popleft().size
+    owner.kept += session.kept - kept
 
 
 class _Appender:

@@ -1,0 +1,1 @@
+"""What an event, a reader and a connection cost here and elsewhere: `make bench`."""
