@@ -7,6 +7,7 @@ from contextlib import aclosing, suppress
 from typing import Any, cast
 
 from runwire_reference_server.agents import Agent, AgentError, Task, done, error
+from runwire_reference_server.calls import paired
 from runwire_reference_server.events import Entry, Event
 from runwire_reference_server.input_requests import InputRequests
 from runwire_reference_server.registry import ERRORS, may_end_a_run
@@ -128,7 +129,7 @@ class Worker:
         terminal = done("generation completed")
         count = 0
         try:
-            async with aclosing(cast(Any, self._agent.run(self._task))) as events:
+            async with aclosing(cast(Any, paired(self._agent.run(self._task)))) as events:
                 async for event in events:
                     count += 1
                     if event["type"] not in AGENT_EVENTS and ":" not in event["type"]:
