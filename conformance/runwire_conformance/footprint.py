@@ -72,6 +72,8 @@ async def _cancelled(run_id: str, target: Target, seconds: float) -> bool:
 
 def begun_in(trace: Trace) -> Iterator[str]:
     """Yield the ids of the runs that were begun or joined in a conversation."""
+    if trace.begun_by_request:
+        yield trace.begun_by_request
     for message in trace.messages("server"):
         run_id = message.get("run_id")
         if message.type in {"started", "resumed"} and isinstance(run_id, str):

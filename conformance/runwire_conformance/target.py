@@ -21,7 +21,7 @@ from runwire_conformance.held import Held
 from runwire_conformance.hooks import missing, printed
 from runwire_conformance.profile import DEFAULT_PROMPTS, Options, Profile
 from runwire_conformance.stream import Stream
-from runwire_conformance.trace import TELLING_HEADERS, Trace
+from runwire_conformance.trace import TELLING_HEADERS, Trace, parsed
 from runwire_conformance.wire.http import Exchange, Headers, Response, Unanswered, fetch, place_of, target_of
 from runwire_conformance.wire.websocket import FramePeer
 
@@ -301,6 +301,8 @@ class Target:
             trace.add("server", "lost", str(problem))
             raise Broken(f"expected an HTTP answer: {problem}", ("CLOSE-2",)) from None
         _add_response(trace, response)
+        if method == "POST" and response.status == 202 and (begun := parsed(response.body)) is not None:
+            trace.begun_by_request = begun.word("run_id")
         return response
 
     async def post(

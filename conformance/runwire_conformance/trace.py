@@ -173,6 +173,8 @@ class Trace:
     deaf: bool = False
     #: Whether what is at the other end was killed on purpose, and could say no goodbye.
     bereft: bool = False
+    #: The run that a request began without a stream, or an empty string.
+    begun_by_request: str = ""
     #: Whether the judge cancelled at its end whatever run was followed on it.
     cancelled_all: bool = False
     #: Whether the times of the records are those at which things happened.

@@ -7,6 +7,7 @@ from contextlib import aclosing, suppress
 from typing import Any, cast
 
 from runwire_reference_server.agents import Agent, AgentError, Task, done, error
+from runwire_reference_server.calls import paired
 from runwire_reference_server.events import TERMINALS, Event
 from runwire_reference_server.input_requests import InputRequests
 from runwire_reference_server.registry import ERRORS, may_end_a_run
@@ -117,7 +118,7 @@ class Worker:
         append, appender = writer.append, writer.appender
         count = 0
         try:
-            async with aclosing(cast(Any, self._agent.run(self._task))) as events:
+            async with aclosing(cast(Any, paired(self._agent.run(self._task)))) as events:
                 async for event in events:
                     kind = event["type"]
                     if kind in APPENDED or ":" in kind:

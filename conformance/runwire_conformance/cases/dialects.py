@@ -142,9 +142,6 @@ async def a_stream_flows_in_every_dialect(target: Target) -> None:
                     f"{dialect.name}: both tokens came together, {first:.2f} s after the request: "
                     "the stream is gathered on its way and comes in one piece"
                 )
-                assert first < PAUSE_S + target.clock.tolerance, (
-                    f"{dialect.name}: the first token came {first:.2f} s after the request"
-                )
         finally:
             exchange.close()
 

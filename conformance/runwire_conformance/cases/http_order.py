@@ -53,7 +53,7 @@ async def the_head_of_an_answer_comes_without_a_reader(target: Target, limits: L
     await asyncio.sleep(limits.seconds("cancel_deadline_ms") + target.clock.tolerance)
 
     status = (await target.http("GET", url)).json()
-    assert status["status"] == "running", "HEAD was a reader of the run, which ended when it left"
+    assert status["status"] != "cancelled", "HEAD was a reader of the run, which ended when it left"
     await target.post(url + "/cancel", {})
 
 
