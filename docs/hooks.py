@@ -8,6 +8,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+from runwire_conformance.short_limits import SHORT_LIMITS
 from runwire_spec import Requirement, catalogue, registries
 
 ROOT = Path(__file__).parent.parent
@@ -35,6 +36,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     folder = "" if own is not None else "spec/"
     pages = Path(config.docs_dir)
     markdown = INCLUDED.sub(lambda found: included(pages / found[1], found[2]), markdown)
+    markdown = markdown.replace("<<< short limits", table_of_short_limits())
     parts = CODE.split(markdown)
     for place in range(0, len(parts), 2):
         text = LABEL.sub(r"<small>\1: <b>\2</b></small>", parts[place])
@@ -66,6 +68,15 @@ def link(identifier: str, own: str | None, folder: str) -> str:
     return f"[{identifier}]({chapter}#{identifier})"
 
 
+def table_of_short_limits() -> str:
+    """Return the limits that make a test server quick to judge, with the registry's default beside each."""
+    defaults = {row["limit"]: row["default"] for row in registries()["limits"]}
+    rows = [
+        f"| `{name}` | {defaults[name]} | {one.value} | {one.why} |" for name, one in SHORT_LIMITS.items()
+    ]
+    return "\n".join(["| limit | default | for tests | why |", "|---|---|---|---|", *rows])
+
+
 def index_of_requirements() -> str:
     """Return a page that lists every requirement by class."""
     lines = ["# Requirements", "", "Every numbered sentence of the specification, by conformance class.", ""]
@@ -78,6 +89,7 @@ def index_of_requirements() -> str:
 
 def table_row(requirement: Requirement) -> str:
     """Return one line of the index."""
-    sentence = re.sub(r"\]\((?!\w+:)", "](spec/", requirement.sentence).replace("|", "\\|")
+    sentence = re.sub(r"\]\((?=#)", f"]({requirement.chapter}", requirement.sentence)
+    sentence = re.sub(r"\]\((?!\w+:)", "](spec/", sentence).replace("|", "\\|")
     mark = "" if requirement.observable else " *(not observable)*"
     return f"| [{requirement.id}] | {requirement.role} | {sentence}{mark} |"

@@ -3,10 +3,12 @@
 import argparse
 import asyncio
 import os
+import platform
 import socket
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from runwire_reference_server import __version__
 from runwire_reference_server.registry import FEATURES, LIMITS
 
 if TYPE_CHECKING:
@@ -30,6 +32,12 @@ def parser() -> argparse.ArgumentParser:
 
     result = argparse.ArgumentParser(
         prog="runwire-server", description="A minimal, exemplary server of the Runwire protocol."
+    )
+    result.add_argument(
+        "--version",
+        action="version",
+        version=f"runwire-server {__version__} · protocol 1 · Python {platform.python_version()}",
+        help="versions of server, protocol and Python",
     )
     result.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
     result.add_argument(
@@ -89,13 +97,13 @@ def parser() -> argparse.ArgumentParser:
     add_access_options(result)
     limits = result.add_argument_group("limits", "as advertised; times in seconds (_s) or milliseconds (_ms)")
     for name, rule in LIMITS.items():
-        upper = "" if rule.maximum is None else f", at most {rule.maximum:g}"
+        upper = "" if rule.maximum is None else f", at most {rule.maximum:.15g}"
         limits.add_argument(
             f"--{name.replace('_', '-')}",
             type=int if rule.whole else float,
             metavar="N",
             dest=name,
-            help=f"default {rule.default:g}, at least {rule.minimum:g}{upper}",
+            help=f"default {rule.default:.15g}, at least {rule.minimum:.15g}{upper}",
         )
     return result
 
@@ -105,7 +113,7 @@ def main() -> None:
     try:
         options = parser().parse_args()
         from runwire_reference_server.access_options import access_from, certificate_from
-        from runwire_reference_server.agent_options import agent_from
+        from runwire_reference_server.agent_options import agent_from, plays_scripts
         from runwire_reference_server.app import create_server
         from runwire_reference_server.logs import set_up
         from runwire_reference_server.server import DrainingServer
@@ -124,7 +132,7 @@ def main() -> None:
             features=offered_features(access, options.without, many_nodes=bool(redis)),
             allowed_origins=frozenset(options.allow_origin),
             allowed_hosts=frozenset(options.allow_host),
-            script_agent=options.script_agent,
+            script_agent=plays_scripts(options),
             session_s=options.session_s,
             kept_bytes=options.kept_bytes,
             access=access,
