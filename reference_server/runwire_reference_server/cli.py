@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import json
+import logging
 import os
 import platform
 import socket
@@ -81,12 +83,16 @@ def parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="a path that a proxy leaves in front of every other; one that it strips need not be told",
     )
-    result.add_argument("--log-level", default="warning", choices=["debug", "info", "warning", "error"])
+    result.add_argument(
+        "--log-level",
+        default="warning",
+        choices=["debug", "info", "warning", "error"],
+        help="the default, warning, also shows the start and a drain; info shows each run and connection",
+    )
     result.add_argument(
         "--log-format",
         choices=["json", "text"],
-        default="text" if sys.stderr.isatty() else "json",
-        help="JSON lines, or text for a person (default: text on a terminal)",
+        help="JSON lines, the first of them on standard output too, or text for a person (default: text on a terminal)",
     )
     add_agent_options(result)
     result.add_argument(
@@ -108,6 +114,11 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
+def is_json(chosen: str | None) -> bool:
+    """Return whether the log is JSON: as chosen, or when nobody reads it on a terminal."""
+    return chosen == "json" or (chosen is None and not sys.stderr.isatty())
+
+
 def main() -> None:
     """Serve until told to stop; exit code 2 and one line for a wrong call."""
     try:
@@ -115,7 +126,7 @@ def main() -> None:
         from runwire_reference_server.access_options import access_from, certificate_from
         from runwire_reference_server.agent_options import agent_from, plays_scripts
         from runwire_reference_server.app import create_server
-        from runwire_reference_server.logs import set_up
+        from runwire_reference_server.logs import LIFE, set_up
         from runwire_reference_server.server import DrainingServer
     except ModuleNotFoundError as missing:
         _fail(f"{_EXTRA} (no module {missing.name})")
@@ -144,13 +155,18 @@ def main() -> None:
         agent = agent_from(options)
     except SettingError as problem:
         _fail(str(problem))
-    set_up(options.log_level, json=options.log_format == "json")
+    set_up(options.log_level, json=is_json(options.log_format))
     server, node = _node(redis, settings, agent) if redis else (create_server(settings, agent), None)
     bound = _bind(settings.host, settings.port)
     host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     scheme = "https" if settings.certificate else "http"
-    print(f"runwire-server is listening at {scheme}://{shown}:{port}", flush=True)
+    url = f"{scheme}://{shown}:{port}"
+    if options.log_format == "json":
+        print(json.dumps({"event": "listening", "url": url}), flush=True)
+    else:
+        print(f"runwire-server is listening at {url}", flush=True)
+    logging.getLogger(LIFE).info("listening", extra={"url": url, "version": __version__})
     DrainingServer(server, options.log_level, node).run(sockets=[bound])
 
 
