@@ -17,17 +17,31 @@ REFERENCE = re.compile(r"(?<![*\w\]])\[([A-Z]+-[0-9]+)\](?!\()")
 CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.MULTILINE | re.DOTALL)
 INCLUDED = re.compile(r"^<<< (\S+): (.+)$", re.MULTILINE)
 SECTION = re.compile(r"^ *# --- (.+) ---\n", re.MULTILINE)
+WITHIN = re.compile(r"\]\(((?:docs/pages/|spec/)?[\w-]+\.md(?:#[\w-]+)?)\)")
 LABEL = re.compile(r"^(Class|Registry): `([a-z_]+)`$", re.MULTILINE)
+
+
+#: Files of the repository's root that are pages of the site.
+REPOSITORY = {"CONTRIBUTING", "CHANGELOG", "SECURITY", "GOVERNANCE", "CODE_OF_CONDUCT"}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the chapters and the repository's own pages to the site."""
     published = {f"spec/{path.name}": path for path in sorted((ROOT / "spec").glob("*.md"))}
-    published |= {"contributing.md": ROOT / "CONTRIBUTING.md", "changelog.md": ROOT / "CHANGELOG.md"}
+    published |= {f"{path.stem.lower()}.md": path for path in ROOT.glob("*.md") if path.stem in REPOSITORY}
     for name, path in published.items():
-        files.append(File.generated(config, name, content=path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        if path.parent == ROOT:
+            text = WITHIN.sub(lambda found: placed(found[1]), text)
+        files.append(File.generated(config, name, content=text))
     files.append(File.generated(config, "requirements.md", content=index_of_requirements()))
     return files
+
+
+def placed(target: str) -> str:
+    """Return the end of a link from the repository's root as it is on the site."""
+    file, mark, anchor = target.removeprefix("docs/pages/").partition("#")
+    return f"]({file.lower() if Path(file).stem in REPOSITORY else file}{mark}{anchor})"
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
