@@ -47,7 +47,7 @@ def placed(target: str) -> str:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
     """Turn openings into anchors and references into links, outside code."""
     own = page.file.src_uri.removeprefix("spec/") if page.file.src_uri.startswith("spec/") else None
-    folder = "" if own is not None else "spec/"
+    folder = "" if own is not None else "../" * page.file.src_uri.count("/") + "spec/"
     pages = Path(config.docs_dir)
     markdown = INCLUDED.sub(lambda found: included(pages / found[1], found[2]), markdown)
     markdown = markdown.replace("<<< short limits", table_of_short_limits())

@@ -92,7 +92,10 @@ def main() -> int:
     BUILD.mkdir(exist_ok=True)
     environment = {**os.environ, **credentials()}
     server = subprocess.Popen(
-        [*command(), *CREDENTIAL_OPTIONS], stdout=subprocess.PIPE, text=True, env=environment
+        [*command(), "--log-level=error", *CREDENTIAL_OPTIONS],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
     try:
         url = listening(server)
