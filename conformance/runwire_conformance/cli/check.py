@@ -1,5 +1,6 @@
 """`runwire check`: judge a server."""
 
+import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -12,6 +13,7 @@ from runwire_conformance.baseline_file import BaselineError, read_baseline, writ
 from runwire_conformance.cli.complaint import check_names, fail
 from runwire_conformance.cli.suite_run import judged
 from runwire_conformance.cli.waiting import listens_within
+from runwire_conformance.cli.watching import watched
 from runwire_conformance.repeats import repeats_of
 from runwire_conformance.report.document import document_of
 from runwire_conformance.report.files import Files, Unwritable
@@ -157,6 +159,14 @@ def check(
             help="seconds to wait until the server listens", min=0, rich_help_panel=ACCESS, metavar="SECONDS"
         ),
     ] = 0.0,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="judge again whenever the server comes back, and first what failed",
+            rich_help_panel=PLAY,
+        ),
+    ] = False,
     concurrency: Annotated[
         int | None, typer.Option(help="connections at once", min=1, rich_help_panel=PLAY, metavar="N")
     ] = None,
@@ -193,6 +203,8 @@ def check(
     if further and not further[0].startswith("-"):
         fail(f"one server is judged at a time, and {further[0]!r} is one argument too many")
     check_names(classes, requirement)
+    if watch:
+        raise typer.Exit(_watch(url))
     if update_baseline and baseline is None:
         fail("name the file to update with --baseline FILE")
     known = _known(baseline, update_baseline) if baseline else None
@@ -232,6 +244,13 @@ def check(
     except Unwritable as problem:
         fail(str(problem))
     raise typer.Exit(result.exit_code(strict))
+
+
+def _watch(url: str) -> int:
+    try:
+        return watched(url, sys.argv[1:])
+    except ValueError:
+        fail("--watch needs the server's URL in the call, as http://host:port")
 
 
 def _wait(url: str, seconds: float) -> None:
