@@ -8,6 +8,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+from runwire_conformance.short_limits import SHORT_LIMITS
 from runwire_spec import Requirement, catalogue, registries
 
 ROOT = Path(__file__).parent.parent
@@ -16,25 +17,40 @@ REFERENCE = re.compile(r"(?<![*\w\]])\[([A-Z]+-[0-9]+)\](?!\()")
 CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.MULTILINE | re.DOTALL)
 INCLUDED = re.compile(r"^<<< (\S+): (.+)$", re.MULTILINE)
 SECTION = re.compile(r"^ *# --- (.+) ---\n", re.MULTILINE)
+WITHIN = re.compile(r"\]\(((?:docs/pages/|spec/)?[\w-]+\.md(?:#[\w-]+)?)\)")
 LABEL = re.compile(r"^(Class|Registry): `([a-z_]+)`$", re.MULTILINE)
+
+
+#: Files of the repository's root that are pages of the site.
+REPOSITORY = {"CONTRIBUTING", "CHANGELOG", "SECURITY", "GOVERNANCE", "CODE_OF_CONDUCT"}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the chapters and the repository's own pages to the site."""
     published = {f"spec/{path.name}": path for path in sorted((ROOT / "spec").glob("*.md"))}
-    published |= {"contributing.md": ROOT / "CONTRIBUTING.md", "changelog.md": ROOT / "CHANGELOG.md"}
+    published |= {f"{path.stem.lower()}.md": path for path in ROOT.glob("*.md") if path.stem in REPOSITORY}
     for name, path in published.items():
-        files.append(File.generated(config, name, content=path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        if path.parent == ROOT:
+            text = WITHIN.sub(lambda found: placed(found[1]), text)
+        files.append(File.generated(config, name, content=text))
     files.append(File.generated(config, "requirements.md", content=index_of_requirements()))
     return files
+
+
+def placed(target: str) -> str:
+    """Return the end of a link from the repository's root as it is on the site."""
+    file, mark, anchor = target.removeprefix("docs/pages/").partition("#")
+    return f"]({file.lower() if Path(file).stem in REPOSITORY else file}{mark}{anchor})"
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
     """Turn openings into anchors and references into links, outside code."""
     own = page.file.src_uri.removeprefix("spec/") if page.file.src_uri.startswith("spec/") else None
-    folder = "" if own is not None else "spec/"
+    folder = "" if own is not None else "../" * page.file.src_uri.count("/") + "spec/"
     pages = Path(config.docs_dir)
     markdown = INCLUDED.sub(lambda found: included(pages / found[1], found[2]), markdown)
+    markdown = markdown.replace("<<< short limits", table_of_short_limits())
     parts = CODE.split(markdown)
     for place in range(0, len(parts), 2):
         text = LABEL.sub(r"<small>\1: <b>\2</b></small>", parts[place])
@@ -66,6 +82,15 @@ def link(identifier: str, own: str | None, folder: str) -> str:
     return f"[{identifier}]({chapter}#{identifier})"
 
 
+def table_of_short_limits() -> str:
+    """Return the limits that make a test server quick to judge, with the registry's default beside each."""
+    defaults = {row["limit"]: row["default"] for row in registries()["limits"]}
+    rows = [
+        f"| `{name}` | {defaults[name]} | {one.value} | {one.why} |" for name, one in SHORT_LIMITS.items()
+    ]
+    return "\n".join(["| limit | default | for tests | why |", "|---|---|---|---|", *rows])
+
+
 def index_of_requirements() -> str:
     """Return a page that lists every requirement by class."""
     lines = ["# Requirements", "", "Every numbered sentence of the specification, by conformance class.", ""]
@@ -78,6 +103,7 @@ def index_of_requirements() -> str:
 
 def table_row(requirement: Requirement) -> str:
     """Return one line of the index."""
-    sentence = re.sub(r"\]\((?!\w+:)", "](spec/", requirement.sentence).replace("|", "\\|")
+    sentence = re.sub(r"\]\((?=#)", f"]({requirement.chapter}", requirement.sentence)
+    sentence = re.sub(r"\]\((?!\w+:)", "](spec/", sentence).replace("|", "\\|")
     mark = "" if requirement.observable else " *(not observable)*"
     return f"| [{requirement.id}] | {requirement.role} | {sentence}{mark} |"

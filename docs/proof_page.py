@@ -22,6 +22,9 @@ keep busy, at default and extreme limits, and behind proxies. `make proof-quick`
 once, and guards every change of this repository.
 """
 
+#: What stands for the numbers on another page.
+NUMBERS = "<<< proof numbers"
+
 #: Of how many cases a row names, as some flaws make dozens fail.
 MOST_CASES = 3
 
@@ -33,20 +36,35 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def page(proof: dict[str, Any]) -> str:
-    """Return the page in Markdown."""
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put the numbers where a page asks for them."""
+    if NUMBERS not in markdown:
+        return markdown
+    return markdown.replace(NUMBERS, "\n".join(numbers(json.loads(DATA.read_text(encoding="utf-8")))))
+
+
+def numbers(proof: dict[str, Any]) -> list[str]:
+    """Return what `make proof` measured, as a list in Markdown."""
     flaws, servers = proof["flaws"], proof["good_servers"]
     broken = {flaw["requirement"] for flaw in flaws if flaw["outcome"] == "blamed"}
     blamed = sum(flaw["outcome"] == "blamed" for flaw in flaws)
     runs, wrongly = sum(one["runs"] for one in servers), sum(one["accusations"] for one in servers)
     judged = len({one["server"] for one in servers})
+    return [
+        f"- **{len(broken)} of {proof['observable']}** observable requirements were seen broken and blamed",
+        f"- **{blamed} of {len(flaws)}** flaws were blamed",
+        f"- **{wrongly}** false accusations in **{runs}** runs of {judged} good servers",
+    ]
+
+
+def page(proof: dict[str, Any]) -> str:
+    """Return the page in Markdown."""
+    flaws, servers = proof["flaws"], proof["good_servers"]
     place = {identifier: number for number, identifier in enumerate(catalogue())}
     flaws.sort(key=lambda flaw: place[flaw["requirement"]])
     lines = [
         INTRODUCTION,
-        f"- **{len(broken)} of {proof['observable']}** observable requirements were seen broken and blamed",
-        f"- **{blamed} of {len(flaws)}** flaws were blamed",
-        f"- **{wrongly}** false accusations in **{runs}** runs of {judged} good servers",
+        *numbers(proof),
         "",
         *_good_servers(servers),
         *_conditions(proof.get("conditions", [])),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -83,7 +84,7 @@ def listening(server: subprocess.Popen[str]) -> str:
     line = server.stdout.readline()
     if "://" not in line:
         sys.exit(f"the reference server did not start: {line or 'it printed nothing'}")
-    return line.rsplit(" ", 1)[1].strip()
+    return re.search(r"https?://[^\s\"]+", line)[0]  # type: ignore[index]
 
 
 def main() -> int:
@@ -91,7 +92,10 @@ def main() -> int:
     BUILD.mkdir(exist_ok=True)
     environment = {**os.environ, **credentials()}
     server = subprocess.Popen(
-        [*command(), *CREDENTIAL_OPTIONS], stdout=subprocess.PIPE, text=True, env=environment
+        [*command(), "--log-level=error", *CREDENTIAL_OPTIONS],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
     try:
         url = listening(server)

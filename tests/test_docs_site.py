@@ -8,16 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from patience import patience
 
-from runwire_conformance.cli import command_called
+from runwire_conformance.cli import app, command_called
 from runwire_reference_server.cli import parser
 from runwire_spec import catalogue
 
 pytestmark = pytest.mark.whole
 
 ROOT = Path(__file__).parent.parent
-PROSE = [ROOT / "README.md", *sorted((ROOT / "docs/pages").glob("*.md")), *ROOT.glob("*/README.md")]
+PROSE = [ROOT / "README.md", *sorted((ROOT / "docs/pages").rglob("*.md")), *ROOT.glob("*/README.md")]
 
 
 def build(source: Path, site: Path) -> subprocess.CompletedProcess[str]:
@@ -106,6 +107,8 @@ def test_a_told_command_exists(line: str, words: list[str]) -> None:
 
 def typer_command(words: list[str]):  # type: ignore[no-untyped-def]
     """Return the command that `words` call."""
+    if words[0].startswith("-"):
+        return typer.main.get_command(app)
     command = command_called(words[0])
     for word in words[1:]:
         commands_of = getattr(command, "commands", {})

@@ -222,7 +222,7 @@ def _expect_runwire(target: Target, client: Client) -> None:
     if record is not None:
         raise Mute("MSG-1", f"what the server sends is no JSON object: {record.payload[:80]!r}")
     if not client.ended:
-        waited = f"{target.options.patience_s:g} s"
+        waited = f"{target.options.patience_s:.15g} s"
         raise Mute("RUN-2", f"the connection was accepted; then nothing came for {waited}")
 
 
@@ -289,7 +289,7 @@ async def _close(target: Target) -> Seen:
     try:
         await client.leave(seconds=patience)
     except Broken:
-        missing = {"CONN-22": f"a Close frame of the client was not answered within {patience:g} s"}
+        missing = {"CONN-22": f"a Close frame of the client was not answered within {patience:.15g} s"}
         return Seen(missing, absent=True)
     return Seen()
 
@@ -312,7 +312,7 @@ async def _cancel(target: Target) -> Seen:
         return Seen()  # other cases tell what else is broken
     text = (
         f"a run was cancelled while its agent was waiting, as for a tool; no terminal came within {bound:.1f} s; "
-        f"cancel_deadline_ms is {deadline * 1000:g}"
+        f"cancel_deadline_ms is {deadline * 1000:.15g}"
     )
     hint = "\na run whose agent was talking did end in time: is a cancel looked at only between two steps of the agent?"
     return Seen({"CANCEL-2": text + hint * talking})

@@ -62,7 +62,7 @@ class Forecast:
 
     def __str__(self) -> str:
         """Say it in words."""
-        reasons = " and ".join(f"`{name}` is {value:g}" for name, value in self.because)
+        reasons = " and ".join(f"`{name}` is {value:.15g}" for name, value in self.because)
         return f"about {in_words(self.seconds)}" + (f", because {reasons}" if reasons else "")
 
 

@@ -16,6 +16,7 @@ from runwire_conformance.judging import Judging
 from runwire_conformance.outcome import Case, State
 from runwire_conformance.reproduction import reproduction_of
 from runwire_conformance.search import EXAMPLES
+from runwire_conformance.server_url import server_url
 from runwire_conformance.settings import SettingsError, options_from
 from runwire_conformance.suite import case_names
 from runwire_spec import Requirement, catalogue
@@ -184,7 +185,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         options, configured = options_from(config)
     except SettingsError as problem:
         raise pytest.UsageError(str(problem)) from None
-    if not (url := url or configured):
+    if not (url := server_url(url or configured or "")):
         raise pytest.UsageError(
             "name the server to judge: with `runwire check URL`, `pytest --runwire-url URL`, or in runwire.toml"
         )

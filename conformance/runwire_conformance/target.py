@@ -190,7 +190,7 @@ class Target:
         """Raise NotExercised when a bound is longer than the user will wait."""
         if seconds > self.options.patience_s:
             raise NotExercised(
-                f"would take {seconds:g} s; set a smaller {setting} on the server or use --patience {seconds:g}"
+                f"would take {seconds:.15g} s; set a smaller {setting} on the server or use --patience {seconds:.15g}"
             )
 
     # WebSocket.

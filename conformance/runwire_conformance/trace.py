@@ -98,7 +98,7 @@ def object_of(text: str | bytes, what: str) -> Message:
     return Message(value)
 
 
-def parsed(text: str) -> Message | None:
+def parsed(text: str | bytes) -> Message | None:
     """Return the object that a text holds, if it holds one."""
     try:
         value = read_json(text)

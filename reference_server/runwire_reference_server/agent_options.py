@@ -11,7 +11,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from runwire_reference_server.agents import Agent
-from runwire_reference_server.settings import SettingError
+from runwire_reference_server.settings import SettingError, is_loopback
 
 #: Variables of the environment that stand in for the options, by agent.
 _VARIABLES: Mapping[str, Mapping[str, str]] = MappingProxyType(
@@ -45,8 +45,22 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
         help="input variable of a workflow that gets the prompt (default: query)",
     )
     group.add_argument(
-        "--script-agent", action="store_true", help="play scripts that tests send; never in production"
+        "--script-agent",
+        action=argparse.BooleanOptionalAction,
+        help="play scripts that tests send; never in production "
+        "(default: on for the demo, when only this machine can reach the server)",
     )
+
+
+def plays_scripts(options: argparse.Namespace) -> bool:
+    """Return whether the server has the script agent (chapter 16): as the options say, or for a demo of one machine.
+
+    What stands behind a proxy or is known by another host is reached from elsewhere.
+    """
+    if options.script_agent is not None:
+        return bool(options.script_agent)
+    proxied = options.behind_proxy or options.trust_proxy or options.allow_host or options.root_path
+    return options.agent is None and is_loopback(options.host) and not proxied
 
 
 def agent_from(options: argparse.Namespace) -> Agent | None:

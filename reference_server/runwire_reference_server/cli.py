@@ -2,11 +2,15 @@
 
 import argparse
 import asyncio
+import json
+import logging
 import os
+import platform
 import socket
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from runwire_reference_server import __version__
 from runwire_reference_server.registry import FEATURES, LIMITS
 
 if TYPE_CHECKING:
@@ -30,6 +34,12 @@ def parser() -> argparse.ArgumentParser:
 
     result = argparse.ArgumentParser(
         prog="runwire-server", description="A minimal, exemplary server of the Runwire protocol."
+    )
+    result.add_argument(
+        "--version",
+        action="version",
+        version=f"runwire-server {__version__} · protocol 1 · Python {platform.python_version()}",
+        help="versions of server, protocol and Python",
     )
     result.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
     result.add_argument(
@@ -81,12 +91,16 @@ def parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="a path that a proxy leaves in front of every other; one that it strips need not be told",
     )
-    result.add_argument("--log-level", default="warning", choices=["debug", "info", "warning", "error"])
+    result.add_argument(
+        "--log-level",
+        default="warning",
+        choices=["debug", "info", "warning", "error"],
+        help="the default, warning, also shows the start and a drain; info shows each run and connection",
+    )
     result.add_argument(
         "--log-format",
         choices=["json", "text"],
-        default="text" if sys.stderr.isatty() else "json",
-        help="JSON lines, or text for a person (default: text on a terminal)",
+        help="JSON lines, the first of them on standard output too, or text for a person (default: text on a terminal)",
     )
     add_agent_options(result)
     result.add_argument(
@@ -97,15 +111,20 @@ def parser() -> argparse.ArgumentParser:
     add_access_options(result)
     limits = result.add_argument_group("limits", "as advertised; times in seconds (_s) or milliseconds (_ms)")
     for name, rule in LIMITS.items():
-        upper = "" if rule.maximum is None else f", at most {rule.maximum:g}"
+        upper = "" if rule.maximum is None else f", at most {rule.maximum:.15g}"
         limits.add_argument(
             f"--{name.replace('_', '-')}",
             type=int if rule.whole else float,
             metavar="N",
             dest=name,
-            help=f"default {rule.default:g}, at least {rule.minimum:g}{upper}",
+            help=f"default {rule.default:.15g}, at least {rule.minimum:.15g}{upper}",
         )
     return result
+
+
+def is_json(chosen: str | None) -> bool:
+    """Return whether the log is JSON: as chosen, or when nobody reads it on a terminal."""
+    return chosen == "json" or (chosen is None and not sys.stderr.isatty())
 
 
 def main() -> None:
@@ -113,9 +132,9 @@ def main() -> None:
     try:
         options = parser().parse_args()
         from runwire_reference_server.access_options import access_from, certificate_from
-        from runwire_reference_server.agent_options import agent_from
+        from runwire_reference_server.agent_options import agent_from, plays_scripts
         from runwire_reference_server.app import create_server
-        from runwire_reference_server.logs import set_up
+        from runwire_reference_server.logs import LIFE, set_up
         from runwire_reference_server.server import DrainingServer
     except ModuleNotFoundError as missing:
         _fail(f"{_EXTRA} (no module {missing.name})")
@@ -132,7 +151,7 @@ def main() -> None:
             features=offered_features(access, options.without, many_nodes=bool(redis)),
             allowed_origins=frozenset(options.allow_origin),
             allowed_hosts=frozenset(options.allow_host),
-            script_agent=options.script_agent,
+            script_agent=plays_scripts(options),
             session_s=options.session_s,
             kept_bytes=options.kept_bytes,
             keep_alive_s=options.keep_alive_s,
@@ -145,13 +164,18 @@ def main() -> None:
         agent = agent_from(options)
     except SettingError as problem:
         _fail(str(problem))
-    set_up(options.log_level, json=options.log_format == "json")
+    set_up(options.log_level, json=is_json(options.log_format))
     server, node = _node(redis, settings, agent) if redis else (create_server(settings, agent), None)
     bound = _bind(settings.host, settings.port)
     host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     scheme = "https" if settings.certificate else "http"
-    print(f"runwire-server is listening at {scheme}://{shown}:{port}", flush=True)
+    url = f"{scheme}://{shown}:{port}"
+    if options.log_format == "json":
+        print(json.dumps({"event": "listening", "url": url}), flush=True)
+    else:
+        print(f"runwire-server is listening at {url}", flush=True)
+    logging.getLogger(LIFE).info("listening", extra={"url": url, "version": __version__})
     DrainingServer(server, options.log_level, node).run(sockets=[bound])
 
 

@@ -1,5 +1,6 @@
 """The HTTP transport: runs under their URL, and the discovery document (chapters 2 and 9)."""
 
+import logging
 import posixpath
 import re
 from collections.abc import Awaitable, Callable
@@ -27,13 +28,15 @@ from runwire_reference_server.poll import Poll, answered
 from runwire_reference_server.problems import problem
 from runwire_reference_server.refusal import Refusal
 from runwire_reference_server.runs import RunKey
-from runwire_reference_server.service import Service
+from runwire_reference_server.service import Accepted, Service
 from runwire_reference_server.session import Message, resumed, run_request, started
 from runwire_reference_server.sse import HEADERS as STREAM_HEADERS
 from runwire_reference_server.sse import EventStream
 from runwire_reference_server.store import Snapshot
 from runwire_reference_server.tickets import Issued
 from runwire_schemas import violations
+
+log = logging.getLogger(__name__)
 
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -90,12 +93,15 @@ class HttpEndpoints:
         wanted = run_request(message, trace_id(request.headers.get("traceparent")))
         principal = caller_of(request.scope).principal
         if not names_event_stream(request.headers.get("accept")):
-            run = (await self._service.start(principal, wanted)).run
+            accepted = await self._service.start(principal, wanted)
+            run = accepted.run
+            _tell(request, accepted)
             body = {"run_id": run.key.run_id, "epoch": run.epoch, "status": run.status}
             return JSONResponse(body, 202, NO_STORE | self._location(run))
         give_back = await self._take_place(request)
         try:
             accepted = await self._service.start(principal, wanted)
+            _tell(request, accepted)
             if accepted.existed:
                 await self._service.ration(caller_of(request.scope).place, accepted.run.key, 0)
             stream = EventStream(
@@ -231,3 +237,10 @@ class HttpEndpoints:
 
 def _key(request: Request) -> RunKey:
     return RunKey(caller_of(request.scope).principal, request.path_params["run_id"])
+
+
+def _tell(request: Request, accepted: Accepted) -> None:
+    """Log a run that began."""
+    if not accepted.existed:
+        ids = {"trace_id": accepted.run.trace_id, "address": request.scope.get("runwire.client")}
+        log.info("a run began", extra={"transport": "http"} | ids)

@@ -7,7 +7,13 @@ from typing import Any
 import structlog
 
 #: What may stand in a line beside its message; anything else is left out.
-MEMBERS = ("trace_id", "connection_id", "status", "reason", "code")
+MEMBERS = (
+    "trace_id", "connection_id", "transport", "address", "status", "reason", "code", "duration_s",
+    "url", "version", "runs", "connections",
+)  # fmt: skip
+
+#: The logger of what an operator wants to see at any level but `error`: the start, and each step of a drain.
+LIFE = "runwire_reference_server.life"
 
 #: Loggers that write what callers sent, or whom a server talks to, when they may.
 TALKATIVE = ("openai", "httpx2", "httpcore2")
@@ -20,6 +26,7 @@ def set_up(level: str, *, json: bool) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(allow=MEMBERS),
+        _readable,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _without_content,
     ]
@@ -31,8 +38,15 @@ def set_up(level: str, *, json: bool) -> None:
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger(LIFE).setLevel(logging.ERROR if level == "error" else logging.INFO)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _readable(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Leave out members without a value, and write an address as text."""
+    told = {name: value for name, value in line.items() if value is not None}
+    return told | {"address": str(told["address"])} if "address" in told else told
 
 
 def _without_content(

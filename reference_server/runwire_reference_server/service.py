@@ -1,6 +1,7 @@
 """What both transports ask for: start, attach, cancel, look at runs; and what becomes of a run nobody reads."""
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from runwire_reference_server.agents import Agent, done, error
 from runwire_reference_server.clock import Clock
 from runwire_reference_server.events import answer_text
 from runwire_reference_server.input_requests import fits
+from runwire_reference_server.logs import LIFE
 from runwire_reference_server.metrics import Metrics
 from runwire_reference_server.rations import Rations
 from runwire_reference_server.refusal import Refusal
@@ -27,6 +29,8 @@ from runwire_reference_server.store import (
     TooMuchKept,
 )
 from runwire_reference_server.worker import Worker
+
+life = logging.getLogger(LIFE)
 
 #: Seconds by which a grace is awaited longer, lest the store's clock finds it not quite over.
 ROUNDING_S = 0.005
@@ -205,16 +209,27 @@ class Service:
     async def drain(self) -> None:
         """Take on no new runs, let the others end, end what is left, close connections (chapter 14)."""
         self.draining = True
+        life.info("draining, %s left", _runs(len(self._workers)), extra=self._left)
         for connection in tuple(self.connections):
             connection.notify_draining()
         with suppress(TimeoutError):
             async with asyncio.timeout(self.settings.seconds("drain_s")):
                 await self._idle.wait()
+        if self._workers:
+            seconds = self.settings.seconds("drain_s")
+            life.warning(
+                "ending %s after %g s of draining", _runs(len(self._workers)), seconds, extra=self._left
+            )
         for worker in tuple(self._workers.values()):
             with suppress(StoreGone):
                 await worker.end(error("worker_lost", "the server stopped", True))
         for connection in tuple(self.connections):
             connection.close(4000)
+        life.info("drained", extra=self._left)
+
+    @property
+    def _left(self) -> dict[str, int]:
+        return {"runs": len(self._workers), "connections": len(self.connections)}
 
     def let_go(self) -> None:
         """Stop every agent and send everybody away: the store has given up on this node, or cannot be reached."""
@@ -256,3 +271,7 @@ class Service:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"

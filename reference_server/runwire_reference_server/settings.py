@@ -32,8 +32,8 @@ def checked_limits(values: Mapping[str, float]) -> Mapping[str, float]:
     for name, rule in LIMITS.items():
         value = values.get(name, rule.default)
         if value < rule.minimum or (rule.maximum is not None and value > rule.maximum):
-            upper = "" if rule.maximum is None else f" and at most {rule.maximum:g}"
-            raise SettingError(f"{name} must be at least {rule.minimum:g}{upper}, not {value:g}")
+            upper = "" if rule.maximum is None else f" and at most {rule.maximum:.15g}"
+            raise SettingError(f"{name} must be at least {rule.minimum:.15g}{upper}, not {value:.15g}")
         limits[name] = int(value) if rule.whole or value == int(value) else value
     for name in values:
         if name not in LIMITS:

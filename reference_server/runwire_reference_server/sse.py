@@ -1,6 +1,7 @@
 """One run as a stream of server-sent events (chapter 9)."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import copy_context
 
@@ -23,6 +24,9 @@ HEADERS = {
 }
 
 
+log = logging.getLogger(__name__)
+
+
 class EventStream:
     """An ASGI response that sends a run's events from a cursor until its terminal.
 
@@ -40,7 +44,7 @@ class EventStream:
         self._service = service
         self._loop = asyncio.get_running_loop()
         self._reader = Reader(service, key, chunked_blocks, self.wake)
-        self._epoch = ""
+        self._epoch = self._trace_id = ""
         self._opening: Sequence[Message] = ()
         self._headers: Mapping[str, str] = HEADERS
         self._on_end = on_end
@@ -61,7 +65,7 @@ class EventStream:
     async def attach(self, after: int, epoch: str | None = None, *, resume: bool = False) -> Snapshot:
         """Count as a reader of the run from `after`; raises Refusal. What is attached must be served."""
         run = await self._reader.attach(after, epoch, resume=resume)
-        self._epoch = run.epoch
+        self._epoch, self._trace_id = run.epoch, run.trace_id
         return run
 
     def open_with(self, opening: Sequence[Message], headers: Mapping[str, str]) -> "EventStream":
@@ -87,6 +91,7 @@ class EventStream:
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Send the stream, and give up the reader at the end."""
         self._service.connections.add(self)
+        begun = self._loop.time()
         wire: HttpProtocol = scope["state"]["wire"]
         try:
             with self._service.metrics.connection("sse"):
@@ -99,6 +104,9 @@ class EventStream:
             if self._end == "slow":
                 self._service.metrics.slow_readers.inc()
             self._service.metrics.disconnected(self._end)
+            told = {"reason": self._end, "duration_s": round(self._loop.time() - begun, 3)}
+            ids = {"trace_id": self._trace_id, "address": scope.get("runwire.client")}
+            log.info("a connection ended", extra={"transport": "sse"} | ids | told)
             left = self._reader.leave(by_server=self._end not in {"client", "finished"})
             if left is not None:
                 await left

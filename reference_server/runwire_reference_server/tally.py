@@ -49,8 +49,9 @@ class Tally:
         """Count an event."""
         self.events[kind if kind in self.events else "vendor"] += 1
 
-    def ended(self, terminal: Event) -> None:
-        """Count the end of a run, and log it ([OBS-7], [OBS-10])."""
+    def ended(self, terminal: Event, duration_s: float | None = None) -> None:
+        """Count the end of a run, and log it ([OBS-7], [OBS-10]); `duration_s` is None for another node's run."""
         self.runs[after_event(Status.RUNNING, terminal)] += 1
         told = {"trace_id": terminal.get("trace_id"), "status": terminal.get("status", "failed")}
-        log.info("a run ended", extra=told | {"reason": terminal.get("reason", terminal.get("code"))})
+        told["reason"] = terminal.get("reason", terminal.get("code"))
+        log.info("a run ended", extra=told | {"duration_s": duration_s and round(duration_s, 3)})

@@ -81,15 +81,22 @@ class WebSocketConnection:
         self._last_sent = self._last_used = self._loop.time()
         self._close_code: int | None = None
         self._stop_clock: Callable[[], None] = lambda: None
+        self._ids = {
+            "transport": "websocket",
+            "connection_id": session.connection_id,
+            "trace_id": session.trace_id,
+            "address": socket.scope.get("runwire.client"),
+        }
 
     async def serve(self) -> None:
         """Serve the connection until it ends."""
+        begun = self._loop.time()
         with self.service.metrics.connection("websocket"):
             await self._serve_until_ended()
         reason = _REASONS.get(self._close_code, "bad_message")
         self.service.metrics.disconnected(reason)
-        ids = {"connection_id": self.session.connection_id, "trace_id": self.session.trace_id}
-        log.info("a connection ended", extra=ids | {"reason": reason})
+        told = {"reason": reason, "duration_s": round(self._loop.time() - begun, 3)}
+        log.info("a connection ended", extra=self._ids | told)
 
     async def _serve_until_ended(self) -> None:
         self.service.connections.add(self)
@@ -207,6 +214,8 @@ class WebSocketConnection:
         run = accepted.run
         if accepted.existed:
             await self.service.ration(self._place, run.key, 0)
+        else:
+            log.info("a run began", extra=self._ids | {"trace_id": run.trace_id})
         await self._follow(run.key, 0, run.epoch, resume=False)
         self.answer(started(run, command.re))
         if accepted.existed:

@@ -39,7 +39,9 @@ NETWORK_BYTES = 10_000_000
 def reachable(value: float, name: str) -> int:
     """Return a limit that can be reached; raises NotExercised for a larger one."""
     if value > MOST:
-        raise NotExercised(f"{name} is {value:g}; set it to at most {MOST} on the server to have it judged")
+        raise NotExercised(
+            f"{name} is {value:.15g}; set it to at most {MOST} on the server to have it judged"
+        )
     return int(value)
 
 

@@ -1,17 +1,26 @@
 """The command `runwire`: one module a command, each imported when it is called."""
 
+import os
+import platform
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from io import TextIOWrapper
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from runwire_conformance import __version__
 from runwire_conformance.cli.knock import refused
 from runwire_conformance.printing import fit
+
+#: What asks for help, of every command.
+HELP = {"help_option_names": ["-h", "--help"]}
+
+#: The version of the protocol that this judge judges.
+PROTOCOL = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +79,39 @@ def command_called(name: str) -> Any:
     )
     if isinstance(found, typer.Typer):
         return typer.main.get_command(found)
-    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=HELP)
     alone.command(name)(found)
     return typer.main.get_command(alone)
 
 
 app = typer.Typer(
     cls=Commands,
-    add_completion=False,
+    context_settings=HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="The judge of the Runwire protocol: tests servers, shows requirements, validates messages.",
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(f"runwire {__version__} · protocol {PROTOCOL} · Python {platform.python_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_tell_version, is_eager=True, help="versions of judge, protocol and Python"
+        ),
+    ] = False,
+    no_color: Annotated[
+        bool, typer.Option("--no-color", help="no colours; a variable NO_COLOR says the same")
+    ] = False,
+) -> None:
+    pass  # both are obeyed before a command is looked for
 
 
 def _announced(name: str, purpose: str) -> None:
@@ -99,6 +129,11 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # what its encoding lacks is written as an escape
             stream.reconfigure(errors="backslashreplace")
+    words = sys.argv[1:]
+    own = words[: words.index("--")] if "--" in words else words  # what follows is for pytest
+    if "--no-color" in own:
+        os.environ["NO_COLOR"] = "1"
+        sys.argv[1:] = [word for word in own if word != "--no-color"] + words[len(own) :]
     try:
         code = app(standalone_mode=False)
     except typer.TyperException as problem:

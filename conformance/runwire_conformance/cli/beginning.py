@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from runwire_conformance.cli.complaint import fail
+from runwire_conformance.server_url import server_url
 from runwire_conformance.settings_file import commented_settings
 
 
@@ -17,7 +18,7 @@ def init(
     path = Path("runwire.toml")
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(commented_settings(url))
+            file.write(commented_settings(server_url(url)))
     except FileExistsError:
         fail(f"{path} is there already; --force overwrites it")
     except OSError as problem:

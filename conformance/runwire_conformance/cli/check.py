@@ -1,5 +1,6 @@
 """`runwire check`: judge a server."""
 
+import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -12,68 +13,181 @@ from runwire_conformance.baseline_file import BaselineError, read_baseline, writ
 from runwire_conformance.cli.complaint import check_names, fail
 from runwire_conformance.cli.suite_run import judged
 from runwire_conformance.cli.waiting import listens_within
+from runwire_conformance.cli.watching import watched
 from runwire_conformance.repeats import repeats_of
 from runwire_conformance.report.document import document_of
 from runwire_conformance.report.files import Files, Unwritable
 from runwire_conformance.report.terminal import failures, not_exercised, one_line, table
 from runwire_conformance.result import Report
 from runwire_conformance.search import EXAMPLES
+from runwire_conformance.server_url import server_url
 from runwire_conformance.suite import case_names
+
+#: The groups of the help.
+WHAT, ACCESS, GATE = "What to judge", "How to get in", "What fails"
+REPORTS, PLAY = "Reports", "How it plays"
 
 
 def check(
     url: Annotated[
-        str, typer.Argument(help="http(s)://host:port, its discovery URL, or ws(s)://host:port/path")
+        str,
+        typer.Argument(help="host:port, http(s)://host:port, its discovery URL, or ws(s)://host:port/path"),
     ] = "",
-    classes: Annotated[str, typer.Option("--class", help="only these classes, by commas")] = "",
-    requirement: Annotated[str, typer.Option(help="only these requirements, by commas")] = "",
-    token: Annotated[str, typer.Option(help="bearer token", envvar="RUNWIRE_TOKEN")] = "",
+    classes: Annotated[
+        str,
+        typer.Option(
+            "--class", help="only these classes, by commas", rich_help_panel=WHAT, metavar="CLASSES"
+        ),
+    ] = "",
+    requirement: Annotated[
+        str, typer.Option(help="only these requirements, by commas", rich_help_panel=WHAT, metavar="IDS")
+    ] = "",
+    token: Annotated[
+        str,
+        typer.Option(help="bearer token", envvar="RUNWIRE_TOKEN", rich_help_panel=ACCESS, metavar="TOKEN"),
+    ] = "",
     header: Annotated[
-        list[str] | None, typer.Option(help="further header 'Name: value' (repeatable)")
+        list[str] | None,
+        typer.Option(
+            help="further header 'Name: value' (repeatable)", rich_help_panel=ACCESS, metavar="HEADER"
+        ),
     ] = None,
-    cafile: Annotated[str, typer.Option(help="certificates to trust")] = "",
-    config: Annotated[str, typer.Option(help="configuration (default: ./runwire.toml if there is one)")] = "",
-    prompt_short: Annotated[str, typer.Option(help="a prompt with a short answer")] = "",
-    prompt_long: Annotated[str, typer.Option(help="a prompt with an answer of several seconds")] = "",
+    cafile: Annotated[
+        str, typer.Option(help="certificates to trust", rich_help_panel=ACCESS, metavar="FILE")
+    ] = "",
+    config: Annotated[
+        str,
+        typer.Option(
+            help="configuration (default: ./runwire.toml if there is one)",
+            rich_help_panel=ACCESS,
+            metavar="FILE",
+        ),
+    ] = "",
+    prompt_short: Annotated[
+        str, typer.Option(help="a prompt with a short answer", rich_help_panel=WHAT, metavar="TEXT")
+    ] = "",
+    prompt_long: Annotated[
+        str,
+        typer.Option(help="a prompt with an answer of several seconds", rich_help_panel=WHAT, metavar="TEXT"),
+    ] = "",
     report: Annotated[
-        Path | None, typer.Option(help="write every form of the report into this folder")
+        Path | None,
+        typer.Option(
+            help="write every form of the report into this folder", rich_help_panel=REPORTS, metavar="FOLDER"
+        ),
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="write the report as JSON")] = None,
-    html: Annotated[Path | None, typer.Option(help="write the report as one HTML file")] = None,
-    summary: Annotated[Path | None, typer.Option(help="write Markdown, as for a CI's step summary")] = None,
-    ctrf: Annotated[Path | None, typer.Option(help="write CTRF JSON")] = None,
-    junitxml: Annotated[Path | None, typer.Option(help="write JUnit XML")] = None,
-    badge: Annotated[Path | None, typer.Option(help="write the JSON of a shields.io endpoint")] = None,
-    baseline: Annotated[Path | None, typer.Option(help="failures that are known; all else fails")] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="write the report as JSON", rich_help_panel=REPORTS, metavar="FILE"),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="write the report as one HTML file", rich_help_panel=REPORTS, metavar="FILE"),
+    ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(
+            help="write Markdown, as for a CI's step summary", rich_help_panel=REPORTS, metavar="FILE"
+        ),
+    ] = None,
+    ctrf: Annotated[
+        Path | None, typer.Option(help="write CTRF JSON", rich_help_panel=REPORTS, metavar="FILE")
+    ] = None,
+    junitxml: Annotated[
+        Path | None, typer.Option(help="write JUnit XML", rich_help_panel=REPORTS, metavar="FILE")
+    ] = None,
+    badge: Annotated[
+        Path | None,
+        typer.Option(help="write the JSON of a shields.io endpoint", rich_help_panel=REPORTS, metavar="FILE"),
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="failures that are known; all else fails", rich_help_panel=GATE, metavar="FILE"),
+    ] = None,
     update_baseline: Annotated[
-        bool, typer.Option("--update-baseline", help="have the baseline know what fails now")
+        bool,
+        typer.Option("--update-baseline", help="have the baseline know what fails now", rich_help_panel=GATE),
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="advice and what was not exercised fail too")
+        bool,
+        typer.Option("--strict", help="advice and what was not exercised fail too", rich_help_panel=GATE),
     ] = False,
     patience: Annotated[
-        float, typer.Option(help="longest time to wait for any one thing, in seconds", min=1)
+        float,
+        typer.Option(
+            help="longest time to wait for any one thing, in seconds",
+            min=1,
+            rich_help_panel=PLAY,
+            metavar="SECONDS",
+        ),
     ] = 30.0,
-    seed: Annotated[int, typer.Option(help="seed of the random conversations")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="seed of the random conversations", rich_help_panel=PLAY, metavar="N")
+    ] = 0,
     examples: Annotated[
-        int, typer.Option(help="random conversations for each case of the model", min=1)
+        int,
+        typer.Option(
+            help="random conversations for each case of the model", min=1, rich_help_panel=PLAY, metavar="N"
+        ),
     ] = EXAMPLES,
     regressions: Annotated[
         str,
-        typer.Option(help="folder in which failing conversations are saved and from which they play first"),
+        typer.Option(
+            help="folder in which failing conversations are saved and from which they play first",
+            rich_help_panel=PLAY,
+            metavar="FOLDER",
+        ),
     ] = "",
-    quick: Annotated[bool, typer.Option("--quick", help="leave out what waits longer than 5 s")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="leave out what waits longer than 5 s", rich_help_panel=WHAT)
+    ] = False,
     time_limit: Annotated[
         float | None,
-        typer.Option(help="seconds after which nothing more is begun; what is left is not judged", min=1),
+        typer.Option(
+            help="seconds after which nothing more is begun; what is left is not judged",
+            min=1,
+            rich_help_panel=PLAY,
+            metavar="SECONDS",
+        ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress line")] = False,
-    wait: Annotated[float, typer.Option(help="seconds to wait until the server listens", min=0)] = 0.0,
-    concurrency: Annotated[int | None, typer.Option(help="connections at once", min=1)] = None,
-    repeat: Annotated[int, typer.Option(help="judge so many times", min=1)] = 1,
-    keyword: Annotated[str, typer.Option("-k", help="only cases whose name matches, as in pytest")] = "",
-    exitfirst: Annotated[bool, typer.Option("-x", help="stop at the first failure")] = False,
-    last_failed: Annotated[bool, typer.Option("--lf", help="only what failed the last time")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="no progress line", rich_help_panel=PLAY)
+    ] = False,
+    wait: Annotated[
+        float,
+        typer.Option(
+            help="seconds to wait until the server listens", min=0, rich_help_panel=ACCESS, metavar="SECONDS"
+        ),
+    ] = 0.0,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="judge again whenever the server comes back, and first what failed",
+            rich_help_panel=PLAY,
+        ),
+    ] = False,
+    concurrency: Annotated[
+        int | None, typer.Option(help="connections at once", min=1, rich_help_panel=PLAY, metavar="N")
+    ] = None,
+    repeat: Annotated[
+        int, typer.Option(help="judge so many times", min=1, rich_help_panel=PLAY, metavar="N")
+    ] = 1,
+    keyword: Annotated[
+        str,
+        typer.Option(
+            "-k",
+            help="only cases whose name matches, as in pytest",
+            rich_help_panel=WHAT,
+            metavar="EXPRESSION",
+        ),
+    ] = "",
+    exitfirst: Annotated[
+        bool, typer.Option("-x", help="stop at the first failure", rich_help_panel=WHAT)
+    ] = False,
+    last_failed: Annotated[
+        bool, typer.Option("--lf", help="only what failed the last time", rich_help_panel=WHAT)
+    ] = False,
     pytest_options: Annotated[
         list[str] | None,
         typer.Argument(metavar="[-- PYTEST OPTIONS]", help="any other option of pytest, after --"),
@@ -83,12 +197,14 @@ def check(
 
     Exit code 0: nothing broken; 1: something is; 2: nothing to judge; 3: not all could be judged; 130: interrupted.
     """
-    further = list(pytest_options or [])
+    further, url = list(pytest_options or []), server_url(url)
     if url.startswith("-"):
         url, further = "", [url, *further]
     if further and not further[0].startswith("-"):
         fail(f"one server is judged at a time, and {further[0]!r} is one argument too many")
     check_names(classes, requirement)
+    if watch:
+        raise typer.Exit(_watch(url))
     if update_baseline and baseline is None:
         fail("name the file to update with --baseline FILE")
     known = _known(baseline, update_baseline) if baseline else None
@@ -128,6 +244,13 @@ def check(
     except Unwritable as problem:
         fail(str(problem))
     raise typer.Exit(result.exit_code(strict))
+
+
+def _watch(url: str) -> int:
+    try:
+        return watched(url, sys.argv[1:])
+    except ValueError:
+        fail("--watch needs the server's URL in the call, as http://host:port")
 
 
 def _wait(url: str, seconds: float) -> None:

@@ -1,11 +1,11 @@
 """How a command gets in: the options that it shares with `runwire check`, and `runwire.toml`."""
 
-import re
 from typing import Annotated
 
 import typer
 
 from runwire_conformance.cli.complaint import fail
+from runwire_conformance.server_url import names_server, server_url
 from runwire_conformance.settings import SettingsError, connection_options, settings_of
 from runwire_conformance.target import Options
 
@@ -16,11 +16,9 @@ Config = Annotated[str, typer.Option(help="configuration (default: ./runwire.tom
 Url = Annotated[
     str,
     typer.Argument(
-        help="http(s)://host:port, its discovery URL, or ws(s)://host:port/path; or in runwire.toml"
+        help="host:port, http(s)://host:port, its discovery URL, or ws(s)://host:port/path; or in runwire.toml"
     ),
 ]
-
-_URL = re.compile(r"(https?|wss?)://", re.IGNORECASE)
 
 
 def reached(
@@ -32,11 +30,11 @@ def reached(
         options = connection_options(target, token, header or [], cafile)
     except SettingsError as problem:
         fail(str(problem))
-    if not (url := url or target.get("url", "")):
+    if not (url := server_url(url or target.get("url", ""))):
         fail(f"name the server: with `runwire {command} URL`, or in runwire.toml")
     return url, options
 
 
 def named(url: str, prompt: str) -> tuple[str, str]:
     """Return URL and prompt of a call; who says one thing that is no URL asks the server of `runwire.toml`."""
-    return ("", url) if url and not prompt and not _URL.match(url) else (url, prompt)
+    return ("", url) if url and not prompt and not names_server(url) else (url, prompt)

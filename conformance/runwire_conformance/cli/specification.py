@@ -8,7 +8,12 @@ from runwire_conformance.cli.complaint import check_names, requirement_called
 from runwire_conformance.lookup import lookup
 from runwire_spec import catalogue
 
-spec_app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look up the specification.")
+spec_app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Look up the specification.",
+)
 
 
 @spec_app.command("list")

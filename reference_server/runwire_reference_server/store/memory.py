@@ -252,7 +252,7 @@ class MemoryStore:
         if run.feed.seq == 1:
             self.tally.first_event.add(asyncio.get_running_loop().time() - run.accepted_at)
         if event is not None and run.status.finished:
-            self.tally.ended(event)
+            self.tally.ended(event, asyncio.get_running_loop().time() - run.accepted_at)
             self._settle(run)
         return size
 

@@ -281,12 +281,12 @@ class RedisStore(Listener):
         for drafted in drafts:
             self.tally.appended(drafted.kind)
         first_seq = last_seq - len(drafts) + 1
-        accepted_at = self._accepted_at.pop(name, None) if first_seq == 1 else None
-        if accepted_at is not None:
-            self.tally.first_event.add(asyncio.get_running_loop().time() - accepted_at)
+        now, accepted_at = asyncio.get_running_loop().time(), self._accepted_at.get(name)
+        if first_seq == 1 and accepted_at is not None:
+            self.tally.first_event.add(now - accepted_at)
         if drafts[-1].kind in TERMINALS:  # the store added to it
             terminal: Event = msgspec.json.decode(last)
-            self.tally.ended(terminal)
+            self.tally.ended(terminal, None if accepted_at is None else now - accepted_at)
             drafts = [*drafts[:-1], draft(terminal)]
         self._feeds.appended(key, first_seq, drafts, at_ms)
 

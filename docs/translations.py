@@ -1,0 +1,88 @@
+"""Keeps translations and sources together: which lag behind, and the switch between the languages.
+
+`python docs/translations.py` names translations whose source has changed since; `--seen PAGE` says that one was brought
+up to date.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parent.parent
+CHINESE = ROOT / "docs/pages/zh"
+#: The digest of each source as it was when its translation was made.
+SEEN = ROOT / "docs/translations.json"
+
+
+def source_of(translation: Path) -> Path:
+    """Return the page that a translation translates, which its first lines name."""
+    _, mark, rest = translation.read_text(encoding="utf-8").partition("---\nsource: ")
+    if not mark:
+        raise ValueError(f"{translation.name} does not begin with the name of its source")
+    return ROOT / rest.partition("\n")[0].strip()
+
+
+def digest(source: Path) -> str:
+    """Return what a source's text is known by; spaces at the ends of lines do not count."""
+    lines = [line.rstrip() for line in source.read_text(encoding="utf-8").splitlines()]
+    return hashlib.sha256("\n".join(lines).strip().encode()).hexdigest()[:16]
+
+
+def lagging(seen: Mapping[str, str]) -> list[str]:
+    """Return a line for each translation whose source is no longer what it was."""
+    return [
+        f"{path.name} lags behind {source_of(path).relative_to(ROOT)}: translate what changed, then run "
+        f"python docs/translations.py --seen {path.name}"
+        for path in sorted(CHINESE.glob("*.md"))
+        if seen.get(path.name) != digest(source_of(path))
+    ]
+
+
+def recorded() -> dict[str, str]:
+    """Return the digests that were recorded."""
+    found: dict[str, str] = json.loads(SEEN.read_text(encoding="utf-8")) if SEEN.exists() else {}
+    return found
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
+    """Link each page with its translation."""
+    own = page.file.src_uri
+    pairs = {_published(source_of(path)): f"zh/{path.name}" for path in CHINESE.glob("*.md")}
+    there = {translated: source for source, translated in pairs.items()}
+    if own in pairs:
+        return f"<small>[中文](<{_relative(own, pairs[own])}>)</small>\n\n{markdown}"
+    if own in there:
+        return f"<small>[English](<{_relative(own, there[own])}>)</small>\n\n{markdown}"
+    return markdown
+
+
+def _published(source: Path) -> str:
+    path = source.relative_to(ROOT)
+    return str(path.relative_to("docs/pages") if path.is_relative_to("docs/pages") else path)
+
+
+def _relative(own: str, target: str) -> str:
+    return "../" * own.count("/") + target
+
+
+def main() -> int:
+    """Name what lags behind, or record pages as up to date."""
+    words = sys.argv[1:]
+    seen = recorded()
+    if words[:1] == ["--seen"]:
+        names = words[1:] or [path.name for path in CHINESE.glob("*.md")]
+        seen |= {name: digest(source_of(CHINESE / name)) for name in names}
+        SEEN.write_text(json.dumps(dict(sorted(seen.items())), indent=2) + "\n", encoding="utf-8")
+    found = lagging(seen)
+    print("\n".join(found) or "no translation lags behind")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
