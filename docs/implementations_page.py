@@ -1,5 +1,7 @@
 """Publishes the list of implementations: a page made of the judge's reports in `docs/implementations/`."""
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ INTRODUCTION = """# Implementations
 Servers that were judged, and what came of it. The page is made of the judge's own reports and recommends nothing: a
 row says what was exercised on a day, by a judge of a version, with the limits the server advertised then.
 
-To be listed, run `runwire check URL --json my-server.json` and propose the file for `docs/implementations/`. A server
+To be listed, run `runwire check URL --json report.json`, then `python docs/implementations_page.py report.json NAME`,
+which keeps the verdicts and leaves out the conversations, and propose the file in `docs/implementations/`. A server
 names itself in its discovery document, as `server` with `name` and `version`. Reports hold no credential.
 """
 
@@ -58,3 +61,31 @@ def _counted(report: dict[str, Any]) -> str:
 def _plain(text: str) -> str:
     """Return a server's own words so that they mark nothing up."""
     return "".join(letter if letter.isalnum() or letter in " .-_/:" else " " for letter in text)
+
+
+def slim(report: dict[str, Any]) -> dict[str, Any]:
+    """Return a report without what was said and how it was called: the list needs the verdicts alone."""
+    kept = [{key: value for key, value in one.items() if key != "witness"} for one in report["requirements"]]
+    requirements = [one | {"command": "", "cases": [], "sentence": "", "why": ""} for one in kept]
+    return report | {"requirements": requirements, "command": "runwire check"}
+
+
+def main() -> int:
+    """Add reports to the list: `python docs/implementations_page.py REPORT NAME`."""
+    if len(sys.argv) != 3:
+        print("usage: python docs/implementations_page.py REPORT.json NAME", file=sys.stderr)
+        return 2
+    source, target = Path(sys.argv[1]), REPORTS / f"{sys.argv[2]}.json"
+    try:
+        (report,) = read_matrix([source]).reports
+        REPORTS.mkdir(exist_ok=True)
+        target.write_text(json.dumps(slim(report), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        read_matrix([target])
+    except (UnreadableReport, OSError) as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

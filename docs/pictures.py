@@ -23,8 +23,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     own = page.file.src_uri
     if own == "spec/primer.md":
         markdown = with_sequences(markdown, "Journeys")
+        markdown = markdown.replace("## One idea\n", f"## One idea\n\n{PICTURES['readers']()}\n", 1)
     if own == "zh/primer.md":
         markdown = with_sequences(markdown, "旅程", ("客户端", "服务器"))
+        markdown = markdown.replace("## 一个想法\n", f"## 一个想法\n\n{PICTURES['readers_zh']()}\n", 1)
     if own == "spec/04-runs.md":
         markdown = _found(_TABLE_OF_STATES, markdown, lambda _: f"## States\n\n{states_of(markdown)}\n\n")
     if own == "spec/06-cancel.md":

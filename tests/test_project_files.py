@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -29,3 +33,19 @@ def test_a_proposal_asks_for_what_governance_wants() -> None:
 
     assert wanted >= {"Sentence", "Why", "Schema", "Case", "Flaw"}
     assert [name for name in wanted - {"Old"} if name.lower() not in form] == []
+
+
+def test_a_listed_report_keeps_verdicts_and_no_conversation() -> None:
+    sys.path.insert(0, str(ROOT / "docs"))
+    listed: Any = importlib.import_module("implementations_page")
+    files = sorted(listed.REPORTS.glob("*.json"))
+
+    page = listed.page(listed.read_matrix(files))
+
+    assert "| core |" in page and " hold, 0 broken" in page
+    for path in files:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        assert listed.slim(report) == report, path.name
+        assert not [
+            one["id"] for one in report["requirements"] if one["accusations"] and one["verdict"] == "pass"
+        ]

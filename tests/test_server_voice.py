@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from check_reference_server import command, listening
-from patience import patience
+from patience import patience, tries
 from websockets.asyncio.client import ClientConnection, connect
 
 pytestmark = [pytest.mark.anyio, pytest.mark.whole]
@@ -23,6 +25,16 @@ def started(*options: str) -> tuple[subprocess.Popen[str], str]:
         [*command(drain_s=0.5), *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     return server, listening(server)
+
+
+def answering(url: str) -> None:
+    """Wait until a server answers: before that it has no handler of the signal."""
+    for _ in tries(10, 0.05):
+        try:
+            urlopen(url + "/healthz", timeout=patience(5)).close()
+            return
+        except OSError:
+            time.sleep(0.05)
 
 
 def drained(server: subprocess.Popen[str]) -> list[str]:
@@ -66,8 +78,6 @@ async def test_the_default_level_shows_start_drain_and_trouble() -> None:
         await socket.close()
 
     for words in (
-        "listening",
-        url,
         "draining, 2 runs left",
         "ending 2 runs after 0.5 s of draining",
         "drained",
@@ -83,6 +93,7 @@ def test_with_json_the_first_line_is_json() -> None:
     assert server.stdout is not None
     told = json.loads(server.stdout.readline())
 
+    answering(told["url"])
     assert told["event"] == "listening" and told["url"].startswith("http://127.0.0.1:")
     assert [json.loads(line)["event"] for line in drained(server)] == [
         "listening",
@@ -92,6 +103,7 @@ def test_with_json_the_first_line_is_json() -> None:
 
 
 def test_errors_alone_are_silent_in_peace() -> None:
-    server, _ = started("--log-level=error")
+    server, url = started("--log-level=error")
+    answering(url)
 
     assert drained(server) == []

@@ -175,7 +175,8 @@ def main() -> None:
         print(json.dumps({"event": "listening", "url": url}), flush=True)
     else:
         print(f"runwire-server is listening at {url}", flush=True)
-    logging.getLogger(LIFE).info("listening", extra={"url": url, "version": __version__})
+    if is_json(options.log_format):
+        logging.getLogger(LIFE).info("listening", extra={"url": url, "version": __version__})
     DrainingServer(server, options.log_level, node).run(sockets=[bound])
 
 
