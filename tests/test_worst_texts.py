@@ -16,7 +16,7 @@ from good_servers import FOLDER, SMALLEST
 from good_servers.fastapi_server import messages as fastapi_messages
 from worst_texts import WORST_TEXTS
 
-from runwire_conformance import validate
+from runwire_conformance import reading, validate
 from runwire_conformance.case import Broken
 from runwire_conformance.exposition import read_exposition
 from runwire_conformance.invariants.messages import faults_of
@@ -40,8 +40,12 @@ LEAST_S = 0.002
 
 
 def validated(text: str) -> None:
-    """Have `runwire validate` read a line."""
-    for problem in validate.message_problems("here", validate._object("here", text)):
+    """Have `runwire validate` read a file of this text."""
+    try:
+        content = reading._content("here", text)
+    except Unreadable:
+        return
+    for problem in validate.judged(content).problems:
         str(problem)
 
 
