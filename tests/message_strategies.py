@@ -59,8 +59,9 @@ def one_of(*words: str) -> Kind:
 
 FLAG = Kind(st.booleans(), NO_BOOLEAN)
 ANY = Kind(JSON, st.nothing())
-CURSOR = Kind(st.integers(0, 2**53 - 1) | st.just(0.0) | st.just(7.0), NO_INTEGER)
+CURSOR = Kind(st.integers(0, 2**53 - 1), NO_INTEGER)
 SEQ = Kind(st.integers(1, 2**53 - 1), NO_INTEGER | st.just(0))
+LAST_SEQ = Kind(st.integers(0, 2**53 - 1), NO_INTEGER)
 CHOSEN_ID = Kind(
     chosen(SAFE, 21, 64),
     NO_TEXT
@@ -118,7 +119,8 @@ SERVER: Mapping[str, Shape] = {
         "re?": MESSAGE_ID,
     },
     "resumed": {
-        "run_id": CHOSEN_ID, "epoch": EPOCH, "next_seq": SEQ, "status": STATUS, "trace_id": TRACE_ID, "re?": MESSAGE_ID,
+        "run_id": CHOSEN_ID, "epoch": EPOCH, "next_seq": SEQ, "last_seq?": LAST_SEQ, "status": STATUS,
+        "trace_id": TRACE_ID, "re?": MESSAGE_ID,
     },
     "notice": {"code": CODE, "data": text(), "run_id?": CHOSEN_ID, "re?": MESSAGE_ID},
     "heartbeat": {"re?": MESSAGE_ID},

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import require_program
+from patience import patience
 
 FOLDER = Path(__file__).parent.parent / "build/npm-client"
 
@@ -27,7 +28,11 @@ def installed(*packages: str) -> Path:
             "--no-fund",
         ]
         result = subprocess.run(
-            [npm, "install", *options, *missing], capture_output=True, text=True, timeout=300, check=False
+            [npm, "install", *options, *missing],
+            capture_output=True,
+            text=True,
+            timeout=patience(300),
+            check=False,
         )
         if result.returncode != 0:
             pytest.skip(f"npm could not install {', '.join(missing)}: {result.stderr.strip()[-300:]}")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import require_program
 from npm_stand import installed
+from patience import patience
 from playwright.async_api import Page, expect
 from test_browser import in_browser
 
@@ -27,7 +28,9 @@ def node() -> str:
 
 def test_it_keeps_the_rules_in_node(node: str) -> None:
     command = [node, "--experimental-websocket", "--test"]
-    result = subprocess.run(command, cwd=CLIENT, capture_output=True, text=True, timeout=300, check=False)
+    result = subprocess.run(
+        command, cwd=CLIENT, capture_output=True, text=True, timeout=patience(300), check=False
+    )
 
     assert result.returncode == 0, "\n".join(
         re.findall(r"^ *not ok.*(?:\n.*){12}", result.stdout, re.MULTILINE)
@@ -42,7 +45,7 @@ def test_it_keeps_the_rules_in_a_browser(node: str) -> None:
         assert stands.stdout is not None
 
         async def look(page: Page) -> None:
-            await expect(page).to_have_title("played", timeout=200_000)
+            await expect(page).to_have_title("played", timeout=patience(200_000))
 
         in_browser(stands.stdout.readline().strip(), look)
         played = stands.stdout.read()
@@ -62,7 +65,7 @@ def test_the_package_can_be_installed(node: str, tmp_path: Path) -> None:
     npm = require_program("npm", apt="npm")
     packed = subprocess.run(
         [npm, "pack", "--json", "--pack-destination", tmp_path],
-        cwd=CLIENT, capture_output=True, text=True, timeout=120, check=True,
+        cwd=CLIENT, capture_output=True, text=True, timeout=patience(120), check=True,
     )  # fmt: skip
     (archive,) = tmp_path.glob("runwire-*.tgz")
     names = {entry["path"] for entry in json.loads(packed.stdout)[0]["files"]}
@@ -72,7 +75,7 @@ def test_the_package_can_be_installed(node: str, tmp_path: Path) -> None:
     code = 'import { Run, RunwireError } from "runwire"; console.log(typeof Run, new RunwireError("x").code);'
     (tmp_path / "user.mjs").write_text(code)
     used = subprocess.run(
-        [node, "user.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        [node, "user.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=patience(60), check=False
     )
 
     assert used.stdout.split() == ["function", "internal"], used.stderr
@@ -92,7 +95,7 @@ def test_the_types_say_what_a_user_may_write(node: str, tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=patience(300),
         check=False,
     )
 
@@ -112,7 +115,7 @@ def test_the_types_name_what_the_module_has(node: str) -> None:
         cwd=CLIENT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=True,
     )
     exported, members = json.loads(told.stdout)
@@ -134,7 +137,9 @@ def test_the_stock_client_of_ag_ui_returns_and_stops(node: str, tmp_path: Path) 
     (tmp_path / "package.json").write_text('{"type": "module"}')
     (tmp_path / "node_modules").symlink_to(modules)
     script = [node, "tests/stock_ag_ui.js"]
-    told = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    told = subprocess.run(
+        script, cwd=tmp_path, capture_output=True, text=True, timeout=patience(120), check=False
+    )
     assert told.returncode == 0, told.stderr
     seen = json.loads(told.stdout.splitlines()[-1])
 

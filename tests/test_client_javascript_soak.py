@@ -15,6 +15,7 @@ import pytest
 from check_reference_server import BIN, command, listening
 from conftest import require_program
 from faulty_relay import RandomResets
+from patience import patience
 
 CLIENT = Path(__file__).parent.parent / "clients/javascript"
 
@@ -43,7 +44,7 @@ def test_a_line_that_breaks_at_random_loses_nothing(transport: str, tmp_path: Pa
         async with RandomResets(url).listening() as relay, recorded(relay, recording) as through:
             script = [node, "--experimental-websocket", "tests/soak.js", through, transport, "4"]
             client = await asyncio.create_subprocess_exec(*script, cwd=CLIENT, stdout=subprocess.PIPE)
-            out, _ = await asyncio.wait_for(client.communicate(), 120)
+            out, _ = await asyncio.wait_for(client.communicate(), patience(120))
             return client.returncode, out.decode()
 
     with subprocess.Popen(command(detach_grace_s=60, run_s=60), stdout=subprocess.PIPE, text=True) as server:

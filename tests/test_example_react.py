@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from npm_stand import installed
+from patience import patience
 from playwright.async_api import Page, expect
 from test_browser import in_browser, served_page
 from test_playground import ENDLESS, PACED
@@ -26,7 +27,7 @@ def bundle(folder: Path) -> None:
     options = ["--bundle", "--format=esm", "--jsx=automatic", f"--alias:runwire={client}"]
     subprocess.run(
         [modules / ".bin/esbuild", "main.jsx", *options, f"--outfile={folder / 'main.js'}"],
-        cwd=sources, check=True, capture_output=True, timeout=120,
+        cwd=sources, check=True, capture_output=True, timeout=patience(120),
     )  # fmt: skip
 
 
@@ -37,19 +38,19 @@ def test_a_page_shows_stops_and_finds_its_run_again(server_url: str, tmp_path: P
         answer, footer = page.locator("article"), page.locator("footer")
         await page.fill("input", PACED)
         await page.click("text=Start")
-        await expect(answer).to_contain_text("ab ab", timeout=20_000)
+        await expect(answer).to_contain_text("ab ab", timeout=patience(20_000))
         await page.reload()
-        await expect(footer).to_contain_text("completed", timeout=20_000)
+        await expect(footer).to_contain_text("completed", timeout=patience(20_000))
         assert await answer.text_content() == "ab " * 60
         await page.fill("input", ENDLESS)
         await page.click("text=Start")
-        await expect(answer).to_contain_text("xxx", timeout=20_000)
+        await expect(answer).to_contain_text("xxx", timeout=patience(20_000))
         await page.click("text=Stop")
-        await expect(footer).to_contain_text("cancelled", timeout=20_000)
+        await expect(footer).to_contain_text("cancelled", timeout=patience(20_000))
         await page.fill("input", "Ask me: what is a run?")
         await page.click("text=Start")
-        await page.click("text=Yes", timeout=20_000)
-        await expect(footer).to_contain_text("completed", timeout=20_000)
+        await page.click("text=Yes", timeout=patience(20_000))
+        await expect(footer).to_contain_text("completed", timeout=patience(20_000))
         await expect(page.locator("li").first).to_contain_text("I should look")
 
     with served_page(tmp_path / "page", (EXAMPLE / "index.html").read_text(encoding="utf-8")) as url:

@@ -86,7 +86,7 @@ def test_after_ctrl_c_what_was_judged_is_told(tmp_path: Path, own_url: str) -> N
     while judge.poll() is None and open_connections(own_url) < 5:
         time.sleep(0.05)
     judge.send_signal(signal.SIGINT)
-    said, complaint = judge.communicate(timeout=90)
+    said, complaint = judge.communicate(timeout=patience(90))
 
     assert judge.returncode == 130, said + complaint
     assert "Traceback" not in said + complaint

@@ -208,9 +208,9 @@ ONE: list[tuple[str, Trace, list[Finding]]] = [
                                            transport="http"), []),
     ("a stream that is silent",
      talk(sign("response", at=1.0), sign("lost", "it ended", 4.5), transport="sse"),
-     [Finding("SSE-12", "nothing came for 3.5 s", 1)]),
+     [Finding("SSE-12", "nothing came for 4.5 s", 1)]),
     ("the last before the silence",
-     talk(sign("response", at=1.0), sign("lost", "it ended", 4.25), transport="sse"), []),
+     talk(sign("response", at=1.0), sign("lost", "it ended", 3.25), transport="sse"), []),
     ("a slow answer to a request", talk(sign("response", at=1.0), sign("lost", "it ended", 9.0), transport="http"), []),
     ("a hole without a ready", talk(STARTED, *(message(token(seq)[1]) for seq in (1, 3))),  # type: ignore[arg-type]
      [Finding("CONN-15", "the first message is started, not ready", 0),

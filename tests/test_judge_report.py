@@ -181,7 +181,8 @@ def test_a_badge_names_classes_or_how_much_is_broken() -> None:
 
 
 def test_a_partial_judging_is_called_so_and_never_conformant() -> None:
-    partial = replace(GOOD, classes=tuple(replace(result, partial=True) for result in GOOD.classes))
+    classes = tuple(replace(result, partial="only -k x") for result in GOOD.classes)
+    partial = replace(GOOD, classes=classes, partial="only -k x")
 
     document = document_of(partial)
 
@@ -190,14 +191,16 @@ def test_a_partial_judging_is_called_so_and_never_conformant() -> None:
     for told in (table(partial), as_markdown(document), as_html(document)):
         assert "partial" in told and "conformant  " not in told.replace("not conformant", "")
     assert list(Draft202012Validator(report_schema()).iter_errors(document)) == []
-    assert headline(document) == "Nothing broken, and only a part was judged"
+    assert headline(document).startswith("Partial (only -k x): ")
 
 
 def test_what_is_broken_is_told_of_a_partial_judging_too() -> None:
-    partial = replace(BAD, classes=tuple(replace(result, partial=True) for result in BAD.classes))
+    classes = tuple(replace(result, partial="only -k x") for result in BAD.classes)
+    partial = replace(BAD, classes=classes, partial="only -k x")
 
     assert json.loads(as_badge(document_of(partial)))["message"] == "1 broken"
-    assert "not conformant" in table(partial)
+    assert "conformant" not in table(partial)
+    assert "Judged 4 of 5, 1 broken; partial: only -k x" in table(partial)
 
 
 def test_a_folder_gets_every_form(tmp_path: Path) -> None:

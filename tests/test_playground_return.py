@@ -13,6 +13,7 @@ import pytest
 from auth_stand import ALICE, served, token_options
 from check_reference_server import command, listening
 from faulty_relay import Carried, Relay
+from patience import patience
 from playwright.async_api import Page, expect
 from test_browser import in_browser
 from test_playground import ENDLESS, PACED, answered, ended, start, state
@@ -59,7 +60,9 @@ def test_a_second_tab_watches_and_stops_the_same_run(server_url: str) -> None:
 def test_a_run_that_is_gone_is_not_started_by_a_link(server_url: str) -> None:
     async def look(page: Page) -> None:
         await page.goto(f"{server_url}/#run={'g' * 22}")
-        await expect(page.locator("#state")).to_have_text("websocket · stopped no such run", timeout=20_000)
+        await expect(page.locator("#state")).to_have_text(
+            "websocket · stopped no such run", timeout=patience(20_000)
+        )
         assert "start" not in (await page.text_content("#wire") or "").replace("started", "")
 
     in_browser(server_url, look)
@@ -81,7 +84,7 @@ def server_at(port: int) -> Iterator[str]:
         yield listening(server)
     finally:
         server.kill()
-        server.wait(10)
+        server.wait(patience(10))
         assert server.stdout is not None
         server.stdout.close()
 
@@ -96,7 +99,7 @@ def test_a_server_that_was_killed_and_comes_back_is_found_again(port: int) -> No
                 await start(page, SLOW, transport)
                 await answered(page, 30)
                 servers.pop_all().close()
-                await expect(page.locator("#state")).to_contain_text("again in", timeout=40_000)
+                await expect(page.locator("#state")).to_contain_text("again in", timeout=patience(40_000))
                 servers.enter_context(server_at(port))
                 await ended(page)
                 assert await page.text_content("#answer") == WHOLE
@@ -109,9 +112,11 @@ def test_a_server_that_wants_a_token_gets_one(tmp_path: Path) -> None:
 
         async def look(page: Page) -> None:
             await start(page, PACED)
-            await page.fill("#token", "nobody-knows-this-token", timeout=20_000)
+            await page.fill("#token", "nobody-knows-this-token", timeout=patience(20_000))
             await page.keyboard.press("Enter")
-            await expect(page.locator("#sign-in label")).to_contain_text("did not take", timeout=20_000)
+            await expect(page.locator("#sign-in label")).to_contain_text(
+                "did not take", timeout=patience(20_000)
+            )
             await page.fill("#token", ALICE)
             await page.keyboard.press("Enter")
             await ended(page)
@@ -166,7 +171,7 @@ def test_a_reader_of_chinese_is_spoken_to_in_chinese(server_url: str) -> None:
         await page.fill("#prompt", "先问我，再委托：什么是智能体？")
         await page.focus("#prompt")
         await page.keyboard.press("Enter")
-        await page.click("#steps .input >> text=是", timeout=20_000)
+        await page.click("#steps .input >> text=是", timeout=patience(20_000))
         await ended(page)
         assert "智能体是一个分多步处理提示词的程序" in await page.inner_text("#answer")
         assert (await page.inner_text("#end")).startswith("已完成")

@@ -162,7 +162,7 @@ def posted(url: str, body: str | None) -> int:
     headers = {"Accept": "text/event-stream", "Content-Type": "application/json"}
     call = urllib.request.Request(path, body.encode() if body is not None else None, headers)
     try:
-        with urllib.request.urlopen(call, timeout=20) as response:
+        with urllib.request.urlopen(call, timeout=patience(20)) as response:
             response.read()
             return int(response.status)
     except urllib.error.HTTPError as refused:
@@ -173,7 +173,7 @@ def posted(url: str, body: str | None) -> int:
 def answered(url: str, text: str) -> str:
     """Send a message on a connection of its own; return the type of its answer, or the code that it is refused with."""
     with connect(url, compression=None) as socket:
-        socket.recv(timeout=20)
+        socket.recv(timeout=patience(20))
         socket.send(text)
-        answer = json.loads(socket.recv(timeout=20))
+        answer = json.loads(socket.recv(timeout=patience(20)))
         return str(answer.get("code", answer["type"]))

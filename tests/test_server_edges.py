@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from auth_stand import Stand, served
 from check_reference_server import command
+from patience import patience
 
 #: File descriptors of a process that has few.
 FEW = 64
@@ -88,7 +89,9 @@ def test_running_out_of_file_descriptors_is_said(tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         stack.push(serving.__exit__)
         for _ in range(FEW):
-            peer = stack.enter_context(socket.create_connection(("127.0.0.1", stand.port), timeout=10))
+            peer = stack.enter_context(
+                socket.create_connection(("127.0.0.1", stand.port), timeout=patience(10))
+            )
             peer.sendall(b"GET ")
         for _ in range(100):
             if "file descriptors are in use" in stand.log:

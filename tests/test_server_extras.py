@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import patience
 
 #: Runs the command as its console script does, as if some packages were not installed.
 BLOCKED = """
@@ -37,7 +38,11 @@ def run(module: str, absent: set[str], *arguments: str) -> subprocess.CompletedP
     """Run a command without these packages."""
     code = BLOCKED.format(absent=absent, module=module)
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, timeout=100
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=patience(100),
     )
 
 

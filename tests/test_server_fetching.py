@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from auth_stand import HANDSHAKE, Stand
 from check_reference_server import command, listening
+from patience import patience
 
 from runwire_reference_server import jwt_keys
 from runwire_reference_server.fetching import in_daemon_thread
@@ -32,7 +33,7 @@ def dripping(part: str) -> Iterator[str]:
     def drip(peer: socket.socket) -> None:
         with peer, contextlib.suppress(OSError):
             peer.sendall(head + (b"X: " if part == "head" else b"\r\n"))
-            while not over.wait(0.1):
+            while not over.wait(patience(0.1)):
                 peer.sendall(b" ")
 
     def serve() -> None:
@@ -56,7 +57,7 @@ def test_a_key_server_that_drips_is_given_up(part: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(jwt_keys, "FETCH_S", 1.0)
 
     async def play(url: str) -> None:
-        async with asyncio.timeout(60):  # the body alone would take hours
+        async with asyncio.timeout(patience(60)):  # the body alone would take hours
             with pytest.raises(Refusal) as refused:
                 await KeySet(url).find("1", "RS256")
         assert refused.value.code == "unavailable"
@@ -77,7 +78,7 @@ def test_a_key_server_that_drips_does_not_hold_up_the_end(tmp_path: Path) -> Non
                 time.sleep(1)
                 server.send_signal(signal.SIGTERM)
                 try:
-                    assert server.wait(60) == 0  # the key server never ends
+                    assert server.wait(patience(60)) == 0  # the key server never ends
                 finally:
                     server.kill()
 
@@ -91,7 +92,7 @@ def test_a_daemon_thread_returns_and_raises_what_its_work_does() -> None:
         with pytest.raises(LookupError, match="no"):
             await in_daemon_thread(fail)
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
+            async with asyncio.timeout(patience(0.05)):
                 await in_daemon_thread(lambda: time.sleep(0.2))
         await asyncio.sleep(0.3)  # it comes to its end, and nobody minds
 

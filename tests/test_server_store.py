@@ -469,7 +469,7 @@ def test_what_is_kept_for_a_principal_is_bounded_until_it_is_forgotten(rig: Rig)
             with pytest.raises(TooMuchKept):
                 await store.create(ANYONE, RunRequest("x" * 3000), 5)
         assert (await rig.workers.create(Principal("another"), RunRequest("x" * 3000), 5)).lease is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(patience(10)):
             while True:
                 try:
                     await rig.others.create(ANYONE, RunRequest("x" * 3000), 5)

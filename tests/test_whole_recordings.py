@@ -156,17 +156,6 @@ KEPT: dict[str, list[Step]] = {
         (1, 30, ">", {"type": "cancel", "run_id": RUN}),
         (1, 40, "<", done(1, status="cancelled", reason="disconnected")),
     ],
-    "an end behind a backlog": [
-        *FOLLOWED,
-        (1, 30, ">", {"type": "cancel"}),
-        *(
-            (1, 40 + 100.0 * n, "<", {"type": "observation", "run_id": RUN, "seq": n, "call_id": "c",
-                                      "content": "x", "partial": True} if n > 1 else
-             {"type": "tool_call", "run_id": RUN, "seq": n, "call_id": "c", "name": "t", "input": {}})
-            for n in range(1, 20)
-        ),
-        (1, 2000, "<", done(20, **CANCELLED)),
-    ],
     "a cancel that was refused": [
         *FOLLOWED,
         (1, 30, ">", {"type": "cancel", "id": "2", "run_id": 7}),

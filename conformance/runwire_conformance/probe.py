@@ -7,6 +7,7 @@ from runwire_conformance.clock import Clock, now
 from runwire_conformance.endpoints import BadEndpoint, endpoint_url, origin_of
 from runwire_conformance.first_look import READY_S, TRIES, Mute, first_look
 from runwire_conformance.json_reading import read_json
+from runwire_conformance.printing import fit
 from runwire_conformance.profile import Options, Profile
 from runwire_conformance.reach import (
     Guarded,
@@ -165,8 +166,10 @@ def _redirected(place: str, target: str) -> str:
         raise NoRunwireServer(f"{place} redirects to {target[:100]!a}, which is no URL of a server") from None
     upgraded = stays_secure and not secure and here[0] == there[0]
     if (secure, *here) != (stays_secure, *there) and not upgraded:
+        to = urlsplit(further)
+        its_origin = urlunsplit((to.scheme, to.netloc, "", "", ""))
         raise NoRunwireServer(
-            f"{place} redirects to another origin; to judge what is there, write {further!a}"
+            f"{place} redirects to {fit(further)}; to judge what is there, write {fit(its_origin)}"
         )
     return further
 

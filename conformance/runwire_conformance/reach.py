@@ -1,6 +1,7 @@
 """What stands at a URL where no Runwire server was found, and what its user can do about it: one line."""
 
 import asyncio
+import ssl
 from dataclasses import replace
 from urllib.parse import urlsplit, urlunsplit
 
@@ -46,19 +47,21 @@ async def unreachable(url: str, problem: Unreachable) -> NoRunwireServer:
             f"the certificate of {_authority(url)} is not trusted: {_reason(said)}; "
             "name the authority that issued it with --cafile FILE"
         )
-    if "SSL" in said or "TLS" in said:
+    waited = urlsplit(url).scheme in {"https", "wss"} and said.endswith("no answer")
+    if "SSL" in said or "TLS" in said or waited:
         first = await _greeting(url)
         if first.startswith(b"HTTP/"):
             return NoRunwireServer(f"{_authority(url)} speaks no TLS; write {swapped(url)}")
-        return NoRunwireServer(
-            _of(first, url) or f"{_authority(url)} ended the TLS handshake: {_reason(said)}"
-        )
+        how = "answered no TLS handshake" if waited else f"ended the TLS handshake: {_reason(said)}"
+        return NoRunwireServer(_of(first, url) or f"{_authority(url)} {how}")
     return NoRunwireServer(f"cannot connect to {said}; is the server running there?")
 
 
 async def speechless(url: str, said: str) -> NoRunwireServer:
     """Return what to do about something that took a connection and did not answer with HTTP; `said` is how."""
     first = b"" if urlsplit(url).scheme in {"https", "wss"} else await _greeting(url)
+    if not first.startswith(b"HTTP/") and urlsplit(url).scheme in {"http", "ws"} and await _speaks_tls(url):
+        return Speechless(f"{_authority(url)} speaks TLS; write {swapped(url)}")
     return Speechless(_of(first, url) or f"there is no Runwire server at {_authority(url)}: {said}")
 
 
@@ -113,6 +116,20 @@ async def _greeting(url: str) -> bytes:
         return b""
     finally:
         writer.close()
+
+
+async def _speaks_tls(url: str) -> bool:
+    """Return whether a port takes part in a TLS handshake, whoever vouches for it."""
+    place = place_of(url)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        async with asyncio.timeout(GREETING_S):
+            _, writer = await asyncio.open_connection(place.host, place.port, ssl=context)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
 
 
 def _authority(url: str) -> str:

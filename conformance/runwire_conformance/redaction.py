@@ -90,7 +90,7 @@ def _may_be_encoded(text: str) -> bool:
 def _written(secret: str) -> re.Pattern[str]:
     """Return a pattern that finds a text in JSON, in JSON within JSON, in a URL, in HTML, and as Python shows it.
 
-    It begins where no backslash stands before it, or a long row of them would be looked through from each of its places.
+    It begins where no backslash stands before it, or a row of them would be looked through from each of its places.
     """
     return re.compile(r"(?<!\\)" + "".join(map(_letter, secret)))
 

@@ -66,6 +66,7 @@ LARGE = {
     "resume_window_s": 86_400,
     "send_buffer_bytes": 2 << 20,
     "log_bytes": 32 << 20,
+    "kept_bytes_per_principal": 512 << 20,
 }
 
 

@@ -8,7 +8,7 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Broken, NotExercised, proves
 from runwire_conformance.client import Client
-from runwire_conformance.conversation import Conversation, Run
+from runwire_conformance.conversation import EVENT_S, Conversation, Run
 from runwire_conformance.target import Target, new_run_id
 
 #: Milliseconds between two rounds of an agent that does everything it can until it is stopped.
@@ -87,7 +87,7 @@ async def a_long_message_on_a_slow_line_arrives(client: Client, limits: Limits, 
     answer = await client.message(lambda m: m.get("re") == "slow", "the answer to a slow message")
     assert answer.type == "started", f"expected started; came {json.dumps(answer)[:200]}"
     await client.message(
-        lambda m: m.is_terminal and m.get("run_id") == run_id, "the terminal", answer.index, 12
+        lambda m: m.is_terminal and m.get("run_id") == run_id, "the terminal", answer.index, EVENT_S
     )
 
 
@@ -95,7 +95,7 @@ async def held(conversation: Conversation, run: Run, seconds: float) -> None:
     """Follow a run that does not end for so long; raises Broken when the server ends that."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # how often it is looked, and no bound
         if conversation.ended and not any(event.is_terminal for event in run.events):
             held_for = seconds - (until - time.monotonic())
             raise Broken(

@@ -8,7 +8,7 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Broken, NotExercised, NotOffered, proves
 from runwire_conformance.client import Client
-from runwire_conformance.conversation import Run, contents
+from runwire_conformance.conversation import LONG_S, Run, beyond, contents
 from runwire_conformance.questions import asked, closing, give
 from runwire_conformance.target import Target, new_run_id
 
@@ -110,7 +110,7 @@ async def a_stream_alone_keeps_the_run_alive(client: Client, target: Target, lim
     stream = await (await target.events(run.id)).run()
     client.drop()
 
-    terminal = await stream.terminal(lasts + 6)
+    terminal = await stream.terminal(beyond(lasts))
 
     assert terminal.get("status") == "completed", f"a stream followed the run, which ended: {dict(terminal)}"
 
@@ -141,7 +141,7 @@ async def time_spent_queued_is_not_running(target: Target, limits: Limits) -> No
         scripts.script(scripts.wait(each * 1000)), run_id=new_run_id(), session_id=session_id
     )
 
-    ends = [await run.terminal(each * 2 + 6) for run in (first, second)]
+    ends = [await run.terminal(beyond(each * 2)) for run in (first, second)]
 
     assert [end.get("status") for end in ends] == ["completed"] * 2, f"came {[dict(end) for end in ends]}"
 
@@ -177,7 +177,7 @@ async def three_runs_of_a_session_come_in_their_order(target: Target) -> None:
         for client, prompt in zip((one, other, one), prompts, strict=True)
     ]
 
-    ends = [await run.terminal(20) for run in runs]
+    ends = [await run.terminal(LONG_S) for run in runs]
     for earlier, run in zip(ends, runs[1:], strict=False):
         begun = run.events[0].at
         assert earlier.at < begun + target.clock.tolerance, (

@@ -9,7 +9,7 @@ from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Broken, Moot, proves
 from runwire_conformance.cases.http import accepted, until_finished
 from runwire_conformance.client import Client
-from runwire_conformance.conversation import Run, contents
+from runwire_conformance.conversation import LONG_S, Run, contents
 from runwire_conformance.naughty import NAMES, STRINGS, VALUES
 from runwire_conformance.target import Target, new_run_id
 from runwire_conformance.trace import Message
@@ -180,4 +180,4 @@ async def odd_prompts_are_prompts(client: Client, limits: Limits) -> None:
     for place in range(0, len(prompts), most):
         runs = [await client.start(text, run_id=new_run_id()) for text in prompts[place : place + most]]
         for run in runs:
-            await run.terminal(20)
+            await run.terminal(LONG_S)

@@ -101,7 +101,7 @@ async def every_dialect_is_understood(target: Target) -> None:
                 assert status.status == 200, f"{dialect.name}: came {status.status} to a GET of a run"
                 if status.json()["status"] == "completed":
                     break
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # how often it is looked, and no bound
             assert status.json()["text"] == "Hello world"
         speaker.end()
 

@@ -7,7 +7,7 @@ from runwire_conformance import scripts
 from runwire_conformance.bounds import Limits
 from runwire_conformance.case import Broken, NotExercised, proves, shows
 from runwire_conformance.client import Client
-from runwire_conformance.conversation import Conversation, Run
+from runwire_conformance.conversation import Conversation, Run, beyond
 from runwire_conformance.questions import give
 from runwire_conformance.target import Target, new_run_id
 
@@ -200,7 +200,7 @@ async def after_a_timeout_the_next_run_is_an_ordinary_one(target: Target, limits
     run = await client.start(
         scripts.script(scripts.wait(limits["run_s"] * 1000 + 9000)), session_id=session_id
     )
-    await run.terminal(limits["run_s"] + 5)
+    await run.terminal(beyond(limits["run_s"]))
 
     await ordinary(client, "on the same connection", "timed out")
     await ordinary(client, "in the same session", "timed out", session_id=session_id)

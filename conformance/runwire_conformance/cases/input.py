@@ -97,7 +97,7 @@ async def a_form_tells_its_schema(target: Target) -> None:
 async def a_server_without_forms_asks_for_none(client: Client) -> None:
     run = await client.start(scripts.script(scripts.asking("q1", "form", schema=FORM)))
 
-    terminal = await run.terminal(5)
+    terminal = await run.terminal()
 
     assert [event for event in run.events if event.type == "input_request"] == []
     assert (terminal.type, terminal.get("code")) == ("error", "agent_error")

@@ -229,7 +229,7 @@ async def a_tag_belongs_to_one_place_of_a_run(target: Target) -> None:
         assert tags.setdefault(tag, place) == place, f"{place} and {tags[tag]} have one ETag"
         if body["status"] == "completed":
             return
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # how often it is looked, and no bound
     raise Broken("expected the run to end")
 
 

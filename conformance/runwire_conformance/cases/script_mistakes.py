@@ -45,7 +45,7 @@ async def every_code_that_ends_runs_can_be_made_to(client: Client) -> None:
 async def a_report_of_nobody_ends_the_run(client: Client) -> None:
     for named in (new_run_id(), "nobody", ""):
         run = await client.start(scripts.script(scripts.report(named)))
-        assert failure(await run.terminal(5)) == ("error", "agent_error")
+        assert failure(await run.terminal()) == ("error", "agent_error")
 
 
 @proves("SCRIPT-13", script=True)
@@ -54,14 +54,14 @@ async def a_report_of_itself_ends_the_run(client: Client) -> None:
 
     run = await client.start(scripts.script(scripts.report(own)), run_id=own)
 
-    assert failure(await run.terminal(5)) == ("error", "agent_error")
+    assert failure(await run.terminal()) == ("error", "agent_error")
 
 
 @proves("SCRIPT-14", script=True)
 async def an_echo_of_what_was_not_asked_ends_the_run(client: Client) -> None:
     run = await client.start(scripts.script(scripts.token("x"), scripts.echo("never-asked")))
 
-    assert failure(await run.terminal(5)) == ("error", "agent_error")
+    assert failure(await run.terminal()) == ("error", "agent_error")
 
 
 @proves("EVENT-27", script=True)
@@ -76,6 +76,6 @@ async def a_question_that_is_too_large_ends_the_run(client: Client, limits: Limi
         if "schema" in question["input_request"] and "forms" not in target.features:
             continue
         run = await client.start(scripts.script(scripts.token("x"), question))
-        terminal = await run.terminal(5)
+        terminal = await run.terminal()
         assert failure(terminal) == ("error", "payload_too_large"), f"came {json.dumps(terminal)[:200]}"
         assert "input_request" not in {event.type for event in run.events}

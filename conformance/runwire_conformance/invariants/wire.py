@@ -43,7 +43,7 @@ def it_is_never_silent(trace: Trace, facts: Facts) -> Iterator[Finding]:
     allowed = facts.limits.silence + facts.tolerance
     opened = next((record.at for record in trace.records if record.kind == "response"), trace.began)
     last = trace.began if trace.transport == "sse" else opened  # a stream is awaited from its request on
-    followed = set[object]()
+    followed = set[str]()
     for place, record in enumerate(trace.records):
         if record.at - last > allowed:
             requirement = "SSE-12" if trace.transport == "sse" else "BEAT-1" if followed else "BEAT-3"
@@ -52,9 +52,9 @@ def it_is_never_silent(trace: Trace, facts: Facts) -> Iterator[Finding]:
         if record.message is not None and record.side == "server":
             last = record.at
             if record.message.type in ASKED:
-                followed.add(record.message.get("run_id"))
+                followed.add(record.message.word("run_id"))
             elif record.message.is_terminal:
-                followed.discard(record.message.get("run_id"))
+                followed.discard(record.message.word("run_id"))
 
 
 def it_is_not_broken_off(trace: Trace, facts: Facts) -> Iterator[Finding]:
