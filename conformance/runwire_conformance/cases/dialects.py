@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from runwire_conformance import scripts
 from runwire_conformance.case import Broken, proves, shows
 from runwire_conformance.target import Target
-from runwire_conformance.trace import Trace
+from runwire_conformance.trace import Trace, parsed
 from runwire_conformance.wire.dialects import DIALECTS, Connected, Dialect, Spoken
 from runwire_conformance.wire.http import Response, Unanswered, place_of, target_of
 from runwire_conformance.wire.sse import BlockParser
@@ -160,4 +160,6 @@ async def a_stream_of_a_run_opens_in_every_dialect(target: Target) -> None:
         body = b"".join([chunk async for chunk in exchange.chunks()])
         exchange.close()
         assert response.status == 200, f"{dialect.name}: came {response.status} at {urlsplit(url).path}"
-        assert b'"resumed"' in body, f"{dialect.name}: the stream holds no resumed"
+        told = [parsed(block.data) for block in BlockParser().feed(body) if block.data is not None]
+        kinds = [message.type for message in told if message is not None]
+        assert "resumed" in kinds, f"{dialect.name}: the stream holds no resumed"
