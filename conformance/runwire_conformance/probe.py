@@ -169,7 +169,7 @@ def _redirected(place: str, target: str) -> str:
         to = urlsplit(further)
         its_origin = urlunsplit((to.scheme, to.netloc, "", "", ""))
         raise NoRunwireServer(
-            f"{place} redirects to {fit(further)}; to judge what is there, write {fit(its_origin)}"
+            f"{place} redirects to {fit(further)}, another origin; to judge what is there, write {fit(its_origin)}"
         )
     return further
 
