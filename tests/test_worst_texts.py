@@ -1,6 +1,7 @@
 """Every reader of a stranger's JSON text takes time that grows with the text, and not with its square."""
 
 import contextlib
+import gc
 import importlib.util
 import json
 import os
@@ -30,13 +31,16 @@ from runwire_reference_server.json_text import BadMessage, NotJson, read_object
 from runwire_reference_server.session import Session
 from runwire_reference_server.settings import Settings
 
-SIZES = (4096, 16384, 65536, 262144)
+SIZES = (4096, 262144)
 
-#: How much more than in proportion a text may cost; the square of the largest would be 64 times too much.
-PATIENCE = 6
+#: How much more than in proportion the largest text may cost; its square would be 64 times too much.
+PATIENCE = 16
 
 #: A time that is too short to be compared.
 LEAST_S = 0.002
+
+#: How often a cost that looks too high is measured again; a square stays one, a busy machine passes.
+TRIES = 5
 
 
 def validated(text: str) -> None:
@@ -106,19 +110,27 @@ REFUSALS = (
 def cost(reader: Callable[[str], Any], text: str) -> float:
     """Return the seconds of CPU that a text takes, the least of some trials."""
     trials = []
-    for _ in range(3):
-        began = time.thread_time()
-        with contextlib.suppress(*REFUSALS):
-            reader(text)
-        trials.append(time.thread_time() - began)
+    gc.disable()  # what other tests left is not this reader's to sweep
+    try:
+        for _ in range(3):
+            began = time.thread_time()
+            with contextlib.suppress(*REFUSALS):
+                reader(text)
+            trials.append(time.thread_time() - began)
+    finally:
+        gc.enable()
     return min(trials)
 
 
 def assert_linear(costs: Callable[[int], float]) -> None:
-    """Fail when the largest text costs more than in proportion to the smallest."""
-    least = max(costs(SIZES[0]), LEAST_S)
-    for size in SIZES[1:]:
-        assert costs(size) < least * size / SIZES[0] * PATIENCE, f"{size} bytes cost too much"
+    """Fail when the largest text costs much more than in proportion to the smallest, each time it is tried."""
+    smallest, largest = SIZES[0], SIZES[-1]
+    factors = []
+    for _ in range(TRIES):
+        factors.append(costs(largest) / max(costs(smallest), LEAST_S) * smallest / largest)
+        if factors[-1] < PATIENCE:
+            return
+    raise AssertionError(f"{largest} bytes cost {min(factors):.0f} times more than in proportion")
 
 
 @pytest.mark.parametrize("text", WORST_TEXTS, ids=lambda name: name.replace(" ", "-"))
