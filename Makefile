@@ -26,29 +26,29 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 check: setup ## run the conformance suite against the reference server
-	@$(BIN)/python tests/check_reference_server.py
+	@$(BIN)/python -m tests.support.check_reference_server
 
 test: setup ## run the tests that take no more than three minutes together
-	@sh tests/install_system_packages.sh
+	@sh tests/support/install_system_packages.sh
 	$(BIN)/python -m pytest -q $(TOGETHER) -m "not whole"
 
 test-all: setup ## run every test of this repository, whole suites against processes, cluster, browser and wheel too
-	@sh tests/install_system_packages.sh
+	@sh tests/support/install_system_packages.sh
 	$(BIN)/python -m pytest -q $(TOGETHER)
 
 test-often: setup ## run `make test` TIMES times while four other processes keep the cores busy
-	$(BIN)/python tests/repeat_tests.py --times $(TIMES)
+	$(BIN)/python -m tests.support.repeat_tests --times $(TIMES)
 
 proof: setup ## have the judge blame every flaw, and accuse no good server in RUNS runs of each
-	@sh tests/install_system_packages.sh
-	$(BIN)/python tests/prove_judge.py --runs $(RUNS)
+	@sh tests/support/install_system_packages.sh
+	$(BIN)/python -m tests.proof --runs $(RUNS)
 
 proof-quick: setup ## have the judge blame every flaw once, and accuse no good server once
-	@sh tests/install_system_packages.sh
-	$(BIN)/python tests/prove_judge.py --quick
+	@sh tests/support/install_system_packages.sh
+	$(BIN)/python -m tests.proof --quick
 
 mutants: setup ## change the judge's logic in every small way, and have the tests find out; takes an hour
-	$(BIN)/python tests/mutate_judge.py $(ONLY)
+	$(BIN)/python -m tests.proof.mutate $(ONLY)
 
 BENCH := build/bench/venv
 
@@ -58,7 +58,7 @@ $(BENCH)/.complete: pyproject.toml benchmarks/requirements.txt
 	@touch $@
 
 bench: $(BENCH)/.complete ## measure what events, readers and connections cost here and elsewhere; takes a quarter of an hour
-	@sh tests/install_system_packages.sh
+	@sh tests/support/install_system_packages.sh
 	$(BENCH)/bin/python -m benchmarks
 
 bench-quick: $(BENCH)/.complete ## hold the cost of an event against what was published

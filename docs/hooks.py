@@ -8,10 +8,11 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from runwire_conformance.short_limits import SHORT_LIMITS
+from runwire_conformance.trace.short_limits import SHORT_LIMITS
 from runwire_spec import Requirement, catalogue, registries
 
 ROOT = Path(__file__).parent.parent
+SMALLEST = ROOT / "reference_server/runwire_reference_server/smallest.py"
 OPENING = re.compile(r"^\*\*\[([A-Z]+-[0-9]+)\]\*\* ", re.MULTILINE)
 REFERENCE = re.compile(r"(?<![*\w\]])\[([A-Z]+-[0-9]+)\](?!\()")
 CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.MULTILINE | re.DOTALL)
@@ -48,8 +49,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Turn openings into anchors and references into links, outside code."""
     own = page.file.src_uri.removeprefix("spec/") if page.file.src_uri.startswith("spec/") else None
     folder = "" if own is not None else "../" * page.file.src_uri.count("/") + "spec/"
-    pages = Path(config.docs_dir)
-    markdown = INCLUDED.sub(lambda found: included(pages / found[1], found[2]), markdown)
+    markdown = INCLUDED.sub(lambda found: included(ROOT / found[1], found[2]), markdown)
     markdown = markdown.replace("<<< short limits", table_of_short_limits())
     parts = CODE.split(markdown)
     for place in range(0, len(parts), 2):

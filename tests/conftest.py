@@ -1,26 +1,12 @@
 """What the tests share: programs that must be there, and a reference server to talk to."""
 
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 
 import pytest
-from check_reference_server import command, listening
-from patience import patience
 
-#: Where Debian has programs of the system, which are not on everybody's path.
-SYSTEM = "/usr/sbin:/sbin"
-
-
-def require_program(name: str, apt: str) -> str:
-    """Return the path of a program; without it the test is skipped, and fails under CI=true."""
-    if path := shutil.which(name) or shutil.which(name, path=SYSTEM):
-        return path
-    message = f"{name} is missing; on Debian: apt-get install {apt}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(message)
-    pytest.skip(message)
+from tests.support.check_reference_server import command, listening
+from tests.support.patience import patience
 
 
 @pytest.fixture(scope="session")

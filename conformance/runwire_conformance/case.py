@@ -1,11 +1,12 @@
 """What a case is: a sentence of the specification, said again in code."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from runwire_conformance.bounds import Limits
+from runwire_conformance.trace.limits import Limits
 
 Body = Callable[..., Awaitable[None]]
 Function = TypeVar("Function", bound=Body)
@@ -37,11 +38,11 @@ class Wrong(Broken):
     """Something came, and it was not what was expected."""
 
 
-class TooLate(Broken):
+class DeadlineMissed(Broken):
     """Something came, but after its bound; repeated before anyone is accused."""
 
 
-class Breach(Broken):
+class Violation(Broken):
     """The server broke the sentence `requirement`; only that one is accused, whatever else the case proves.
 
     `late` says that something came after its bound, `details` what a person is told beside the reason.
@@ -89,7 +90,7 @@ def leans_on(*owners: str) -> Iterator[None]:
     try:
         yield
     except BaseException as problem:
-        if not isinstance(problem, Breach | NotExercised | NotOffered | NotJudged):
+        if not isinstance(problem, Violation | NotExercised | NotOffered | NotJudged):
             problem.owners = (*owners, *getattr(problem, "owners", ()))  # type: ignore[attr-defined]
         raise
 
@@ -110,7 +111,7 @@ class NotOffered(Exception):
     """The requirement speaks of something that this server does not have, by its own word; says what."""
 
 
-class Moot(NotExercised):
+class Blocked(NotExercised):
     """The case cannot be played because another requirement is broken, which is reported by itself."""
 
     def __init__(self, requirement: str, reason: str = "") -> None:
@@ -179,3 +180,8 @@ def claim_of(function: Any) -> Claim | None:
     """Return the claim of a function marked by `proves`, or None."""
     claim = getattr(function, "__runwire_claim__", None)
     return claim if isinstance(claim, Claim) else None
+
+
+def topic(module: str) -> str:
+    """Return what a module of cases is about: its name without the number of its chapter."""
+    return re.sub(r"^c[0-9]{2}_", "", module)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import ssl
@@ -10,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runwire_conformance.json_reading import read_toml
-from runwire_conformance.keys import TABLES
-from runwire_conformance.plan import BadPlan, saved_plans
-from runwire_conformance.profile import DEFAULT_PROMPTS, Options
-from runwire_conformance.search import Search
+from runwire_conformance.client.keys import TABLES
+from runwire_conformance.client.profile import DEFAULT_PROMPTS, Options
+from runwire_conformance.client.search_options import Search
+from runwire_conformance.fuzz.plan import BadPlan, saved_plans
+from runwire_conformance.trace.json_reading import read_toml
+from runwire_conformance.trace.short_limits import SHORT_LIMITS
 
 if TYPE_CHECKING:  # most commands need no pytest, which takes a while
     import pytest
@@ -188,3 +190,33 @@ def _place(path: Path, text: str, table: str, key: str = "") -> str:
         if (current, named[1] if named else "") in {(table, key), ("", table)}:
             return f"{path}:{number}"
     return str(path)
+
+
+PREFACE = """\
+# Settings of `runwire check`, found in the working directory or named with --config; `runwire try`, `load` and `record`
+# read the table [target].
+# Take away the `#` before what you want to say. ${NAME} stands for a variable of the environment.
+"""
+
+
+def commented_settings(url: str = "") -> str:
+    """Return a file with every key; all are commented out but the URL, if one is given."""
+    parts = [PREFACE, _limits()]
+    for name, table in TABLES.items():
+        lines = [f"# {table.purpose}", f"[{name}]"]
+        for key, meaning in table.keys.items():
+            said = name == "target" and key == "url" and bool(url)
+            value = json.dumps(url if said else meaning.example, ensure_ascii=False)
+            lines += [f"# {meaning.meaning}", f"{'' if said else '#'}{key} = {value}"]
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def _limits() -> str:
+    """Return the comment that says which limits make a server quick to judge."""
+    lines = [
+        "# The suite waits for what the server advertises. A server for tests is judged quickly with these limits,",
+        "# which are set on the server and not here (`runwire-server` has options of these names):",
+    ]
+    lines += [f"#   {f'{name} {advice.value}':<30} {advice.why}" for name, advice in SHORT_LIMITS.items()]
+    return "\n".join(lines) + "\n"

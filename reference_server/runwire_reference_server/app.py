@@ -15,23 +15,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from runwire_reference_server import playground
-from runwire_reference_server.admission import Admission, caller_of
+from runwire_reference_server.access.admission import Admission, caller_of
+from runwire_reference_server.access.slots import MemorySlots, Slots
+from runwire_reference_server.access.tickets import MemoryTickets, Tickets
 from runwire_reference_server.agents import Agent
 from runwire_reference_server.agents.demo import DemoAgent
 from runwire_reference_server.agents.script import ScriptAgent
-from runwire_reference_server.http import HttpEndpoints
-from runwire_reference_server.http_headers import trace_id
-from runwire_reference_server.places import MemoryPlaces, Places
-from runwire_reference_server.problems import problem
-from runwire_reference_server.refusal import Refusal
-from runwire_reference_server.runs import new_identifier, new_trace_id
-from runwire_reference_server.service import Service
-from runwire_reference_server.session import Session
-from runwire_reference_server.settings import Settings
-from runwire_reference_server.store import Store
-from runwire_reference_server.store.memory import MemoryStore
-from runwire_reference_server.tickets import MemoryTickets, Tickets
-from runwire_reference_server.websocket import WebSocketConnection
+from runwire_reference_server.run_log.memory_store import MemoryStore
+from runwire_reference_server.run_log.refusal import Refusal
+from runwire_reference_server.run_log.runs import new_identifier, new_trace_id
+from runwire_reference_server.run_log.store import Store
+from runwire_reference_server.service.service import Service
+from runwire_reference_server.service.settings import Settings
+from runwire_reference_server.transports.http import HttpEndpoints
+from runwire_reference_server.transports.http_headers import trace_id
+from runwire_reference_server.transports.problems import problem
+from runwire_reference_server.transports.session import Session
+from runwire_reference_server.transports.websocket import WebSocketConnection
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Server:
 
     settings: Settings
     service: Service
-    places: Places
+    slots: Slots
     admission: Admission
     session_class: type[Session] = Session
     connection_class: type[WebSocketConnection] = WebSocketConnection
@@ -84,7 +84,7 @@ class Server:
             if scope["type"] == "http" and scope["path"] in HEALTH:
                 await self._health(scope["path"])(scope, receive, send)
                 return
-            await self.admission.check_place(scope, headers)
+            await self.admission.check_host_and_origin(scope, headers)
         except Refusal as reason:
             await problem(reason)(scope, receive, send)  # [AUTH-3] for a handshake too
             return
@@ -119,7 +119,7 @@ class Server:
             return
         caller = caller_of(socket.scope)
         try:
-            give_back = await self.places.take(caller.place)
+            give_back = await self.slots.take(caller.slot)
         except Refusal as reason:
             await self._deny(socket, reason)
             return
@@ -156,7 +156,7 @@ class Server:
 
     def _build(self) -> ASGIApp:
         settings = self.settings
-        endpoints = self.endpoints_class(self.service, self.places, self.admission)
+        endpoints = self.endpoints_class(self.service, self.slots, self.admission)
         routes: list[Route | WebSocketRoute] = [
             WebSocketRoute(settings.websocket_path, self.websocket),
             Route(settings.websocket_path, endpoints.upgrade_required, methods=["GET"]),
@@ -204,7 +204,7 @@ def create_server(
     settings: Settings,
     agent: Agent | None = None,
     store: Store | None = None,
-    places: Places | None = None,
+    slots: Slots | None = None,
     tickets: Tickets | None = None,
 ) -> Server:
     """Return a server with the given agent (default: the demo), and what is shared (default: in memory)."""
@@ -217,7 +217,7 @@ def create_server(
         settings.number("kept_bytes_per_principal"),
         settings.kept_bytes,
     )
-    places = places or MemoryPlaces(settings.number("connections_per_principal"))
+    slots = slots or MemorySlots(settings.number("connections_per_principal"))
     service = Service(store, agent, settings)
     admission = Admission(
         settings,
@@ -225,7 +225,7 @@ def create_server(
         open_paths={settings.websocket_path, *(playground.PAGES if settings.playground else ())},
         on_failure=service.metrics.not_admitted,
     )
-    return Server(settings, service, places, admission)
+    return Server(settings, service, slots, admission)
 
 
 async def _refused(_request: Request, reason: Exception) -> Response:

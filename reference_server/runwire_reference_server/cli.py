@@ -11,14 +11,14 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from runwire_reference_server import __version__
-from runwire_reference_server.registry import FEATURES, LIMITS
+from runwire_reference_server.run_log.registry import FEATURES, LIMITS
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from runwire_reference_server.agents import Agent
     from runwire_reference_server.app import Server
-    from runwire_reference_server.settings import Settings
+    from runwire_reference_server.service.settings import Settings
 
 _EXTRA = "runwire-server needs the server extra; install it with: pip install 'runwire[server]'"
 _REDIS_EXTRA = "--redis needs the redis extra; install it with: pip install 'runwire[redis]'"
@@ -29,8 +29,8 @@ REDIS_VARIABLE = "RUNWIRE_REDIS"
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line; every limit is an option of its name. Needs the extra `server`."""
-    from runwire_reference_server.access_options import add_access_options
-    from runwire_reference_server.agent_options import add_agent_options
+    from runwire_reference_server.access.options import add_access_options
+    from runwire_reference_server.integrations.options import add_agent_options
 
     result = argparse.ArgumentParser(
         prog="runwire-server", description="A minimal, exemplary server of the Runwire protocol."
@@ -131,14 +131,19 @@ def main() -> None:
     """Serve until told to stop; exit code 2 and one line for a wrong call."""
     try:
         options = parser().parse_args()
-        from runwire_reference_server.access_options import access_from, certificate_from
-        from runwire_reference_server.agent_options import agent_from, plays_scripts
+        from runwire_reference_server.access.options import access_from, certificate_from
         from runwire_reference_server.app import create_server
-        from runwire_reference_server.logs import LIFE, set_up
-        from runwire_reference_server.server import DrainingServer
+        from runwire_reference_server.integrations.options import agent_from, plays_scripts
+        from runwire_reference_server.observability.logs import LIFE, set_up
+        from runwire_reference_server.transports.server import DrainingServer
     except ModuleNotFoundError as missing:
         _fail(f"{_EXTRA} (no module {missing.name})")
-    from runwire_reference_server.settings import SettingError, Settings, checked_limits, offered_features
+    from runwire_reference_server.service.settings import (
+        SettingError,
+        Settings,
+        checked_limits,
+        offered_features,
+    )
 
     given = {name: getattr(options, name) for name in LIMITS if getattr(options, name) is not None}
     redis = options.redis or os.environ.get(REDIS_VARIABLE)
@@ -184,10 +189,10 @@ def _node(
     url: str, settings: "Settings", agent: "Agent | None"
 ) -> "tuple[Server, AbstractAsyncContextManager[object]]":
     try:
-        from runwire_reference_server.cluster import check_redis, create_node
+        from runwire_reference_server.cluster.node import check_redis, create_node
     except ModuleNotFoundError:
         _fail(_REDIS_EXTRA)
-    from runwire_reference_server.settings import SettingError
+    from runwire_reference_server.service.settings import SettingError
 
     try:
         asyncio.run(check_redis(url))

@@ -21,8 +21,8 @@ from runwire_schemas.fast import accelerator
 __all__ = [
     "CLIENT_TYPES",
     "SERVER_TYPES",
+    "SchemaViolation",
     "Vector",
-    "Violation",
     "client_message_violations",
     "names",
     "raw_texts",
@@ -55,7 +55,7 @@ SERVER_TYPES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Violation:
+class SchemaViolation:
     """One way in which an instance breaks its schema.
 
     `pointer` is a JSON Pointer (RFC 6901) to the place, `keyword` the schema keyword that was broken.
@@ -104,7 +104,7 @@ def validator(name: str) -> Draft202012Validator:
     )
 
 
-def violations(name: str, instance: object) -> list[Violation]:
+def violations(name: str, instance: object) -> list[SchemaViolation]:
     """Return how `instance` breaks the schema called `name`; empty when it is valid."""
     accepts = _accepts(name)
     if accepts is not None and accepts(instance):
@@ -120,46 +120,51 @@ def _accepts(name: str) -> Callable[[object], bool] | None:
     return made(_inlined(schema(name))) if made is not None else None
 
 
-def client_message_violations(message: object) -> list[Violation]:
+def client_message_violations(message: object) -> list[SchemaViolation]:
     """Return how a message of the client breaks the schema of its type; an unknown type breaks none."""
     if isinstance(message, dict) and "type" not in message and "prompt" in message:
         return violations("start", message)
     return _dispatch(message, CLIENT_TYPES, "client-message")
 
 
-def server_message_violations(message: object) -> list[Violation]:
+def server_message_violations(message: object) -> list[SchemaViolation]:
     """Return how a message of the server breaks the schema of its type; an unknown type breaks none."""
     return _dispatch(message, SERVER_TYPES, "server-message")
 
 
 def vectors() -> Iterator[Vector]:
-    """Yield every vector of `v1/examples`, in the order of their names."""
-    root = _v1().joinpath("examples")
-    for folder in sorted(root.iterdir(), key=lambda entry: entry.name):
-        if folder.name not in names():
-            continue
-        for verdict in ("invalid", "valid"):
-            for file in sorted(folder.joinpath(verdict).iterdir(), key=lambda entry: entry.name):
-                reason = file.name.removesuffix(".json")
-                yield Vector(folder.name, verdict == "valid", reason, file.read_text(encoding="utf-8"))
+    """Yield every vector of `v1/vectors`: for each schema, in the order of their names, those of its file."""
+    for name in names():
+        file = _v1().joinpath("vectors").joinpath(f"{name}.json")
+        for entry in _entries(file) if file.is_file() else []:
+            text = entry["text"] if "text" in entry else json.dumps(entry["message"], ensure_ascii=False)
+            yield Vector(name, entry["valid"], entry["reason"], text)
 
 
-def raw_texts(verdict: str) -> Iterator[tuple[str, bytes]]:
+def raw_texts(answer: str) -> Iterator[tuple[str, bytes]]:
     """Yield reason and bytes of the texts at the edges of JSON that a server receives.
 
-    `verdict` is `closes-4400`, `refused` or `accepted`; chapter 3 of the specification says why.
+    `answer` is `closes-4400`, `refused` or `accepted`; chapter 3 of the specification says why.
     """
-    folder = _v1().joinpath("examples").joinpath("json").joinpath(verdict)
-    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        yield file.name.removesuffix(".txt"), file.read_bytes()
+    for entry in _entries(_v1().joinpath("vectors").joinpath("json-texts.json")):
+        if entry["answer"] == answer:
+            yield entry["reason"], entry["text"].encode()
 
 
 def transcripts(verdict: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Yield name and lines of each transcript, the header first; `verdict` is `valid` or `invalid`."""
-    folder = _v1().joinpath("transcripts").joinpath(verdict)
-    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        lines = file.read_text(encoding="utf-8").splitlines()
-        yield file.name.removesuffix(".jsonl"), [json.loads(line) for line in lines]
+    for file in sorted(_v1().joinpath("transcripts").iterdir(), key=lambda entry: entry.name):
+        for entry in _entries(file):
+            if entry["valid"] == (verdict == "valid"):
+                header = {"transcript": entry["description"], "breaks": entry.get("breaks", [])}
+                header |= {"class": entry["class"]} if "class" in entry else {}
+                header |= {"line": entry["step"] + 1} if "step" in entry else {}
+                yield entry["name"], [header, *entry["conversation"]]
+
+
+def _entries(file: Traversable) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    return entries
 
 
 def _check_pattern(_: object, pattern: str, instance: object, __: object) -> Iterator[ValidationError]:
@@ -178,14 +183,14 @@ _Validator: type[Draft202012Validator] = extend(  # type: ignore[no-untyped-call
 )
 
 
-def _dispatch(message: object, known: Mapping[str, str], union: str) -> list[Violation]:
+def _dispatch(message: object, known: Mapping[str, str], union: str) -> list[SchemaViolation]:
     kind = message.get("type") if isinstance(message, dict) else None
     return violations(known.get(kind, union) if isinstance(kind, str) else union, message)
 
 
-def _violation(error: ValidationError) -> Violation:
+def _violation(error: ValidationError) -> SchemaViolation:
     pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in error.absolute_path)
-    return Violation(pointer, str(error.validator), _sentence(error))
+    return SchemaViolation(pointer, str(error.validator), _sentence(error))
 
 
 def _sentence(error: ValidationError) -> str:

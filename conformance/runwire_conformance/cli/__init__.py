@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from runwire_conformance import __version__
 from runwire_conformance.cli.knock import refused
-from runwire_conformance.printing import fit
+from runwire_conformance.trace.printing import fit
 
 #: What asks for help, of every command.
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -36,26 +36,26 @@ class Command:
 COMMANDS: Mapping[str, Command] = {
     "check": Command("check", "check", "Judge a server."),
     "validate": Command(
-        "validating", "validate", "Check messages and recorded conversations, without a server."
+        "validate", "validate", "Check messages and recorded conversations, without a server."
     ),
-    "try": Command("trying", "try_", "Ask a server something."),
+    "try": Command("try_", "try_", "Ask a server something."),
     "record": Command(
-        "recording", "record", "Record a conversation: of a prompt, or of any client with --listen."
+        "record", "record", "Record a conversation: of a prompt, or of any client with --listen."
     ),
     "replay": Command(
-        "recording",
+        "record",
         "replay",
         "Judge a recorded conversation again: a verdict for every requirement that it shows.",
     ),
-    "load": Command("loading", "load", "Play many runs at once and judge each."),
-    "init": Command("beginning", "init", "Write a commented runwire.toml into the working directory."),
+    "load": Command("load", "load", "Play many runs at once and judge each."),
+    "init": Command("init", "init", "Write a commented runwire.toml into the working directory."),
     "explain": Command(
-        "specification",
+        "spec",
         "explain",
         "Explain one requirement: sentence, reason, place, and how it is judged.",
     ),
-    "matrix": Command("comparing", "matrix", "Show several servers side by side."),
-    "spec": Command("specification", "spec_app", "Look up the specification."),
+    "matrix": Command("matrix", "matrix", "Show several servers side by side."),
+    "spec": Command("spec", "spec_app", "Look up the specification."),
 }
 
 

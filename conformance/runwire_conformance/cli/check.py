@@ -8,20 +8,20 @@ from typing import Annotated
 
 import typer
 
-from runwire_conformance.baseline import Comparison, Known, compare, renewed
-from runwire_conformance.baseline_file import BaselineError, read_baseline, write_baseline
-from runwire_conformance.cli.complaint import check_names, fail
+from runwire_conformance.cli.common import check_names, fail
 from runwire_conformance.cli.suite_run import judged
 from runwire_conformance.cli.waiting import listens_within
-from runwire_conformance.cli.watching import watched
-from runwire_conformance.repeats import repeats_of
+from runwire_conformance.cli.watch import watched
+from runwire_conformance.client.search_options import EXAMPLES
+from runwire_conformance.client.server_url import server_url
 from runwire_conformance.report.document import document_of
 from runwire_conformance.report.files import Files, Unwritable
 from runwire_conformance.report.terminal import failures, not_exercised, one_line, table
-from runwire_conformance.result import Report
-from runwire_conformance.search import EXAMPLES
-from runwire_conformance.server_url import server_url
-from runwire_conformance.suite import case_names
+from runwire_conformance.runner.suite import case_names
+from runwire_conformance.verdict.baseline import Comparison, Known, compare, renewed
+from runwire_conformance.verdict.baseline_file import BaselineError, read_baseline, write_baseline
+from runwire_conformance.verdict.repeats import repeats_of
+from runwire_conformance.verdict.result import Report
 
 #: The groups of the help.
 WHAT, ACCESS, GATE = "What to judge", "How to get in", "What fails"

@@ -12,13 +12,13 @@ from tempfile import TemporaryDirectory
 import pytest
 import typer
 
-from runwire_conformance import pytest_plugin
-from runwire_conformance.cli.complaint import fail
-from runwire_conformance.judging import Judging
-from runwire_conformance.progress import ProgressLine
-from runwire_conformance.result import Report
+from runwire_conformance.cli.common import fail
+from runwire_conformance.runner import pytest_plugin
+from runwire_conformance.runner.judging import Judging
+from runwire_conformance.runner.progress import ProgressLine
+from runwire_conformance.verdict.result import Report
 
-SUITE = Path(pytest_plugin.__file__).parent
+SUITE = Path(pytest_plugin.__file__).parent.parent
 
 
 class _Follower:
@@ -70,7 +70,7 @@ def judged(arguments: Sequence[str], url: str, *, quiet: bool = False) -> Report
     os.environ.pop("PYTEST_ADDOPTS", None)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     fixed = [
-        str(SUITE / "cases"), "-c", str(SUITE / "suite.ini"), f"--rootdir={SUITE}", f"--confcutdir={SUITE}",
+        str(SUITE / "cases"), "-c", str(SUITE / "runner/suite.ini"), f"--rootdir={SUITE}", f"--confcutdir={SUITE}",
         "-o", f"cache_dir={_memory(url)}", "-q",
     ]  # fmt: skip
     with (

@@ -2,8 +2,8 @@
 
 import json
 
-from runwire_conformance.judgement import Verdict
 from runwire_conformance.report.document import Document
+from runwire_conformance.verdict.judgement import Verdict
 
 
 def as_badge(document: Document) -> str:

@@ -5,9 +5,9 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from runwire_conformance.judgement import Verdict
 from runwire_conformance.report.document import Document
 from runwire_conformance.report.words import conversation_text
+from runwire_conformance.verdict.judgement import Verdict
 
 #: Advice fails nothing by itself; it is told as a test that passed with a message.
 STATUS = {

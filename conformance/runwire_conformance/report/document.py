@@ -9,11 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from typing import Any
 
-from runwire_conformance.judgement import Accusation, Judgement, Verdict
-from runwire_conformance.printing import fitted
-from runwire_conformance.result import ClassResult, Report
-from runwire_conformance.trace import Trace
-from runwire_conformance.transcript import MOST_LINES, Gap, Line, lines, masked
+from runwire_conformance.trace.printing import fitted
+from runwire_conformance.trace.trace import Trace
+from runwire_conformance.trace.transcript import MOST_LINES, Gap, TranscriptLine, lines, masked
+from runwire_conformance.verdict.judgement import Accusation, Judgement, Verdict
+from runwire_conformance.verdict.result import ClassResult, Report
 from runwire_spec import Requirement
 
 Document = dict[str, Any]
@@ -192,5 +192,5 @@ def conversation(trace: Trace, most: int = MOST_LINES) -> Document:
     }
 
 
-def _marked(line: Line) -> Document:
+def _marked(line: TranscriptLine) -> Document:
     return {"broke": line.mark} if line.mark else {}

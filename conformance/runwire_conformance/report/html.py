@@ -10,9 +10,9 @@ from itertools import groupby
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from runwire_conformance.judgement import Verdict
 from runwire_conformance.report.document import Document, guilty, left_out, to_configure
 from runwire_conformance.report.words import PLAIN_SIGNS, headline
+from runwire_conformance.verdict.judgement import Verdict
 
 #: How verdicts are told: their sign and their word.
 SHOWN = {

@@ -1,8 +1,8 @@
 """The report as Markdown, short enough for the summary of a CI step."""
 
-from runwire_conformance.printing import code
 from runwire_conformance.report.document import Document, guilty, left_out, to_configure
 from runwire_conformance.report.words import SIGNS, conversation_text, headline
+from runwire_conformance.trace.printing import code
 
 #: How many broken requirements are told in full, and how many ids are named in a row.
 MOST_TOLD = 20

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from jsonschema import Draft202012Validator
 
-from runwire_conformance.json_reading import read_json
-from runwire_conformance.printing import code, fitted
 from runwire_conformance.report.document import Document, report_schema
 from runwire_conformance.report.html import SHOWN, page, prose, style
 from runwire_conformance.report.words import PLAIN_SIGNS, SIGNS
+from runwire_conformance.trace.json_reading import read_json
+from runwire_conformance.trace.printing import code, fitted
 from runwire_spec import catalogue, registries
 
 

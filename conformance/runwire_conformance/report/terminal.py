@@ -3,11 +3,11 @@
 import textwrap
 from collections.abc import Sequence
 
-from runwire_conformance.baseline import Comparison
-from runwire_conformance.explain import explain
-from runwire_conformance.judgement import Judgement, Verdict
-from runwire_conformance.repeats import Repeats
-from runwire_conformance.result import ClassResult, Report
+from runwire_conformance.report.explain import explain
+from runwire_conformance.verdict.baseline import Comparison
+from runwire_conformance.verdict.judgement import Judgement, Verdict
+from runwire_conformance.verdict.repeats import Repeats
+from runwire_conformance.verdict.result import ClassResult, Report
 
 #: How many requirements of a class are named behind its line.
 MOST_NAMED = 3

@@ -21,9 +21,9 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from runwire_reference_server.events import Event
-from runwire_reference_server.runs import RunKey
-from runwire_reference_server.store import Exchange
+from runwire_reference_server.run_log.events import Event
+from runwire_reference_server.run_log.runs import RunKey
+from runwire_reference_server.run_log.store import Exchange
 
 
 class AgentError(Exception):

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from runwire_reference_server.agents import Task, input_request, observation, thinking, token, tool_call
 from runwire_reference_server.agents.demo_texts import CHINESE, ENGLISH, Texts
-from runwire_reference_server.events import Event
+from runwire_reference_server.run_log.events import Event
 
 #: Seconds between two pieces of the answer.
 PACE_S = 0.04

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from runwire_reference_server.agents import Agent, AgentError, Task, token
-from runwire_reference_server.events import Event, encode
-from runwire_reference_server.registry import may_end_a_run
-from runwire_reference_server.runs import RunKey
+from runwire_reference_server.run_log.events import Event, encode
+from runwire_reference_server.run_log.registry import may_end_a_run
+from runwire_reference_server.run_log.runs import RunKey
 
 MAX_STEPS = 1_000_000
 MAX_REPORTS = 10_000

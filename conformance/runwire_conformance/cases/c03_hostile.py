@@ -1,0 +1,153 @@
+"""Chapter 3 at its edges: whatever a client sends, the server refuses it as it should and goes on serving."""
+
+import json
+
+from websockets.frames import Opcode
+
+from runwire_conformance.case import proves, shows
+from runwire_conformance.client.client import Client
+from runwire_conformance.client.conversation import END, EVENT_S
+from runwire_conformance.client.target import Target
+from runwire_conformance.fuzz.malformed_messages import NO_UTF8, Wrong, broken_frames, wrong_messages
+from runwire_conformance.trace.limits import Limits
+from runwire_conformance.trace.trace import Message
+from runwire_schemas import raw_texts
+
+#: Sentences by which a text is refused, by the first word of its vector's name; the last one is a SHOULD.
+REFUSED = {
+    "depth": "MSG-15",
+    "integer": "MSG-17",
+    "surrogate": "MSG-16",
+    "unnamed": "MSG-19",
+    "repeated": "MSG-18",
+}
+
+
+#: How many messages are sent before their answers are waited for.
+MOST_UNANSWERED = 40
+
+
+async def still_serves(target: Target) -> None:
+    """Expect that a run on a new connection ends as it should."""
+    client = await target.connect()
+    run = await client.start(target.brief)
+    await run.terminal()
+    await client.leave()
+
+
+def refusals(target: Target, wrong: Wrong) -> set[str]:
+    """Return how a wrong message may be refused: where its feature is off, for that reason too."""
+    kind = wrong.message["type"]
+    off = kind in {"resume", "input"} and kind not in target.features
+    return {"bad_request", "unsupported"} if off else {"bad_request"}
+
+
+@proves("MSG-14", connections=2, timing=True)
+async def every_member_of_every_message_is_checked(client: Client, target: Target) -> None:
+    wrongs = list(wrong_messages())
+    for number, wrong in enumerate(wrongs):
+        await client.send({**wrong.message, "id": f"h{number}"})
+        if number % MOST_UNANSWERED == 0:
+            await client.barrier()
+    await client.barrier()
+
+    answers = {str(message["re"]): message for message in client.messages if "re" in message}
+    for number, wrong in enumerate(wrongs):
+        answer = answers.get(f"h{number}", Message())
+        refused = answer.get("type") == "error" and answer.get("code") in refusals(target, wrong)
+        with shows(wrong.requirement):
+            assert refused, f"{wrong.reason}: expected bad_request; came {dict(answer) or 'nothing'}"
+    await still_serves(target)
+
+
+@proves("MSG-16", "MSG-19", connections=2, timing=True, watches=("MSG-15", "MSG-17", "MSG-18"))
+async def texts_that_must_be_refused_are(client: Client, target: Target) -> None:
+    off = {"bad_request", *(() if "resume" in target.features else ("unsupported",))}
+    texts = sorted(raw_texts("refused"), key=lambda text: list(REFUSED).index(text[0].partition("-")[0]))
+    for reason, data in texts:
+        with shows(REFUSED[reason.partition("-")[0]]):
+            answer = await client.ask_text(data.decode())
+            refused = answer.type == "error" and answer.get("code") in off
+            assert refused, f"{reason}: expected bad_request; came {dict(answer)}"
+    await client.barrier()
+
+    await still_serves(target)
+
+
+@proves("MSG-7", "MSG-8", connections=2, timing=True)
+async def texts_that_are_no_object_close_with_4400(target: Target) -> None:
+    for reason, data in raw_texts("closes-4400"):
+        client = await target.connect()
+        await client.send_data(Opcode.TEXT, data)
+        with shows("MSG-8" if reason.startswith("kind") else "MSG-7"):
+            code = await client.closed()
+            assert code == 4400, f"{reason}: expected the code 4400; came {code}"
+
+    await still_serves(target)
+
+
+@proves("MSG-20", script=True, connections=2, timing=True)
+async def texts_at_the_edges_of_json_are_accepted(client: Client, target: Target) -> None:
+    for reason, data in raw_texts("accepted"):
+        before = len(client.messages)
+        answer = await client.ask_text(data.decode())
+        assert answer.type != "error", f"{reason}: expected it to be accepted; came {dict(answer)}"
+        if answer.type == "started":
+            await client.cancel()
+            await client.message(
+                lambda message: message.is_terminal, "the terminal", before, EVENT_S, ("CANCEL-2", *END)
+            )
+            await client.barrier()
+
+    await still_serves(target)
+
+
+@proves("MSG-4", connections=2, timing=True)
+async def a_message_may_be_divided_at_every_byte(client: Client, target: Target) -> None:
+    beat = {"type": "heartbeat", "id": "é🚀00"}
+    whole = len(json.dumps(beat, ensure_ascii=False).encode())
+    for place in range(whole + 1):
+        await client.send_divided({**beat, "id": f"é🚀{place:02d}"}, place)
+    await client.barrier()
+
+    answered = [message["re"] for message in client.messages if str(message.get("re", "")).startswith("é")]
+    assert sorted(answered) == [f"é🚀{place:02d}" for place in range(whole + 1)]
+    await still_serves(target)
+
+
+@proves("MSG-10", connections=2, timing=True)
+async def bytes_that_are_no_utf8_close_with_1007(target: Target) -> None:
+    for reason, data in NO_UTF8.items():
+        for pieces in ([b'{"prompt":"' + data + b'"}'], [b'{"prompt":"' + data[:1], data[1:] + b'"}']):
+            client = await target.connect()
+            for number, piece in enumerate(pieces):
+                kind = Opcode.TEXT if number == 0 else Opcode.CONT
+                await client.send_data(kind, piece, fin=number == len(pieces) - 1)
+            code = await client.closed()
+            assert code == 1007, f"{reason} in {len(pieces)} frames: expected the code 1007; came {code}"
+
+    await still_serves(target)
+
+
+@proves("MSG-13", connections=2, timing=True)
+async def frames_that_break_rfc_6455_close_with_1002(target: Target) -> None:
+    for reason, data in broken_frames().items():
+        client = await target.connect()
+        await client.send_bytes(data)
+        code = await client.closed()
+        assert code == 1002, f"{reason}: expected the code 1002; came {code}"
+
+    await still_serves(target)
+
+
+@proves("MSG-11", connections=2, timing=True)
+async def a_message_of_many_small_frames_is_counted_whole(
+    client: Client, target: Target, limits: Limits
+) -> None:
+    piece = b"x" * (limits.whole("max_message_bytes") // 16 + 1)
+    await client.send_data(Opcode.TEXT, b'{"prompt":"', fin=False)
+    for _ in range(16):
+        await client.send_data(Opcode.CONT, piece, fin=False)
+
+    await client.closed_with(1009)
+    await still_serves(target)

@@ -1,0 +1,142 @@
+"""Chapter 4: names of runs, and starting the same run twice."""
+
+import asyncio
+import json
+
+from runwire_conformance.case import NotOffered, proves
+from runwire_conformance.client import scripts
+from runwire_conformance.client.client import Client
+from runwire_conformance.client.conversation import contents
+from runwire_conformance.client.expectations import expect_refused, expect_same_log
+from runwire_conformance.client.target import Target, new_run_id
+
+
+@proves("RUN-18", connections=2)
+async def two_starts_at_once_become_one_run(target: Target) -> None:
+    run_id = new_run_id()
+    one, other = await target.connect(), await target.connect()
+    message = {"type": "start", "prompt": target.short, "run_id": run_id}
+
+    answers = await asyncio.gather(one.ask(message), other.ask(message))
+
+    if "resume" in target.features:
+        assert [answer.type for answer in answers] == ["started", "started"]
+        assert answers[0]["epoch"] == answers[1]["epoch"]
+    else:
+        assert sorted(answer.type for answer in answers) == ["error", "started"]
+
+
+@proves("RUN-19", connections=2)
+async def a_repeated_start_replays_the_run(target: Target) -> None:
+    run_id = new_run_id()
+    one, other = await target.connect(), await target.connect()
+    first = await one.start(target.short, run_id=run_id)
+    await first.terminal()
+
+    again = await other.start(target.short, run_id=run_id)
+
+    await again.terminal()
+    assert again.epoch == first.epoch
+    kinds = [message.type for message in other.messages if message.type in {"started", "resumed"}]
+    assert kinds == ["started", "resumed"]
+    expect_same_log(contents(again.events), contents(first.events))
+
+
+@proves("RUN-19")
+async def defaults_belong_to_the_same_body(client: Client, target: Target) -> None:
+    run_id = new_run_id()
+    first = await client.start(target.short, run_id=run_id)
+    await first.terminal()
+
+    again = await client.start(target.short, run_id=run_id, on_disconnect="grace")
+
+    assert again.epoch == first.epoch
+
+
+@proves("RUN-37")
+async def two_spellings_of_a_body_are_the_same(client: Client, target: Target) -> None:
+    numbers = {"n": 1, "list": [1.5, None, True], "name": {"a": 1, "b": 2}}
+    spelled = '{"name":{"b":2e0,"a":1.0},"list":[15e-1,null,true],"n":1.0}'
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    for first, again in (
+        ({}, {"inputs": {}}),
+        ({"inputs": {}}, {}),
+        ({"on_disconnect": "grace"}, {}),
+        ({}, {**trace, "id": "another"}),
+        ({"inputs": numbers}, {"inputs": json.loads(spelled)}),
+        ({"inputs": {"n": 2**53}}, {"inputs": {"n": 2**53 + 1}}),
+    ):
+        run = await client.start(target.brief, run_id=new_run_id(), **first)
+        await run.terminal()
+        answer = await client.ask({"type": "start", "prompt": target.brief, "run_id": run.id, **again})
+        assert (answer.type, answer.get("epoch")) == ("started", run.epoch), (
+            f"{json.dumps(first)} and {json.dumps(again)} were taken for two bodies: {json.dumps(answer)[:200]}"
+        )
+        await client.barrier()
+
+
+@proves("RUN-20")
+async def another_prompt_under_the_same_id_is_a_conflict(client: Client, target: Target) -> None:
+    run_id = new_run_id()
+    run = await client.start(target.short, run_id=run_id)
+    await run.terminal()
+
+    answer = await client.ask({"type": "start", "prompt": target.short + " ", "run_id": run_id})
+
+    expect_refused(answer, "conflict")
+
+
+@proves("RUN-20")
+async def other_inputs_under_the_same_id_are_a_conflict(client: Client, target: Target) -> None:
+    run_id = new_run_id()
+    run = await client.start(target.short, run_id=run_id, inputs={"n": 1})
+    await run.terminal()
+
+    answer = await client.ask(
+        {"type": "start", "prompt": target.short, "run_id": run_id, "inputs": {"n": True}}
+    )
+
+    expect_refused(answer, "conflict")
+
+
+@proves("RUN-20")
+async def every_member_of_the_body_counts(client: Client, target: Target) -> None:
+    for members in ({"on_disconnect": "continue"}, {"session_id": new_run_id()}, {"inputs": {"n": 1}}):
+        run_id = new_run_id()
+        run = await client.start(target.short, run_id=run_id)
+        await run.terminal()
+        answer = await client.ask({"type": "start", "prompt": target.short, "run_id": run_id, **members})
+        expect_refused(answer, "conflict")
+
+
+@proves("RUN-21", without="resume")
+async def without_resume_a_known_id_is_a_conflict(client: Client, target: Target) -> None:
+    run_id = new_run_id()
+    run = await client.start(target.short, run_id=run_id)
+    await run.terminal()
+
+    answer = await client.ask({"type": "start", "prompt": target.short, "run_id": run_id})
+
+    expect_refused(answer, "conflict")
+
+
+@proves("RUN-22")
+async def an_id_of_another_form_is_refused(client: Client, target: Target) -> None:
+    for members in ({"run_id": "short"}, {"run_id": "x" * 65}, {"session_id": "with space and more text"}):
+        answer = await client.ask({"type": "start", "prompt": target.short, **members})
+        expect_refused(answer, "bad_request")
+
+
+@proves("RUN-25", script=True)
+async def a_second_start_of_the_same_run_does_not_double_it(client: Client, target: Target) -> None:
+    if "resume" not in target.features:
+        raise NotOffered("the server does not offer resume")
+    prompt = scripts.script(scripts.token("a"), scripts.wait(600), scripts.token("b"))
+    run_id = new_run_id()
+    await client.start(prompt, run_id=run_id)
+    again = await client.start(prompt, run_id=run_id)
+
+    await client.quiet(again)
+
+    ends = [message for message in client.messages if message.type == "done"]
+    assert len(ends) == 1

@@ -1,0 +1,72 @@
+"""Chapter 4: runs of one session, one after another."""
+
+import re
+
+from runwire_conformance.case import NotExercised, proves
+from runwire_conformance.client import scripts
+from runwire_conformance.client.client import Client
+from runwire_conformance.client.expectations import expect_member
+from runwire_conformance.client.target import Target, new_run_id
+from runwire_conformance.trace.limits import Limits
+
+CHOSEN_ID = re.compile(r"[A-Za-z0-9_-]{21,64}")
+
+
+@proves("RUN-10")
+async def a_named_session_is_kept(client: Client, target: Target) -> None:
+    session_id = new_run_id()
+
+    run = await client.start(target.short, session_id=session_id)
+
+    assert run.opening is not None
+    expect_member(run.opening, "session_id", session_id)
+
+
+@proves("RUN-10")
+async def an_unnamed_session_gets_an_id(client: Client, target: Target) -> None:
+    run = await client.start(target.short)
+
+    assert run.opening is not None
+    assert CHOSEN_ID.fullmatch(run.opening["session_id"])
+
+
+@proves("RUN-13", script=True)
+async def a_queued_run_that_is_cancelled_ends(client: Client, limits: Limits) -> None:
+    if limits.whole("runs_per_connection") < 2:
+        raise NotExercised("runs_per_connection is 1")
+    session_id = new_run_id()
+    await client.start(scripts.ENDLESS, session_id=session_id, run_id=new_run_id())
+    queued = await client.start(scripts.THREE_TOKENS, session_id=session_id, run_id=new_run_id())
+
+    await client.cancel(queued)
+
+    await queued.terminal()
+
+
+@proves("RUN-16", script=True, connections=2, timing=True)
+async def runs_of_one_session_do_not_overlap(target: Target) -> None:
+    session_id = new_run_id()
+    one, other = await target.connect(), await target.connect()
+    first = await one.start(scripts.script(scripts.wait(1000), scripts.token("1")), session_id=session_id)
+    second = await other.start(scripts.script(scripts.token("2")), session_id=session_id)
+
+    early = await second.terminal()
+    late = await first.terminal()
+
+    # Two connections need not deliver in the order of the logs.
+    assert late.at < second.events[0].at + target.clock.tolerance
+    assert second.events[0].at <= early.at
+
+
+@proves("RUN-17", script=True, connections=2)
+async def a_run_that_waits_for_its_session_is_queued(target: Target) -> None:
+    session_id = new_run_id()
+    one, other = await target.connect(), await target.connect()
+    await one.start(scripts.ENDLESS, session_id=session_id)
+
+    second = await other.start(scripts.THREE_TOKENS, session_id=session_id)
+
+    assert second.opening is not None
+    expect_member(second.opening, "status", "queued")
+    await one.cancel()
+    await second.terminal()

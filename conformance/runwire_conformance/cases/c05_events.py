@@ -1,0 +1,277 @@
+"""Chapter 5: each event of a run."""
+
+import json
+
+from runwire_conformance.case import NotExercised, proves
+from runwire_conformance.client import scripts
+from runwire_conformance.client.client import Client
+from runwire_conformance.client.conversation import END, EVENT_S, EVENTS, LONG_S
+from runwire_conformance.client.expectations import (
+    expect_completed,
+    expect_ended,
+    expect_member,
+    expect_refused,
+    expect_text,
+)
+from runwire_conformance.client.target import Target
+from runwire_conformance.client.wire.websocket import MAX_MESSAGE
+from runwire_conformance.trace.limits import Limits
+from runwire_conformance.trace.trace import json_of
+
+
+@proves("EVENT-1", script=True)
+async def the_text_of_a_sub_agent_is_no_answer(client: Client) -> None:
+    run = await client.start(
+        scripts.script(
+            scripts.token("own "),
+            scripts.call("c1", "helper"),
+            scripts.thinking("thought ", agent="helper", parent_call_id="c1"),
+            scripts.observe("c1", "part ", partial=True),
+            scripts.observe("c1", "result "),
+            scripts.token("words"),
+        )
+    )
+
+    await run.whole()
+
+    expect_text(run, "own words")
+
+
+@proves("EVENT-2", script=True)
+async def a_surrogate_pair_that_an_agent_divides_is_joined(client: Client) -> None:
+    run = await client.start('{"runwire_script":[{"token":"a\\ud83d"},{"token":"\\ude80b"}]}')
+
+    await run.whole()
+
+    expect_text(run, "a🚀b")
+
+
+@proves("EVENT-4", script=True)
+async def text_comes_while_the_agent_works_on_a_stream(target: Target) -> None:
+    if "sse" not in target.features:
+        raise NotExercised("the server does not offer sse")
+    stream = await target.start_stream(
+        scripts.script(scripts.token("a"), scripts.wait(1500), scripts.token("b"))
+    )
+    run = await stream.run()
+
+    first = await run.next_event()
+    terminal = await run.terminal()
+
+    assert terminal.at - first.at > 1.0
+
+
+@proves("EVENT-4")
+async def text_comes_while_the_agent_works(client: Client, target: Target) -> None:
+    scripted = target.profile.has_script_agent
+    pause = scripts.script(scripts.token("first"), scripts.wait(1500), scripts.token("last"))
+    await client.send({"prompt": pause if scripted else target.long})
+
+    first = await client.message(
+        lambda message: message.type == "token", "a token", seconds=EVENT_S, owners=EVENTS
+    )
+    second = await client.message(
+        lambda message: message.type == "token", "a second token", first.index, EVENT_S, EVENTS
+    )
+
+    assert second.at - first.at > (1.0 if scripted else -1.0)
+
+
+@proves(
+    "EVENT-7",
+    script=True,
+    watches=("EVENT-3", "EVENT-8", "EVENT-10", "EVENT-11", "EVENT-12", "EVENT-14", "EVENT-26"),
+)
+async def tool_events_name_their_call(client: Client) -> None:
+    run = await client.start(scripts.EVERYTHING)
+
+    events = await run.whole()
+
+    tools = [event for event in events if event.type in {"tool_delta", "tool_call", "observation"}]
+    assert [event.type for event in tools if not isinstance(event.get("call_id"), str)] == []
+
+
+@proves("EVENT-3", script=True)
+async def a_sub_agent_is_not_named_on_a_token(client: Client) -> None:
+    run = await client.start(
+        '{"runwire_script":[{"token":"x","agent":"helper"},{"replace":"y","agent":"helper"}]}'
+    )
+
+    events = await run.whole()
+
+    assert [event for event in events if event.type in {"token", "replace"} and "agent" in event] == []
+
+
+@proves("EVENT-8", script=True)
+async def a_call_is_announced_once_with_its_whole_input(client: Client) -> None:
+    arguments = {"query": "ü", "list": [1, 2.5, None, True], "nested": {"a": {"b": []}}}
+    run = await client.start(scripts.script(scripts.call("c1", "search", arguments), scripts.observe("c1")))
+
+    events = await run.whole()
+
+    calls = [event for event in events if event.type == "tool_call"]
+    assert [(call["call_id"], call["name"], call["input"]) for call in calls] == [("c1", "search", arguments)]
+
+
+@proves("EVENT-13", script=True)
+async def a_completed_run_has_an_observation_for_every_call(client: Client) -> None:
+    run = await client.start(scripts.EVERYTHING)
+
+    events = await run.whole()
+
+    calls = {event.get("call_id") for event in events if event.type == "tool_call"}
+    final = {
+        event.get("call_id") for event in events if event.type == "observation" and not event.get("partial")
+    }
+    assert calls == final
+
+
+@proves("EVENT-14", script=True)
+async def partial_observations_are_text_that_adds_up(client: Client) -> None:
+    run = await client.start(scripts.EVERYTHING)
+
+    events = await run.whole()
+
+    partial = [event["content"] for event in events if event.type == "observation" and event.get("partial")]
+    assert "".join(partial) == "half done"
+
+
+@proves("EVENT-18", script=True, watches=("EVENT-20",))
+async def an_observation_that_is_too_large_is_cut(client: Client, limits: Limits) -> None:
+    content = {"text": "ü" * min(limits.whole("max_event_bytes"), MAX_MESSAGE // 4)}
+    message = json.dumps({"prompt": scripts.script(scripts.call("c1"), scripts.observe("c1", content))})
+    prompt = json.loads(message)["prompt"] if len(message) < limits["max_message_bytes"] else repeated(limits)
+    run = await client.start(prompt)
+
+    event = await run.event("observation")
+
+    expect_member(event, "truncated", True)
+    assert isinstance(event["content"], str)
+    assert len(event["content"].encode()) >= limits["max_event_bytes"] / 4
+    expect_completed(await run.terminal())
+
+
+def repeated(limits: Limits) -> str:
+    """Return a script whose observation fits a message of the client but not an event."""
+    size = limits.whole("max_event_bytes") + 100
+    return scripts.script(scripts.call("c1"), scripts.observe("c1", "x" * size))
+
+
+@proves("EVENT-18", script=True)
+async def an_observation_that_is_too_deep_is_sent_as_text(client: Client, limits: Limits) -> None:
+    deep = deeply(limits.whole("json_depth"))
+    run = await client.start(scripts.script(scripts.call("c1"), scripts.observe("c1", deep)))
+
+    event = await run.event("observation")
+
+    expect_member(event, "truncated", True)
+    assert json_of(event.get("content"), "the content") == deep
+
+
+def deeply(depth: int) -> list[object]:
+    """Return a list that nests to `depth`."""
+    value: list[object] = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+@proves("EVENT-19", script=True)
+async def a_call_that_is_too_large_ends_the_run(client: Client, limits: Limits) -> None:
+    call = scripts.call("c1", "t", "x" * limits.whole("max_event_bytes"))
+    run = await client.start(scripts.script(call, scripts.observe("c1")))
+
+    terminal = await run.terminal()
+
+    expect_ended(terminal, type="error", code="payload_too_large")
+    assert run.events[0].is_terminal, "the call was sent before the error"
+
+
+@proves("EVENT-19", script=True)
+async def a_call_that_is_too_deep_ends_the_run(client: Client, limits: Limits) -> None:
+    call = scripts.call("c1", "t", deeply(limits.whole("json_depth")))
+    run = await client.start(scripts.script(call, scripts.observe("c1")))
+
+    terminal = await run.terminal()
+
+    expect_ended(terminal, type="error", code="payload_too_large")
+
+
+@proves("EVENT-20", script=True)
+async def a_token_beyond_the_size_of_an_event_is_divided(client: Client, limits: Limits) -> None:
+    text = "ü" * (limits.whole("max_event_bytes") // 2 + 10)
+    run = await client.start(scripts.script(scripts.token(text)))
+
+    await run.terminal()
+
+    expect_text(run, text)
+
+
+@proves("EVENT-21")
+async def done_says_how_it_ended(client: Client, target: Target) -> None:
+    await client.send({"prompt": target.short})
+
+    done = await client.message(lambda message: message.type == "done", "done", seconds=EVENT_S, owners=END)
+
+    assert done.get("status") in {"completed", "incomplete", "cancelled"}
+
+
+@proves("EVENT-22")
+async def a_refusal_says_its_code_and_whether_to_retry(client: Client) -> None:
+    refused = await client.ask({"type": "start", "prompt": 7})
+
+    expect_member(refused, "code", "bad_request")
+    expect_member(refused, "retryable", False)
+
+
+@proves("EVENT-22", script=True)
+async def a_failure_says_its_code_and_whether_to_retry(client: Client) -> None:
+    run = await client.start(scripts.script(scripts.fail()))
+
+    terminal = await run.terminal()
+
+    expect_member(terminal, "code", "agent_error")
+    assert isinstance(terminal.get("retryable"), bool)
+
+
+@proves("EVENT-23")
+async def a_cancelled_run_says_why(client: Client, target: Target) -> None:
+    run = await client.start(scripts.ENDLESS if target.profile.has_script_agent else target.long)
+    await run.next_event()
+    await client.cancel()
+
+    terminal = await run.terminal()
+
+    assert terminal.get("reason")
+
+
+@proves("EVENT-23", script=True)
+async def a_run_that_was_cut_says_why(client: Client, limits: Limits) -> None:
+    times = int(limits["log_bytes"] / 4000) + 50
+    run = await client.start(scripts.script(scripts.repeat(times, scripts.thinking("x" * 4000))))
+
+    terminal = await run.terminal(LONG_S)
+
+    assert terminal.get("reason")
+
+
+@proves("EVENT-24")
+async def a_refusal_is_told_from_a_terminal(client: Client, target: Target) -> None:
+    run = await client.start(scripts.ENDLESS if target.profile.has_script_agent else target.long)
+
+    refused = await client.ask({"type": "start", "prompt": target.short})
+
+    expect_refused(refused, "busy")
+    assert refused.keys() & {"run_id", "seq"} == set()
+    await client.cancel()
+    await run.terminal()
+
+
+@proves("EVENT-26", script=True)
+async def an_empty_token_is_not_sent(client: Client) -> None:
+    run = await client.start(scripts.script(*scripts.tokens("a", "", "b")))
+
+    events = await run.whole()
+
+    assert [event["data"] for event in events if event.type == "token" and not event["data"]] == []
+    expect_text(run, "ab")

@@ -1,0 +1,152 @@
+"""Chapter 8: telling silence from death."""
+
+import asyncio
+import time
+
+from runwire_conformance.case import proves
+from runwire_conformance.client import scripts
+from runwire_conformance.client.client import AT_ONCE_S, Client
+from runwire_conformance.client.conversation import LONG_S
+from runwire_conformance.client.target import Target
+from runwire_conformance.trace.clock import LATE_S
+from runwire_conformance.trace.limits import Limits
+
+
+@proves("BEAT-3", watches=("BEAT-1",), waits=lambda limits: limits.silence, timing=True)
+async def a_connection_without_a_run_hears_heartbeats(client: Client) -> None:
+    after = len(client.messages) - 1
+
+    beat = await client.heartbeat(after)
+
+    assert "re" not in beat
+
+
+@proves("BEAT-1", script=True, waits=lambda limits: limits.silence * 2, watches=("BEAT-4",), timing=True)
+async def a_silent_agent_does_not_silence_the_server(client: Client) -> None:
+    run = await client.start(scripts.SILENT)
+
+    first = await client.heartbeat(since=run.started_at, owners=("BEAT-3", "BEAT-1"))
+    await client.heartbeat(first.index, since=first.at, owners=("BEAT-3", "BEAT-1"))
+
+    await client.cancel()
+
+
+@proves("BEAT-3", waits=lambda limits: limits.silence, timing=True)
+async def heartbeats_go_on_after_a_run(client: Client, target: Target) -> None:
+    run = await client.start(target.short)
+    terminal = await run.terminal()
+
+    await client.heartbeat(terminal.index, since=terminal.at)
+
+
+@proves("BEAT-2", script=True, waits=lambda limits: limits.silence, timing=True)
+async def heartbeats_come_while_a_tool_blocks(client: Client, limits: Limits) -> None:
+    run = await client.start(scripts.script(scripts.block(limits.silence * 1000 + 1500)))
+
+    await client.heartbeat(since=run.started_at, owners=("BEAT-3", "BEAT-2"))
+
+    await client.cancel()
+
+
+@proves("BEAT-4", deadline_s=60)
+async def a_heartbeat_is_not_in_the_log(client: Client) -> None:
+    answer = await client.ask({"type": "heartbeat"})
+
+    assert answer.keys() & {"run_id", "seq"} == set()
+
+
+@proves("BEAT-5")
+async def a_heartbeat_is_answered_with_exactly_one(client: Client) -> None:
+    for number in range(10):
+        await client.send({"type": "heartbeat", "id": f"h{number}"})
+    await client.message(
+        lambda message: message.get("re") == "h9", "the last answer", owners=("BEAT-5", "MSG-28")
+    )
+    await client.barrier()
+
+    answers = [message.type for message in client.messages if str(message.get("re", "")).startswith("h")]
+    assert answers == ["heartbeat"] * 10
+
+
+@proves("BEAT-5", deadline_s=60)
+async def a_heartbeat_without_id_is_answered_too(client: Client) -> None:
+    before = len([message for message in client.messages if message.type == "heartbeat"])
+    for _ in range(20):
+        await client.send({"type": "heartbeat"})
+
+    await client.barrier()
+
+    heard = len([message for message in client.messages if message.type == "heartbeat"]) - before - 1
+    assert heard >= 20, f"expected 20 answers; came {heard}"
+
+
+@proves("BEAT-6", waits=lambda limits: limits["heartbeat_s"], timing=True)
+async def the_server_pings(client: Client, limits: Limits) -> None:
+    begun = time.monotonic()
+
+    await client.wait_until(
+        lambda: len(client.pings) >= 2, 2 * limits["heartbeat_s"] + 4 * client.clock.tolerance, "two Pings"
+    )
+
+    assert client.pings[1] - begun <= 2 * (limits["heartbeat_s"] + client.clock.tolerance)
+
+
+@proves("BEAT-7", waits=lambda limits: limits.gives_up_after, timing=True)
+async def a_peer_that_answers_no_ping_is_dropped(client: Client, limits: Limits) -> None:
+    client.stop_answering_pings()
+    client.trace.deaf = True
+    last_pong = time.monotonic()
+
+    bound = limits.gives_up_after + client.clock.tolerance + LATE_S
+    await client.closed("the server to drop the connection", bound)
+
+    assert client.ended_at is not None
+    assert client.ended_at - last_pong <= limits.gives_up_after + client.clock.tolerance
+
+
+@proves("BEAT-7", waits=lambda limits: limits.gives_up_after, timing=True)
+async def messages_are_no_pongs(client: Client, limits: Limits) -> None:
+    client.stop_answering_pings()
+    client.trace.deaf = True
+    bound = limits.gives_up_after + client.clock.tolerance + LATE_S
+    begun = time.monotonic()
+
+    while not client.ended and time.monotonic() - begun < bound:
+        await client.send({"type": "heartbeat"})
+        await asyncio.sleep(0.2)  # between two messages of a client that talks; any time will do
+
+    await client.closed("the server to drop the connection", AT_ONCE_S)
+
+
+@proves("BEAT-7", script=True, waits=lambda limits: limits.gives_up_after, timing=True)
+async def a_busy_run_does_not_save_a_peer_that_answers_no_ping(client: Client, limits: Limits) -> None:
+    await client.start(scripts.ENDLESS, on_disconnect="cancel")
+    client.stop_answering_pings()
+    client.trace.deaf = True
+
+    bound = limits.gives_up_after + client.clock.tolerance + LATE_S
+    await client.closed("the server to drop the connection", bound)
+
+
+@proves("BEAT-8", script=True, waits=lambda limits: limits.gives_up_after + 2, timing=True)
+async def a_ping_behind_data_is_not_overdue(target: Target, limits: Limits) -> None:
+    span = limits.gives_up_after + 2
+    client = await target.connect(small_buffer=True)
+    size = int(min(limits["log_bytes"] * 0.8, 6_000_000))
+    client.read_slowly(4096, 4096 / (size / span))
+
+    run = await client.start(scripts.script(scripts.repeat(size // 4000, scripts.token("x" * 3800))))
+    await asyncio.sleep(span * 0.9)
+
+    client.expect_open()
+    client.resume_reading()
+    await run.terminal(LONG_S)
+
+
+@proves("BEAT-9", waits=lambda limits: min(limits.gives_up_after + 1, limits["idle_s"] * 0.9), timing=True)
+async def a_peer_that_answers_pings_may_be_silent(client: Client, limits: Limits) -> None:
+    span = min(limits.gives_up_after + 1, limits["idle_s"] * 0.9)
+
+    await asyncio.sleep(span)
+
+    client.expect_open()

@@ -1,0 +1,274 @@
+"""Chapter 12: limits and slow readers."""
+
+import asyncio
+import time
+
+from websockets.frames import Frame, Opcode
+
+from runwire_conformance.case import Broken, NotExercised, NotOffered, proves, shows
+from runwire_conformance.client import scripts
+from runwire_conformance.client.client import Client
+from runwire_conformance.client.conversation import END, EVENT_S, LONG_S, beyond
+from runwire_conformance.client.expectations import (
+    expect_completed,
+    expect_header,
+    expect_problem,
+    expect_refused,
+    expect_started,
+    expect_status,
+    expect_text,
+)
+from runwire_conformance.client.stream import Stream
+from runwire_conformance.client.target import Target, new_run_id
+from runwire_conformance.rules.wire import MOST_UNASKED, is_unasked
+from runwire_conformance.trace.clock import LATE_S
+from runwire_conformance.trace.limits import Limits
+
+#: How many connections or runs the judge is willing to open to reach a limit.
+MOST = 300
+
+#: Seconds between two heartbeats of a client that uses its connection for nothing else; any will do.
+BEAT_S = 0.3
+
+#: Frames that a client may send at once ([LIMIT-14]).
+FRAMES_AT_ONCE = 2000
+
+#: More than the buffers of a network take by themselves, so that a server has data waiting.
+NETWORK_BYTES = 10_000_000
+
+
+def reachable(value: float, name: str) -> int:
+    """Return a limit that can be reached; raises NotExercised for a larger one."""
+    if value > MOST:
+        raise NotExercised(
+            f"{name} is {value:.15g}; set it to at most {MOST} on the server to have it judged"
+        )
+    return int(value)
+
+
+async def until_all_are_gone(target: Target, limits: Limits) -> None:
+    """Wait until what earlier cases left behind has no place any more; raises NotExercised when that takes too long.
+
+    A peer that fell silent is dropped after the time of [BEAT-7], a run without a reader after `detach_grace_s`.
+    """
+    longest = max(limits.gives_up_after, limits["detach_grace_s"]) + target.clock.tolerance
+    target.within_patience(longest, "detach_grace_s")
+    await asyncio.sleep(longest)
+
+
+async def admitted(target: Target, limits: Limits) -> Client:
+    """Return a connection, asked for again when there was no place for it; raises Broken when there is none."""
+    try:
+        return await target.connect()
+    except Broken:
+        await until_all_are_gone(target, limits)
+        return await target.connect()
+
+
+@proves("LIMIT-1", "LIMIT-2", "LIMIT-4", "LIMIT-10", alone=True, deadline_s=90)
+async def connections_are_counted(target: Target, limits: Limits) -> None:
+    counting = target.counting()
+    with shows("LIMIT-4"):  # what other cases had is free again
+        clients = [await admitted(counting, limits)]
+    most = reachable(limits["connections_per_principal"], "connections_per_principal")
+    with shows("LIMIT-2"):
+        while len(clients) < most:
+            clients.append(await admitted(counting, limits))
+
+    with shows("LIMIT-1"):
+        refused = await counting.refused_handshake()
+
+        expect_problem(refused, 429, "busy")
+    with shows("LIMIT-10"):
+        expect_header(refused, "Retry-After")
+    with shows("LIMIT-4"):
+        await clients[0].leave()
+        await asyncio.sleep(target.clock.tolerance)
+        await counting.connect()
+
+
+@proves("LIMIT-14")
+async def a_burst_of_frames_is_taken(client: Client) -> None:
+    unasked_pong = Frame(Opcode.PONG, b"").serialize(mask=True, extensions=[])
+    # With room for the Pongs that the server's own Pings bring about.
+    await client.send_bytes(unasked_pong * (FRAMES_AT_ONCE - 50))
+
+    await client.barrier()
+
+
+@proves("LIMIT-3", "LIMIT-4", script=True, alone=True, deadline_s=90)
+async def unfinished_runs_are_counted(target: Target, limits: Limits) -> None:
+    most = reachable(limits["runs_per_principal"], "runs_per_principal")
+    each = limits.whole("runs_per_connection")
+    needed = -(-most // each) + 1
+    if needed > limits["connections_per_principal"]:
+        raise NotExercised(
+            f"set connections_per_principal to at least {needed}, or runs_per_principal smaller"
+        )
+    start = {"type": "start", "prompt": scripts.SILENT, "on_disconnect": "cancel"}
+    clients: list[Client] = []
+    with shows("LIMIT-4"):  # what other cases had is free again
+        for number in range(most):
+            if number % each == 0:
+                clients.append(await target.counting().connect())
+            answer = await clients[-1].ask({**start, "run_id": new_run_id()})
+            if answer.get("code") == "busy":
+                await until_all_are_gone(target, limits)
+                answer = await clients[-1].ask({**start, "run_id": new_run_id()})
+            expect_started(answer)
+        last = await target.counting().connect()
+
+    with shows("LIMIT-3"):
+        answer = await last.ask({"type": "start", "prompt": scripts.THREE_TOKENS, "run_id": new_run_id()})
+
+        expect_refused(answer, "busy")
+    for client in clients:
+        await client.cancel()
+    for client in clients:
+        await client.message(lambda message: message.is_terminal, "the end of a run", owners=END)
+    for client in clients:
+        await client.barrier()
+    with shows("LIMIT-4"):
+        answer = await last.ask({"type": "start", "prompt": scripts.THREE_TOKENS})
+
+        expect_started(answer)
+
+
+@proves("LIMIT-3", "LIMIT-4", script=True, alone=True, deadline_s=90)
+async def unfinished_runs_are_counted_over_http(target: Target, limits: Limits) -> None:
+    most = reachable(limits["runs_per_principal"], "runs_per_principal")
+    run_ids = [new_run_id() for _ in range(most)]
+    body = {"prompt": scripts.SILENT, "on_disconnect": "continue"}
+    with shows("LIMIT-4"):  # what other cases had is free again
+        for run_id in run_ids:
+            begun = await target.post(target.runs_url, {**body, "run_id": run_id})
+            if begun.status == 429:
+                await until_all_are_gone(target, limits)
+                begun = await target.post(target.runs_url, {**body, "run_id": run_id})
+            expect_status(begun, 202)
+
+    with shows("LIMIT-3"):
+        refused = await target.post(target.runs_url, {**body, "run_id": new_run_id()})
+
+        expect_problem(refused, 429, "busy")
+    for run_id in run_ids:
+        await target.post(target.run_url(run_id, "/cancel"))
+    await asyncio.sleep(limits.seconds("cancel_deadline_ms") + target.clock.tolerance)
+    with shows("LIMIT-4"):
+        expect_status(await target.post(target.runs_url, {"prompt": scripts.THREE_TOKENS}), 202)
+
+
+@proves("LIMIT-5", waits=lambda limits: limits["idle_s"], timing=True)
+async def an_idle_connection_is_closed(client: Client, limits: Limits) -> None:
+    begun = time.monotonic()
+    bound = limits["idle_s"] + client.clock.tolerance
+
+    while not client.ended and time.monotonic() - begun < bound + LATE_S:
+        await client.send({"type": "heartbeat"})
+        await asyncio.sleep(BEAT_S)
+
+    if not client.ended:
+        raise Broken(f"expected an idle connection to be closed within {bound:.2f} s; it is open")
+    await client.closed_with(1000)
+    assert client.ended_at is not None
+    assert limits["idle_s"] * 0.9 <= client.ended_at - begun <= limits["idle_s"] + client.clock.tolerance
+
+
+@proves("LIMIT-6", script=True, waits=lambda limits: limits["idle_s"] + 0.7, timing=True)
+async def a_connection_with_a_run_is_not_idle(client: Client, limits: Limits) -> None:
+    span = limits["idle_s"] + 0.7
+    if limits["run_s"] < span + 1:
+        raise NotExercised("run_s is shorter than idle_s; set a longer run_s on the server")
+    run = await client.start(scripts.script(scripts.wait(span * 1000), scripts.token("still here")))
+
+    await run.terminal(beyond(span))
+
+    expect_text(run, "still here")
+
+
+@proves("FLOW-1", script=True, connections=2, deadline_s=40)
+async def a_slow_reader_does_not_hold_up_another(target: Target, limits: Limits) -> None:
+    slow, free = await target.connect(small_buffer=True), await target.connect()
+    times = int(min(limits["log_bytes"] * 0.6, 3_000_000)) // 40_000
+    burst = scripts.repeat(10, scripts.token("x" * 3800))
+    run = await free.start(scripts.script(scripts.wait(300), scripts.repeat(times, burst, scripts.wait(20))))
+    if "resume" not in target.features:
+        raise NotOffered("the server does not offer resume")
+    await slow.resume(run.id)
+    # Slow enough to need minutes, steady enough never to be dropped.
+    slow.read_slowly(4096, min(0.5, limits["pong_timeout_s"] / 3))
+
+    terminal = await run.terminal(LONG_S)
+
+    expect_completed(terminal)
+    assert len(run.text) == times * 38_000
+
+
+@proves("FLOW-3", "FLOW-4", script=True, deadline_s=60, timing=True)
+async def a_slow_but_steady_reader_gets_everything(target: Target, limits: Limits) -> None:
+    client = await target.connect(small_buffer=True)
+    size = int(min(limits["log_bytes"] * 0.6, 2_000_000))
+    span = min(limits["pong_timeout_s"] * 1.5, 5)
+    client.read_slowly(8192, 8192 / (size / span))
+
+    run = await client.start(scripts.script(scripts.repeat(size // 1000, scripts.token("x" * 700))))
+
+    with shows("FLOW-3"):
+        await run.terminal(beyond(span * 3))
+    with shows("FLOW-4"):
+        assert len(run.text) == size // 1000 * 700
+
+
+@proves("FLOW-5", script=True, waits=lambda limits: limits.gives_up_after, timing=True)
+async def a_reader_that_takes_nothing_is_dropped(target: Target, limits: Limits) -> None:
+    client = await target.connect(small_buffer=True)
+    size = int(limits["log_bytes"] * 0.9)
+    if size < 600_000:
+        raise NotExercised("log_bytes is too small to fill the network's buffers; set at least 1000000")
+    script = scripts.script(scripts.repeat(size // 4000, scripts.token("x" * 3800)))
+    count = min(limits.whole("runs_per_connection"), -(-NETWORK_BYTES // size))
+    runs = [await client.start(script, run_id=new_run_id()) for _ in range(count)]
+    client.stop_reading()
+    await asyncio.sleep(limits.gives_up_after + client.clock.tolerance)
+
+    client.resume_reading()
+
+    await client.closed("the connection to be gone")
+    if all(any(event.is_terminal for event in run.events) for run in runs):
+        if count * size < NETWORK_BYTES:
+            raise NotExercised("all that was sent fits into the network's buffers; raise log_bytes")
+        raise Broken("expected the reader to be dropped; it was sent every run to its end afterwards")
+
+
+@proves("FLOW-7", script=True, connections=2, waits=lambda limits: limits.gives_up_after, timing=True)
+async def a_run_outlives_the_reader_that_was_dropped(target: Target, limits: Limits) -> None:
+    client, other = await target.connect(), await target.connect()
+    run = await client.start(
+        scripts.script(scripts.token("x"), scripts.wait((limits.gives_up_after + 0.3) * 1000))
+    )
+    await run.next_event()
+    client.stop_answering_pings()
+    client.trace.deaf = True
+    bound = limits.gives_up_after + client.clock.tolerance
+    await client.closed("the server to drop the connection", bound + LATE_S, ("BEAT-7",))
+
+    again = await other.resume(run.id)
+
+    expect_completed(await again.terminal(beyond(limits.gives_up_after)))
+
+
+@proves("FLOW-8", on=("websocket", "sse"))
+async def what_nobody_asked_for_comes_seldom(target: Target, transport: str) -> None:
+    begun = time.monotonic()
+    conversation: Client | Stream
+    if transport == "sse":
+        conversation = await target.start_stream(target.brief)
+        await conversation.finished(EVENT_S)
+    else:
+        conversation = await target.connect()
+        run = await conversation.start(target.brief)
+        await conversation.quiet(run)
+
+    most = MOST_UNASKED * (time.monotonic() - begun + 1)
+    unasked = [message.type for message in conversation.messages if is_unasked(message)]
+    assert len(unasked) <= most, f"came {len(unasked)}, of which at most {most:.0f} may come in this time"

@@ -1,0 +1,127 @@
+"""Chapters 6, 8 and 13: what a message, a wait and a slow line leave behind, which is nothing."""
+
+import asyncio
+import json
+import time
+
+from runwire_conformance.case import Broken, NotExercised, proves
+from runwire_conformance.client import scripts
+from runwire_conformance.client.client import Client
+from runwire_conformance.client.conversation import EVENT_S, Conversation, Run
+from runwire_conformance.client.target import Target, new_run_id
+from runwire_conformance.trace.limits import Limits
+
+#: Milliseconds between two rounds of an agent that does everything it can until it is stopped.
+ROUND_MS = 15
+
+
+async def ordinary(run: Run) -> None:
+    """Expect that a run ends as if nothing had been before it; raises Broken."""
+    terminal = await run.terminal()
+    if terminal.get("status") != "completed":
+        raise Broken(f"expected an ordinary end; came {json.dumps(terminal)[:200]}")
+
+
+@proves("ERR-9")
+async def what_is_answered_with_a_notice_changes_nothing(client: Client, target: Target) -> None:
+    named = new_run_id()
+    for message in (
+        {"type": "cancel"},
+        {"type": "cancel", "run_id": named},
+        {"type": "vendor:stop", "run_id": named},
+    ):
+        answer = await client.ask(message)
+        assert answer.type == "notice", f"expected a notice; came {json.dumps(answer)[:200]}"
+
+    await ordinary(await client.start(target.short))
+    await ordinary(await client.start(target.short, run_id=named))
+    await client.ask({"type": "cancel", "run_id": named})
+    await ordinary(await client.start(target.short))
+
+
+@proves("CANCEL-3", script=True)
+async def nothing_new_is_begun_after_a_cancel(client: Client, limits: Limits) -> None:
+    calls = [step for n in range(300) for step in (scripts.call(f"n{n}"), scripts.wait(ROUND_MS))]
+    for going_on in (
+        [scripts.repeat(300, {"replace": "again"}, scripts.wait(ROUND_MS))],
+        [scripts.repeat(300, scripts.delta("c2", "more"), scripts.wait(ROUND_MS))],
+        [
+            scripts.call("c1"),
+            scripts.repeat(300, scripts.observe("c1", "x", partial=True), scripts.wait(ROUND_MS)),
+        ],
+        calls,
+    ):
+        run = await client.start(scripts.script(*going_on))
+        await run.next_event()
+        handed = await client.cancel()
+
+        await client.quiet(run)
+
+        late = handed + limits.seconds("cancel_quiet_ms") + client.clock.tolerance
+        closing = {"observation", "input_closed", "done", "error"}
+        kinds = [
+            event.type
+            for event in run.events
+            if event.at > late and (event.type not in closing or event.get("partial"))
+        ]
+        assert kinds == [], f"came later than cancel_quiet_ms: {kinds[:5]}"
+
+
+@proves("BEAT-12", waits=lambda limits: limits.gives_up_after + 1.5, timing=True)
+async def a_long_message_on_a_slow_line_arrives(client: Client, limits: Limits, target: Target) -> None:
+    span = limits.gives_up_after + 1.5
+    if limits["idle_s"] < span + 2:  # a connection that follows a run is not idle
+        several = target.profile.has_script_agent and limits.whole("runs_per_connection") > 1
+        if not several or limits["run_s"] + limits["idle_s"] < span + 2:
+            raise NotExercised("idle_s is over before; set a longer idle_s on the server")
+        await client.start(scripts.SILENT, run_id=new_run_id())
+    padding = "x" * min(60_000, limits.whole("max_message_bytes") // 2)
+    run_id, inputs = new_run_id(), {"padding": padding}
+    message = {"type": "start", "id": "slow", "prompt": target.brief, "run_id": run_id, "inputs": inputs}
+    client.stop_answering_pings()  # no Pong can stand inside a frame
+    client.trace.deaf = True
+
+    await client.send_slowly(message, span)
+    client.answer_the_last_ping()
+
+    answer = await client.message(lambda m: m.get("re") == "slow", "the answer to a slow message")
+    assert answer.type == "started", f"expected started; came {json.dumps(answer)[:200]}"
+    await client.message(
+        lambda m: m.is_terminal and m.get("run_id") == run_id, "the terminal", answer.index, EVENT_S
+    )
+
+
+async def held(conversation: Conversation, run: Run, seconds: float) -> None:
+    """Follow a run that does not end for so long; raises Broken when the server ends that."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        await asyncio.sleep(0.1)  # how often it is looked, and no bound
+        if conversation.ended and not any(event.is_terminal for event in run.events):
+            held_for = seconds - (until - time.monotonic())
+            raise Broken(
+                f"the server ended what followed an unfinished run, after {held_for:.1f} s, for no reason"
+            )
+
+
+@proves("CLOSE-10", script=True, on=("websocket", "sse"), deadline_s=90, timing=True, connections=2)
+async def a_reader_of_an_unfinished_run_is_let_be(target: Target, limits: Limits, transport: str) -> None:
+    advertised = target.profile.limits.advertised.get("stream_s")
+    oldest = float(advertised) * 0.9 if isinstance(advertised, int | float) else float("inf")
+    span = min(3 * limits["heartbeat_s"] + 1, limits["run_s"] * 0.7, oldest)
+    target.within_patience(span, "heartbeat_s")
+    busy = scripts.script(scripts.repeat(int(span * 20) + 100, scripts.token("x"), scripts.wait(50)))
+
+    async def follow(prompt: str) -> None:
+        if transport == "sse":
+            stream = await target.start_stream(prompt)
+            run = await stream.run()
+            await held(stream, run, span)
+            await target.post(target.run_url(run.id, "/cancel"), {})
+        else:
+            client = await target.connect()
+            run = await client.start(prompt)
+            await held(client, run, span)
+            await client.cancel(run)
+        await run.terminal()
+
+    await asyncio.gather(follow(scripts.script(scripts.wait(span * 1000 + 20_000))), follow(busy))

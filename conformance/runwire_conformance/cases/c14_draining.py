@@ -1,0 +1,63 @@
+"""Chapter 14: a server that is told to stop."""
+
+import time
+
+from runwire_conformance.case import proves, shows
+from runwire_conformance.client import scripts
+from runwire_conformance.client.conversation import beyond
+from runwire_conformance.client.expectations import (
+    expect_completed,
+    expect_ended,
+    expect_problem,
+    expect_refused,
+)
+from runwire_conformance.client.hooks import executed
+from runwire_conformance.client.target import ACCEPT_JSON, Target, new_run_id
+from runwire_conformance.trace.limits import Limits
+
+DRAINING = ("DRAIN-1", "DRAIN-2", "DRAIN-3", "DRAIN-4", "DRAIN-5", "DRAIN-6", "DRAIN-8", "DRAIN-9")
+
+
+@proves(*DRAINING, script=True, last=True, connections=4, waits=lambda limits: limits["drain_s"])
+async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -> None:
+    command = target.hook("drain")
+    client, idle = await target.connect(), await target.connect()
+    brief = await client.start(
+        scripts.script(scripts.wait(limits["drain_s"] * 400), scripts.token("x")), run_id=new_run_id()
+    )
+    endless = await client.start(scripts.ENDLESS, run_id=new_run_id())
+    await endless.next_event()
+
+    await executed("drain", command)
+    told = time.monotonic()
+
+    with shows("DRAIN-2"):
+        for connection in (client, idle):
+            await connection.message(
+                lambda m: m.type == "notice" and m.get("code") == "draining", "notice draining"
+            )
+    with shows("DRAIN-9"):
+        late = await target.connect()
+        second = await late.next_message(0)
+        assert (second.type, second.get("code")) == ("notice", "draining"), f"came {second.type} after ready"
+        await late.leave()
+    with shows("DRAIN-8"):
+        idle.counts_places = True  # what it is refused with is the question
+        answer = await idle.ask({"type": "start", "prompt": scripts.THREE_TOKENS})
+    with shows("DRAIN-1"):
+        expect_refused(answer, "unavailable")
+        if "sse" in target.features:
+            posted = await target.post(target.runs_url, {"prompt": scripts.THREE_TOKENS}, ACCEPT_JSON)
+            expect_problem(posted, 503, "unavailable")
+    with shows("DRAIN-4"):
+        if "resume" in target.features:
+            await idle.resume(endless.id)
+    with shows("DRAIN-3"):
+        expect_completed(await brief.terminal(beyond(limits["drain_s"])))
+        assert brief.text == "x", "a run that ended while draining lost its text"
+    with shows("DRAIN-5"):
+        terminal = await endless.terminal(beyond(limits["drain_s"]))
+        expect_ended(terminal, type="error", code="worker_lost")
+        assert terminal.at - told <= limits["drain_s"] + target.clock.tolerance + 1
+    with shows("DRAIN-6"):
+        assert [await connection.closed() for connection in (client, idle)] == [4000, 4000]

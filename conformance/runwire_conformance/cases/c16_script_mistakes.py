@@ -1,0 +1,81 @@
+"""Chapters 5 and 16: scripts that ask for what cannot be."""
+
+import json
+from typing import Any
+
+from runwire_conformance.case import NotOffered, proves
+from runwire_conformance.client import scripts
+from runwire_conformance.client.client import Client
+from runwire_conformance.client.questions import FORM
+from runwire_conformance.client.target import Target, new_run_id
+from runwire_conformance.trace.limits import Limits
+from runwire_conformance.trace.trace import Message
+
+
+def failure(terminal: Message) -> tuple[str, Any]:
+    """Return type and code of a terminal."""
+    return terminal.type, terminal.get("code")
+
+
+@proves("SCRIPT-4", script=True)
+async def a_code_that_ends_no_run_is_malformed(client: Client) -> None:
+    for code in ("bad_request", "unauthorized", "not_found", "busy", "unavailable", "no_such_code"):
+        run = await client.start(scripts.script(scripts.fail(code)))
+        terminal = await run.terminal()
+        assert failure(terminal) == ("error", "agent_error"), (
+            f"fail with {code}: came {json.dumps(terminal)[:200]}"
+        )
+
+
+@proves("RUN-14", "SCRIPT-3", script=True)
+async def every_code_that_ends_runs_can_be_made_to(client: Client) -> None:
+    for code in (
+        "timeout",
+        "content_filtered",
+        "upstream_error",
+        "internal",
+        "payload_too_large",
+        "vendor:broke",
+    ):
+        run = await client.start(scripts.script(scripts.token("x"), scripts.fail(code)))
+        assert failure(await run.terminal()) == ("error", code)
+
+
+@proves("SCRIPT-13", script=True)
+async def a_report_of_nobody_ends_the_run(client: Client) -> None:
+    for named in (new_run_id(), "nobody", ""):
+        run = await client.start(scripts.script(scripts.report(named)))
+        assert failure(await run.terminal()) == ("error", "agent_error")
+
+
+@proves("SCRIPT-13", script=True)
+async def a_report_of_itself_ends_the_run(client: Client) -> None:
+    own = new_run_id()
+
+    run = await client.start(scripts.script(scripts.report(own)), run_id=own)
+
+    assert failure(await run.terminal()) == ("error", "agent_error")
+
+
+@proves("SCRIPT-14", script=True)
+async def an_echo_of_what_was_not_asked_ends_the_run(client: Client) -> None:
+    run = await client.start(scripts.script(scripts.token("x"), scripts.echo("never-asked")))
+
+    assert failure(await run.terminal()) == ("error", "agent_error")
+
+
+@proves("EVENT-27", script=True)
+async def a_question_that_is_too_large_ends_the_run(client: Client, limits: Limits, target: Target) -> None:
+    if "input" not in target.features:
+        raise NotOffered("the server does not offer input")
+    long = "x" * limits.whole("max_event_bytes")
+    for question in (
+        scripts.asking("q1", "approval", data=long),
+        {"input_request": {"request_id": "q1", "kind": "form", "schema": {**FORM, "description": long}}},
+    ):
+        if "schema" in question["input_request"] and "forms" not in target.features:
+            continue
+        run = await client.start(scripts.script(scripts.token("x"), question))
+        terminal = await run.terminal()
+        assert failure(terminal) == ("error", "payload_too_large"), f"came {json.dumps(terminal)[:200]}"
+        assert "input_request" not in {event.type for event in run.events}

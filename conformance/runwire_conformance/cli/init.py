@@ -1,0 +1,26 @@
+"""`runwire init`: write a `runwire.toml` to begin with."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runwire_conformance.cli.common import fail
+from runwire_conformance.client.server_url import server_url
+from runwire_conformance.settings import commented_settings
+
+
+def init(
+    url: Annotated[str, typer.Argument(help="the server's URL, if it is known already")] = "",
+    force: Annotated[bool, typer.Option("--force", help="overwrite a file that is there")] = False,
+) -> None:
+    """Write a commented runwire.toml into the working directory."""
+    path = Path("runwire.toml")
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(commented_settings(server_url(url)))
+    except FileExistsError:
+        fail(f"{path} is there already; --force overwrites it")
+    except OSError as problem:
+        fail(f"cannot write {path}: {problem.strerror}")
+    print(f"{path} is written; fill it in, then: runwire check{'' if url else ' http://localhost:8080'}")

@@ -1,0 +1,65 @@
+"""`runwire load`: many runs at once."""
+
+import asyncio
+import ipaddress
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from runwire_conformance.cli.common import fail
+from runwire_conformance.cli.connection import Cafile, Config, Header, Token, Url, reached
+from runwire_conformance.client.locate import ServerUnusable, locate
+from runwire_conformance.client.reach import NoRunwireServer
+from runwire_conformance.client.target import DEFAULT_PROMPTS, Options
+from runwire_conformance.tools import load as loading
+
+
+def load(
+    url: Url = "",
+    prompt: Annotated[str, typer.Option(help="what every run is asked")] = DEFAULT_PROMPTS["short"],
+    runs: Annotated[int, typer.Option("-n", "--runs", help="runs in all", min=1, max=100_000)] = 100,
+    concurrency: Annotated[
+        int, typer.Option("-c", "--concurrency", help="runs at once", min=1, max=1000)
+    ] = 10,
+    seconds: Annotated[float, typer.Option(help="begin no run after so many seconds", min=1, max=600)] = 30.0,
+    mine: Annotated[
+        bool, typer.Option("--yes-this-is-my-server", help="needed for a server on another machine")
+    ] = False,
+    token: Token = "",
+    header: Header = None,
+    cafile: Cafile = "",
+    config: Config = "",
+) -> None:
+    """Play many runs at once and judge each. Exit code 0: all well; 1: something broke; 2: nothing ran."""
+    url, given = reached("load", url, token, header, cafile, config)
+    plan = loading.LoadPlan(prompt, runs, concurrency, seconds)
+    try:
+        result = asyncio.run(_play(url, given, plan, mine))
+    except (NoRunwireServer, ServerUnusable) as problem:
+        fail(given.redaction.masked(str(problem)))
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    print(given.redaction.masked(loading.told(result)))
+    raise typer.Exit(result.exit_code)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL names this machine; a URL that names nothing is left to whoever reads it next."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host in {"", "localhost"} or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def _play(url: str, given: Options, plan: loading.LoadPlan, mine: bool) -> loading.Load:
+    _check_whose(url, mine)
+    profile = await locate(url, given)
+    _check_whose(profile.websocket_url, mine)  # a discovery document can name any place
+    return await loading.load(profile, given, plan)
+
+
+def _check_whose(url: str, mine: bool) -> None:
+    if not (mine or is_loopback(url)):
+        fail("load is for a server of your own; for one on another machine say --yes-this-is-my-server")

@@ -1,0 +1,35 @@
+"""`runwire spec` and `runwire explain`: look up the specification."""
+
+from typing import Annotated
+
+import typer
+
+from runwire_conformance.cli.common import check_names, requirement_called
+from runwire_conformance.runner.lookup import lookup
+from runwire_spec import catalogue
+
+spec_app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Look up the specification.",
+)
+
+
+@spec_app.command("list")
+def spec_list(
+    classes: Annotated[str, typer.Option("--class", help="only these classes, by commas")] = "",
+) -> None:
+    """List the requirements, one a line."""
+    check_names(classes, "")
+    for requirement in catalogue().values():
+        if not classes or requirement.conformance_class in classes.split(","):
+            print(f"{requirement.id:<12}{requirement.conformance_class:<14}{requirement.sentence}")
+
+
+def explain(identifier: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """Explain one requirement: sentence, reason, place, and how it is judged."""
+    print(lookup(requirement_called(identifier)))
+
+
+spec_app.command("show")(explain)

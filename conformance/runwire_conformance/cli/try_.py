@@ -1,0 +1,54 @@
+"""`runwire try`: a terminal client."""
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from runwire_conformance.cli.common import fail
+from runwire_conformance.cli.connection import Cafile, Config, Header, Token, Url, named, reached
+from runwire_conformance.client.target import Options
+from runwire_conformance.tools.terminal.answers import Asked, followed
+from runwire_conformance.tools.terminal.cursor import Message
+from runwire_conformance.tools.terminal.journey import Display, GaveUp, Journey
+from runwire_conformance.tools.terminal.screen import Plain, Screen
+
+#: What a shell reads after Ctrl-C.
+INTERRUPTED = 130
+
+
+def try_(
+    url: Url = "",
+    prompt: Annotated[str, typer.Argument(help="what to ask; - reads it from standard input")] = "",
+    token: Token = "",
+    header: Header = None,
+    cafile: Cafile = "",
+    config: Config = "",
+) -> None:
+    """Ask a server something. Exit code 0: completed; 1: failed or cut short; 2: no run; 130: cancelled."""
+    url, prompt = named(url, prompt)
+    if not prompt:
+        fail("say what to ask: runwire try URL PROMPT")
+    url, given = reached("try", url, token, header, cafile, config)
+    asked = sys.stdin.read() if prompt == "-" else prompt
+    screen: Display = Screen(Console()) if sys.stdout.isatty() else Plain(sys.stdout, sys.stderr)
+    try:
+        terminal = asyncio.run(_run(url, asked, given, screen))
+    except GaveUp as problem:
+        fail(given.redaction.masked(str(problem)))
+    except BrokenPipeError:
+        raise typer.Exit(1) from None
+    raise typer.Exit(_exit_code(terminal))
+
+
+async def _run(url: str, prompt: str, given: Options, screen: Display) -> Message | None:
+    asked = Asked(screen, given.redaction)
+    return await followed(Journey(url, prompt, given, asked), asked)
+
+
+def _exit_code(terminal: Message | None) -> int:
+    if terminal is None or terminal.get("status") == "cancelled":
+        return INTERRUPTED
+    return 0 if terminal["type"] == "done" and terminal.get("status", "completed") == "completed" else 1

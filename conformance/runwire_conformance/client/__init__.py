@@ -1,0 +1,1 @@
+"""A client of the protocol that sees everything: connections, streams, requests and the clock of the judge."""

@@ -1,0 +1,393 @@
+"""What a WebSocket connection and an SSE stream have in common: messages come, and a case waits for them."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from runwire_conformance.case import Broken, DeadlineMissed, NotJudged
+from runwire_conformance.client.scripts import answer_text
+from runwire_conformance.trace.clock import LATE_S, Interval, now
+from runwire_conformance.trace.limits import Limits
+from runwire_conformance.trace.trace import Message, Trace, parsed
+
+
+class Unstated(float):
+    """Seconds for which a case waits for what no sentence states a time for.
+
+    That nothing came within them proves nothing: a case is played again, alone, and then waits as long as its user.
+    """
+
+
+#: Seconds to wait for a direct answer of the protocol, which no agent stands behind.
+ANSWER_S = Unstated(5.0)
+
+#: Seconds to wait for the next event of a run whose agent may be slow.
+EVENT_S = Unstated(12.0)
+
+#: Seconds to wait for the end of a run that has much to say or to compute.
+LONG_S = Unstated(20.0)
+
+
+def beyond(seconds: float) -> Unstated:
+    """Return how long to wait for what comes at its own time, when a bound or a script of so many seconds is over."""
+    return Unstated(seconds + EVENT_S)
+
+
+Predicate = Callable[[Message], bool]
+
+#: Sentences that order something a case only leans on.
+Owners = tuple[str, ...]
+
+#: What a client sends that may get an answer, and how much of it is shown.
+SENT = frozenset({"text", "raw", "request"})
+MOST_SHOWN = 120
+
+#: What orders that the events of a run come, and that it ends.
+EVENTS: Owners = ("RUN-2", "RUN-1", "EVENT-4", "SCRIPT-1")
+END: Owners = ("RUN-27", "RUN-4", "RUN-13", "SCRIPT-2")
+
+
+class Conversation:
+    """One connection or stream, with every message that came on it."""
+
+    def __init__(self, trace: Trace, limits: Limits, clock: Interval) -> None:
+        self.trace = trace
+        self.limits = limits
+        self.clock = clock
+        self.messages: list[Message] = []
+        self.ended_at: float | None = None
+        #: Seconds that the user will wait for what has no time of its own, where the case is played again for that.
+        self.patience_s = 0.0
+        self._news = asyncio.Condition()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more can come."""
+        return self.ended_at is not None
+
+    def _received(self, text: str) -> Message | None:
+        message = parsed(text)
+        if message is None:
+            return None
+        message.at = now()
+        message.index = len(self.messages)
+        self.messages.append(message)
+        return message
+
+    async def _announce(self) -> None:
+        async with self._news:
+            self._news.notify_all()
+
+    @property
+    def flooded(self) -> bool:
+        """Whether more came than the judge is willing to hold, and nothing further is counted."""
+        return bool(self.trace.flooded_at) and (self.ended or self.trace.is_endless)
+
+    async def _finished(self) -> None:
+        self.ended_at = now()
+        await self._announce()
+
+    async def wait_until(
+        self,
+        condition: Callable[[], bool],
+        seconds: float,
+        expected: str,
+        owners: Owners = (),
+        *,
+        certain: bool = False,
+    ) -> None:
+        """Wait until `condition` holds; raises Broken after `seconds`, or when the conversation ended before.
+
+        `owners` are the sentences that order it, where it is no more than a precondition of the case, and `certain`
+        whether nothing that a case does bears on it.
+        """
+
+        def over() -> bool:
+            return condition() or self.ended or self.flooded
+
+        unstated = isinstance(seconds, Unstated)
+        if unstated:
+            seconds = max(seconds, self.patience_s)
+        try:
+            async with asyncio.timeout(seconds), self._news:
+                await self._news.wait_for(over)
+        except TimeoutError:
+            shown = f"waited {seconds:.2f} s; came {self.seen()}{self.asked()}"
+            problem = Broken(f"expected {expected}; {shown}", owners, certain=certain)
+            problem.absent = unstated
+            raise self._missed(problem) from None
+        if not condition():
+            if self.trace.flooded_at and not self.trace.is_endless:
+                raise NotJudged(
+                    f"a conversation was longer than the {self.trace.flooded_at} records that are kept"
+                )
+            over_by = "" if self.flooded else f" the {self.trace.transport} connection ended;"
+            shown = f"expected {expected};{over_by} came {self.seen()}"
+            raise self._missed(Broken(shown, (*self.ended_by(), *owners)))
+
+    def _missed(self, problem: Broken) -> Broken:
+        """Return what is raised for something that did not come."""
+        return problem
+
+    def ended_by(self) -> Owners:
+        """Return the sentences that order that a conversation lasts, and that the end of this one may break."""
+        if self.trace.transport != "websocket":
+            return ("SSE-10",)
+        last = next((r for r in reversed(self.trace.records) if r.kind in {"close", "lost"}), None)
+        return ("CLOSE-2",) if last is not None and last.kind == "lost" else ("LIMIT-6", "LIMIT-5", "CLOSE-1")
+
+    async def message(
+        self,
+        wanted: Predicate,
+        expected: str,
+        after: int = -1,
+        seconds: float = ANSWER_S,
+        owners: Owners = (),
+        *,
+        certain: bool = False,
+    ) -> Message:
+        """Return the first message behind index `after` that is `wanted`; raises Broken."""
+
+        place = after + 1
+        match: Message | None = None
+
+        def found() -> bool:
+            nonlocal place, match
+            while match is None and place < len(self.messages):
+                message = self.messages[place]
+                place += 1
+                match = message if wanted(message) else None
+            return match is not None
+
+        await self.wait_until(found, seconds, expected, owners, certain=certain)
+        assert match is not None
+        return match
+
+    async def next_message(self, after: int, seconds: float = EVENT_S) -> Message:
+        """Return the message behind index `after`, whatever it is; raises Broken."""
+        return await self.message(lambda _: True, "a further message", after, seconds)
+
+    async def within(
+        self,
+        seconds: float,
+        since: float,
+        wanted: Predicate,
+        expected: str,
+        after: int = -1,
+        owners: Owners = (),
+        *,
+        certain: bool = False,
+    ) -> Message:
+        """Return the first `wanted` message, which must come at most `seconds` after `since` plus T.
+
+        Raises DeadlineMissed when it came later, Broken when it did not come at all.
+        """
+        message: Message | None = None
+        while message is None:
+            # T grows while the judge itself is slow, so the wait may have to go on.
+            tolerance = self.clock.tolerance_since(since)
+            bound = f"{seconds:.2f} s plus T = {tolerance:.2f} s"
+            left = since + seconds + tolerance + LATE_S - now()
+            try:
+                message = await self.message(
+                    wanted, f"{expected} within {bound}", after, max(left, 0.0), owners, certain=certain
+                )
+            except Broken:
+                if self.ended or since + seconds + self.clock.tolerance_since(since) + LATE_S <= now():
+                    raise
+        took, tolerance = message.at - since, self.clock.tolerance_since(since)
+        if took > seconds + tolerance:
+            bound = f"{seconds:.2f} s plus T = {tolerance:.2f} s"
+            late = f"expected {expected} within {bound}; it came after {took:.2f} s"
+            raise DeadlineMissed(late, owners, certain=certain)
+        return message
+
+    def unfinished(self) -> int:
+        """Return how many bytes have come of a message that is not whole yet."""
+        return 0
+
+    def seen(self) -> str:
+        """Return the last few messages in a few words, and what came of one that is not whole, for an assertion."""
+        if self.trace.excess is not None:
+            return f"{self.trace.excess[1]}; there the judge stopped reading"
+        if self.flooded:
+            return f"{self.trace.flooded_at} messages, after which the judge stopped reading"
+        shown = [message.type or "a message without type" for message in self.messages[-4:]]
+        told = "nothing" if not shown else "… " * (len(self.messages) > 4) + ", ".join(shown)
+        begun = self.unfinished()
+        return f"{told}, and {begun} bytes of a message that did not end" if begun else told
+
+    def asked(self) -> str:
+        """Return the last that the judge had sent, for an assertion of something that did not come."""
+        sent = [record for record in self.trace.records if record.side == "client" and record.kind in SENT]
+        shown = [record.payload[:MOST_SHOWN] or record.kind for record in sent[-2:]]
+        return f"; sent last: {', then '.join(shown)}" if shown else ""
+
+    async def heartbeat(self, after: int = -1, *, since: float | None = None, owners: Owners = ()) -> Message:
+        """Return the first heartbeat behind index `after`, of those that come in the server's silence ([BEAT-1])."""
+        stream = self.trace.transport == "sse"
+        own = owners or (("SSE-12",) if stream else ("BEAT-3", "BEAT-1"))
+        begun = now() if since is None else since
+        return await self.within(
+            self.limits.silence,
+            begun,
+            lambda message: message.type == "heartbeat",
+            "a heartbeat",
+            after,
+            own,
+            certain=True,
+        )
+
+
+class Run:
+    """One run as one conversation shows it."""
+
+    def __init__(
+        self, conversation: Conversation, run_id: str | None, after: int, opening: Message | None
+    ) -> None:
+        self.conversation = conversation
+        self.run_id = run_id
+        self.started_at = now()
+        #: The `started` or `resumed` that opened it here.
+        self.opening = opening
+        self._after = after
+        self._looked = after + 1
+        self._events: list[Message] = []
+        self._read = 0
+
+    @property
+    def id(self) -> str:
+        """The run's id; raises Broken when the server gave none."""
+        if not isinstance(self.run_id, str):
+            raise Broken("expected a run_id in started; there is none", ("MSG-3",))
+        return self.run_id
+
+    @property
+    def epoch(self) -> str:
+        """The epoch of the run's log as it was told."""
+        return str(self.opening.get("epoch")) if self.opening is not None else ""
+
+    def belongs(self, message: Message) -> bool:
+        """Whether a message is an event of this run; one without `run_id` counts for the only run."""
+        return message.is_event and message.get("run_id", self.run_id) == self.run_id
+
+    @property
+    def events(self) -> list[Message]:
+        """The events that came so far, up to where the run was opened here once more."""
+        return list(self._look())
+
+    def _look(self) -> list[Message]:
+        messages = self.conversation.messages
+        while self._looked < len(messages):
+            message = messages[self._looked]
+            reopened = message.type in {"started", "resumed"} and message.get("run_id") == self.run_id
+            if reopened and self.opening is not None and message.index > self.opening.index and self._events:
+                break
+            if self.belongs(message):
+                self._events.append(message)
+            self._looked += 1
+        return self._events
+
+    @property
+    def text(self) -> str:
+        """The answer text so far."""
+        return answer_text(self.events)
+
+    @property
+    def last_seq(self) -> int:
+        """The `seq` of the last event so far, 0 before the first; raises Broken when it has none."""
+        events = self.events
+        if not events:
+            return 0
+        seq = events[-1].get("seq")
+        if not isinstance(seq, int):
+            raise Broken(f"expected a seq on {events[-1].type}; it has none", ("RUN-27",))
+        return seq
+
+    async def next_event(self, seconds: float = EVENT_S) -> Message:
+        """Return the next event that was not returned yet; raises Broken."""
+        await self.conversation.wait_until(
+            lambda: len(self._look()) > self._read, seconds, "a further event of the run", EVENTS
+        )
+        self._read += 1
+        return self._look()[self._read - 1]
+
+    async def event(self, kind: str, seconds: float = EVENT_S) -> Message:
+        """Return the first event of type `kind`; raises Broken."""
+        return await self.conversation.message(
+            lambda message: self.belongs(message) and message.type == kind,
+            f"a {kind}",
+            self._after,
+            seconds,
+            EVENTS,
+        )
+
+    async def terminal(self, seconds: float = EVENT_S) -> Message:
+        """Return the terminal; raises Broken."""
+        return await self.conversation.message(
+            lambda message: self.belongs(message) and message.is_terminal,
+            "the run's terminal",
+            self._after,
+            seconds,
+            self.enders,
+        )
+
+    @property
+    def enders(self) -> Owners:
+        """The sentences that order the end of the run as it stands: those of a cancel once the judge sent one."""
+        asked = (
+            message for message in self.conversation.trace.messages("client") if message.type == "cancel"
+        )
+        named = any(message.get("run_id", self.run_id) == self.run_id for message in asked)
+        return ("CANCEL-2", "CANCEL-1", *END) if named else END
+
+    async def terminal_within(self, seconds: float, since: float) -> Message:
+        """Return the terminal, which must come at most `seconds` plus T after `since`."""
+        return await self.conversation.within(
+            seconds,
+            since,
+            lambda message: self.belongs(message) and message.is_terminal,
+            "the run's terminal",
+            self._after,
+            self.enders,
+        )
+
+    async def whole(self, seconds: float = EVENT_S) -> list[Message]:
+        """Return every event up to the terminal."""
+        await self.terminal(seconds)
+        return self.events
+
+    async def until_text(self, text: str, seconds: float = EVENT_S) -> None:
+        """Wait until the answer text begins with `text`."""
+        await self.conversation.wait_until(
+            lambda: self.text.startswith(text), seconds, f"answer text that begins with {text!r}", EVENTS
+        )
+
+
+def without(message: Message, *members: str) -> dict[str, Any]:
+    """Return a message's members but those named."""
+    return {name: value for name, value in message.items() if name not in members}
+
+
+def contents(events: Sequence[Message]) -> list[dict[str, Any]]:
+    """Return a log in a form that does not depend on merging or on who read it.
+
+    Adjacent events that may be merged are joined; `seq`, `first_seq`, `ts` and `trace_id` are left out.
+    """
+    result: list[dict[str, Any]] = []
+    for event in events:
+        plain = without(event, "seq", "first_seq", "ts", "trace_id")
+        member = _text_member(plain)
+        if result and member and without(Message(result[-1]), member) == without(Message(plain), member):
+            result[-1] = plain | {member: str(result[-1].get(member)) + str(plain.get(member))}
+        else:
+            result.append(plain)
+    return result
+
+
+def _text_member(event: dict[str, Any]) -> str | None:
+    if event.get("type") == "observation" and not event.get("partial"):
+        return None
+    return {"token": "data", "thinking": "content", "tool_delta": "data", "observation": "content"}.get(
+        str(event.get("type"))
+    )

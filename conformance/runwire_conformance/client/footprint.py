@@ -1,0 +1,88 @@
+"""The judge's own footprint: the runs that it began and whose end it has not seen, on every transport.
+
+What an earlier case left behind takes the server's places and its answers are no proof: a case that counts them has to
+know how many are the judge's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from runwire_conformance.trace.clock import now
+from runwire_conformance.trace.trace import Trace
+
+if TYPE_CHECKING:
+    from runwire_conformance.client.target import Target
+
+#: Seconds that the cancelling of what was left may take beside the server's own deadline.
+CANCEL_S = 2.0
+
+
+class Footprint:
+    """The account of one judging."""
+
+    def __init__(self) -> None:
+        #: By its id: the run that may still be unfinished, and when it certainly is over.
+        self._left: dict[str, float] = {}
+
+    @property
+    def runs_left(self) -> int:
+        """How many runs of cases that have ended may still be unfinished."""
+        self._left = {run_id: until for run_id, until in self._left.items() if until > now()}
+        return len(self._left)
+
+    async def cancel_left(self, conversations: Sequence[tuple[Trace, Target]], target: Target) -> None:
+        """Cancel the runs that a case began and did not see end, over whichever transport it began them.
+
+        `conversations` are the case's, each with the view of the server, as one caller has it, that it was held in.
+        """
+        ended = {run_id for trace, _ in conversations for run_id in ended_in(trace)}
+        left = {
+            run_id: view
+            for trace, view in conversations
+            if not trace.bereft
+            for run_id in begun_in(trace)
+            if run_id not in ended
+        }
+        if not left:
+            return
+        limits = target.limits
+        cancelled_s = limits.seconds("cancel_deadline_ms") + target.clock.tolerance
+        followed = {run_id for trace, _ in conversations if trace.cancelled_all for run_id in begun_in(trace)}
+        asked = {run_id: view for run_id, view in left.items() if run_id not in followed}
+        self._left |= dict.fromkeys(followed & left.keys(), now() + cancelled_s)
+        self._left |= dict.fromkeys(asked, now() + limits["run_s"] + limits["detach_grace_s"])
+        bound = limits.seconds("cancel_deadline_ms") + CANCEL_S
+        cancelled = await asyncio.gather(*(_cancelled(run_id, view, bound) for run_id, view in asked.items()))
+        for run_id, done in zip(asked, cancelled, strict=True):
+            if done:
+                self._left[run_id] = now() + cancelled_s
+
+
+async def _cancelled(run_id: str, target: Target, seconds: float) -> bool:
+    """Have a run cancelled by a request; return whether the server took it."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await target.cancels(run_id)
+    except Exception:
+        return False
+
+
+def begun_in(trace: Trace) -> Iterator[str]:
+    """Yield the ids of the runs that were begun or joined in a conversation."""
+    if trace.begun_by_request:
+        yield trace.begun_by_request
+    for message in trace.messages("server"):
+        run_id = message.get("run_id")
+        if message.type in {"started", "resumed"} and isinstance(run_id, str):
+            yield run_id
+
+
+def ended_in(trace: Trace) -> Iterator[str]:
+    """Yield the ids of the runs whose terminal was seen in a conversation."""
+    for message in trace.messages("server"):
+        run_id = message.get("run_id")
+        if message.is_terminal and isinstance(run_id, str):
+            yield run_id

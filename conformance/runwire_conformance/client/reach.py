@@ -1,0 +1,142 @@
+"""What stands at a URL where no Runwire server was found, and what its user can do about it: one line."""
+
+import asyncio
+import ssl
+from dataclasses import replace
+from urllib.parse import urlsplit, urlunsplit
+
+from runwire_conformance.client.wire.http import Response, Unreachable, open_socket, place_of
+from runwire_conformance.trace.trace import parsed
+from runwire_spec import registries
+
+#: Seconds for which the first bytes of whatever listens are waited for; they only make the complaint a better one.
+GREETING_S = 2.0
+MOST_BYTES = 256
+
+#: How web servers say that a port wants TLS.
+WANTS_TLS = (b"HTTPS port", b"HTTPS server", b"https://")
+
+#: Statuses by which a proxy says that it does not reach what is behind it.
+OF_A_PROXY = frozenset({502, 503, 504})
+
+
+class NoRunwireServer(Exception):
+    """There is nothing to judge; the message is one line that says what to do."""
+
+
+class Speechless(NoRunwireServer):
+    """What listens took a connection and did not answer with HTTP; that may pass."""
+
+
+class Guarded(NoRunwireServer):
+    """What listens asks everybody for a credential, even for what is open to all ([CONN-1])."""
+
+
+def swapped(url: str) -> str:
+    """Return a URL with TLS where it had none, and without where it had it."""
+    parts = urlsplit(url)
+    schemes = {"http": "https", "https": "http", "ws": "wss", "wss": "ws"}
+    return urlunsplit((schemes[parts.scheme], parts.netloc, parts.path, parts.query, ""))
+
+
+async def unreachable(url: str, problem: Unreachable) -> NoRunwireServer:
+    """Return what to do about a server to which no connection could be made."""
+    said = str(problem)
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        return NoRunwireServer(
+            f"the certificate of {_authority(url)} is not trusted: {_reason(said)}; "
+            "name the authority that issued it with --cafile FILE"
+        )
+    waited = urlsplit(url).scheme in {"https", "wss"} and said.endswith("no answer")
+    if "SSL" in said or "TLS" in said or waited:
+        first = await _greeting(url)
+        if first.startswith(b"HTTP/"):
+            return NoRunwireServer(f"{_authority(url)} speaks no TLS; write {swapped(url)}")
+        how = "answered no TLS handshake" if waited else f"ended the TLS handshake: {_reason(said)}"
+        return NoRunwireServer(_of(first, url) or f"{_authority(url)} {how}")
+    return NoRunwireServer(f"cannot connect to {said}; is the server running there?")
+
+
+async def speechless(url: str, said: str) -> NoRunwireServer:
+    """Return what to do about something that took a connection and did not answer with HTTP; `said` is how."""
+    first = b"" if urlsplit(url).scheme in {"https", "wss"} else await _greeting(url)
+    if not first.startswith(b"HTTP/") and urlsplit(url).scheme in {"http", "ws"} and await _speaks_tls(url):
+        return Speechless(f"{_authority(url)} speaks TLS; write {swapped(url)}")
+    return Speechless(_of(first, url) or f"there is no Runwire server at {_authority(url)}: {said}")
+
+
+def speaks_runwire(response: Response) -> bool:
+    """Whether a refusal is one of Runwire's: a problem with a code of its registry."""
+    if response.media_type != "application/problem+json":
+        return False
+    body = parsed(response.body.decode("utf-8", "replace"))
+    return body is not None and body.get("code") in {row["code"] for row in registries()["errors"]}
+
+
+def refused(url: str, status: int, *, has_credential: bool) -> NoRunwireServer | None:
+    """Return what to do about a status that says nothing of Runwire, or None for another."""
+    if status in {401, 403}:
+        hint = "is the credential right?" if has_credential else "give a credential with --token or --header"
+        return Guarded(f"{url} answered {status}; {hint}")
+    if status == 429:
+        return NoRunwireServer(f"{url} answered 429: it is full; end other clients, or try again later")
+    if status in OF_A_PROXY:
+        return NoRunwireServer(
+            f"{url} answered {status}, as a proxy does that does not reach the server behind it; is that one running?"
+        )
+    return None
+
+
+def _of(first: bytes, url: str) -> str:
+    """Return what the first bytes of whatever listens say of it, or an empty string."""
+    place = _authority(url)
+    if first.startswith(b"SSH-"):
+        return f"an SSH server listens at {place}; name the port of the Runwire server"
+    if first.startswith((b"\x15\x03", b"\x16\x03")) or any(words in first for words in WANTS_TLS):
+        return f"{place} speaks TLS; write {swapped(url)}"
+    if first.startswith(b"GET / "):
+        return f"there is no Runwire server at {place}: it sends back what it is sent, as an echo server does"
+    if first and not first.startswith(b"HTTP/"):
+        return f"there is no Runwire server at {place}: it speaks no HTTP, and began with {first[:20]!r}"
+    return ""
+
+
+async def _greeting(url: str) -> bytes:
+    """Return the first bytes that come when HTTP without TLS is spoken to a port, or none."""
+    place = replace(place_of(url), tls=False)
+    try:
+        reader, writer = await open_socket(place, None)
+    except Unreachable:
+        return b""
+    try:
+        async with asyncio.timeout(GREETING_S):
+            writer.write(f"GET / HTTP/1.1\r\nHost: {place.authority}\r\nConnection: close\r\n\r\n".encode())
+            return await reader.read(MOST_BYTES)
+    except (OSError, TimeoutError):
+        return b""
+    finally:
+        writer.close()
+
+
+async def _speaks_tls(url: str) -> bool:
+    """Return whether a port takes part in a TLS handshake, whoever vouches for it."""
+    place = place_of(url)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        async with asyncio.timeout(GREETING_S):
+            _, writer = await asyncio.open_connection(place.host, place.port, ssl=context)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+def _authority(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname} port {parts.port or place_of(url).port}"
+
+
+def _reason(said: str) -> str:
+    """Return what OpenSSL says, without its own places."""
+    return said.partition("] ")[2].partition(" (_ssl")[0] or said

@@ -1,0 +1,454 @@
+"""The server under test, as cases use it: opens connections, sends requests, keeps every trace."""
+
+import asyncio
+import copy
+import itertools
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+from urllib.parse import urljoin, urlsplit
+
+from runwire_conformance.case import Blocked, Broken, NotExercised, Violation, Wrong
+from runwire_conformance.client import scripts
+from runwire_conformance.client.client import Client
+from runwire_conformance.client.conversation import Run
+from runwire_conformance.client.footprint import Footprint
+from runwire_conformance.client.hooks import missing, printed
+from runwire_conformance.client.profile import DEFAULT_PROMPTS, Options, Profile
+from runwire_conformance.client.stream import Stream
+from runwire_conformance.client.wire.http import (
+    Exchange,
+    Headers,
+    Response,
+    Unanswered,
+    fetch,
+    place_of,
+    target_of,
+)
+from runwire_conformance.client.wire.websocket import FramePeer
+from runwire_conformance.trace.clock import Clock, Interval
+from runwire_conformance.trace.memory_budget import MemoryBudget
+from runwire_conformance.trace.trace import TELLING_HEADERS, Trace, parsed
+
+JSON = ("Content-Type", "application/json")
+ACCEPT_JSON = ("Accept", "application/json")
+EVENT_STREAM = ("Accept", "text/event-stream")
+
+
+class Slots(Protocol):
+    """The slots for connections that a case holds."""
+
+    def lent(self) -> AbstractAsyncContextManager[None]:
+        """Give the slots back while the body runs."""
+
+
+#: Seconds for which a token is good that the judge has minted to see it expire.
+SHORT_LIFE_S = 3
+
+#: A reader that must feel the server's back-pressure keeps little in its own kernel.
+SMALL_BUFFER = 16 * 1024
+
+
+#: Counts the views of a server, which tell their prompts apart by their number.
+_NUMBERS = itertools.count()
+
+
+class Target:
+    """One case's view of the server. Everything it opens is ended when the case ends."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        options: Options,
+        clock: Clock | Interval,
+        budget: MemoryBudget | None = None,
+        *,
+        patient: bool = False,
+        footprint: Footprint | None = None,
+        slots: Slots | None = None,
+    ) -> None:
+        self.profile = profile
+        self.options = options
+        self.clock = (clock.clock if isinstance(clock, Interval) else clock).begun()
+        #: What is held of all conversations of the judging that this one belongs to.
+        self.budget = budget or MemoryBudget()
+        #: The runs of the judging whose end was not seen yet.
+        self.footprint = footprint or Footprint()
+        self._slots = slots
+        self.limits = profile.limits
+        self.features = profile.features
+        self._number = next(_NUMBERS)
+        #: Seconds to wait for what no sentence states a time for, when the case is played again for that.
+        self.patience_s = options.patience_s if patient else 0.0
+        #: Whether the case counts places itself, so that a refusal for want of one is what it looks for.
+        self.counts_places = False
+        #: What must not be told of the conversations.
+        self.redaction = options.redaction
+        self.traces: list[Trace] = []
+        self._open: list[Client | Stream] = []
+        #: Each conversation with the view of the server, as one caller has it, that it was held in.
+        self._held_in: list[tuple[Trace, Target]] = []
+
+    def counting(self) -> "Target":
+        """Return this server for a case that counts places itself: a refusal with 429 is an answer like others."""
+        view = copy.copy(self)
+        view.counts_places = True
+        return view
+
+    # Stimuli.
+
+    @property
+    def plain(self) -> str:
+        """A prompt in words, with a short answer."""
+        return self._prompt("short")
+
+    @property
+    def short(self) -> str:
+        """A prompt with a short answer: the user's, or a script that is soon over, or one in words."""
+        scripted = self.profile.has_script_agent and "short" not in self.options.prompts
+        return self.own(scripts.SHORT) if scripted else self.plain
+
+    @property
+    def brief(self) -> str:
+        """A prompt whose answer comes at once where the script agent plays it, and else a short one."""
+        return self.own(scripts.THREE_TOKENS) if self.profile.has_script_agent else self.plain
+
+    @property
+    def long(self) -> str:
+        """A prompt whose answer takes long enough to interrupt."""
+        return self._prompt("long")
+
+    def _prompt(self, name: str) -> str:
+        return self.options.prompts.get(name) or DEFAULT_PROMPTS[name]
+
+    def own(self, prompt: str) -> str:
+        """Return a prompt as only this case sends it."""
+        return scripts.marked(prompt, self._number)
+
+    def hook(self, name: str) -> str:
+        """Return what was configured for what no client can cause; raises NotExercised."""
+        try:
+            return self.options.hooks[name]
+        except KeyError:
+            raise missing(name) from None
+
+    # Callers and nodes.
+
+    @property
+    def token(self) -> str:
+        """The bearer token of the caller; raises NotExercised when none was configured."""
+        values = [v for name, v in self.options.sent_headers if name.lower() == "authorization"]
+        if not values or not values[0].lower().startswith("bearer "):
+            raise NotExercised("give a bearer token with --token, or as [target] token in runwire.toml")
+        return values[0].partition(" ")[2].strip()
+
+    def as_caller(self, token: str | None = None, *headers: tuple[str, str]) -> "Target":
+        """Return this server as another caller sees it: with this bearer token, or with no credential at all."""
+        view = copy.copy(self)
+        if token:
+            self.redaction.add(token)
+        view.options = self.options.as_caller(token, *headers)
+        return view
+
+    def as_other(self) -> "Target":
+        """Return this server as a second principal sees it; raises NotExercised."""
+        return self.as_caller(self.hook("other_token"))
+
+    async def short_lived_token(self) -> str:
+        """Return a new token of one principal that is good for a few seconds; raises NotExercised."""
+        if "short_lived_token" in self.options.hooks or "jwt" not in self.options.hooks:
+            command = self.hook("short_lived_token")
+            return self.redaction.add(await printed("short_lived_token", command))
+        return await self.jwt(exp=int(time.time() + SHORT_LIFE_S))
+
+    async def jwt(self, **claims: Any) -> str:
+        """Return a JSON Web Token with these claims, None leaving one out; raises NotExercised."""
+        return self.redaction.add(await printed("jwt", self.hook("jwt"), json.dumps(claims)))
+
+    async def ticket(self, *headers: tuple[str, str]) -> str:
+        """Return a ticket for one handshake; raises Broken when none is issued."""
+        response = await self.post(self.profile.endpoint("tickets"), {}, *headers)
+        ticket = response.json().get("ticket") if response.status == 200 else None
+        if not isinstance(ticket, str):
+            raise Broken(f"expected a ticket; came {_shown(response)}")
+        return self.redaction.add(ticket)
+
+    def node(self, number: int) -> "Target":
+        """Return this server as its node `number` shows it, 0 being the one under test; raises NotExercised.
+
+        Beyond the last node the count begins anew with the first of the others.
+        """
+        if not self.options.urls:
+            raise missing("urls")
+        view = copy.copy(self)
+        if number:
+            view.profile = self.profile.of_node(self.options.urls[(number - 1) % len(self.options.urls)])
+        return view
+
+    @property
+    def origin(self) -> str:
+        """A listed origin: the configured one, or the server's own, which is listed by default."""
+        own = urlsplit(self.profile.discovery_url or self.profile.websocket_url.replace("ws", "http", 1))
+        return self.options.hooks.get("origin") or f"{own.scheme}://{own.netloc}"
+
+    def within_patience(self, seconds: float, setting: str) -> None:
+        """Raise NotExercised when a bound is longer than the user will wait."""
+        if seconds > self.options.patience_s:
+            raise NotExercised(
+                f"would take {seconds:.15g} s; set a smaller {setting} on the server or use --patience {seconds:.15g}"
+            )
+
+    # WebSocket.
+
+    async def handshake(
+        self,
+        subprotocols: Sequence[str] = (),
+        headers: Headers = (),
+        *,
+        small_buffer: bool = False,
+        query: str = "",
+    ) -> tuple[FramePeer, Response, Trace]:
+        """Send an opening handshake and return peer, response and trace, whatever the answer."""
+        url = self.profile.websocket_url
+        if query:
+            url += ("&" if "?" in url else "?") + query
+        trace = self._trace("websocket", urlsplit(url).path or "/")
+        peer = FramePeer(place_of(url), self.options.tls, SMALL_BUFFER if small_buffer else None)
+        named = {name.lower() for name, _ in headers}
+        own = [header for header in self.options.sent_headers if header[0].lower() not in named]
+        shown = [f"?{query}"] if query else []
+        shown += [f"{name}: {value}" for name, value in headers]
+        if subprotocols:
+            shown.append(f"Sec-WebSocket-Protocol: {', '.join(subprotocols)}")
+        trace.add("client", "request", "GET (handshake) " + "; ".join(shown))
+        try:
+            response = await peer.handshake(target_of(url), [*own, *headers], subprotocols)
+        except Unanswered as problem:
+            trace.add("server", "lost", str(problem))
+            raise
+        _add_response(trace, response)
+        self._expect_a_place(response, "a handshake")
+        return peer, response, trace
+
+    async def refused_handshake(
+        self, subprotocols: Sequence[str] = (), headers: Headers = (), *, query: str = ""
+    ) -> Response:
+        """Return the HTTP answer to a handshake that must be refused; raises Broken when it is accepted."""
+        peer, response, _ = await self.handshake(subprotocols, headers, query=query)
+        peer.close()
+        if response.status == 101:
+            raise Broken("expected the handshake to be refused; it was accepted with 101")
+        return response
+
+    async def connect(
+        self,
+        subprotocols: Sequence[str] = (),
+        headers: Headers = (),
+        *,
+        small_buffer: bool = False,
+        ready: bool = True,
+        query: str = "",
+    ) -> Client:
+        """Open a connection and wait for its `ready` if this server sends one; raises Broken when refused."""
+        peer, response, trace = await self.handshake(
+            subprotocols, headers, small_buffer=small_buffer, query=query
+        )
+        if response.status != 101:
+            peer.close()
+            owners = () if subprotocols or headers or query else ("CONN-6",)
+            raise Broken(
+                f"expected the handshake to be accepted; it was refused with {_shown(response)}", owners
+            )
+        client = Client(peer, response, trace, self.limits, self.clock, self.profile.broken, self.own)
+        client.patience_s = self.patience_s
+        client.counts_places = self.counts_places
+        self._open.append(client)
+        if ready and "CONN-15" not in self.profile.broken:
+            await client.message(
+                lambda message: message.type == "ready", "ready", owners=("CONN-15",), certain=True
+            )
+        return client
+
+    async def start_again(self, client: Client, prompt: str) -> Run:
+        """Start a run on a connection that had others; raises Wrong when it alone is refused one with busy."""
+        try:
+            return await client.start(prompt)
+        except Blocked:
+            elsewhere = await (await self.connect()).start(
+                prompt
+            )  # raises Blocked when there is no place at all
+            await elsewhere.terminal()
+            raise Wrong(
+                "expected a further run on the connection; it was busy, and another was not"
+            ) from None
+
+    # HTTP and SSE.
+
+    @property
+    def runs_url(self) -> str:
+        """The URL of the `runs` endpoint; raises Blocked when discovery names none."""
+        return self.profile.endpoint("runs")
+
+    def run_url(self, run_id: str, suffix: str = "") -> str:
+        """The URL of a run, or of what lives below it."""
+        return f"{self.runs_url.rstrip('/')}/{run_id}{suffix}"
+
+    async def http(
+        self, method: str, url: str, headers: Headers = (), body: bytes | dict[str, Any] | None = None
+    ) -> Response:
+        """Send a request and return the whole response; raises Broken when there is none."""
+        content = json.dumps(body).encode() if isinstance(body, dict) else body
+        trace = self._trace("http", f"{method} {target_of(url)}")
+        trace.add("client", "request", f"{method} {target_of(url)} {_listed(headers)}{_text(content)}")
+        try:
+            response = await fetch(url, self.options.tls, method, self._headers(headers), content)
+        except Unanswered as problem:
+            trace.add("server", "lost", str(problem))
+            raise Broken(f"expected an HTTP answer: {problem}", ("CLOSE-2",)) from None
+        _add_response(trace, response)
+        if method == "POST" and response.status == 202 and (begun := parsed(response.body)) is not None:
+            trace.begun_by_request = begun.word("run_id")
+        return response
+
+    async def post(
+        self, url: str, body: bytes | dict[str, Any] | None = None, *headers: tuple[str, str]
+    ) -> Response:
+        """POST JSON; a dictionary is encoded, None sends no body."""
+        return await self.http("POST", url, [JSON, *headers], b"" if body is None else body)
+
+    async def stream(
+        self, method: str, url: str, body: dict[str, Any] | None = None, headers: Headers = ()
+    ) -> Stream:
+        """Open an event stream; raises Broken when the answer is no stream."""
+        content = json.dumps(body).encode() if body is not None else None
+        trace = self._trace("sse", f"{method} {target_of(url)}")
+        trace.add("client", "request", f"{method} {target_of(url)} {_listed(headers)}{_text(content)}")
+        exchange = Exchange(place_of(url), self.options.tls)
+        sent = [EVENT_STREAM, *([JSON] if content is not None else []), *headers]
+        try:
+            response = await exchange.request(method, target_of(url), self._headers(sent), content)
+        except Unanswered as problem:
+            trace.add("server", "lost", str(problem))
+            raise Broken(f"expected a stream: {problem}", ("CLOSE-2",)) from None
+        _add_response(trace, response)
+        if response.status != 200:
+            exchange.close()
+            self._expect_a_place(response, "a stream")
+            raise _no_stream(method, response)
+        place = urljoin(url, response.header("location") or url)
+        stream = Stream(exchange, response, trace, self.limits, self.clock, place)
+        stream.patience_s = self.patience_s
+        self._open.append(stream)
+        return stream
+
+    async def start_stream(self, prompt: str, **members: Any) -> Stream:
+        """Start a run with `POST {runs}` and return its stream."""
+        return await self.stream("POST", self.runs_url, {"prompt": self.own(prompt), **members})
+
+    async def events(self, run_id: str, cursor: str | None = None, **query: str) -> Stream:
+        """Open a run's events, from `Last-Event-ID: cursor` if given."""
+        headers = [("Last-Event-ID", cursor)] if cursor is not None else []
+        asked = "?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else ""
+        return await self.stream("GET", self.run_url(run_id, f"/events{asked}"), headers=headers)
+
+    def _expect_a_place(self, response: Response, what: str) -> None:
+        """Raise Blocked when there is no place for the judge, who keeps below what the server advertises."""
+        if response.status == 429 and not self.counts_places:
+            raise Blocked("LIMIT-4", f"blocked by LIMIT-4: {what} was refused with {_shown(response)}")
+
+    # The end.
+
+    async def end(self) -> None:
+        """Let go of everything that was opened, and of the runs that were begun and not seen to end."""
+        await asyncio.gather(*(conversation.end() for conversation in self._open))
+        await self.footprint.cancel_left(self._held_in, self)
+
+    async def cancels(self, run_id: str) -> bool:
+        """Have a run cancelled by a request that no trace shows; tell whether the server took it."""
+        try:
+            url = self.run_url(run_id, "/cancel")
+        except Blocked:
+            return False
+        response = await fetch(url, self.options.tls, "POST", self._headers([JSON]), b"")
+        return response.status == 200
+
+    async def away(self, seconds: float) -> None:
+        """Wait while no connection of the case is open, and have others use its slots meanwhile."""
+        if self._slots is None:
+            await asyncio.sleep(seconds)
+        else:
+            async with self._slots.lent():
+                await asyncio.sleep(seconds)
+
+    def _headers(self, headers: Headers) -> list[tuple[str, str]]:
+        named = {name.lower() for name, _ in headers}
+        return [*(header for header in self.options.sent_headers if header[0].lower() not in named), *headers]
+
+    def observed(self, name: str, answer: str) -> None:
+        """Record what the server does where the text is silent; it is never judged."""
+        self.options.observed.note(name, answer)
+
+    def noted(self, transport: Any, title: str) -> Trace:
+        """Return a new conversation of this case, for requests that the case sends by itself."""
+        return self._trace(transport, title)
+
+    def _trace(self, transport: Any, title: str) -> Trace:
+        endless = 2 * self.limits.whole("log_bytes") + self.limits.whole("max_message_bytes")
+        trace = Trace(transport, title, budget=self.budget, endless_bytes=endless)
+        self.traces.append(trace)
+        self._held_in.append((trace, self))
+        return trace
+
+
+def new_run_id() -> str:
+    """Return an identifier as a client chooses one ([RUN-11])."""
+    return secrets.token_urlsafe(18)
+
+
+def _no_stream(method: str, response: Response) -> Broken:
+    """Return what an answer that is no stream says of the server."""
+    said = f"expected 200 and a stream; came {_shown(response)}"
+    if method == "POST" and 200 <= response.status < 300:
+        return Violation("HTTP-2", said)
+    return Broken(said, ("HTTP-2" if method == "POST" else "SSE-4",))
+
+
+def _add_response(trace: Trace, response: Response) -> None:
+    told = tuple((name, value[:200]) for name, value in response.headers if name in TELLING_HEADERS)
+    trace.add("server", "response", _shown(response), code=response.status, headers=told)
+
+
+def _shown(response: Response) -> str:
+    names = {
+        "content-type",
+        "location",
+        "retry-after",
+        "allow",
+        "upgrade",
+        "cache-control",
+        "sec-websocket-protocol",
+    }
+    headers = "; ".join(f"{name}: {value}" for name, value in response.headers if name in names)
+    return f"{response.status} {headers} {response.body[:300].decode('utf-8', 'replace')}".strip()
+
+
+def _listed(headers: Headers) -> str:
+    return "; ".join(f"{name}: {value}" for name, value in headers if name.lower() != "authorization")
+
+
+def _text(body: bytes | None) -> str:
+    return f" {body[:300].decode('utf-8', 'replace')}" if body else ""
+
+
+__all__ = [
+    "DEFAULT_PROMPTS",
+    "EVENT_STREAM",
+    "JSON",
+    "Options",
+    "Profile",
+    "Target",
+    "new_run_id",
+]

@@ -1,0 +1,224 @@
+"""HTTP/1.1 on raw sockets, so that the bytes can be seen and cut."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import h11
+
+from runwire_conformance.trace.trace import Message, object_of
+
+Headers = Sequence[tuple[str, str]]
+
+#: Seconds to open a TCP connection, and to get the head of a response.
+CONNECT_S = 5.0
+RESPONSE_S = 10.0
+
+#: A body of more bytes is sent only when the head alone gets no answer in this many seconds (RFC 9110 section 10.1.1).
+LARGE_BODY = 65_536
+EARLY_S = 0.3
+
+#: What the judge is willing to hold of one response: the text of a log of the default size, and more.
+MAX_BODY = 20 * 1024 * 1024
+
+
+class Unreachable(Exception):
+    """No TCP or TLS connection could be made; the message says why."""
+
+
+class Unanswered(Exception):
+    """The server took the request and did not answer with HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a URL leads: host, port, TLS, and the value of the `Host` header."""
+
+    host: str
+    port: int
+    tls: bool
+
+    @property
+    def authority(self) -> str:
+        """The `Host` header: without the port where it is the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+
+def place_of(url: str) -> Place:
+    """Return where `url` leads; raises ValueError when it names no host."""
+    parts = urlsplit(url)
+    tls = parts.scheme in {"https", "wss"}
+    if not parts.hostname:
+        raise ValueError(f"{url} names no host")
+    return Place(parts.hostname, parts.port or (443 if tls else 80), tls)
+
+
+def target_of(url: str) -> str:
+    """Return path and query of `url`, as they stand in a request line."""
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+async def open_socket(
+    place: Place, tls: ssl.SSLContext | None, receive_buffer: int | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a connection; `receive_buffer` bounds the kernel's share of what is not yet read. Raises Unreachable."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            found = await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+            raw = socket.socket(found[0][0], socket.SOCK_STREAM)
+            raw.setblocking(False)
+            if receive_buffer is not None:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            try:
+                await loop.sock_connect(raw, found[0][4])
+            except BaseException:
+                raw.close()
+                raise
+            context = tls if place.tls else None
+            return await asyncio.open_connection(
+                sock=raw,
+                ssl=context,
+                server_hostname=place.host if context else None,
+                limit=receive_buffer or 1 << 16,
+            )
+    except (OSError, TimeoutError) as problem:
+        reason = "no answer" if isinstance(problem, TimeoutError) else (problem.strerror or str(problem))
+        raise Unreachable(f"{place.host} port {place.port}: {reason}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An HTTP response; header names are lower-case."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = b""
+
+    def header(self, name: str) -> str | None:
+        """Return the value of a header, several joined by commas; None when absent."""
+        values = [value for key, value in self.headers if key == name.lower()]
+        return ", ".join(values) if values else None
+
+    def json(self) -> Message:
+        """Return the JSON object in the body; raises Broken when there is none."""
+        return object_of(self.body, f"the body of the {self.status}")
+
+    @property
+    def media_type(self) -> str:
+        """The media type without parameters."""
+        return (self.header("content-type") or "").partition(";")[0].strip().lower()
+
+
+class Exchange:
+    """One request and its response, read as it comes."""
+
+    def __init__(self, place: Place, tls: ssl.SSLContext | None) -> None:
+        self._place = place
+        self._tls = tls
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
+
+    async def request(self, method: str, target: str, headers: Headers, body: bytes | None) -> Response:
+        """Send a request and return the head of its response; raises Unreachable and Unanswered."""
+        self._reader, self._writer = await self._opened()
+        named = {name.lower() for name, _ in headers}
+        lines = [] if "host" in named else [("Host", self._place.authority)]
+        lines += [("Connection", "close"), *headers]
+        if body is not None and "content-length" not in named:
+            lines.append(("Content-Length", str(len(body))))
+        try:
+            async with asyncio.timeout(RESPONSE_S):
+                head = h11.Request(method=method, target=target, headers=lines)
+                self._write(self._http.send(head))
+                if body and len(body) > LARGE_BODY:
+                    await self._refused_early()
+                if body:
+                    self._write(self._http.send(h11.Data(data=body)))
+                self._write(self._http.send(h11.EndOfMessage()))
+                event = await self._next()
+                while isinstance(event, h11.InformationalResponse):
+                    event = await self._next()
+        except (OSError, TimeoutError, h11.RemoteProtocolError) as problem:
+            self.close()
+            reason = f"nothing within {RESPONSE_S:g} s" if isinstance(problem, TimeoutError) else str(problem)
+            raise Unanswered(f"{method} {target}: {reason}") from None
+        if not isinstance(event, h11.Response):
+            self.close()
+            raise Unanswered(f"{method} {target}: the connection was closed without an answer")
+        found = tuple((name.decode().lower(), value.decode("latin-1")) for name, value in event.headers)
+        return Response(event.status_code, found)
+
+    async def _opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return the connection that the request goes out on; raises Unreachable."""
+        return await open_socket(self._place, self._tls)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes; raises Unanswered when it breaks off."""
+        try:
+            while not isinstance(event := await self._next(), h11.EndOfMessage):
+                if isinstance(event, h11.Data):
+                    yield bytes(event.data)
+                elif isinstance(event, h11.ConnectionClosed):
+                    return
+        except (OSError, h11.RemoteProtocolError) as problem:
+            raise Unanswered(f"the body broke off: {problem}") from None
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._writer.close()
+
+    def abort(self) -> None:
+        """Cut the connection without a goodbye."""
+        self._writer.transport.abort()
+
+    async def _refused_early(self) -> None:
+        """Give the server a moment to answer by the head alone.
+
+        One that closes with a body on its way resets the connection, and its answer may be lost with that.
+        """
+        reading = asyncio.create_task(self._reader.read(65536))
+        await asyncio.wait({reading}, timeout=EARLY_S)
+        if reading.done():
+            self._http.receive_data(reading.result())
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+    def _write(self, data: bytes | None) -> None:
+        self._writer.write(data or b"")
+
+    async def _next(self) -> Any:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            self._http.receive_data(await self._reader.read(65536))
+        return event
+
+
+async def fetch(
+    url: str,
+    tls: ssl.SSLContext | None,
+    method: str = "GET",
+    headers: Headers = (),
+    body: bytes | None = None,
+) -> Response:
+    """Return a whole response; raises Unreachable and Unanswered."""
+    exchange = Exchange(place_of(url), tls)
+    response = await exchange.request(method, target_of(url), headers, body)
+    content = bytearray()
+    try:
+        async with asyncio.timeout(RESPONSE_S):
+            async for chunk in exchange.chunks():
+                content += chunk
+                if len(content) > MAX_BODY:
+                    raise Unanswered(f"{method} {url}: a body of more than {MAX_BODY} bytes")
+    except TimeoutError:
+        raise Unanswered(f"{method} {url}: the body did not end within {RESPONSE_S:g} s") from None
+    finally:
+        exchange.close()
+    return Response(response.status, response.headers, bytes(content))

@@ -1,0 +1,1 @@
+"""Random and malformed conversations."""

@@ -1,0 +1,75 @@
+"""What a person is told about a failure: the sentence, the place, the reason, what came, the transcript."""
+
+import textwrap
+
+from runwire_conformance.trace.transcript import transcript
+from runwire_conformance.verdict.judgement import Accusation, Judgement
+from runwire_conformance.verdict.outcome import Case
+from runwire_spec import Requirement, catalogue
+
+WIDTH = 100
+
+#: How many further cases are named that saw the same.
+MOST_OTHERS = 6
+
+
+def sentence(requirement: Requirement) -> str:
+    """Return id, sentence, link and reason of a requirement."""
+    lines = [f"[{requirement.id}] {requirement.sentence}"]
+    if requirement.why:
+        lines.append(f"Why: {requirement.why}")
+    lines.append(f"See {requirement.link} (class {requirement.conformance_class})")
+    return "\n".join(
+        textwrap.fill(line, WIDTH, initial_indent="  ", subsequent_indent="    ") for line in lines
+    )
+
+
+def explain_case(case: Case) -> str:
+    """Return all there is to say about one failed case."""
+    outcome = case.outcome
+    assert outcome is not None
+    parts = []
+    for finding in outcome.findings:
+        parts.append(sentence(catalogue()[finding.requirement]) + f"\n\n  {finding.text}\n")
+    if outcome.reason:
+        broken = case.claim.ids if outcome.breach is None else (outcome.breach,)
+        parts += [sentence(catalogue()[identifier]) for identifier in broken]
+        parts.append(textwrap.indent(outcome.details or outcome.reason, "  "))
+    parts += [transcript(trace) for trace in outcome.traces]
+    return "\n".join(parts)
+
+
+def short(case: Case) -> str:
+    """Return a failed case in one line: the requirements that are broken, and what shows it."""
+    outcome = case.outcome
+    assert outcome is not None
+    told = [f"[{finding.requirement}] {finding.text}" for finding in outcome.findings]
+    if outcome.reason:
+        broken = case.claim.ids if outcome.breach is None else (outcome.breach,)
+        told.append(f"[{', '.join(broken)}] {outcome.reason}")
+    return "; ".join(" ".join(text.split()) for text in told)
+
+
+def explain(judgement: Judgement) -> str:
+    """Return all there is to say about a requirement that was found broken, with one transcript."""
+    first, *more = judgement.accusations
+    shown = next((accusation for accusation in judgement.accusations if accusation.traces), first)
+    said = first.details or first.reason
+    parts = [
+        sentence(judgement.requirement),
+        "",
+        textwrap.indent(f"{said}\nin {first.case}", "  "),
+        "",
+        *_conversations(shown),
+    ]
+    if more:
+        others = list(dict.fromkeys(accusation.case for accusation in more if accusation.case != first.case))
+        if others:
+            rest = f", and {len(others) - MOST_OTHERS} more" if len(others) > MOST_OTHERS else ""
+            also = f"also in {', '.join(others[:MOST_OTHERS])}{rest}"
+            parts.append(textwrap.fill(also, WIDTH, initial_indent="  ", subsequent_indent="    "))
+    return "\n".join(parts)
+
+
+def _conversations(accusation: Accusation) -> list[str]:
+    return [transcript(trace) for trace in accusation.traces[-4:]]

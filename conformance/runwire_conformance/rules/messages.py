@@ -1,0 +1,273 @@
+"""What every single message of a server must be, whatever came before it."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from runwire_conformance.rules import Finding, Invariant, RuleContext
+from runwire_conformance.trace.json_reading import TooDeep, is_deep
+from runwire_conformance.trace.trace import Message, Trace
+from runwire_schemas import SERVER_TYPES, schema, server_message_violations
+from runwire_spec import registries
+
+#: How the fault of a text is told in which a member name stands twice in one object.
+REPEATED = "a member name is repeated"
+
+#: Where half a surrogate pair may stand in a JSON text: as an escape, or as it is.
+_HALF = re.compile(r"\\[uU][dD][89a-fA-F]|[\ud800-\udfff]")
+
+MERGEABLE = {"token", "thinking", "tool_delta", "observation"}
+
+
+def is_json_object(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+    """[MSG-1], [MSG-5], [EVENT-2]: text messages, one JSON object each, of valid JSON and Unicode."""
+    for place, record in _served(trace):
+        if record.kind == "binary":
+            yield Finding("MSG-1", f"a binary message of {record.payload}", place)
+        elif record.kind == "raw":
+            yield Finding("MSG-1", record.payload, place)
+        elif record.kind == "text" or (record.kind == "block" and record.message is not None):
+            text = record.payload if record.kind == "text" else data_of(record.payload)
+            yield from _strict(text, record.message, place)
+
+
+def faults_of(text: str) -> list[str]:
+    """Return what keeps a JSON text from meaning the same to everyone: repeated names, and numbers that are none."""
+    return _read(text)[1]
+
+
+def _read(text: str) -> tuple[Any, list[str]]:
+    faults: list[str] = []
+    token = _FAULTS.set(faults)
+    try:
+        return _DECODER.decode(text), faults
+    except RecursionError:
+        raise TooDeep from None
+    finally:
+        _FAULTS.reset(token)
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        _FAULTS.get().append(REPEATED)
+    return members
+
+
+def _constant(name: str) -> float:
+    _FAULTS.get().append(f"{name} is no JSON")
+    return 0.0
+
+
+#: The faults of the text that is being read; a decoder is made once, as that takes as long as to read a message.
+_FAULTS: ContextVar[list[str]] = ContextVar("faults")
+_DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_constant)
+
+
+def _strict(text: str, message: Message | None, place: int) -> Iterator[Finding]:
+    try:
+        value, problems = _read(text)
+    except TooDeep:
+        return  # it is JSON, and how deep it may be is said of its content
+    except ValueError as problem:
+        yield Finding("MSG-1", f"not a JSON text: {problem}", place)
+        return
+    if not isinstance(value, dict):
+        yield Finding("MSG-1", "the JSON text is not an object", place)
+        return
+    for fault in problems:
+        yield Finding("MSG-5", fault, place)
+    if _HALF.search(text) and not is_deep(value) and has_lone_surrogate(value):
+        divided = message is not None and message.type in {"token", "thinking"}
+        yield Finding("EVENT-2" if divided else "MSG-5", "a string holds half a surrogate pair", place)
+
+
+def has_type(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+    """[MSG-2]: every message has a `type` that is a string."""
+    for place, message in _messages(trace):
+        if not message.type:
+            yield Finding("MSG-2", f"type is {json.dumps(message.get('type'))}", place)
+
+
+def keeps_its_schema(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+    """[MSG-3], [MSG-6]: messages are valid against the schema of their type; optional members are never null."""
+    for place, message in _messages(trace):
+        if message.type not in SERVER_TYPES:
+            continue
+        nulls = _nulls(message) if None in message.values() else []
+        for name in nulls:
+            yield Finding("MSG-6", f"{name} of {message.type} is null", place)
+        for violation in server_message_violations(dict(message)):
+            if violation.pointer.removeprefix("/") not in nulls:
+                yield Finding("MSG-3", f"{message.type}{violation.pointer}: {violation.message}", place)
+
+
+def _nulls(message: Message) -> list[str]:
+    """Return the optional members of a message that are null."""
+    defined = schema(message.type)
+    return [
+        name
+        for name in defined["properties"]
+        if name not in defined["required"] and name in message and message[name] is None
+    ]
+
+
+def events_are_placed(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+    """[RUN-27]: every event has `run_id` and `seq`. A basic server's `error` without both ends the run too."""
+    for place, message in _messages(trace):
+        missing = [name for name in ("run_id", "seq") if name not in message]
+        if message.is_event and missing:
+            yield Finding("RUN-27", f"{message.type} has no {' and no '.join(missing)}", place)
+        elif ends_unnumbered(message):
+            yield Finding("RUN-27", "the error that ends a run has no seq", place)
+
+
+def ends_unnumbered(message: Message) -> bool:
+    """Whether an `error` names its run and a code that no refusal has: it ends the run, and lacks its `seq`."""
+    named = message.type == "error" and "run_id" in message and "seq" not in message and "re" not in message
+    return named and message.get("code") in {r["code"] for r in registries()["errors"] if r["use"] == "log"}
+
+
+def tokens_are_text(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+    """[EVENT-3], [EVENT-26]: a token is the run's own text, and not empty."""
+    for place, message in _messages(trace):
+        if message.type in {"token", "replace"}:
+            for name in ("agent", "parent_call_id"):
+                if name in message:
+                    yield Finding("EVENT-3", f"{message.type} has {name}", place)
+        if message.type == "token" and message.get("data") == "":
+            yield Finding("EVENT-26", "a token with empty data", place)
+
+
+def calls_are_named(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+    """[EVENT-7], [EVENT-14]: tool events carry `call_id`, partial observations text."""
+    for place, message in _messages(trace):
+        if message.type in {"tool_delta", "tool_call", "observation"} and "call_id" not in message:
+            yield Finding("EVENT-7", f"{message.type} has no call_id", place)
+        if message.type == "observation" and message.get("partial") is True:
+            content = message.get("content")
+            if not isinstance(content, str):
+                yield Finding(
+                    "EVENT-14", f"the content of a partial observation is {json.dumps(content)[:60]}", place
+                )
+
+
+def endings_are_explained(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+    """[EVENT-21] to [EVENT-24], [OBS-1]: what `done` and `error` carry."""
+    for place, message in _messages(trace):
+        if message.type == "done":
+            if "status" not in message:
+                yield Finding("EVENT-21", "done has no status", place)
+            elif message["status"] != "completed" and "reason" not in message:
+                yield Finding("EVENT-23", f"done with status {message['status']} has no reason", place)
+        if message.type == "error":
+            missing = [name for name in ("code", "retryable") if name not in message]
+            if missing:
+                yield Finding("EVENT-22", f"error has no {' and no '.join(missing)}", place)
+            refuses = "run_id" in message and "seq" not in message and not ends_unnumbered(message)
+            if refuses or ("re" in message and "seq" in message):
+                yield Finding("EVENT-24", "an error that refuses a message has run_id or seq", place)
+        if message.is_terminal and "seq" in message and "trace_id" not in message:
+            yield Finding("OBS-1", f"{message.type} has no trace_id", place)
+
+
+def codes_mean_what_they_say(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+    """[ERR-1], [ERR-4], [ERR-5], [RUN-14]: registered codes stand where they belong, with their `retryable`."""
+    known = {row["code"]: row for row in registries()["errors"]}
+    for place, message in _messages(trace):
+        if message.type not in {"error", "notice"}:
+            continue
+        if "Traceback (most recent call last)" in str(message.get("data")):
+            yield Finding("ERR-5", "data holds a stack trace", place)
+        code = str(message.get("code"))
+        row = known.get(code) if message.type == "error" else None
+        if row is None:
+            if message.type == "error" and "code" in message and ":" not in code:
+                requirement = "RUN-14" if "seq" in message else "ERR-1"
+                yield Finding(requirement, f"{code} is neither registered nor a vendor's", place)
+            continue
+        if row["use"] == "log" and "seq" not in message and not ends_unnumbered(message):
+            yield Finding("ERR-1", f"{row['code']} belongs into a log and refuses a message", place)
+        expected = row["retryable"] == "true"
+        if row["overridable"] == "no" and message.get("retryable", expected) is not expected:
+            yield Finding("ERR-4", f"{row['code']} with retryable {json.dumps(message['retryable'])}", place)
+
+
+def heartbeats_are_outside_the_log(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+    """[BEAT-4]: a heartbeat has neither `run_id` nor `seq`."""
+    for place, message in _messages(trace):
+        for name in ("run_id", "seq"):
+            if message.type == "heartbeat" and name in message:
+                yield Finding("BEAT-4", f"a heartbeat has {name}", place)
+
+
+def events_fit(trace: Trace, context: RuleContext) -> Iterator[Finding]:
+    """[EVENT-20]: no event is larger than `max_event_bytes`."""
+    most = context.limits.whole("max_event_bytes")
+    for place, record in _served(trace):
+        if record.message is not None and record.message.is_event:
+            text = record.payload if record.kind == "text" else data_of(record.payload)
+            size = len(text.encode("utf-8", "surrogatepass"))
+            if size > most:
+                yield Finding("EVENT-20", f"a {record.message.type} of {size} bytes", place)
+
+
+def merges_are_marked(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+    """[RESUME-24], [RESUME-26]: `first_seq` stands on merged events, and only text is merged."""
+    for place, message in _messages(trace):
+        first, last = message.get("first_seq"), message.get("seq")
+        if not isinstance(first, int) or not isinstance(last, int):
+            continue
+        if first >= last:
+            yield Finding("RESUME-24", f"first_seq {first} with seq {last}", place)
+        text = message.type != "observation" or message.get("partial") is True
+        if message.type not in MERGEABLE or not text:
+            yield Finding("RESUME-26", f"a merged {message.type}", place)
+
+
+INVARIANTS: tuple[Invariant, ...] = (
+    is_json_object,
+    has_type,
+    keeps_its_schema,
+    events_are_placed,
+    tokens_are_text,
+    calls_are_named,
+    endings_are_explained,
+    codes_mean_what_they_say,
+    heartbeats_are_outside_the_log,
+    events_fit,
+    merges_are_marked,
+)
+
+
+def _served(trace: Trace) -> Iterator[tuple[int, Any]]:
+    return ((place, record) for place, record in enumerate(trace.records) if record.side == "server")
+
+
+def _messages(trace: Trace) -> Iterator[tuple[int, Message]]:
+    for place, record in _served(trace):
+        if record.message is not None:
+            yield place, record.message
+
+
+def data_of(block: str) -> str:
+    """Return the data of an event of a stream, as a trace shows its block."""
+    lines = [
+        line.removeprefix("data:").removeprefix(" ") for line in block.split("\n") if line.startswith("data:")
+    ]
+    return "\n".join(lines)
+
+
+def has_lone_surrogate(value: object) -> bool:
+    """Whether a string in a JSON value, or a member name, holds half a surrogate pair."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return True
+        return False
+    if isinstance(value, Mapping):
+        return any(has_lone_surrogate(key) or has_lone_surrogate(item) for key, item in value.items())
+    return isinstance(value, list) and any(map(has_lone_surrogate, value))

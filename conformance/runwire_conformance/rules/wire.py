@@ -1,0 +1,213 @@
+"""What a conversation must be as a connection: how it begins, how long it is silent, how it ends."""
+
+import math
+from collections.abc import Iterator
+
+from runwire_conformance.rules import Finding, Invariant, RuleContext
+from runwire_conformance.rules.log import readings
+from runwire_conformance.trace.trace import EVENT_TYPES, Message, Trace
+from runwire_spec import registries
+
+#: Features that are listed only with another ([CONF-3]).
+NEEDS = {"sse": "resume", "poll": "sse", "forms": "input", "tickets": "auth"}
+#: Messages and Pings a second that a server may send though nobody asked ([FLOW-8]).
+MOST_UNASKED = 100
+
+#: Types of messages that open a run's reading.
+ASKED = frozenset({"started", "resumed"})
+
+
+def ready_comes_first_and_once(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+    """[CONN-15], [CONN-16], [CONN-19], [SSE-11]: `ready` opens a WebSocket and stands nowhere else."""
+    served = [(place, r.message) for place, r in enumerate(trace.records) if r.side == "server" and r.message]
+    for number, (place, message) in enumerate(served):
+        if message.type != "ready":
+            if number == 0 and trace.transport == "websocket":
+                yield Finding(
+                    "CONN-15", f"the first message is {message.type or 'without type'}, not ready", place
+                )
+        elif trace.transport == "sse":
+            yield Finding("SSE-11", "ready in a stream", place)
+        else:
+            if number > 0 and any(earlier.type == "ready" for _, earlier in served[:number]):
+                yield Finding("CONN-19", "a second ready", place)
+            if (message.get("protocol"), message.get("version")) != ("runwire", 1):
+                said = f"{message.get('protocol')!r} {message.get('version')!r}"
+                yield Finding("CONN-16", f"ready names {said}", place)
+
+
+def it_is_never_silent(trace: Trace, context: RuleContext) -> Iterator[Finding]:
+    """[BEAT-1], [BEAT-3], [SSE-12]: something comes at least every `heartbeat_s`, give or take 2 s."""
+    if trace.transport == "http" or trace.deaf or not trace.records:
+        return
+    allowed = context.limits.silence + context.tolerance
+    opened = next((record.at for record in trace.records if record.kind == "response"), trace.began)
+    last = trace.began if trace.transport == "sse" else opened  # a stream is awaited from its request on
+    followed = set[str]()
+    for place, record in enumerate(trace.records):
+        if record.at - last > allowed:
+            requirement = "SSE-12" if trace.transport == "sse" else "BEAT-1" if followed else "BEAT-3"
+            yield Finding(requirement, f"nothing came for {record.at - last:.1f} s", place)
+            return
+        if record.message is not None and record.side == "server":
+            last = record.at
+            if record.message.type in ASKED:
+                followed.add(record.message.word("run_id"))
+            elif record.message.is_terminal:
+                followed.discard(record.message.word("run_id"))
+
+
+def it_is_not_broken_off(trace: Trace, context: RuleContext) -> Iterator[Finding]:
+    """[CLOSE-2]: a WebSocket that is too young to have been given up on ends with a Close frame."""
+    yield from _broken_off(trace, 0.0, context.limits["pong_timeout_s"])
+
+
+def it_is_not_given_up(trace: Trace, context: RuleContext) -> Iterator[Finding]:
+    """[CLOSE-2]: so does an older one, though a judge that was too slow to answer its Pings would be dropped."""
+    yield from _broken_off(trace, context.limits["pong_timeout_s"], math.inf)
+
+
+def _broken_off(trace: Trace, youngest: float, oldest: float) -> Iterator[Finding]:
+    if trace.transport != "websocket" or trace.deaf or trace.bereft:
+        return
+    spoken = False
+    for place, record in enumerate(trace.records):
+        if record.kind in {"close", "lost"} and (record.side == "client" or record.kind == "close"):
+            return
+        if record.kind == "lost" and spoken and youngest <= record.at - trace.began < oldest:
+            yield Finding("CLOSE-2", "the connection ended without a Close frame", place)
+        spoken = spoken or record.side == "server"
+
+
+def it_ends_in_order(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+    """[CLOSE-1], [LIMIT-6]: a WebSocket that is closed is closed with a registered code, and not for idleness early."""
+    if trace.transport != "websocket" or trace.deaf:
+        return
+    known = {int(row["code"]) for row in registries()["close_codes"]}
+    for place, record in enumerate(trace.records):
+        if record.side == "client" and record.kind in {"close", "lost"}:
+            return
+        if record.side == "server" and record.kind == "close":
+            if record.code not in known:
+                yield Finding("CLOSE-1", f"closed with code {record.code}", place)
+            open_runs = [
+                reading.run_id for reading in readings(trace)[0] if not _ended(trace, reading.run_id)
+            ]
+            if record.code == 1000 and open_runs:
+                yield Finding("LIMIT-6", "closed with code 1000 while a run was unfinished", place)
+            return
+
+
+def _ended(trace: Trace, run_id: str) -> bool:
+    return any(
+        (record.message.is_terminal or record.message.type == "error")
+        and record.message.get("run_id") == run_id
+        for record in trace.records
+        if record.side == "server" and record.message is not None
+    )
+
+
+def it_is_not_flooded(trace: Trace, context: RuleContext) -> Iterator[Finding]:
+    """[FLOW-8]: at most 100 messages and Pings a second that nobody asked for, reckoned from the opening."""
+    if trace.transport == "http":
+        return
+    allowed = float(MOST_UNASKED)
+    count = 0
+    for place, record in enumerate(trace.records):
+        if record.side == "client":
+            allowed += record.kind in {
+                "text",
+                "ping",
+            }  # each has one answer, which need not be told from others
+        elif record.kind == "ping" or (record.message is not None and is_unasked(record.message)):
+            count += 1
+            seconds = record.at - trace.began + context.tolerance
+            if count > allowed + MOST_UNASKED * seconds:
+                said = f"{count} messages and Pings that nobody asked for in {record.at - trace.began:.2f} s"
+                yield Finding("FLOW-8", said, place)
+                return
+
+
+def is_unasked(message: Message) -> bool:
+    """Whether a message is neither an event of a run nor certainly the answer to another."""
+    return "seq" not in message and "re" not in message and message.type not in ASKED | EVENT_TYPES
+
+
+def blocks_are_well_formed(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+    """[SSE-2], [SSE-6] to [SSE-8], [SSE-13], [SSE-26]: the framing of a stream."""
+    if trace.transport != "sse":
+        return
+    blocks = [
+        (place, record)
+        for place, record in enumerate(trace.records)
+        if record.kind == "block" and record.payload  # one of comments alone says nothing
+    ]
+    epoch = ""
+    for number, (place, record) in enumerate(blocks):
+        fields = [line.partition(": ")[::2] for line in record.payload.split("\n") if line]
+        names = [name for name, _ in fields]
+        if number == 0:
+            identifier = dict(fields).get("id", "")
+            epoch = identifier.rpartition(".")[0]
+            plain = sorted(names) == ["id", "retry"] and ("retry", "2000") in fields
+            if not plain or not epoch or not identifier.rpartition(".")[2].isdigit():
+                yield Finding("SSE-2", f"the first block is {record.payload!r}", place)
+                epoch = ""
+            continue
+        if "event" in names:
+            yield Finding("SSE-8", "an event line", place)
+        if names and "data" in names and names.count("data") != 1:
+            yield Finding("SSE-6", f"{names.count('data')} data lines in one event", place)
+        message = record.message
+        if message is None:
+            if "data" in names:
+                yield Finding("SSE-26", f"data that is no message: {record.payload[:80]!r}", place)
+            continue
+        identifiers = [value for name, value in fields if name == "id"]
+        if message.is_event and "seq" in message:
+            # Without an epoch [SSE-2] is broken, and the ids are what it broke.
+            if epoch and identifiers != [f"{epoch}.{message['seq']}"]:
+                yield Finding("SSE-7", f"{message.type} {message['seq']} has id {identifiers}", place)
+        elif identifiers and message.type in {"heartbeat", "started", "resumed", "notice"}:
+            yield Finding("SSE-13", f"{message.type} has id {identifiers[0]}", place)
+
+
+def features_bring_what_they_need(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+    """[CONF-3]: `sse` is listed with `resume`, `poll` with `sse`, `forms` with `input`, `tickets` with `auth`."""
+    for place, record in enumerate(trace.records):
+        message = record.message
+        if record.side != "server" or message is None or message.type != "ready":
+            continue
+        listed = message.get("features")
+        features = listed if isinstance(listed, list) else []
+        for name, needed in NEEDS.items():
+            if name in features and needed not in features:
+                yield Finding("CONF-3", f"{name} is listed without {needed}", place)
+
+
+def a_stream_ends_with_its_run(trace: Trace, context: RuleContext) -> Iterator[Finding]:
+    """[SSE-10]: nothing comes in a stream when its terminal is long gone."""
+    if trace.transport != "sse" or trace.deaf:
+        return
+    ended: float | None = None
+    for place, record in enumerate(trace.records):
+        if record.side != "server" or record.message is None:
+            continue
+        if ended is not None and record.at - ended > context.tolerance and not record.message.is_event:
+            late = f"{record.at - ended:.1f} s after the terminal"
+            yield Finding("SSE-10", f"a {record.message.type} {late}", place)
+        ended = record.at if record.message.is_terminal and ended is None else ended
+
+
+#: Those that judge by the clock.
+TIMED: tuple[Invariant, ...] = (it_is_never_silent, it_is_not_given_up, a_stream_ends_with_its_run)
+
+INVARIANTS: tuple[Invariant, ...] = (
+    ready_comes_first_and_once,
+    it_is_not_broken_off,
+    it_ends_in_order,
+    it_is_not_flooded,
+    blocks_are_well_formed,
+    features_bring_what_they_need,
+    *TIMED,
+)

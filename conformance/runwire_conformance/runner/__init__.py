@@ -1,0 +1,1 @@
+"""Plays the cases against one server."""

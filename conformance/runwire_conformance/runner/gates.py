@@ -1,0 +1,32 @@
+"""The gates before a case: what the server offers by its own word, and whether it has the script agent."""
+
+from runwire_conformance.client.profile import Profile
+from runwire_conformance.verdict.outcome import Case, Outcome, State
+from runwire_spec import catalogue
+
+
+def unplayed(case: Case, profile: Profile) -> Outcome | None:
+    """Return what becomes of a case that this server cannot be asked to play, or None.
+
+    It does not claim the feature, or does claim one without which alone the case makes sense, or plays no scripts.
+    """
+    gates = {gate for identifier in case.claim.ids + case.claim.watches for gate in gates_of(identifier)}
+    absent = sorted(gate for gate in gates if gate != "script_agent" and gate not in profile.features)
+    if case.transport == "sse" and "sse" not in profile.features:
+        absent.append("sse")
+    if absent:
+        return Outcome(State.NOT_OFFERED, f"the server does not offer {', '.join(absent)}")
+    if case.claim.without in profile.features:
+        return Outcome(State.NOT_OFFERED, f"only for a server without {case.claim.without}")
+    if "script_agent" in gates and not profile.has_script_agent:
+        return Outcome(State.NOT_OFFERED, "the server has no script agent")
+    if case.claim.script and not profile.has_script_agent:
+        hint = "needs the script agent (specification, chapter 16): plug it in and announce script_agent"
+        return Outcome(State.NOT_EXERCISED, hint)
+    return None
+
+
+def gates_of(identifier: str) -> tuple[str, ...]:
+    """Return the features, or `script_agent`, that gate a requirement."""
+    name = catalogue()[identifier].conformance_class
+    return () if name in {"basic", "core"} else (name,)

@@ -1,0 +1,163 @@
+"""One judging of one server: the engine that plays it once, and the report of what it found out."""
+
+import asyncio
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from runwire_conformance.client.reach import NoRunwireServer
+from runwire_conformance.runner.engine import Engine
+from runwire_conformance.trace.printing import fit
+from runwire_conformance.verdict.judgement import Judgement
+from runwire_conformance.verdict.outcome import State
+from runwire_conformance.verdict.proxies import Signs, signs_of, without_proxy
+from runwire_conformance.verdict.reproduction import Reproduction, shown_url
+from runwire_conformance.verdict.result import Report
+from runwire_conformance.verdict.verdict import also_accused, class_results, judge, only_accused
+from runwire_spec import Requirement
+
+#: How many cases are named that were under way when the server was gone.
+MOST_SUSPECTS = 5
+
+#: How many of the judge's last messages to a server that was gone are shown, and seconds by which they may be later.
+MOST_SENT, ABOUT_S = 3, 0.5
+
+
+@contextmanager
+def _explained_in_short() -> Iterator[None]:
+    """Hide from pytest that this is a CI: it would compare long lists word by word there, which can take minutes."""
+    kept = {name: os.environ.pop(name) for name in ("CI", "BUILD_NUMBER") if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+class Judging:
+    """One session's engine. `wanted` tells which requirements the user asked for."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        wanted: Callable[[Requirement], bool] = lambda _: True,
+        reproduction: Reproduction | None = None,
+        selected: str = "",
+    ) -> None:
+        self.engine = engine
+        self.wanted = wanted
+        #: How the user narrowed what is judged, in words.
+        self.selected = selected
+        self.reproduction = reproduction or Reproduction(shown_url(engine.url))
+        #: When it began, in seconds since 1970.
+        self.began = 0.0
+        self.played = False
+        #: Why there is nothing to judge, in one line.
+        self.refused: str | None = None
+        #: What went wrong in the judge itself, outside its cases.
+        self.fault: str | None = None
+
+    def play(self) -> None:
+        """Play all cases, once."""
+        if self.played:
+            return
+        self.played = True
+        self.began = time.time()
+        try:
+            with _explained_in_short():
+                asyncio.run(self.engine.judge())
+        except NoRunwireServer as problem:
+            self.refused = fit(problem)
+        except Exception:
+            self.fault = traceback.format_exc()
+
+    @property
+    def partial(self) -> str:
+        """What narrowed the judging, in words, or an empty string."""
+        engine = self.engine
+        reasons = [self.selected] if self.selected else []
+        if engine.left_out:
+            reasons.append(f"--quick left out {len(engine.left_out)} cases")
+        reasons += [reason for reason, happened in (
+            ("interrupted", engine.interrupted),
+            ("stopped at the first failure", engine.stopped),
+            ("the time limit was over", engine.timed_out),
+        ) if happened]  # fmt: skip
+        return ", ".join(reasons)
+
+    def report(self) -> Report:
+        """Return what was found out."""
+        engine, profile = self.engine, self.engine.profile
+        features = profile.features if profile else frozenset[str]()
+        script_agent = profile.has_script_agent if profile else False
+        judgements, remark = without_proxy(self._judgements(features, script_agent), self._signs())
+        outcomes = [(case.name, case.outcome) for case in engine.cases if case.outcome is not None]
+        slowest = max(
+            ((name, o.seconds) for name, o in outcomes), key=lambda pair: pair[1], default=("", 0.0)
+        )
+        faults = [
+            f"{name}: {outcome.reason}\n{outcome.details}"
+            for name, outcome in outcomes
+            if outcome.state is State.JUDGE_ERROR
+        ]
+        return Report(
+            url=self.reproduction.url,
+            server=profile.name if profile else "server",
+            judgements=judgements,
+            classes=class_results(judgements, features, script_agent, self.partial),
+            partial=self.partial,
+            interrupted=engine.interrupted,
+            patience_s=engine.options.patience_s,
+            seconds=engine.seconds,
+            slowest=slowest,
+            judge_errors=tuple([self.fault, *faults] if self.fault else faults),
+            remarks=tuple(filter(None, [self._gone(), remark])),
+            informational=engine.options.observed.told(),
+            began=self.began,
+            reproduction=self.reproduction,
+            redaction=engine.options.redaction,
+        )
+
+    def _judgements(self, features: frozenset[str], script_agent: bool) -> tuple[Judgement, ...]:
+        engine = self.engine
+        broken, shown = (engine.profile.broken, engine.profile.shown) if engine.profile else ({}, {})
+        cases = [case for case in engine.cases if case.name not in engine.left_out]
+        judgements = judge(
+            cases, features, script_agent, broken, self.wanted, engine.ailing, shown, engine.undecided
+        )
+        if engine.mute is not None:
+            mute = engine.mute
+            look = "the first look at the server"
+            return only_accused(judgements, mute.requirement, look, str(mute), mute.traces)
+        if engine.died is not None:
+            return also_accused(judgements, "CONN-6", "the last look at the server", self._death())
+        return judgements
+
+    def _signs(self) -> Signs:
+        """Return what all conversations showed of a proxy, those of the first look among them."""
+        engine = self.engine
+        total = signs_of(engine.mute.traces if engine.mute is not None else ())
+        for traces in engine.profile.shown.values() if engine.profile is not None else ():
+            total += signs_of(traces)
+        for case in engine.cases:
+            total += case.outcome.signs if case.outcome is not None else Signs()
+        return total
+
+    def _gone(self) -> str | None:
+        return f"The server was gone before the end: {self.engine.died}" if self.engine.died else None
+
+    def _death(self) -> str:
+        engine = self.engine
+        outcomes = [(case.name, case.outcome) for case in engine.cases if case.outcome is not None]
+        suspects = [
+            name for name, outcome in outcomes if outcome.began_at <= engine.last_word <= outcome.ended_at
+        ]
+        more = [f"{len(suspects) - MOST_SUSPECTS} more"] if len(suspects) > MOST_SUSPECTS else []
+        under_way = f"; under way then: {', '.join(suspects[:MOST_SUSPECTS] + more)}" if suspects else ""
+        last = [text for at, text in sorted(engine.last_sent) if at <= engine.last_word + ABOUT_S][
+            -MOST_SENT:
+        ]
+        under_way += f"; sent last: {' and '.join(last)}" if last else ""
+        after = max(0.0, engine.last_word - engine.began_at)
+        return f"the server was gone, {engine.died}; its last word came {after:.1f} s after the judge began{under_way}"

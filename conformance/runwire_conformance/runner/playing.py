@@ -1,0 +1,184 @@
+"""Plays one case, and tells what came of it."""
+
+import asyncio
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from runwire_conformance.case import (
+    Blocked,
+    Broken,
+    DeadlineMissed,
+    NotExercised,
+    NotJudged,
+    NotOffered,
+    TooSlow,
+    Violation,
+    is_certain,
+    owned_by,
+    shown_by,
+)
+from runwire_conformance.client.target import Target
+from runwire_conformance.client.wire.http import Unanswered, Unreachable
+from runwire_conformance.runner.assertion import in_words, lacking_in_words
+from runwire_conformance.runner.forecast import wait_of
+from runwire_conformance.trace.clock import now
+from runwire_conformance.trace.limits import Limits
+from runwire_conformance.trace.memory_budget import KEPT_RECORDS
+from runwire_conformance.trace.trace import Trace
+from runwire_conformance.verdict.outcome import Case, Outcome, State
+from runwire_conformance.verdict.reason import Kind, kind_of
+
+#: Seconds for letting go of what a case opened.
+END_S = 5.0
+
+#: Close codes for a peer that answers no Ping or takes no byte.
+GIVEN_UP = frozenset({1001, 1006, 1011, 4001})
+
+#: How a case ends by a word of its own that accuses nobody.
+ENDINGS: tuple[tuple[type[Exception], State], ...] = (
+    (NotOffered, State.NOT_OFFERED),
+    (NotJudged, State.NOT_JUDGED),
+    (NotExercised, State.NOT_EXERCISED),
+)
+
+#: What a case raises that does not find in an answer what it reads there, or finds another kind of value.
+LACKING = (ArithmeticError, LookupError, TypeError, ValueError)
+
+
+async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> Outcome:
+    """Play a case and return what came of it; its deadline stands among the `alarms` meanwhile."""
+    began = now()
+    deadline_s = _deadline_of(case, target)
+    alarm = asyncio.timeout(deadline_s)
+    problem: Exception | None = None
+    try:
+        async with alarm:
+            alarms.add(alarm)
+            await case.function(**await arguments(case, target))
+    except Exception as raised:
+        problem = raised
+    finally:
+        alarms.discard(alarm)
+    outcome = _outcome(case, problem, target.traces, target.limits, deadline_s)
+    unsteady = target.clock.unsteady
+    await _end(target)
+    ended = now()
+    return replace(
+        outcome,
+        suspect=outcome.suspect or (outcome.state is State.FAILED and bool(unsteady) and not outcome.proven),
+        unsteady=unsteady,
+        traces=tuple(target.traces),
+        began_at=began,
+        ended_at=ended,
+        seconds=ended - began,
+        redaction=target.redaction,
+    )
+
+
+def _deadline_of(case: Case, target: Target) -> float:
+    """Return for how many seconds a case may play."""
+    searching = target.options.search.further_s if case.claim.searches else 0.0
+    waiting = wait_of(case.claim, target.limits).seconds
+    return case.claim.deadline_s + waiting + searching + target.patience_s
+
+
+def _outcome(
+    case: Case, problem: Exception | None, traces: Sequence[Trace], limits: Limits, deadline_s: float
+) -> Outcome:
+    """Return what a case's end says of it."""
+    if problem is None:
+        return Outcome(State.PASSED)
+    for kind, state in ENDINGS:
+        if isinstance(problem, kind):
+            moot = problem.requirement if isinstance(problem, Blocked) else None
+            return Outcome(state, str(problem), moot, suspect=isinstance(problem, TooSlow))
+    leaning = case.claim.timing or overtaken(traces, limits) or was_dropped(traces)
+    proven = getattr(problem, "proven", False)
+    failed = Outcome(
+        State.FAILED,
+        suspect=leaning and not proven,
+        kind=kind_of(problem),
+        shows=shown_by(problem),
+        owners=owned_by(problem),
+        certain=is_certain(problem),
+        absent=getattr(problem, "absent", False),
+        proven=proven,
+    )
+    if isinstance(problem, Violation):
+        return replace(
+            failed,
+            reason=str(problem),
+            suspect=leaning or problem.late,
+            details=problem.details,
+            breach=problem.requirement,
+            shows=None,
+            owners=(),
+        )
+    if isinstance(problem, TimeoutError):
+        reason = f"it did not come to its end within {deadline_s:g} s"
+        if case.claim.searches:  # whose deadline is the judge's own
+            return Outcome(State.NOT_JUDGED, reason, suspect=True)
+        return replace(failed, reason=reason, suspect=True, kind=Kind.ENDLESS)
+    if isinstance(problem, AssertionError | Unreachable | Unanswered):
+        told = case.explain is not None and not isinstance(problem, Broken)
+        details = case.explain(problem) if told and case.explain is not None else ""
+        absent = failed.absent or isinstance(problem, DeadlineMissed | Unreachable | Unanswered)
+        suspect = (leaning or absent) and not proven
+        return replace(failed, reason=in_words(problem), suspect=suspect, details=details)
+    if isinstance(problem, LACKING):
+        # What a case reads from the server's answer is missing, or of another kind.
+        details = case.explain(problem) if case.explain is not None else ""
+        return replace(failed, reason=lacking_in_words(problem), kind=Kind.LACKING, details=details)
+    shown = "".join(traceback.format_exception(problem))
+    return Outcome(State.JUDGE_ERROR, f"{type(problem).__name__}: {problem}", details=shown)
+
+
+async def _end(target: Target) -> None:
+    """Let go of everything, and of what was too much to hold."""
+    try:
+        async with asyncio.timeout(END_S):
+            await target.end()
+    except Exception:
+        pass
+    for trace in target.traces:
+        if trace.flooded_at:
+            trace.keep(KEPT_RECORDS)
+
+
+def overtaken(traces: Sequence[Trace], limits: Limits) -> bool:
+    """Tell whether a bound of the server ended a conversation that the judge had not finished."""
+    return any(trace.overtaken(limits["idle_s"], limits["run_s"]) for trace in traces)
+
+
+def was_dropped(traces: Sequence[Trace]) -> bool:
+    """Tell whether the server ended a conversation in a way in which it ends those of peers that vanished."""
+    return any(
+        record.side == "server"
+        and (record.kind == "lost" or (record.kind == "close" and record.code in GIVEN_UP))
+        for trace in traces
+        for record in trace.records
+    )
+
+
+async def arguments(case: Case, target: Target) -> dict[str, Any]:
+    """Return what a case's function asks for by the names of its parameters."""
+    names = case.function.__code__.co_varnames[: case.function.__code__.co_argcount]
+    found: dict[str, Any] = {}
+    if case.claim.waits is not None and not target.limits.advertised:
+        raise Blocked("CONN-15")  # a bound that nobody stated is not judged
+    for name in names:
+        if name == "target":
+            found[name] = target
+        elif name == "limits":
+            if not target.limits.advertised:
+                raise Blocked("CONN-15")  # a bound that nobody stated is not judged
+            found[name] = target.limits
+        elif name == "transport":
+            found[name] = case.transport
+        elif name == "client":
+            found[name] = await target.connect()
+        else:
+            raise TypeError(f"{case.name} asks for {name!r}; there are: client, target, limits, transport")
+    return found

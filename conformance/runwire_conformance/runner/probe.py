@@ -1,0 +1,51 @@
+"""Finds the server and looks at it for the first time."""
+
+from urllib.parse import urljoin
+
+from runwire_conformance.case import Blocked, Broken
+from runwire_conformance.client.locate import (
+    DEFAULT_WEBSOCKET,
+    ServerUnusable,
+    _as_websocket,
+    locate,
+)
+from runwire_conformance.client.profile import Options, Profile
+from runwire_conformance.client.reach import Guarded, speechless, unreachable
+from runwire_conformance.client.target import Target
+from runwire_conformance.client.wire.http import Unanswered, Unreachable
+from runwire_conformance.runner.preflight import preflight
+from runwire_conformance.trace.clock import Clock
+
+
+async def probe(url: str, options: Options, clock: Clock) -> Profile:
+    """Return what can be learned about the server at `url`; raises NoRunwireServer or ServerUnusable."""
+    try:
+        profile = await locate(url, options)
+    except Guarded as problem:
+        if options.sent_headers or not await _is_open(url, options, clock):
+            raise
+        raise ServerUnusable(
+            "CONN-1", f"discovery wants a credential, and the WebSocket does not: {problem}"
+        ) from None
+    try:
+        return await preflight(profile, options, clock)
+    except Unreachable as problem:
+        raise await unreachable(profile.websocket_url, problem) from None
+    except Unanswered as problem:
+        if profile.discovery is None:
+            raise await speechless(profile.websocket_url, str(problem)) from None
+        raise ServerUnusable(
+            "CONN-6", f"the WebSocket handshake was taken and not answered: {problem}"
+        ) from None
+
+
+async def _is_open(url: str, options: Options, clock: Clock) -> bool:
+    """Return whether there is a Runwire WebSocket at the usual place, which wants no credential."""
+    target = Target(Profile(_as_websocket(urljoin(url, DEFAULT_WEBSOCKET))), options, clock)
+    try:
+        await target.connect()
+    except (Broken, Blocked, Unanswered, Unreachable):
+        return False
+    finally:
+        await target.end()
+    return True

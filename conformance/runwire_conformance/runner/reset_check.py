@@ -1,0 +1,95 @@
+"""A look back at a server whose connections broke off: does it break off plain ones too, and by chance?"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from statistics import median
+
+from runwire_conformance.case import Blocked, Broken
+from runwire_conformance.client import scripts
+from runwire_conformance.client.target import Target
+from runwire_conformance.client.wire.http import Unanswered, Unreachable
+from runwire_conformance.verdict.causes import broken_off
+
+#: How many plain conversations are held, how many at once, and seconds for each.
+CONVERSATIONS, AT_ONCE, CONVERSATION_S = 24, 12, 6.0
+
+#: How many connections that broke off at one age show a rule, by which share their ages may differ, and the least age.
+FEWEST, ALIKE, SHORTEST_S = 3, 0.2, 1.0
+
+#: Heartbeats in each of them.
+HEARTBEATS = 20
+
+
+async def breaks_off(made: Callable[[], Target], places: int, ages: Sequence[float] = ()) -> str | None:
+    """Return what shows that the server breaks off plain connections whatever is said on them, or None.
+
+    One that breaks off always and at the same point does so for what was said there, which the cases tell better,
+    unless nothing had been said at all. `ages` are those of the connections that broke off before, in seconds: when
+    most of them are alike, a plain connection is held for as long.
+    """
+    if (age := _common(ages)) is not None and (ended := await _ended_at(made(), age)) is not None:
+        shown = f"most of them after {age:.1f} s; so did a plain one after {ended:.1f} s"
+        return f"{len(ages)} connections broke off, {shown}"
+    room = asyncio.Semaphore(max(1, min(AT_ONCE, places)))
+
+    async def held() -> str | None:
+        async with room:
+            return await _conversation(made())
+
+    ends = [end for end in await asyncio.gather(*(held() for _ in range(CONVERSATIONS))) if end is not None]
+    if not ends or (len(ends) == CONVERSATIONS and set(ends) != {OPENED} and len(set(ends)) == 1):
+        return None
+    return (
+        f"{len(ends)} of {CONVERSATIONS} plain connections broke off without a Close frame, "
+        "though nothing was asked on them but heartbeats and a short run"
+    )
+
+
+def _common(ages: Sequence[float]) -> float | None:
+    """Return the age at which most connections broke off, or None when there is no such age."""
+    middle = median(ages) if len(ages) >= FEWEST else 0.0
+    alike = [age for age in ages if abs(age - middle) <= ALIKE * middle]
+    return middle if middle > SHORTEST_S and 2 * len(alike) > len(ages) else None
+
+
+async def _ended_at(target: Target, age: float) -> float | None:
+    """Return how old a connection was that broke off though nothing was asked on it, at an age like this."""
+    try:
+        client = await target.connect()
+        begun = client.trace.began
+        await client.wait_until(lambda: client.ended, age * (1 + ALIKE) + target.clock.tolerance, "an end")
+    except (Broken, Blocked, Unanswered, Unreachable):
+        return None
+    finally:
+        await target.end()
+    ended = (client.ended_at or begun) - begun
+    return ended if broken_off(target.traces) and ended >= age * (1 - ALIKE) else None
+
+
+#: Where a conversation broke off: before or while it was opened.
+OPENED = "opening"
+
+
+async def _conversation(target: Target) -> str | None:
+    """Hold a plain conversation; return where it broke off, or None when it did not."""
+    place = OPENED
+    try:
+        async with asyncio.timeout(CONVERSATION_S):
+            client = await target.connect()
+            # So that one which breaks off by itself is not taken for one that was provoked.
+            await asyncio.sleep(0.05)
+            if client.ended:
+                return place
+            place = "heartbeat"
+            for _ in range(HEARTBEATS):
+                await client.ask({"type": "heartbeat"})
+            place = "run"
+            if target.profile.has_script_agent:
+                await (await client.start(scripts.THREE_TOKENS)).terminal()
+            place = "end"
+            await client.leave()
+    except (Broken, Blocked, Unanswered, Unreachable, TimeoutError):
+        pass
+    finally:
+        await target.end()
+    return place if broken_off(target.traces) else None

@@ -1,0 +1,1 @@
+"""Validates, records, replays and loads without cases."""

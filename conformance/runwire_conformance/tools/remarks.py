@@ -1,0 +1,61 @@
+"""What of a recording is worth a look and no fault by itself: types that nobody knows, and runs without an end."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+
+from runwire_conformance.rules.recorded import FINISHED
+from runwire_conformance.trace.trace import Message
+from runwire_schemas import CLIENT_TYPES, SERVER_TYPES
+
+#: How many of one kind are told one by one.
+MOST_TOLD = 20
+
+#: A message with the place at which it stands.
+Placed = tuple[str, Message]
+
+
+def remarks_on(connections: Sequence[Sequence[Placed]], whole: bool) -> Iterator[str]:
+    """Yield remarks on the messages of some connections; of runs only where nothing is missing."""
+    every = [placed for connection in connections for placed in connection]
+    yield from _few(unknown_types(every), "types that are not known")
+    if whole:
+        yield from _few(endless_runs(every), "runs without an end")
+
+
+def unknown_types(messages: Iterable[Placed]) -> Iterator[str]:
+    """Yield each type that the specification does not know and no vendor has named, once."""
+    known = [*SERVER_TYPES, *CLIENT_TYPES]
+    told: set[str] = set()
+    for place, message in messages:
+        kind = message.type
+        if kind and ":" not in kind and kind not in known and kind not in told:
+            told.add(kind)
+            near = difflib.get_close_matches(kind[:64], known, n=1)
+            yield f"{place}: no type is called {kind!r}{f': {near[0]}?' if near else ''}"
+
+
+def endless_runs(messages: Sequence[Placed]) -> Iterator[str]:
+    """Yield each run whose beginning is seen and whose end is not, once."""
+    ended = {message.word("run_id") for _, message in messages if message.is_terminal}
+    begun = {
+        message.word("run_id"): place
+        for place, message in messages
+        if message.type in {"started", "resumed"} and message.word("status") not in FINISHED
+    }
+    for run_id, place in begun.items():
+        if run_id and run_id not in ended:
+            yield f"{place}: run {run_id} has no end here"
+    # A basic server names no run: its one run goes on until the next terminal.
+    nameless = [
+        (place, message) for place, message in messages if message.is_event and "run_id" not in message
+    ]
+    if nameless and not begun and not nameless[-1][1].is_terminal:
+        yield f"{nameless[-1][0]}: a run has no end here"
+
+
+def _few(told: Iterator[str], of: str) -> Iterator[str]:
+    for count, text in enumerate(told):
+        if count == MOST_TOLD:
+            yield f"and {1 + sum(1 for _ in told)} more {of}"
+            return
+        yield text

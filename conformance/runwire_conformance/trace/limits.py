@@ -1,0 +1,45 @@
+"""The limits that a server is judged by: what it advertised, and the registry's defaults."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runwire_spec import registries
+
+#: No limit is so large, whatever a server writes: neither infinite nor beyond a double.
+BEYOND = 1e300
+
+
+def default_limits() -> dict[str, float]:
+    """Return the limits registry's defaults."""
+    return {row["limit"]: float(row["default"]) for row in registries()["limits"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of a server: what it advertised, the registry's default where it did not."""
+
+    advertised: Mapping[str, Any]
+
+    def __getitem__(self, name: str) -> float:
+        value = self.advertised.get(name)
+        usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < BEYOND
+        return float(value) if usable else default_limits()[name]  # type: ignore[arg-type]
+
+    def seconds(self, name: str) -> float:
+        """Return a limit in seconds, whichever unit its name ends in."""
+        return self[name] / 1000 if name.endswith("_ms") else self[name]
+
+    def whole(self, name: str) -> int:
+        """Return a limit that is a whole number."""
+        return int(self[name])
+
+    @property
+    def silence(self) -> float:
+        """Seconds for which a server may be silent ([BEAT-1])."""
+        return self["heartbeat_s"] + 2
+
+    @property
+    def gives_up_after(self) -> float:
+        """Seconds within which a peer that answers no Ping is dropped ([BEAT-7])."""
+        return self["heartbeat_s"] + 2 * self["pong_timeout_s"]

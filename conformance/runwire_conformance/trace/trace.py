@@ -1,0 +1,339 @@
+"""What was said: every frame of a conversation, both ways, with times."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property, wraps
+from typing import Any, Literal, TypeVar
+
+from runwire_conformance.case import Broken
+from runwire_conformance.trace.clock import now
+from runwire_conformance.trace.json_reading import read_json
+from runwire_conformance.trace.memory_budget import FLOOD_RECORDS, MemoryBudget
+
+Transport = Literal["websocket", "sse", "http"]
+Side = Literal["client", "server"]
+Made = TypeVar("Made")
+
+#: How a trace says that a stream is over, whether the server ended it or it broke off before.
+RESPONSE_ENDED = "the response ended"
+
+#: The headers of a response that a trace keeps: they tell what stands between the judge and the server.
+TELLING_HEADERS = frozenset(
+    {
+        "server",
+        "via",
+        "content-type",
+        "content-length",
+        "content-encoding",
+        "cache-control",
+        "upgrade",
+        "x-accel-buffering",
+    }
+)
+
+#: The share of `idle_s` that the judge sees of it at least, as what ended the use before came late.
+NEARLY = 0.8
+
+#: Seconds within which a message and a close may have crossed each other, even on a busy machine.
+CROSSING_S = 1.0
+
+
+class Message(dict[str, Any]):
+    """A message with the moment at which it was seen; an event carries `seq`.
+
+    Looking up a member that the server left out raises Broken: that is the server's fault, and none of the judge.
+    """
+
+    at: float = 0.0
+    index: int = -1
+
+    def __missing__(self, name: str) -> Any:
+        said = f"expected {name!r} in {self.type or 'the object'}; came {json.dumps(self)[:300]}"
+        raise Broken(said, ("RUN-27", "MSG-3") if self.type else ())
+
+    @cached_property
+    def type(self) -> str:
+        """The message's `type`, or an empty string; asked for so often that it is looked up once."""
+        return self.word("type")
+
+    def word(self, name: str) -> str:
+        """Return a member that is a string, and an empty one for any other value."""
+        value = self.get(name)
+        return value if isinstance(value, str) else ""
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the message ends a run: `done`, or an `error` with a `seq`."""
+        kind = self.type
+        return kind == "done" or (kind == "error" and "seq" in self)
+
+    @property
+    def is_event(self) -> bool:
+        """Whether the message is an event of a run, by its type and, for an error, its `seq`."""
+        return self.type in EVENT_TYPES and (self.type != "error" or "seq" in self)
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether it may come at any time and answers nothing: a beat, a vendor's message, a notice of no message."""
+        if "re" in self:
+            return False
+        answers = self.get("code") in {"not_active", "unknown_type"}
+        return self.type == "heartbeat" or ":" in self.type or (self.type == "notice" and not answers)
+
+
+def json_of(text: Any, what: str) -> Any:
+    """Return the JSON value in a text that a server sent as `what`; raises Broken when there is none."""
+    try:
+        return read_json(text)
+    except (TypeError, ValueError):
+        raise Broken(f"expected {what} to be JSON text; came {str(text)[:200]!r}") from None
+
+
+def object_of(text: str | bytes, what: str) -> Message:
+    """Return the JSON object in a text that a server sent as `what`; raises Broken when there is none."""
+    value = json_of(text, what)
+    if not isinstance(value, dict):
+        raise Broken(f"expected {what} to be a JSON object; came {text[:200]!r}")
+    return Message(value)
+
+
+def parsed(text: str | bytes) -> Message | None:
+    """Return the object that a text holds, if it holds one."""
+    try:
+        value = read_json(text)
+    except ValueError:
+        return None
+    return Message(value) if isinstance(value, dict) else None
+
+
+#: Types of events; an `error` is one only with a `seq`.
+EVENT_TYPES = frozenset(
+    [
+        "token",
+        "replace",
+        "thinking",
+        "tool_delta",
+        "tool_call",
+        "observation",
+        "input_request",
+        "input_closed",
+        "done",
+        "error",
+    ]
+)
+CONTROL_TYPES = frozenset(["ready", "started", "resumed", "notice", "heartbeat"])
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One thing that crossed the wire, or happened to it.
+
+    `kind` is `text`, `binary`, `ping`, `pong`, `close`, `raw`, `request`, `response`, `block`, `open` or `lost`;
+    `payload` is its text; `message` the JSON object in it, if any; `code` a close code or HTTP status.
+    """
+
+    at: float
+    side: Side
+    kind: str
+    payload: str = ""
+    message: Message | None = None
+    code: int | None = None
+    #: Of a response: the headers that tell what stands between, names in lower case.
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def header(self, name: str) -> str:
+        """Return the value of a header, several joined by commas; an empty string when it is absent."""
+        return ", ".join(value for key, value in self.headers if key == name)
+
+    @property
+    def is_use(self) -> bool:
+        """Whether a connection is in use when this happens: the client says more than a heartbeat, or a run ends."""
+        if self.side == "server":
+            return self.message is not None and self.message.is_terminal
+        return self.kind == "text" and (self.message is None or self.message.type != "heartbeat")
+
+
+def outline(count: int, most: int, marks: Iterable[int]) -> set[int]:
+    """Return which of so many records show the most: the beginning, the end, and what stands around a mark."""
+    head = most // 4
+    shown = set(range(count)[:head]) | set(range(count)[max(0, count - most + head) :])
+    return shown.union(*({place - 1, place, place + 1} for place in marks))
+
+
+@dataclass(slots=True)
+class Trace:
+    """A conversation. `began` is the clock at its first record; times are seconds on the monotonic clock."""
+
+    transport: Transport
+    title: str
+    began: float = field(default_factory=now)
+    records: list[Record] = field(default_factory=list)
+    #: When the judge stopped reading, if it did: silence is then its own.
+    deaf: bool = False
+    #: Whether what is at the other end was killed on purpose, and could say no goodbye.
+    bereft: bool = False
+    #: The run that a request began without a stream, or an empty string.
+    begun_by_request: str = ""
+    #: Whether the judge cancelled at its end whatever run was followed on it.
+    cancelled_all: bool = False
+    #: Whether the times of the records are those at which things happened.
+    timed: bool = True
+    #: Whether nothing is missing between the records; where something may be, each message is judged by itself.
+    whole: bool = True
+    #: How many records there were when more had come than the judge is willing to hold; 0 if it was never so.
+    flooded_at: int = 0
+    #: What was more than the judge holds of one message: the requirement that it breaks, and what it was.
+    excess: tuple[str, str] | None = None
+    budget: MemoryBudget = field(default_factory=MemoryBudget)
+    #: By the place of a record: the requirement that was found broken there.
+    marks: dict[int, str] = field(default_factory=dict)
+    #: By the place of a record: how many before it are not kept any more.
+    gaps: dict[int, int] = field(default_factory=dict)
+    #: Bytes of one run's events that no server may send, whatever its logs hold; 0 when nobody said.
+    endless_bytes: int = 0
+    #: Bytes of events that came, those that were counted and not kept included.
+    came_bytes: int = 0
+    #: What `remembered` functions made of the records, each with the number of records of which it was made.
+    made: dict[str, tuple[int, Any]] = field(default_factory=dict, repr=False, compare=False)
+
+    def add(
+        self,
+        side: Side,
+        kind: str,
+        payload: str = "",
+        message: Message | None = None,
+        code: int | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> Record:
+        """Note something, now."""
+        record = Record(now(), side, kind, payload, message, code, headers)
+        self.records.append(record)
+        self.budget.add(payload, message is not None)
+        return record
+
+    def flood(self) -> bool:
+        """Tell whether more came than the judge is willing to hold, and note it."""
+        if not self.flooded_at and not self.budget.has_room(len(self.records)):
+            self.flooded_at = len(self.records)
+            self.deaf = True
+            self.came_bytes = sum(
+                len(record.payload)
+                for record in self.records
+                if record.side == "server" and record.message is not None and record.message.is_event
+            )
+        return bool(self.flooded_at)
+
+    def count(self, size: int) -> bool:
+        """Count bytes that came and are not kept; tell whether they are now more than any server may send."""
+        self.came_bytes += size
+        return self.is_endless
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether so much came of the events of runs as no log may hold, or of one message, which is a proof."""
+        if self.excess is not None:
+            return True
+        return bool(self.flooded_at) and 0 < self.endless_bytes < self.came_bytes
+
+    def exceed(self, requirement: str, text: str) -> None:
+        """Note that more came of one message than the judge holds, so that it reads no further."""
+        self.excess, self.deaf = (requirement, text), True
+        self.flooded_at = max(len(self.records), FLOOD_RECORDS)
+
+    def keep(self, most: int) -> None:
+        """Forget all but the first `most` records."""
+        self._keep(set(range(most)))
+
+    def shorten(self, most: int) -> None:
+        """Forget the middle of a long conversation: `most` records are kept, and what stands around a mark."""
+        self._keep(outline(len(self.records), most, self.marks))
+
+    def _keep(self, places: set[int]) -> None:
+        kept: list[Record] = []
+        marks, gaps, gap = {}, {}, 0
+        for place, record in enumerate(self.records):
+            gap += self.gaps.get(place, 0)
+            if place in places:
+                if gap:
+                    gaps[len(kept)] = gap
+                    gap = 0
+                if place in self.marks:
+                    marks[len(kept)] = self.marks[place]
+                kept.append(record)
+            else:
+                gap += 1
+                self.budget.release(record.payload, record.message is not None)
+        gap += self.gaps.get(len(self.records), 0)
+        if gap:
+            gaps[len(kept)] = gap
+        marks |= {place: name for place, name in self.marks.items() if place < 0}
+        self.records, self.marks, self.gaps = kept, marks, gaps
+        self.made.clear()
+
+    def forget(self) -> None:
+        """Hold nothing of it against the memory of the judge any more: it was judged, and what is kept is short."""
+        for record in self.records:
+            self.budget.release(record.payload, record.message is not None)
+        self.budget = MemoryBudget()
+
+    @property
+    def length(self) -> int:
+        """How many records there were."""
+        return len(self.records) + sum(self.gaps.values())
+
+    def messages(self, side: Side) -> Iterator[Message]:
+        """Yield the messages that one side sent, in order."""
+        for record in self.records:
+            if record.side == side and record.message is not None:
+                yield record.message
+
+    def overtaken(self, idle_s: float, run_s: float) -> bool:
+        """Whether a bound of the server ended what the judge had begun: `idle_s` passed, or a run's time was over.
+
+        On a busy machine that is the judge's own slowness.
+        """
+        return self.idled(idle_s) or self._ran_out(run_s)
+
+    def _ran_out(self, run_s: float) -> bool:
+        """Whether a run ended with `timeout` no sooner than `run_s` after it was started ([RUN-15])."""
+        started: dict[Any, float] = {}
+        for record in self.records:
+            message = record.message
+            if message is None or record.side != "server":
+                continue
+            if message.type == "started":
+                started.setdefault(message.get("run_id"), record.at)
+            elif message.type == "error" and message.get("code") == "timeout":
+                return record.at - started.get(message.get("run_id"), 0.0) >= run_s
+        return False
+
+    def idled(self, idle_s: float) -> bool:
+        """Whether the server closed with 1000 after nothing but heartbeats had happened for `idle_s` ([LIMIT-5]).
+
+        On a busy machine that is the judge's own slowness.
+        """
+        closes = (r for r in self.records if r.side == "server" and r.kind == "close" and r.code == 1000)
+        if (close := next(closes, None)) is None:
+            return False
+        # What the client sent last may have crossed the close, and the end of a run was under way for a while.
+        uses = [
+            r.at for r in self.records if r.is_use and (r.side == "server" or r.at <= close.at - CROSSING_S)
+        ]
+        return close.at - max(uses, default=self.began) >= idle_s * NEARLY
+
+
+def remembered(function: Callable[[Trace], Made]) -> Callable[[Trace], Made]:
+    """Have what a function makes of a trace remembered until records come or go, as many rules ask for the same."""
+
+    name = f"{function.__module__}.{function.__qualname__}"
+
+    @wraps(function)
+    def asked(trace: Trace) -> Made:
+        known = trace.made.get(name)
+        if known is None or known[0] != len(trace.records):
+            known = trace.made[name] = (len(trace.records), function(trace))
+        made: Made = known[1]
+        return made
+
+    return asked

@@ -1,0 +1,1 @@
+"""From the outcomes of cases to verdicts and the exit code."""

@@ -1,0 +1,1 @@
+"""Metrics, logs, and the dashboard and alert rules for them."""

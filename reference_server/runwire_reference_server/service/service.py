@@ -1,0 +1,277 @@
+"""What both transports ask for: start, attach, cancel, look at runs; and what becomes of a run nobody reads."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from runwire_reference_server.agents import Agent, done, error
+from runwire_reference_server.observability.logs import LIFE
+from runwire_reference_server.observability.metrics import Metrics
+from runwire_reference_server.run_log.events import answer_text
+from runwire_reference_server.run_log.refusal import Refusal
+from runwire_reference_server.run_log.runs import Principal, RunKey, RunRequest, equal_as_json
+from runwire_reference_server.run_log.store import (
+    BeyondEnd,
+    Conflict,
+    InputState,
+    RunNotFound,
+    Snapshot,
+    Store,
+    StoreGone,
+    TooManyRuns,
+    TooMuchKept,
+)
+from runwire_reference_server.service.clock import Clock
+from runwire_reference_server.service.input_requests import fits
+from runwire_reference_server.service.rations import Rations
+from runwire_reference_server.service.settings import Settings
+from runwire_reference_server.service.worker import Worker
+
+life = logging.getLogger(LIFE)
+
+#: Seconds by which a grace is awaited longer, lest the store's clock finds it not quite over.
+ROUNDING_S = 0.005
+
+#: Seconds between two looks at whether connections have ended.
+LOOK_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An accepted start; `existed` when the run was there already."""
+
+    run: Snapshot
+    existed: bool
+
+
+class Connection(Protocol):
+    """A connection or stream: what a drain has to tell and end."""
+
+    def notify_draining(self) -> None:
+        """Say that no new runs are taken on."""
+
+    def close(self, code: int) -> None:
+        """Close with `code`, a stream just so, after what is in the logs was sent."""
+
+
+@dataclass(slots=True)
+class Service:
+    """The runs of one server process."""
+
+    store: Store
+    agent: Agent
+    settings: Settings
+    metrics: Metrics = field(init=False)
+    rations: Rations = field(init=False)
+    draining: bool = False
+    clock: Clock = field(default_factory=Clock)
+    connections: set[Connection] = field(default_factory=set)
+    _workers: dict[RunKey, Worker] = field(default_factory=dict)
+    _graces: dict[RunKey, asyncio.TimerHandle] = field(default_factory=dict)
+    _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        """A server begins without a run."""
+        self.metrics = Metrics(self.store.tally)
+        self.rations = Rations(self.settings.number("log_bytes"))
+        self.metrics.kept_bytes.set_function(lambda: self.store.kept_bytes)
+        self.metrics.runs_active.set_function(lambda: len(self._workers))
+        self._idle.set()
+
+    async def start(self, principal: Principal, request: RunRequest) -> Accepted:
+        """Start a run or find the one that was started with the same id and body; raises Refusal."""
+        if self.draining and not await self._knows(principal, request):
+            raise Refusal("unavailable", "the server is draining", 1)
+        try:
+            created = await self.store.create(principal, request, self.settings.number("runs_per_principal"))
+        except Conflict:
+            raise Refusal("conflict", "this run_id was started with another body") from None
+        except TooManyRuns:
+            raise Refusal("busy", "too many unfinished runs", 1) from None
+        except TooMuchKept:
+            raise Refusal("busy", "as much is kept as may be; logs are forgotten with time", 5) from None
+        if created.lease is None:
+            if not self.settings.serves("resume"):
+                raise Refusal("conflict", "this run_id was used before")  # [RUN-21]
+            return Accepted(created.run, existed=True)
+        worker = Worker(self.store, self.agent, self.settings, created.run, created.lease)
+        self._workers[created.run.key] = worker
+        self._idle.clear()
+        worker.start(created.predecessor, lambda: self._forget(created.run.key))
+        return Accepted(created.run, existed=False)
+
+    async def ration(self, place: str, key: RunKey, after: int) -> None:
+        """Count the replay of a log from `after` for the caller of that name; raises Refusal ([LIMIT-8])."""
+        with suppress(RunNotFound):
+            self.rations.take(place, await self.store.bytes_after(key, after))
+
+    async def resume(self, key: RunKey, reader: str, after: int, epoch: str | None = None) -> Snapshot:
+        """Like `attach`, for somebody who comes back."""
+        try:
+            run = await self.attach(key, reader, after, epoch)
+        except Refusal as reason:
+            self.metrics.resumed(reason.code)
+            raise
+        self.metrics.resumed("resumed")
+        return run
+
+    async def attach(self, key: RunKey, reader: str, after: int, epoch: str | None = None) -> Snapshot:
+        """Count `reader` of a run, once however often; raises Refusal ([RESUME-9] to [RESUME-13])."""
+        try:
+            run = await self.store.attach(key, reader, after, epoch)
+        except RunNotFound:
+            raise Refusal("not_found", "no such run") from None
+        except BeyondEnd:
+            raise Refusal("bad_request", "after lies beyond the end of the log") from None
+        if grace := self._graces.pop(key, None):
+            grace.cancel()
+        return run
+
+    def detach(self, key: RunKey, reader: str, *, by_server: bool) -> asyncio.Future[None]:
+        """Uncount a reader and apply the run's policy when it was the last ([RESUME-1] to [RESUME-5]).
+
+        That happens also when whoever waits for it is cancelled, as the tasks of a broken connection are.
+        """
+        return asyncio.shield(self._spawn(self._detach(key, reader, by_server=by_server)))
+
+    async def _detach(self, key: RunKey, reader: str, *, by_server: bool) -> None:
+        try:
+            run = await self.store.get(key)
+            grace_s = self._grace_s(run.request.on_disconnect, by_server=by_server)
+            if not await self.store.detach(key, reader, grace_s) or grace_s is None:
+                return
+            if not grace_s:
+                await self._end_unread(key)
+                return
+        except (RunNotFound, StoreGone):
+            return  # a store that comes back has given up this node's readers
+        loop = asyncio.get_running_loop()
+        self._graces[key] = loop.call_later(grace_s + ROUNDING_S, lambda: self._spawn(self._end_unread(key)))
+
+    def _grace_s(self, policy: str, *, by_server: bool) -> float | None:
+        """Return for how long a run goes on that lost its last reader; None when it does not mind."""
+        resumable = self.settings.serves("resume")
+        if policy == "continue":
+            return None
+        if not resumable or (policy == "cancel" and not by_server):
+            return 0.0  # [RESUME-8] where nobody can come back, grace is cancel
+        return self.settings.seconds("detach_grace_s")
+
+    async def cancel(self, key: RunKey) -> bool:
+        """End a run for its user; False when it is unknown or finished ([CANCEL-1], [CANCEL-10])."""
+        with self.metrics.cancel.time():
+            return await self.store.finish(key, done("cancelled", "cancelled", "user"))
+
+    async def input(self, key: RunKey, request_id: str, answer: Any) -> None:
+        """Answer an input request; raises Refusal ([INPUT-4] to [INPUT-11])."""
+        if not self.settings.serves("input"):
+            raise Refusal("unsupported", "this server does not serve input")  # [INPUT-18]
+        await self.get(key)
+        state = await self._input_state(key, request_id)
+        if state.outcome is None:
+            if not await fits(state.request, answer):
+                raise Refusal(
+                    "bad_request", f"this is no answer to a request of kind {state.request['kind']}"
+                )
+            if await self.store.close_input(key, request_id, "answered", answer):
+                return
+            state = await self._input_state(key, request_id)  # somebody was faster
+        if state.outcome == "answered" and equal_as_json(state.answer, answer):
+            return
+        if state.outcome == "answered" and not (await self.get(key)).status.finished:
+            raise Refusal("conflict", "the request was answered otherwise")
+        raise Refusal("input_expired", "the request is no longer open")
+
+    async def _input_state(self, key: RunKey, request_id: str) -> InputState:
+        try:
+            state = await self.store.input_state(key, request_id)
+        except RunNotFound:
+            state = None
+        if state is None:
+            raise Refusal("not_found", "no such input request")
+        return state
+
+    async def get(self, key: RunKey) -> Snapshot:
+        """Return a run as it stands; raises Refusal."""
+        try:
+            return await self.store.get(key)
+        except RunNotFound:
+            raise Refusal("not_found", "no such run") from None
+
+    async def text(self, run: Snapshot) -> str:
+        """Return the answer text as of `run.seq` ([HTTP-5])."""
+        return answer_text(await self.store.read(run.key, 0, run.seq))
+
+    async def drain(self) -> None:
+        """Take on no new runs, let the others end, end what is left, close connections (chapter 14)."""
+        self.draining = True
+        life.info("draining, %s left", _runs(len(self._workers)), extra=self._left)
+        for connection in tuple(self.connections):
+            connection.notify_draining()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.seconds("drain_s")):
+                await self._idle.wait()
+        if self._workers:
+            seconds = self.settings.seconds("drain_s")
+            life.warning(
+                "ending %s after %g s of draining", _runs(len(self._workers)), seconds, extra=self._left
+            )
+        for worker in tuple(self._workers.values()):
+            with suppress(StoreGone):
+                await worker.end(error("worker_lost", "the server stopped", True))
+        for connection in tuple(self.connections):
+            connection.close(4000)
+        life.info("drained", extra=self._left)
+
+    @property
+    def _left(self) -> dict[str, int]:
+        return {"runs": len(self._workers), "connections": len(self.connections)}
+
+    def abandon(self) -> None:
+        """Stop every agent and send everybody away: the store has given up on this node, or cannot be reached."""
+        for worker in tuple(self._workers.values()):
+            worker.stop()
+        for connection in tuple(self.connections):
+            connection.close(1013)
+
+    async def left_alone(self, seconds: float) -> None:
+        """Wait until every connection has ended, for `seconds` at most."""
+        for _ in range(int(seconds / LOOK_S)):
+            if not self.connections:
+                return
+            await asyncio.sleep(LOOK_S)
+
+    async def _knows(self, principal: Principal, request: RunRequest) -> bool:
+        if request.run_id is None:
+            return False
+        try:
+            await self.store.get(RunKey(principal, request.run_id))
+        except RunNotFound:
+            return False
+        return True
+
+    async def _end_unread(self, key: RunKey) -> None:
+        self._graces.pop(key, None)
+        with suppress(StoreGone):
+            await self.store.finish_unread(key, done("nobody was reading", "cancelled", "disconnected"))
+
+    def _forget(self, key: RunKey) -> None:
+        self._workers.pop(key, None)
+        if not self._workers:
+            self._idle.set()
+        if grace := self._graces.pop(key, None):
+            grace.cancel()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"

@@ -1,0 +1,1 @@
+"""WebSocket and SSE: two transports over one session."""

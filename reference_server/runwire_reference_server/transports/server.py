@@ -1,0 +1,104 @@
+"""The process around the application: uvicorn, set up for this protocol, and draining on SIGTERM (chapter 14)."""
+
+import asyncio
+import logging
+import re
+import socket
+from contextlib import AbstractAsyncContextManager, nullcontext
+from types import FrameType
+from typing import Protocol
+
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from runwire_reference_server.service.service import Service
+from runwire_reference_server.service.settings import Settings
+from runwire_reference_server.transports.http_wire import HttpProtocol
+from runwire_reference_server.transports.websocket_frames import WireProtocol
+
+#: Seconds that clients get to answer the Close frames at the end of a drain.
+CLOSING_S = 1.0
+
+_QUERY = re.compile(r"\?[^\s\"']*")
+
+
+class Application(Protocol):
+    """What is served: an ASGI application with its settings and its service."""
+
+    settings: Settings
+    service: Service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
+
+class DrainingServer(uvicorn.Server):
+    """Drains before it exits; a second signal exits at once."""
+
+    def __init__(
+        self,
+        app: Application,
+        log_level: str = "warning",
+        node: AbstractAsyncContextManager[object] | None = None,
+    ) -> None:
+        """`node` is entered while the server serves."""
+        settings = app.settings
+        certificate, key = settings.certificate or (None, None)
+        logging.getLogger("uvicorn.error").addFilter(_without_noise)
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                http=HttpProtocol,
+                ws=WireProtocol,
+                ws_max_size=settings.number("max_message_bytes"),
+                ws_ping_interval=settings.seconds("heartbeat_s"),
+                ws_ping_timeout=settings.seconds("pong_timeout_s"),
+                ws_per_message_deflate=False,  # [CONN-10]
+                log_level=log_level,
+                access_log=False,
+                log_config=None,
+                proxy_headers=False,  # [ORIGIN-5]
+                server_header=False,
+                ssl_certfile=certificate,
+                ssl_keyfile=key,
+                lifespan="off",
+                timeout_keep_alive=settings.keep_alive_s,  # type: ignore[arg-type]  # it is a number of seconds
+                timeout_graceful_shutdown=2,
+            )
+        )
+        self._app = app
+        self._node = node or nullcontext()
+        self._draining: asyncio.Task[None] | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve as long as the node lives."""
+        async with self._node:
+            await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain on the first signal."""
+        if self._draining is not None or self._app.service.draining:
+            super().handle_exit(sig, frame)
+            return
+        self._app.service.draining = True
+        asyncio.get_event_loop().call_soon_threadsafe(self._begin)
+
+    def _begin(self) -> None:
+        self._draining = asyncio.get_running_loop().create_task(self._drain())
+
+    async def _drain(self) -> None:
+        await self._app.service.drain()
+        await self._app.service.left_alone(CLOSING_S)
+        self.should_exit = True
+
+
+def _without_noise(record: logging.LogRecord) -> bool:
+    """Drop what uvicorn's layer says of refused handshakes and blocked streams: no errors; keep queries out."""
+    if isinstance(record.args, tuple):  # [AUTH-8] a ticket stands in the query
+        record.args = tuple(
+            _QUERY.sub("?...", argument) if isinstance(argument, str) else argument
+            for argument in record.args
+        )
+    return "without completing" not in record.getMessage()

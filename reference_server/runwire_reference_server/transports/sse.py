@@ -1,0 +1,187 @@
+"""One run as a stream of server-sent events (chapter 9)."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import copy_context
+
+from starlette.types import Receive, Scope, Send
+
+from runwire_reference_server.run_log.events import encode
+from runwire_reference_server.run_log.frames import HEARTBEAT_BLOCK, chunk, chunked_blocks, event_blocks
+from runwire_reference_server.run_log.runs import RunKey
+from runwire_reference_server.run_log.store import RunNotFound, Snapshot, StoreGone
+from runwire_reference_server.service.reader import Reader
+from runwire_reference_server.service.service import Service
+from runwire_reference_server.transports.http_wire import HttpProtocol
+from runwire_reference_server.transports.session import Message
+
+#: [SSE-1] each of these stops one kind of intermediary from gathering the stream.
+HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",
+}
+
+
+log = logging.getLogger(__name__)
+
+
+class EventStream:
+    """An ASGI response that sends a run's events from a cursor until its terminal.
+
+    Its body is written as a WebSocket connection's frames are: by a callback, while the socket has room.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        key: RunKey,
+        on_end: Callable[[], Awaitable[None]],
+        remaining_s: Callable[[], float | None],
+    ) -> None:
+        """`on_end` is awaited when the stream has ended; `remaining_s` tells how long the credential lasts."""
+        self._service = service
+        self._loop = asyncio.get_running_loop()
+        self._reader = Reader(service, key, chunked_blocks, self.wake)
+        self._epoch = self._trace_id = ""
+        self._opening: Sequence[Message] = ()
+        self._headers: Mapping[str, str] = HEADERS
+        self._on_end = on_end
+        self._remaining_s = remaining_s
+        self._closing: str | None = None
+        self._heartbeat_s = service.settings.seconds("heartbeat_s")
+        self._stall_s = service.settings.seconds("pong_timeout_s")
+        self._last_sent = self._loop.time()
+        self._taken, self._moved_at = 0, self._last_sent
+        self._wire: HttpProtocol | None = None
+        self._chunked = True
+        self._woken = False
+        self._context = copy_context()  # that of each turn, which is then not copied anew
+        self._ended = asyncio.Event()
+        self._end = "client"
+        self._stop_clock: Callable[[], None] = lambda: None
+
+    async def attach(self, after: int, epoch: str | None = None, *, resume: bool = False) -> Snapshot:
+        """Count as a reader of the run from `after`; raises Refusal. What is attached must be served."""
+        run = await self._reader.attach(after, epoch, resume=resume)
+        self._epoch, self._trace_id = run.epoch, run.trace_id
+        return run
+
+    def open_with(self, opening: Sequence[Message], headers: Mapping[str, str]) -> "EventStream":
+        """Say what comes before the events; returns the stream."""
+        self._opening = opening
+        self._headers = HEADERS | dict(headers)
+        return self
+
+    def notify_draining(self) -> None:
+        """A stream has no message that would say so."""
+
+    def close(self, code: int) -> None:
+        """End once the log is sent as far as it goes."""
+        self._closing = "draining" if code == 4000 else "store"
+        self.wake()
+
+    def wake(self) -> None:
+        """Write what there is in the next turn of the event loop."""
+        if not self._woken and self._wire is not None:
+            self._woken = True
+            self._loop.call_soon(self._write, context=self._context)
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Send the stream, and give up the reader at the end."""
+        self._service.connections.add(self)
+        begun = self._loop.time()
+        wire: HttpProtocol = scope["state"]["wire"]
+        try:
+            with self._service.metrics.connection("sse"):
+                await self._serve(wire, scope, send)
+        finally:
+            self._wire = None
+            wire.on_room = lambda: None
+            self._service.connections.discard(self)
+            self._stop_clock()
+            if self._end == "slow":
+                self._service.metrics.slow_readers.inc()
+            self._service.metrics.disconnected(self._end)
+            told = {"reason": self._end, "duration_s": round(self._loop.time() - begun, 3)}
+            ids = {"trace_id": self._trace_id, "address": scope.get("runwire.client")}
+            log.info("a connection ended", extra={"transport": "sse"} | ids | told)
+            left = self._reader.leave(by_server=self._end not in {"client", "finished"})
+            if left is not None:
+                await left
+            await self._on_end()
+
+    async def _serve(self, wire: HttpProtocol, scope: Scope, send: Send) -> None:
+        headers = [(name.lower().encode(), value.encode()) for name, value in self._headers.items()]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        wire.flow.resume_reading()  # or nobody would notice that the caller has gone
+        if scope["method"] != "HEAD":
+            self._chunked = scope["http_version"] == "1.1"
+            self._reader.form = chunked_blocks if self._chunked else event_blocks
+            opening = f"retry: 2000\nid: {self._epoch}.{self._reader.cursor}\n\n"
+            opening += "".join(f"data: {encode(message)}\n\n" for message in self._opening)
+            self._wire = wire
+            wire.on_room = self.wake
+            self._send(opening.encode())
+            self._tick()
+            self._write()
+            await self._ended.wait()
+        if not wire.lost:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _send(self, data: bytes) -> None:
+        assert self._wire is not None
+        self._last_sent = self._loop.time()
+        self._wire.write(chunk(data) if self._chunked else data)
+
+    def _finish(self, end: str) -> None:
+        if not self._ended.is_set():
+            self._end = end
+            self._ended.set()
+
+    def _write(self) -> None:
+        """Write a page of what the log has, and end when there is nothing left to say."""
+        self._woken = False
+        wire = self._wire
+        if wire is None or self._ended.is_set() or not wire.room:
+            if wire is not None and wire.lost:
+                self._finish("client")
+            return
+        try:
+            page = self._reader.next()
+        except (StoreGone, RunNotFound):
+            self._finish("store")  # whoever reads comes back with a cursor and is told
+            return
+        if page is not None:
+            self._last_sent = self._loop.time()
+            wire.write(page.data)
+            if page.terminal:
+                self._finish("finished")
+            elif page.more:
+                self.wake()
+        if self._closing is not None and not (self._reader.filling or self._woken):
+            self._finish(self._closing)
+
+    def _tick(self) -> None:
+        """Look at everything that comes with time, and plan the next look."""
+        wire, now = self._wire, self._loop.time()
+        if wire is None:
+            return
+        if wire.taken != self._taken or not wire.waiting:
+            self._taken, self._moved_at = wire.taken, now
+        elif self._moved_at + self._stall_s <= now + 0.001:
+            self._finish("slow")  # [SSE-20]
+            wire.abort()
+            return
+        left = self._remaining_s()
+        if left is not None and left <= 0:
+            self._finish("expired")  # [AUTH-13]
+        next_beat = self._last_sent + self._heartbeat_s
+        if next_beat <= now + 0.001:
+            if wire.room:
+                self._send(HEARTBEAT_BLOCK)
+            next_beat = now + self._heartbeat_s
+        due = min(next_beat, self._moved_at + self._stall_s if wire.waiting else now + self._stall_s / 2)
+        due = due if left is None else min(due, now + max(left, 0))
+        self._stop_clock = self._service.clock.at(due, self._tick)

@@ -1,0 +1,1 @@
+"""Tests of all this, by what they test."""

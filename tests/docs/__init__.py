@@ -1,0 +1,1 @@
+"""Tests of the site, its pages and examples."""

@@ -1,0 +1,51 @@
+"""No translation lags behind its source, and each has the parts that its source has."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "docs"))
+translations: Any = importlib.import_module("translations")
+
+PAGES = sorted(translations.CHINESE.glob("*.md"))
+FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+TAG = re.compile(r"<[^>]*>|What is AI\?|什么是人工智能？|Stop|停止")
+
+
+def test_no_translation_lags_behind_its_source() -> None:
+    assert translations.lagging(translations.recorded()) == []
+
+
+def test_a_source_that_changes_is_noticed() -> None:
+    seen = translations.recorded()
+    seen["primer.md"] = "0" * 16
+
+    (told,) = translations.lagging(seen)
+    assert told.startswith("primer.md lags behind spec/primer.md") and "--seen primer.md" in told
+
+
+def blocks(text: str) -> list[str]:
+    """Return the blocks of code, without comments and what a person reads."""
+    return [re.sub(r" *#.*", "", TAG.sub("", block)) for block in FENCE.findall(text)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_translation_has_the_parts_of_its_source(page: Path) -> None:
+    translated = page.read_text(encoding="utf-8")
+    source = translations.source_of(page).read_text(encoding="utf-8")
+
+    assert [len(mark) for mark in re.findall(r"^(#+) ", FENCE.sub("", translated), re.MULTILINE)] == [
+        len(mark) for mark in re.findall(r"^(#+) ", FENCE.sub("", source), re.MULTILINE)
+    ]
+    assert blocks(translated) == blocks(source)
+    for kind in (r"\[[A-Z]+-\d+\]", r"`\{[^`]*\}`", r"`--[a-z-]+"):
+        assert set(re.findall(kind, translated)) == set(re.findall(kind, source)), kind
+    rows = [sum(line.startswith("|") for line in text.splitlines()) for text in (translated, source)]
+    assert rows[0] == rows[1]

@@ -1,0 +1,235 @@
+"""A judging: what it does once, and what it says of a server that is mute or gone."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from runwire_conformance.case import Claim
+from runwire_conformance.client.locate import ServerUnusable
+from runwire_conformance.client.profile import Options, Profile
+from runwire_conformance.client.reach import NoRunwireServer
+from runwire_conformance.runner.engine import Case, Engine, Outcome, State
+from runwire_conformance.runner.judging import Judging
+from runwire_conformance.trace.trace import Trace
+from runwire_conformance.verdict.judgement import Accusation, Verdict
+from runwire_conformance.verdict.reason import Kind
+from runwire_conformance.verdict.reproduction import Reproduction
+
+SAID = {"features": ["resume"], "script_agent": True, "server": {"name": "good", "version": "2"}}
+PROFILE = Profile("ws://server/v1/ws", discovery=SAID)
+
+
+async def body() -> None:
+    """Stand for a case that is never played here."""
+
+
+def played(
+    name: str, state: State, *ids: str, seconds: float = 1.0, began_at: float = 0.0, ended_at: float = 0.0
+) -> Case:
+    """Return a case with its outcome."""
+    outcome = Outcome(state, "seen", details="more", seconds=seconds, began_at=began_at, ended_at=ended_at)
+    return Case(name, body, Claim(ids), outcome=outcome)
+
+
+def judging(*cases: Case, profile: Profile | None = PROFILE) -> Judging:
+    """Return a judging that is over."""
+    engine = Engine("http://server", Options(token="secret"), cases, profile=profile, seconds=9.0)
+    return Judging(engine)
+
+
+def test_a_report_says_what_came_of_everything() -> None:
+    unplayed = Case("a::unplayed", body, Claim(("RUN-5",)))
+    played_ = (
+        unplayed,
+        played("a::quick", State.PASSED, "RUN-4"),
+        played("a::crawl", State.PASSED, "RESUME-1", seconds=3.0),
+        played("a::script", State.NOT_EXERCISED, "SCRIPT-1", seconds=2.0),
+        played("a::fault", State.JUDGE_ERROR, "RUN-6"),
+    )
+    done = judging(*played_)
+    done.began = 5.0
+
+    report = done.report()
+
+    assert {j.requirement.id: j.verdict for j in report.judgements} == {
+        "RUN-4": Verdict.PASS,
+        "RUN-5": Verdict.NOT_EXERCISED,
+        "RUN-6": Verdict.JUDGE_ERROR,
+        "RESUME-1": Verdict.PASS,
+        "SCRIPT-1": Verdict.NOT_EXERCISED,
+    }
+    assert {result.name for result in report.classes if result.offered} >= {"resume", "script_agent"}
+    assert (report.url, report.server, report.seconds, report.began) == ("http://server", "good 2", 9.0, 5.0)
+    assert report.slowest == ("a::crawl", 3.0)
+    assert report.judge_errors == ("a::fault: seen\nmore",)
+    assert report.remarks == ()
+    assert report.reproduction == Reproduction("http://server")
+    assert report.redaction.masked("a secret") == "a ***"
+
+
+def test_a_report_on_a_server_that_was_never_seen_names_none() -> None:
+    done = judging(profile=None)
+    done.fault = "a traceback"
+
+    report = done.report()
+
+    assert (report.server, report.judgements, report.slowest) == ("server", (), ("", 0.0))
+    assert report.judge_errors == ("a traceback",)
+    assert {result.name for result in report.classes if result.offered} == set()
+
+
+def test_a_fault_outside_the_cases_stands_before_theirs() -> None:
+    done = judging(played("a::fault", State.JUDGE_ERROR, "RUN-6"))
+    done.fault = "a traceback"
+
+    assert done.report().judge_errors == ("a traceback", "a::fault: seen\nmore")
+
+
+def test_what_was_broken_at_first_sight_is_accused() -> None:
+    trace = Trace("websocket", "the first look", 0.0)
+    broken = Profile("ws://server", discovery=SAID, broken={"RUN-3": "no started"}, shown={"RUN-3": [trace]})
+
+    (judgement,) = judging(profile=broken).report().judgements
+
+    assert (judgement.requirement.id, judgement.reasons) == ("RUN-3", ("no started",))
+    assert judgement.accusations[0].traces == (trace,)
+
+
+def test_what_ails_the_server_is_accused() -> None:
+    done = judging()
+    done.engine.ailing["CLOSE-2"] = "connections break off"
+
+    (judgement,) = done.report().judgements
+
+    assert (judgement.requirement.id, judgement.reasons) == ("CLOSE-2", ("connections break off",))
+
+
+def test_a_server_that_was_never_seen_has_announced_nothing() -> None:
+    (judgement,) = (
+        judging(played("a::case", State.NOT_EXERCISED, "SCRIPT-1"), profile=None).report().judgements
+    )
+
+    assert judgement.verdict is Verdict.NOT_OFFERED
+
+
+def test_only_what_was_asked_for_is_judged() -> None:
+    done = judging(played("a::case", State.PASSED, "RUN-4", "RUN-5"))
+    done.wanted = lambda requirement: requirement.id == "RUN-5"
+
+    assert [j.requirement.id for j in done.report().judgements] == ["RUN-5"]
+
+
+def test_a_mute_server_is_accused_of_its_silence() -> None:
+    done = judging(played("a::case", State.FAILED, "RUN-4"))
+    trace = Trace("http", "GET", 0.0)
+    done.engine.mute = ServerUnusable("CONN-6", "no answer", [trace])
+
+    report = done.report()
+
+    (guilty,) = report.by(Verdict.FAIL)
+    accusation = Accusation("the first look at the server", "no answer", traces=(trace,), kind=Kind.MUTE)
+    assert (guilty.requirement.id, guilty.accusations) == ("CONN-6", (accusation,))
+
+
+@pytest.mark.parametrize(
+    ("number", "suspects"),
+    [
+        (0, ""),
+        (1, "; under way then: a::0"),
+        (5, "; under way then: a::0, a::1, a::2, a::3, a::4"),
+        (7, "; under way then: a::0, a::1, a::2, a::3, a::4, 2 more"),
+    ],
+)
+def test_a_death_names_its_moment_and_who_was_there(number: int, suspects: str) -> None:
+    cases = [played(f"a::{n}", State.PASSED, "RUN-4", began_at=12.5, ended_at=12.5) for n in range(number)]
+    before = played("a::before", State.PASSED, "RUN-4", began_at=10.0, ended_at=12.4)
+    after = played("a::after", State.PASSED, "RUN-4", began_at=12.6, ended_at=13.0)
+    done = judging(before, *cases, after, Case("a::unplayed", body, Claim(("RUN-4",))))
+    done.engine.died, done.engine.began_at, done.engine.last_word = "refused", 10.0, 12.5
+
+    report = done.report()
+
+    (guilty,) = report.by(Verdict.FAIL)
+    said = f"the server was gone, refused; its last word came 2.5 s after the judge began{suspects}"
+    accusation = Accusation("the last look at the server", said, kind=Kind.GONE)
+    assert (guilty.requirement.id, guilty.accusations) == ("CONN-6", (accusation,))
+    assert report.remarks == ("The server was gone before the end: refused",)
+
+
+def test_a_server_that_never_spoke_spoke_at_no_time_before_the_judge_began() -> None:
+    done = judging()
+    done.engine.died, done.engine.began_at, done.engine.last_word = "refused", 10.0, 0.0
+
+    assert "its last word came 0.0 s after" in done.report().by(Verdict.FAIL)[0].reasons[0]
+
+
+class Plays(Engine):
+    """An engine that plays nothing and ends as it is told."""
+
+    end: Exception | None = None
+    plays = 0
+
+    async def judge(self) -> None:
+        Plays.plays += 1
+        if Plays.end is not None:
+            raise Plays.end
+
+
+def test_everything_is_played_once() -> None:
+    Plays.end, Plays.plays = None, 0
+    done = Judging(Plays("http://user:pass@server", Options(), ()))
+    assert (done.played, done.began) == (False, 0.0)
+
+    done.play()
+    done.play()
+
+    assert (Plays.plays, done.played, done.refused, done.fault) == (1, True, None, None)
+    assert done.began > 1e9
+    assert done.reproduction == Reproduction("http://server")
+    assert all(map(done.wanted, [None]))  # type: ignore[list-item]
+
+
+def test_a_judging_knows_how_it_was_called() -> None:
+    called = Reproduction("http://server", ("--patience", "5"))
+
+    assert Judging(Plays("http://server", Options(), ()), reproduction=called).reproduction == called
+
+
+def test_what_ends_a_judging_is_nothing_to_judge_or_a_fault_of_its_own() -> None:
+    Plays.end = NoRunwireServer("nobody listens")
+    refused = Judging(Plays("http://server", Options(), ()))
+    refused.play()
+    Plays.end = ZeroDivisionError("oops")
+    faulty = Judging(Plays("http://server", Options(), ()))
+    faulty.play()
+
+    assert (refused.refused, refused.fault) == ("nobody listens", None)
+    assert faulty.refused is None
+    assert faulty.fault is not None
+    assert "ZeroDivisionError: oops" in faulty.fault
+
+
+def test_a_case_that_was_not_played_is_no_suspect() -> None:
+    done = judging(replace(played("a::case", State.PASSED, "RUN-4"), outcome=None))
+    done.engine.died, done.engine.last_word = "refused", 0.0
+
+    assert "under way" not in done.report().by(Verdict.FAIL)[0].reasons[0]
+
+
+def test_cases_play_as_if_this_were_no_ci_so_that_long_lists_are_not_compared_word_by_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[str | None] = []
+
+    async def judge(_: Engine) -> None:
+        seen.append(os.environ.get("CI"))
+
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setattr(Engine, "judge", judge)
+
+    judging().play()
+
+    assert (seen, os.environ["CI"]) == ([None], "true")

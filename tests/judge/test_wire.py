@@ -1,0 +1,125 @@
+"""The judge's readers and invariants: cut anywhere, silent on what is right, loud on what is wrong."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runwire_conformance.client.wire.sse import Block, BlockParser
+from runwire_conformance.rules import RuleContext, findings
+from runwire_conformance.trace.limits import Limits
+from runwire_conformance.trace.trace import Message, Record, Trace
+from tests.support.transcripts import INVALID, VALID, found
+
+STREAM = (
+    b"\xef\xbb\xbfretry: 2000\r\nid: e1.0\r\n\r\n: a comment\n\ndata: {\"a\":1}\nid:e1.1\n\n"
+    b"data\rdata:  two\r\r\r\nevent: x\ndata: \xc3\xbc\n\ndata: cut off"
+)  # fmt: skip
+BLOCKS = [
+    Block((("retry", "2000"), ("id", "e1.0"))),
+    Block((), (" a comment",)),
+    Block((("data", '{"a":1}'), ("id", "e1.1"))),
+    Block((("data", ""), ("data", " two"))),
+    Block((("event", "x"), ("data", "ü"))),
+]
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=12))
+def test_a_stream_reads_the_same_however_it_is_cut(cuts: list[int]) -> None:
+    places = [0, *sorted(cuts), len(STREAM)]
+    parser = BlockParser()
+
+    blocks = [block for begin, end in pairwise(places) for block in parser.feed(STREAM[begin:end])]
+
+    assert blocks == BLOCKS
+    assert parser.end() == Block((("data", "cut off"),), closed=False)
+
+
+def test_the_data_of_a_block_is_its_lines() -> None:
+    assert BLOCKS[3].data == "\n two"
+    assert BLOCKS[0].data is None
+
+
+def test_a_stream_byte_by_byte_reads_the_same() -> None:
+    parser = BlockParser()
+
+    assert [block for byte in STREAM for block in parser.feed(bytes([byte]))] == BLOCKS
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_a_valid_transcript_is_accused_of_nothing(name: str) -> None:
+    assert found(VALID[name]) == []
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_an_invalid_transcript_is_accused_where_it_breaks_its_sentence_and_of_nothing_else(name: str) -> None:
+    header, problems = INVALID[name][0], found(INVALID[name])
+
+    assert {requirement for requirement, _ in problems} <= set(header["breaks"])
+    assert header["line"] in {line for _, line in problems}
+
+
+def beats(gap: float, transport: str = "websocket") -> Trace:
+    """Return a conversation whose second heartbeat comes `gap` seconds after the first."""
+    trace = Trace("sse" if transport == "sse" else "websocket", "beats", 0.0)
+    beat = Message({"type": "heartbeat"})
+    ready = Message({"type": "vendor:ready"})
+    trace.records = [
+        Record(0.0, "server", "text", '{"type":"vendor:ready"}', ready),
+        Record(gap, "server", "text", '{"type":"heartbeat"}', beat),
+    ]
+    return trace
+
+
+@pytest.mark.parametrize(("gap", "silent"), [(2.9, False), (3.2, False), (3.4, True), (60, True)])
+def test_silence_is_found_beyond_its_bound_and_tolerance(gap: float, silent: bool) -> None:
+    context = RuleContext(Limits({"heartbeat_s": 1}), 0.25)
+
+    broken = {finding.requirement for finding in findings(beats(gap), context)}
+
+    assert ("BEAT-3" in broken) is silent
+
+
+@pytest.mark.parametrize(
+    ("code", "ended_at", "overtaken"),
+    [("timeout", 6.1, True), ("timeout", 4.0, False), ("agent_error", 6.1, False)],
+)
+def test_a_run_whose_time_was_over_is_told_apart(code: str, ended_at: float, overtaken: bool) -> None:
+    trace = Trace("websocket", "one", began=0.0)
+    started = Message({"type": "started", "run_id": "r"})
+    error = Message({"type": "error", "code": code, "data": "", "run_id": "r", "seq": 1})
+    trace.records.append(Record(1.0, "server", "text", "", started))
+    trace.records.append(Record(ended_at, "server", "text", "", error))
+
+    assert trace.overtaken(3.0, 5.0) is overtaken
+
+
+@pytest.mark.parametrize(
+    ("sent_at", "closed_at", "code", "idled"),
+    [
+        (1.0, 4.2, 1000, True),
+        (1.0, 3.3, 1000, False),
+        (1.0, 3.5, 1000, True),
+        (None, 3.1, 1000, True),
+        (4.1, 4.2, 1000, True),
+        (1.0, 9.0, 4000, False),
+    ],
+)
+def test_a_connection_that_the_judge_left_idle_is_told_apart(
+    sent_at: float | None, closed_at: float, code: int, idled: bool
+) -> None:
+    trace = Trace("websocket", "one", began=0.0)
+    if sent_at is not None:
+        trace.records.append(Record(sent_at, "client", "text", "{}"))
+    trace.records.append(Record(closed_at - 0.5, "server", "text", '{"type":"heartbeat"}'))
+    trace.records.append(Record(closed_at, "server", "close", code=code))
+
+    assert trace.idled(3.0) is idled
+    beats = [
+        Record(at, "client", "text", "{}", Message({"type": "heartbeat"})) for at in (0.5, closed_at - 1.5)
+    ]
+    trace.records[:0] = beats
+    assert trace.idled(3.0) is idled
+    trace.records.insert(0, Record(closed_at - 2.3, "server", "text", "{}", Message({"type": "done"})))
+    assert not trace.idled(3.0)

@@ -1,0 +1,1 @@
+"""Tests of the specification's catalogue, and of who proves what."""
