@@ -1,7 +1,7 @@
 """Version 1 is frozen: digests of every sentence, registry and schema. A change of one has to say so, and why.
 
-`.venv/bin/python -m tests.spec.frozen --because "why this is an erratum or an extension"` writes them anew and notes what
-changed in `frozen.json`; each of these names belongs into CHANGELOG.md as well.
+`.venv/bin/python -m tests.spec.frozen --because "why this is an erratum or an extension"` writes them anew and notes
+what changed in `frozen.json`; each of these names belongs into CHANGELOG.md as well.
 """
 
 from __future__ import annotations
