@@ -13,6 +13,7 @@ from runwire_spec import Requirement, catalogue, registries
 
 ROOT = Path(__file__).parent.parent
 SMALLEST = ROOT / "reference_server/runwire_reference_server/smallest.py"
+EXAMPLES = sorted((ROOT / "examples/script_agent").glob("script_agent.*"))
 OPENING = re.compile(r"^\*\*\[([A-Z]+-[0-9]+)\]\*\* ", re.MULTILINE)
 REFERENCE = re.compile(r"(?<![*\w\]])\[([A-Z]+-[0-9]+)\](?!\()")
 CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.MULTILINE | re.DOTALL)
@@ -36,6 +37,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             text = WITHIN.sub(lambda found: placed(found[1]), text)
         files.append(File.generated(config, name, content=text))
     files.append(File.generated(config, "requirements.md", content=index_of_requirements()))
+    for name, path in {
+        SMALLEST.name: SMALLEST,
+        **{str(path.relative_to(ROOT)): path for path in EXAMPLES},
+    }.items():
+        files.append(File.generated(config, name, content=path.read_text(encoding="utf-8")))
     return files
 
 

@@ -66,8 +66,8 @@ def page(name: str, schema: Schema) -> str:
 
 def invalid(name: str, most: int = 4, longest: int = 160) -> Iterator[tuple[str, str]]:
     """Yield some vectors that break the schema, each with what is wrong."""
-    paths = sorted((SCHEMAS / "examples" / name / "invalid").glob("*.json"))
-    short = [(path.stem.replace("-", " "), path.read_text(encoding="utf-8").strip()) for path in paths]
+    broken = [one for one in runwire_schemas.vectors() if one.schema == name and not one.valid]
+    short = [(one.reason.replace("-", " "), one.text.strip()) for one in broken]
     fitting = [(title, " ".join(text.split())) for title, text in short if len(text) <= longest]
     yield from [(title, text) for title, text in fitting if text.isprintable() and "`" not in text][:most]
 

@@ -112,7 +112,7 @@ def test_what_is_too_much_is_told_once_as_what_it_is(serve: Serve, requirement: 
     assert flood is not None
     assert (flood.requirement, words in flood.text) == (requirement, True), flood
     assert words in told
-    assert target.held.bytes < 20 * MIB
+    assert target.budget.bytes < 20 * MIB
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
 
 

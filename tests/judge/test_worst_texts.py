@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from good_servers.fastapi_server import messages as fastapi_messages
 
 from runwire_conformance.case import Broken
 from runwire_conformance.client.exposition import read_exposition
@@ -28,6 +27,7 @@ from runwire_reference_server.service.settings import Settings
 from runwire_reference_server.transports.session import Session
 from runwire_reference_server.transports.strict_json import BadMessage, NotJson, read_object
 from tests.proof.good_servers import FOLDER, SMALLEST
+from tests.proof.good_servers.fastapi_server import messages as fastapi_messages
 from tests.support.programs import require_program
 from tests.support.worst_texts import WORST_TEXTS
 
