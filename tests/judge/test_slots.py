@@ -47,3 +47,25 @@ def test_who_gives_up_waiting_or_holding_leaves_the_places_to_the_others() -> No
             pass
 
     asyncio.run(asyncio.wait_for(play(), patience(10)))
+
+
+def test_who_lent_its_slots_gets_them_back_before_others_begin() -> None:
+    begun: list[str] = []
+
+    async def play() -> None:
+        slots = Slots(1)
+        held = await slots.take(1)
+
+        async def wait(name: str, *, back: bool) -> None:
+            await slots.take(1, back=back)
+            begun.append(name)
+            slots.give_back(1)
+
+        waiting = [asyncio.create_task(wait(f"new {number}", back=False)) for number in range(3)]
+        waiting.append(asyncio.create_task(wait("returned", back=True)))
+        await asyncio.sleep(0)
+        slots.give_back(held)
+        await asyncio.gather(*waiting)
+
+    asyncio.run(asyncio.wait_for(play(), patience(10)))
+    assert begun == ["returned", "new 0", "new 1", "new 2"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from runwire_conformance.trace.clock import now
@@ -15,6 +16,12 @@ from runwire_conformance.trace.trace import Trace
 
 if TYPE_CHECKING:
     from runwire_conformance.client.target import Target
+
+#: Statuses of a run that is not over (chapter 4).
+UNFINISHED = frozenset({"queued", "running", "waiting"})
+
+#: How often, and how many seconds apart, a run is looked at that was cancelled.
+LOOKS, LOOK_S = 3, 0.05
 
 #: Seconds that the cancelling of what was left may take beside the server's own deadline.
 CANCEL_S = 2.0
@@ -38,14 +45,7 @@ class Footprint:
 
         `conversations` are the case's, each with the view of the server, as one caller has it, that it was held in.
         """
-        ended = {run_id for trace, _ in conversations for run_id in ended_in(trace)}
-        left = {
-            run_id: view
-            for trace, view in conversations
-            if not trace.bereft
-            for run_id in begun_in(trace)
-            if run_id not in ended
-        }
+        left = unfinished(conversations)
         if not left:
             return
         limits = target.limits
@@ -55,19 +55,37 @@ class Footprint:
         self._left |= dict.fromkeys(followed & left.keys(), now() + cancelled_s)
         self._left |= dict.fromkeys(asked, now() + limits["run_s"] + limits["detach_grace_s"])
         bound = limits.seconds("cancel_deadline_ms") + CANCEL_S
-        cancelled = await asyncio.gather(*(_cancelled(run_id, view, bound) for run_id, view in asked.items()))
-        for run_id, done in zip(asked, cancelled, strict=True):
-            if done:
+        statuses = await asyncio.gather(*(_cancelled(run_id, view, bound) for run_id, view in asked.items()))
+        for run_id, status in zip(asked, statuses, strict=True):
+            if status in UNFINISHED:
                 self._left[run_id] = now() + cancelled_s
+            elif status is not None:
+                del self._left[run_id]
 
 
-async def _cancelled(run_id: str, target: Target, seconds: float) -> bool:
-    """Have a run cancelled by a request; return whether the server took it."""
-    try:
+def unfinished(conversations: Sequence[tuple[Trace, Target]]) -> dict[str, Target]:
+    """Return the runs that were begun and not seen to end, each with the view of the server that began it."""
+    ended = {run_id for trace, _ in conversations for run_id in ended_in(trace)}
+    return {
+        run_id: view
+        for trace, view in conversations
+        if not trace.bereft
+        for run_id in begun_in(trace)
+        if run_id not in ended
+    }
+
+
+async def _cancelled(run_id: str, target: Target, seconds: float) -> str | None:
+    """Have a run cancelled by a request; return its status after a moment, None when the server did not take it."""
+    status = None
+    with suppress(Exception):
         async with asyncio.timeout(seconds):
-            return await target.cancels(run_id)
-    except Exception:
-        return False
+            for _ in range(LOOKS):
+                status = await target.cancels(run_id)
+                if status not in UNFINISHED:
+                    break
+                await asyncio.sleep(LOOK_S)
+    return status
 
 
 def begun_in(trace: Trace) -> Iterator[str]:

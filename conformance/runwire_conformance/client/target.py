@@ -15,7 +15,7 @@ from runwire_conformance.case import Blocked, Broken, NotExercised, Violation, W
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import Run
-from runwire_conformance.client.footprint import Footprint
+from runwire_conformance.client.footprint import Footprint, unfinished
 from runwire_conformance.client.hooks import missing, printed
 from runwire_conformance.client.profile import DEFAULT_PROMPTS, Options, Profile
 from runwire_conformance.client.stream import Stream
@@ -41,8 +41,8 @@ EVENT_STREAM = ("Accept", "text/event-stream")
 class Slots(Protocol):
     """The slots for connections that a case holds."""
 
-    def lent(self) -> AbstractAsyncContextManager[None]:
-        """Give the slots back while the body runs."""
+    def lent(self, *, resting: bool) -> AbstractAsyncContextManager[None]:
+        """Give the slots back while the body runs; `resting` when the case has no unfinished run meanwhile."""
 
 
 #: Seconds for which a token is good that the judge has minted to see it expire.
@@ -366,21 +366,21 @@ class Target:
         await asyncio.gather(*(conversation.end() for conversation in self._open))
         await self.footprint.cancel_left(self._held_in, self)
 
-    async def cancels(self, run_id: str) -> bool:
-        """Have a run cancelled by a request that no trace shows; tell whether the server took it."""
+    async def cancels(self, run_id: str) -> str | None:
+        """Have a run cancelled by a request that no trace shows; return its status, None when it was not taken."""
         try:
             url = self.run_url(run_id, "/cancel")
         except Blocked:
-            return False
+            return None
         response = await fetch(url, self.options.tls, "POST", self._headers([JSON]), b"")
-        return response.status == 200
+        return str(response.json().get("status")) if response.status == 200 else None
 
     async def away(self, seconds: float) -> None:
         """Wait while no connection of the case is open, and have others use its slots meanwhile."""
         if self._slots is None:
             await asyncio.sleep(seconds)
         else:
-            async with self._slots.lent():
+            async with self._slots.lent(resting=not unfinished(self._held_in)):
                 await asyncio.sleep(seconds)
 
     def _headers(self, headers: Headers) -> list[tuple[str, str]]:

@@ -6,7 +6,8 @@ will take; no bell rings. It then goes through phases, each of which may accuse 
 1. *Crowd*: every case that needs no quiet plays beside others, as many as the advertised limits allow and as the
    judge's clock bears. The conversations of a case are judged by the invariants as soon as it ends, and only what the
    report may show of them is kept.
-2. *Alone*: cases that count connections or runs play one by one, when what the judge itself left behind is gone.
+2. *Alone*: cases that count connections or runs play one by one, when what the judge itself left behind is gone. Cases
+   of the crowd that only wait, without a connection and without a run, go on waiting meanwhile.
 3. *Confirmation*: a failure that leans on the clock, on an absence or on a lost connection is a suspicion. It is played
    again alone, and waits for the user's patience where no sentence states a time. What fails again while the clock is
    steady is proof; what passes is dropped; what still cannot be told is *not judged*.
@@ -44,7 +45,7 @@ from runwire_conformance.runner.playing import came_of, overtaken
 from runwire_conformance.runner.probe import probe
 from runwire_conformance.runner.progress import Progress
 from runwire_conformance.runner.reset_check import breaks_off
-from runwire_conformance.runner.slots import Slots
+from runwire_conformance.runner.slots import LOOK_S, Slots
 from runwire_conformance.trace.clock import Clock, now
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.memory_budget import MemoryBudget
@@ -171,10 +172,7 @@ class Engine:
         limit = self.options.time_limit_s
         try:
             async with asyncio.timeout(limit):
-                await self._play_crowd(crowd, profile, slots)
-                for case in alone:
-                    if not self._stops:
-                        await self._play_alone(case, profile)
+                await self._play_crowd(crowd, alone, profile, slots)
         except TimeoutError:
             self.timed_out = True
             self._leave_out(f"the time limit of {limit:g} s was over", last, suspects=False)
@@ -210,18 +208,31 @@ class Engine:
         if self.progress is not None:
             self.progress.begin(len(crowd) + len(others), self.forecast)
 
-    async def _play_crowd(self, crowd: Sequence[Case], profile: Profile, width: int) -> None:
+    async def _play_crowd(
+        self, crowd: Sequence[Case], alone: Sequence[Case], profile: Profile, width: int
+    ) -> None:
         measuring = width > FEW_SLOTS
         slots = Slots(width - 1 if measuring else width)
         ordered = interleaved(crowd, lambda case: wait_of(case.claim, profile.limits).seconds)
-        async with self._measured(profile) if measuring else nullcontext(), slots.paced(self.clock):
-            tasks = [asyncio.create_task(self._play_in_turn(case, profile, slots)) for case in ordered]
-            try:
-                await asyncio.gather(*tasks)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+        leases = [_Lease(slots, case.claim.connections) for case in ordered]
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            async with self._measured(profile) if measuring else nullcontext(), slots.paced(self.clock):
+                for case, lease in zip(ordered, leases, strict=True):
+                    tasks.append(asyncio.create_task(self._play_in_turn(case, profile, lease)))
+                while not all(  # noqa: ASYNC110 - many things may end it
+                    task.done() or lease.resting for task, lease in zip(tasks, leases, strict=True)
+                ):
+                    await asyncio.sleep(LOOK_S)
+            for case in alone:
+                async with slots.taken(slots.most):
+                    if not self._stops:
+                        await self._play_alone(case, profile)
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _slots(self, profile: Profile) -> int:
         if self.concurrency is not None:
@@ -232,8 +243,7 @@ class Engine:
         runs = SHARE * profile.limits["runs_per_principal"] / RUNS_A_SLOT
         return max(1, min(MOST_SLOTS, int(connections), int(runs)))
 
-    async def _play_in_turn(self, case: Case, profile: Profile, slots: Slots) -> None:
-        lease = _Lease(slots, case.claim.connections)
+    async def _play_in_turn(self, case: Case, profile: Profile, lease: "_Lease") -> None:
         async with lease.budget():
             if not self._stops:
                 await self._memory.room()
@@ -499,6 +509,8 @@ class _Lease:
         self._slots = slots
         self._count = count
         self._taken = 0
+        #: Whether the case only waits, with nothing of its own at the server.
+        self.resting = False
 
     @asynccontextmanager
     async def budget(self) -> AsyncIterator[None]:
@@ -509,14 +521,16 @@ class _Lease:
             self._slots.give_back(self._taken)
 
     @asynccontextmanager
-    async def lent(self) -> AsyncIterator[None]:
+    async def lent(self, *, resting: bool) -> AsyncIterator[None]:
         """Have others use the slots while the body runs."""
         self._slots.give_back(self._taken)
         self._taken = 0
+        self.resting = resting
         try:
             yield
         finally:
-            self._taken = await self._slots.take(self._count)
+            self._taken = await self._slots.take(self._count, back=True)
+            self.resting = False
 
 
 def impatient(wait: Wait) -> str:

@@ -20,6 +20,8 @@ GROWTH, SHRINKAGE = 4, 0.7
 class Slots:
     """Slots given in the order in which they are asked for, several at once to who needs several.
 
+    Whoever lent its slots and comes back goes before all who have not begun: its case may be waited for by a clock.
+
     `most` is a hard limit. Within it the slots can be `paced`, so that a slow machine makes the judge slower.
     """
 
@@ -42,11 +44,14 @@ class Slots:
         finally:
             self.give_back(held)
 
-    async def take(self, count: int) -> int:
-        """Wait for `count` slots, or all there are, and return how many were given."""
+    async def take(self, count: int, *, back: bool = False) -> int:
+        """Wait for `count` slots, or all there are, and return how many were given; `back` goes first."""
         count = min(count, self.most)
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.append((count, turn))
+        if back:
+            self._waiting.appendleft((count, turn))
+        else:
+            self._waiting.append((count, turn))
         self._serve()
         try:
             await turn

@@ -5,6 +5,7 @@ import html
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from runwire_conformance.trace.trace import Message, Record, Trace
@@ -18,13 +19,16 @@ SHORTEST = 4
 #: A percent sign, itself encoded or not; and what stands before a character that is escaped, any number of times.
 _PERCENT, _BACKSLASHES = "%(?:25)*", r"\\*"
 
+#: What begins a character that is written as a number.
+_CODED = re.compile(r"\\[uUxX]|%")
+
 
 class Redaction:
     """The credentials that were used so far, configured or received, and how they look where they are carried."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        #: By each form of a credential: the pattern that finds it however it is escaped or encoded.
-        self._forms: dict[str, re.Pattern[str]] = {}
+        #: Each form of a credential, a longer one before one that it holds.
+        self._forms: tuple[str, ...] = ()
         for secret in secrets:
             self.add(secret)
 
@@ -32,31 +36,27 @@ class Redaction:
         """Remember a credential, also in base64 and as a subprotocol ([AUTH-6]); return it."""
         if len(secret) >= SHORTEST and secret not in self._forms:
             data = secret.encode("utf-8", "surrogatepass")
-            for form in (secret, base64.b64encode(data).decode(), base64url(data)):
-                self._forms[form] = _written(form)
-            # A longer one goes before one that it holds.
-            self._forms = dict(sorted(self._forms.items(), key=lambda known: -len(known[0])))
+            forms = {*self._forms, secret, base64.b64encode(data).decode(), base64url(data)}
+            self._forms = tuple(sorted(forms, key=lambda form: (-len(form), form)))
         return secret
 
     def copy(self) -> "Redaction":
         """Return one that knows the same credentials and learns further ones for itself."""
         other = Redaction()
-        other._forms = dict(self._forms)
+        other._forms = self._forms
         return other
 
     def masked(self, text: str) -> str:
         """Return `text` without credentials, whether they stand in JSON, in a URL or as they are."""
-        for form, pattern in self._forms.items():
-            if form in text or _may_be_encoded(text):
-                text = pattern.sub(MASK, text)
+        signs = _Signs(text)
+        for form in self._forms:
+            text = _written(form).sub(MASK, text) if signs.of(form) else text.replace(form, MASK)
         return text
 
     def holds(self, text: str) -> bool:
         """Whether a credential stands in `text`."""
-        encoded = _may_be_encoded(text)
-        return any(
-            form in text or (encoded and pattern.search(text)) for form, pattern in self._forms.items()
-        )
+        signs = _Signs(text)
+        return any(form in text or (signs.of(form) and _written(form).search(text)) for form in self._forms)
 
     def mask(self, trace: Trace) -> None:
         """Take the credentials out of a conversation that was judged."""
@@ -83,10 +83,24 @@ class Redaction:
         return replace(record, payload=payload, message=Message(self.without(dict(record.message))))
 
 
-def _may_be_encoded(text: str) -> bool:
-    return "\\" in text or "%" in text or "&" in text or "+" in text
+class _Signs:
+    """What says that something may stand in a text other than as it is: the costly patterns are for such texts only."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._bare = text.replace("\\", "") if "\\" in text else None
+        self._coded = _CODED.search(text) is not None
+
+    def of(self, form: str) -> bool:
+        """Whether this credential may stand there escaped or encoded."""
+        if self._bare is not None and form.replace("\\", "") in self._bare:
+            return True
+        coded = self._coded or ("&" in self._text and html.escape(form) != form)
+        coded = coded or ("+" in self._text and " " in form)
+        return coded and _written(form[:SHORTEST]).search(self._text) is not None
 
 
+@lru_cache(maxsize=1024)
 def _written(secret: str) -> re.Pattern[str]:
     """Return a pattern that finds a text in JSON, in JSON within JSON, in a URL, in HTML, and as Python shows it.
 
@@ -95,6 +109,7 @@ def _written(secret: str) -> re.Pattern[str]:
     return re.compile(r"(?<!\\)" + "".join(map(_letter, secret)))
 
 
+@lru_cache(maxsize=1024)
 def _letter(letter: str) -> str:
     """Return a pattern for one character; its alternatives begin in different ways, so that none is tried for long."""
     data = letter.encode("utf-8", "surrogatepass")
