@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -238,7 +239,9 @@ def test_a_saved_conversation_is_played_first_and_the_printed_case_runs(
 def test_a_bad_regression_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("no plan")
 
-    verdicts = asyncio.run(judge("http://127.0.0.1:9", ["--regressions", str(tmp_path)]))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        verdicts = asyncio.run(judge(f"http://127.0.0.1:{port}", ["--regressions", str(tmp_path)]))
 
     assert verdicts.exit_code == 2
     assert "bad.json: holds no plan of the model" in verdicts.output
