@@ -99,6 +99,10 @@ class NotExercised(Exception):
     """The situation that a requirement speaks of never came about; says what to configure."""
 
 
+class BeyondPatience(NotExercised):
+    """A bound of the server is longer than the user will wait."""
+
+
 class TooSlow(NotExercised):
     """A bound of the server was over before the situation came about; alone, the case may be quick enough."""
 

@@ -45,6 +45,17 @@ def test_the_gravest_of_several_outcomes_counts(states: tuple[State, ...], expec
     assert verdict(MUST, *(case(state, MUST) for state in states)).verdict is expected
 
 
+@pytest.mark.parametrize("why", ["impatient", "hasty"])
+def test_half_a_sentence_is_no_pass(why: str) -> None:
+    unplayed = Outcome(State.NOT_EXERCISED, "set another run_s on the server", **{why: True})  # type: ignore[arg-type]
+
+    judgement = verdict(MUST, case(State.PASSED, MUST), case(unplayed, MUST))
+
+    assert judgement.verdict is Verdict.NOT_EXERCISED
+    assert judgement.reasons == ("set another run_s on the server",)
+    assert judgement.impatient is (why == "impatient")
+
+
 def test_a_class_that_is_not_offered_is_not_failed_by_silence() -> None:
     silent = case(State.NOT_EXERCISED, OPTIONAL)
 

@@ -82,6 +82,22 @@ def test_silence_is_found_beyond_its_bound_and_tolerance(gap: float, silent: boo
 
 
 @pytest.mark.parametrize(
+    "between",
+    [Record(2.0, "server", "lost", "the connection ended"), Record(3.0, "server", "text", "no JSON text")],
+    ids=["the end of the connection", "a text that nobody can read"],
+)
+def test_silence_is_not_found_beyond(between: Record) -> None:
+    trace = beats(5.0)
+    trace.records.insert(1, between)
+
+    broken = {
+        finding.requirement for finding in findings(trace, RuleContext(Limits({"heartbeat_s": 1}), 0.25))
+    }
+
+    assert "BEAT-3" not in broken
+
+
+@pytest.mark.parametrize(
     ("code", "ended_at", "overtaken"),
     [("timeout", 6.1, True), ("timeout", 4.0, False), ("agent_error", 6.1, False)],
 )

@@ -177,7 +177,9 @@ async def tried(names: Sequence[str], *, quick: bool, whole: bool = False) -> li
         if done % TOLD_EVERY == 0 or done == len(flaws):
             print(f"{done} of {len(flaws)} flaws tried, {time.monotonic() - begun:.0f} s", flush=True)
 
-    trials, _ = await try_all(flaws, parallel=FLAWS_AT_ONCE, whole=whole, repeat=not quick, told=told)
+    trials, _ = await try_all(
+        flaws, parallel=FLAWS_AT_ONCE, whole=whole, thorough=not whole, repeat=not quick, told=told
+    )
     return [await _tried_again(trial) for trial in trials] if quick else trials
 
 

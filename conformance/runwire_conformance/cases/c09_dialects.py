@@ -94,7 +94,7 @@ async def every_dialect_is_understood(target: Target) -> None:
             )
         with shows("HTTP-3"):
             assert posted.status == 202, shown
-        run_id = str(posted.json()["run_id"])
+            run_id = str(posted.json()["run_id"])
         with shows("HTTP-5"):
             for _ in range(100):
                 status = await speaker.asked("GET", target.run_url(run_id))

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
-from runwire_conformance.case import Blocked, Broken, NotExercised, Violation, Wrong
+from runwire_conformance.case import BeyondPatience, Blocked, Broken, NotExercised, Violation, Wrong
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import Run
@@ -195,9 +195,9 @@ class Target:
         return self.options.hooks.get("origin") or f"{own.scheme}://{own.netloc}"
 
     def within_patience(self, seconds: float, setting: str) -> None:
-        """Raise NotExercised when a bound is longer than the user will wait."""
+        """Raise BeyondPatience when a bound is longer than the user will wait."""
         if seconds > self.options.patience_s:
-            raise NotExercised(
+            raise BeyondPatience(
                 f"would take {seconds:.15g} s; set a smaller {setting} on the server or use --patience {seconds:.15g}"
             )
 

@@ -49,12 +49,15 @@ def it_is_never_silent(trace: Trace, context: RuleContext) -> Iterator[Finding]:
             requirement = "SSE-12" if trace.transport == "sse" else "BEAT-1" if followed else "BEAT-3"
             yield Finding(requirement, f"nothing came for {record.at - last:.1f} s", place)
             return
-        if record.message is not None and record.side == "server":
-            last = record.at
-            if record.message.type in ASKED:
-                followed.add(record.message.word("run_id"))
-            elif record.message.is_terminal:
-                followed.discard(record.message.word("run_id"))
+        if record.kind in {"close", "lost"}:
+            return  # nothing is owed behind it
+        if record.side != "server" or (record.message is None and record.kind != "text"):
+            continue
+        last = record.at  # a text that nobody can read breaks a sentence of its own
+        if record.message is not None and record.message.type in ASKED:
+            followed.add(record.message.word("run_id"))
+        elif record.message is not None and record.message.is_terminal:
+            followed.discard(record.message.word("run_id"))
 
 
 def it_is_not_broken_off(trace: Trace, context: RuleContext) -> Iterator[Finding]:

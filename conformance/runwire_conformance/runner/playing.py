@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from runwire_conformance.case import (
+    BeyondPatience,
     Blocked,
     Broken,
     DeadlineMissed,
@@ -93,15 +94,19 @@ def _outcome(
     for kind, state in ENDINGS:
         if isinstance(problem, kind):
             moot = problem.requirement if isinstance(problem, Blocked) else None
-            return Outcome(state, str(problem), moot, suspect=isinstance(problem, TooSlow))
+            impatient = isinstance(problem, BeyondPatience)
+            return Outcome(
+                state, str(problem), moot, suspect=isinstance(problem, TooSlow), impatient=impatient
+            )
     leaning = case.claim.timing or overtaken(traces, limits) or was_dropped(traces)
     proven = getattr(problem, "proven", False)
+    busy = "LIMIT-4" not in case.claim.ids and any(map(is_refused_as_busy, traces))
     failed = Outcome(
         State.FAILED,
-        suspect=leaning and not proven,
+        suspect=(leaning or busy) and not proven,
         kind=kind_of(problem),
         shows=shown_by(problem),
-        owners=owned_by(problem),
+        owners=("LIMIT-4", *owned_by(problem)) if busy else owned_by(problem),
         certain=is_certain(problem),
         absent=getattr(problem, "absent", False),
         proven=proven,
@@ -150,6 +155,17 @@ async def _end(target: Target) -> None:
 def overtaken(traces: Sequence[Trace], limits: Limits) -> bool:
     """Tell whether a bound of the server ended a conversation that the judge had not finished."""
     return any(trace.overtaken(limits["idle_s"], limits["run_s"]) for trace in traces)
+
+
+def is_refused_as_busy(trace: Trace) -> bool:
+    """Tell whether the server had no place in a conversation, which says little of what the case is about."""
+    return any(
+        message.get("code") == "busy" and message.type in {"error", ""}
+        for message in trace.messages("server")
+    ) or any(
+        record.side == "server" and record.kind == "response" and record.code == 429
+        for record in trace.records
+    )
 
 
 def was_dropped(traces: Sequence[Trace]) -> bool:

@@ -48,6 +48,8 @@ class Outcome:
     redaction: Redaction = field(default_factory=Redaction)
     #: Whether it was not played as the server's limits make it wait for longer than the user will.
     impatient: bool = False
+    #: Whether it was over before its end by limits that are too short for it.
+    hasty: bool = False
     #: In what way the case failed, if it did.
     kind: Kind = Kind.UNMET
     #: The one requirement that the case found broken, where it can tell which.

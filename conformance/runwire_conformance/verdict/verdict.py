@@ -173,15 +173,23 @@ def _judge_one(
         return Judgement(requirement, Verdict.JUDGE_ERROR, reasons, cases=names)
     if left_out := _left_out(identifier, proving, undecided):
         return Judgement(requirement, Verdict.NOT_JUDGED, left_out, cases=names)
-    if any(outcome.state is State.PASSED for outcome in outcomes):
+    unplayed = [case for case in proving if identifier in case.claim.ids and _is_out_of_bounds(case.outcome)]
+    if not unplayed and any(outcome.state is State.PASSED for outcome in outcomes):
         return Judgement(requirement, Verdict.PASS, cases=names, witness=_witness(proving))
     reasons = tuple(
-        dict.fromkeys(_why_not(case, case.outcome) for case in proving if case.outcome is not None)
+        dict.fromkeys(
+            _why_not(case, case.outcome) for case in unplayed or proving if case.outcome is not None
+        )
     )
     all_absent = bool(outcomes) and all(outcome.state is State.NOT_OFFERED for outcome in outcomes)
     verdict = Verdict.NOT_OFFERED if all_absent else Verdict.NOT_EXERCISED
     impatient = any(outcome.impatient for outcome in outcomes)
     return Judgement(requirement, verdict, reasons, cases=names, impatient=impatient)
+
+
+def _is_out_of_bounds(outcome: Outcome | None) -> bool:
+    """Whether a clause was not shown for the server's limits alone: a pass of the others would be half of one."""
+    return outcome is not None and (outcome.impatient or outcome.hasty)
 
 
 def _left_out(identifier: str, proving: Sequence[Case], undecided: Mapping[str, str]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from runwire_schemas import client_message_violations
 from tests.proof.flaws.flaw import answers, flaw, says
 from tests.proof.flaws.http1 import Request, Response
 from tests.proof.flaws.link import Link, encode
@@ -49,7 +50,7 @@ class RunsOfLeaversLeak(Rewrite):
         self.leaked += len(link.followed)
 
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:
-        full = is_start(message) and self.leaked >= 4
+        full = is_start(message) and self.leaked >= 4 and not client_message_violations(message)
         if full:
             yield Answer(refusal("busy", message, retryable=True))
         else:

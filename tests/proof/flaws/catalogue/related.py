@@ -34,6 +34,8 @@ RELATED: dict[str, tuple[str, ...]] = {
     "fenced_tool_speaks_after_the_end": ("CANCEL-4",),
     "late_thinking": ("CANCEL-4",),
     "token_after_the_end": ("CANCEL-4",),
+    # A refusal by who stands between comes before the answers to what was sent earlier.
+    "runs_of_leavers_leak": ("MSG-31",),
     # A wrong log is wrong for whoever resumes it.
     "a_number_left_out": ("RESUME-10",),
     "a_number_used_twice": ("RESUME-10",),

@@ -235,7 +235,7 @@ def timeout_is_incomplete(flaw: Rewrite, link: Link, message: Message) -> Iterab
         yield message
 
 
-@flaw("RUN-15", limits={"run_s": 3})
+@flaw("RUN-15", limits={"run_s": 4})
 class QueuedTimeIsCounted(Rewrite):
     """The time for which a run is queued counts towards its run_s."""
 
