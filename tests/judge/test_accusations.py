@@ -20,7 +20,7 @@ from tests.support.outcomes import ALL, MUST, OPTIONAL, SHOULD, case, verdict
 #: A requirement that only servers with the script agent have to meet, and one of the class `basic`.
 SCRIPTED, BASIC = "SCRIPT-1", "CONN-15"
 
-FIRST_LOOK = "the first look at the server"
+PREFLIGHT = "the preflight"
 
 
 def talk(records: int = 1) -> Trace:
@@ -61,7 +61,7 @@ def test_a_finding_is_told_with_its_conversation_and_not_with_the_words_of_the_c
 
 def test_the_first_look_accuses_by_itself() -> None:
     assert accused(broken={"CONN-6": "no answer"}) == {
-        "CONN-6": (Accusation(FIRST_LOOK, "no answer", kind=Kind.MUTE),)
+        "CONN-6": (Accusation(PREFLIGHT, "no answer", kind=Kind.SERVER),)
     }
 
 
@@ -166,7 +166,7 @@ def test_a_mute_server_is_accused_of_that_and_of_nothing_else() -> None:
 
     guilty, other = only_accused(before, "CONN-6", "first look", "no answer")
 
-    accusation = Accusation("first look", "no answer", kind=Kind.MUTE)
+    accusation = Accusation("first look", "no answer", kind=Kind.SERVER)
     assert guilty == Judgement(catalogue()["CONN-6"], Verdict.FAIL, ("no answer",), (accusation,))
     assert (other.requirement.id, other.accusations) == (MUST, ())
 
@@ -266,15 +266,15 @@ def test_the_first_look_tells_what_it_saw() -> None:
 
     (judgement,) = judge((), ALL, True, {"CONN-6": "no answer"}, shown={"CONN-6": [trace]})
 
-    assert judgement.accusations == (Accusation(FIRST_LOOK, "no answer", traces=(trace,), kind=Kind.MUTE),)
+    assert judgement.accusations == (Accusation(PREFLIGHT, "no answer", traces=(trace,), kind=Kind.SERVER),)
 
 
-def test_the_look_back_accuses_beside_the_first_look() -> None:
+def test_the_check_resets_accuses_beside_the_first_look() -> None:
     (judgement,) = judge((), ALL, True, {"CLOSE-2": "a reset"}, ailing={"CLOSE-2": "resets"})
 
     assert judgement.accusations == (
-        Accusation(FIRST_LOOK, "a reset", kind=Kind.MUTE),
-        Accusation("the look back at the server", "resets", kind=Kind.MUTE),
+        Accusation(PREFLIGHT, "a reset", kind=Kind.SERVER),
+        Accusation("the reset check", "resets", kind=Kind.SERVER),
     )
 
 
@@ -311,4 +311,4 @@ def test_what_shows_it_in_the_fewest_words_is_told_first() -> None:
 
     told = [accusation.case for accusation in accused(*cases, broken={MUST: "seen"})[MUST]]
 
-    assert told == [FIRST_LOOK, "a::mute", "a::short", "a::long"]
+    assert told == [PREFLIGHT, "a::mute", "a::short", "a::long"]

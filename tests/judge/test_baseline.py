@@ -240,3 +240,10 @@ def test_judgings_that_differ_are_named() -> None:
     assert repeats_of([[passed], [failed], [passed]]).differing == {"RUN-4": {"pass": 2, "fail": 1}}
     report = Report("http://server", "s", (passed,), (), 1.0, repeats=repeats_of([[passed], [failed]]))
     assert (report.exit_code(), report.exit_code(strict=True)) == (0, 1)
+
+
+def test_a_reason_code_of_an_earlier_judge_is_understood(tmp_path: Path) -> None:
+    file = tmp_path / "known.toml"
+    file.write_text('[[known]]\nrequirement = "CONN-6"\nreason = "mute"\n', encoding="utf-8")
+
+    assert read_baseline(file) == [Known("CONN-6", "server")]

@@ -125,12 +125,12 @@ def test_only_what_was_asked_for_is_judged() -> None:
 def test_a_mute_server_is_accused_of_its_silence() -> None:
     done = judging(played("a::case", State.FAILED, "RUN-4"))
     trace = Trace("http", "GET", 0.0)
-    done.engine.mute = ServerUnusable("CONN-6", "no answer", [trace])
+    done.engine.unusable = ServerUnusable("CONN-6", "no answer", [trace])
 
     report = done.report()
 
     (guilty,) = report.by(Verdict.FAIL)
-    accusation = Accusation("the first look at the server", "no answer", traces=(trace,), kind=Kind.MUTE)
+    accusation = Accusation("the preflight", "no answer", traces=(trace,), kind=Kind.SERVER)
     assert (guilty.requirement.id, guilty.accusations) == ("CONN-6", (accusation,))
 
 

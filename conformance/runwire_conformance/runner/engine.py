@@ -107,11 +107,11 @@ class Engine:
     stop_after: int = 0
     progress: Progress | None = None
     profile: Profile | None = None
-    mute: ServerUnusable | None = None
+    unusable: ServerUnusable | None = None
     #: What showed that the server was gone before the suite ended, and the moment of its last word.
     died: str | None = None
     last_word: float = 0.0
-    #: Requirements that a look back found broken by the server as a whole, with what showed it.
+    #: Requirements that the reset check found broken by the server as a whole, with what showed it.
     ailing: dict[str, str] = field(default_factory=dict)
     #: Requirements of which a finding by the clock could not be told from the judge's slowness, with the reason.
     undecided: dict[str, str] = field(default_factory=dict)
@@ -149,8 +149,8 @@ class Engine:
         try:
             self.profile = await probe(self.url, self.options, self.clock)
             await self._play_all(self.profile)
-        except ServerUnusable as mute:
-            self.mute = mute
+        except ServerUnusable as problem:
+            self.unusable = problem
         except asyncio.CancelledError:
             self.interrupted = True
             self._leave_out(INTERRUPTED)
@@ -177,7 +177,7 @@ class Engine:
             self.timed_out = True
             self._leave_out(f"the time limit of {limit:g} s was over", last, suspects=False)
         if await self._is_alive(profile):
-            await self._look_back(profile)
+            await self._check_resets(profile)
             await self._confirm(todo, profile)
             if await self._is_alive(profile):
                 for case in last:
@@ -257,7 +257,7 @@ class Engine:
         await asyncio.sleep(self.clock.tolerance_since(now() - STEADY_S))
         await self._play(case, profile, patient=patient)
 
-    async def _look_back(self, profile: Profile) -> None:
+    async def _check_resets(self, profile: Profile) -> None:
         """Find out whether it is by chance that connections broke off, when cases failed on such."""
         failed = [case.outcome for case in self.cases if case.outcome and case.outcome.state is State.FAILED]
         if sum(outcome.broken_off for outcome in failed) < MOST_BROKEN_OFF:

@@ -126,18 +126,18 @@ class Judging:
         judgements = judge(
             cases, features, script_agent, broken, self.wanted, engine.ailing, shown, engine.undecided
         )
-        if engine.mute is not None:
-            mute = engine.mute
-            look = "the first look at the server"
-            return only_accused(judgements, mute.requirement, look, str(mute), mute.traces)
+        if engine.unusable is not None:
+            unusable = engine.unusable
+            look = "the preflight"
+            return only_accused(judgements, unusable.requirement, look, str(unusable), unusable.traces)
         if engine.died is not None:
             return also_accused(judgements, "CONN-6", "the last look at the server", self._death())
         return judgements
 
     def _signs(self) -> Signs:
-        """Return what all conversations showed of a proxy, those of the first look among them."""
+        """Return what all conversations showed of a proxy, those of the preflight among them."""
         engine = self.engine
-        total = signs_of(engine.mute.traces if engine.mute is not None else ())
+        total = signs_of(engine.unusable.traces if engine.unusable is not None else ())
         for traces in engine.profile.shown.values() if engine.profile is not None else ():
             total += signs_of(traces)
         for case in engine.cases:

@@ -86,7 +86,7 @@ class CaseItem(pytest.Item):
         outcome = self.case.outcome
         if outcome is None:
             left_out = "left out by --quick" if self.case.name in judging.engine.left_out else ""
-            pytest.skip(left_out or f"not exercised: {judging.engine.mute or 'the case was not played'}")
+            pytest.skip(left_out or f"not exercised: {judging.engine.unusable or 'the case was not played'}")
         for identifier in self.case.claim.ids:
             self.user_properties.append(("requirement", identifier))
         if outcome.state in {State.NOT_OFFERED, State.NOT_EXERCISED, State.NOT_JUDGED}:

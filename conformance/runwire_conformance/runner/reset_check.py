@@ -1,4 +1,4 @@
-"""A look back at a server whose connections broke off: does it break off plain ones too, and by chance?"""
+"""The reset check: whether a server whose connections broke off breaks off plain ones, too."""
 
 import asyncio
 from collections.abc import Callable, Sequence

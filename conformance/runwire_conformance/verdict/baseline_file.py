@@ -8,6 +8,7 @@ from typing import Any
 
 from runwire_conformance.trace.json_reading import read_toml
 from runwire_conformance.verdict.baseline import Known
+from runwire_conformance.verdict.reason import EARLIER_CODES
 
 PREFACE = """\
 # Failures that are known and do not fail the gate. Written by `runwire check --update-baseline`, which keeps what
@@ -71,4 +72,5 @@ def _entry(entry: Any, place: str) -> Known:
         raise BaselineError(f"{place}: expires must be a date such as 2030-12-31, without quotes")
     if not isinstance(note, str):
         raise BaselineError(f"{place}: note must be a string")
-    return Known(entry["requirement"], entry["reason"], expires, note)
+    reason = str(entry["reason"])
+    return Known(entry["requirement"], EARLIER_CODES.get(reason, reason), expires, note)

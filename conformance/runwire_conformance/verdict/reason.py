@@ -22,14 +22,17 @@ class Kind(StrEnum):
     ENDLESS = "endless"
     #: What came lacks something, or is of another kind.
     LACKING = "lacking"
-    #: The first look at the server, before any case, showed it.
-    MUTE = "mute"
+    #: The server as a whole showed it: in the preflight, or in the reset check.
+    SERVER = "server"
     #: The server was gone before the end.
     GONE = "gone"
 
 
+#: Codes of earlier judges, which baselines still name.
+EARLIER_CODES = {"mute": "server"}
+
 #: Kinds that are told without a case, as chance decides which case sees them first.
-OF_NO_CASE = frozenset({Kind.CONVERSATION, Kind.MUTE, Kind.GONE})
+OF_NO_CASE = frozenset({Kind.CONVERSATION, Kind.SERVER, Kind.GONE})
 
 
 def reason_code(kind: Kind, case: str) -> str:

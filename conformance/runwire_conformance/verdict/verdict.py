@@ -29,8 +29,8 @@ def judge(
 ) -> tuple[Judgement, ...]:
     """Return a judgement for every `wanted` requirement that some case proves or watches, or that was found broken.
 
-    `known_broken` is what the first look at the server showed, in the conversations `shown`; `ailing` what the look
-    back did; `undecided` is what could not be told from the judge's own slowness, with the reason.
+    `known_broken` is what the preflight showed, in the conversations `shown`; `ailing` what the reset
+    check did; `undecided` is what could not be told from the judge's own slowness, with the reason.
     """
     accused = _accusations(cases, known_broken or {}, ailing or {}, shown or {})
     concerned = [
@@ -48,7 +48,7 @@ def only_accused(
     judgements: Iterable[Judgement], accused: str, case: str, reason: str, traces: tuple[Trace, ...] = ()
 ) -> tuple[Judgement, ...]:
     """Return judgements in which `accused` alone is to blame and the others could not be told because of it."""
-    accusation = Accusation(case, reason, traces=traces, kind=Kind.MUTE)
+    accusation = Accusation(case, reason, traces=traces, kind=Kind.SERVER)
     guilty = Judgement(catalogue()[accused], Verdict.FAIL, (reason,), (accusation,))
     moot = (f"blocked by {accused}",)
     others = [
@@ -91,19 +91,17 @@ def _accusations(
     accused = {
         identifier: [
             Accusation(
-                "the first look at the server",
+                "the preflight",
                 reason,
                 traces=tuple(shown.get(identifier, ())),
-                kind=Kind.MUTE,
+                kind=Kind.SERVER,
             )
         ]
         for identifier, reason in known_broken.items()
         if not (identifier == "MSG-28" and "BEAT-5" in known_broken)
     }
     for identifier, reason in ailing.items():
-        accused.setdefault(identifier, []).append(
-            Accusation("the look back at the server", reason, kind=Kind.MUTE)
-        )
+        accused.setdefault(identifier, []).append(Accusation("the reset check", reason, kind=Kind.SERVER))
     for case in cases:
         outcome = case.outcome
         if outcome is None:
@@ -207,7 +205,7 @@ def _left_out(identifier: str, proving: Sequence[Case], undecided: Mapping[str, 
 
 def _length(accusation: Accusation) -> int:
     """Sort what a look showed first, and then what shows it in the fewest words."""
-    if accusation.kind is Kind.MUTE:
+    if accusation.kind is Kind.SERVER:
         return 0
     return 1 + sum(len(trace.records) for trace in accusation.traces)
 
