@@ -145,6 +145,7 @@ class Claim:
     timing: bool = False
     searches: bool = False
     waits: Callable[[Limits], float] | None = None
+    busy: bool = False
 
 
 def proves(
@@ -160,6 +161,7 @@ def proves(
     timing: bool = False,
     searches: bool = False,
     waits: Callable[[Limits], float] | None = None,
+    busy: bool = False,
 ) -> Callable[[Function], Function]:
     """Mark a function as a case that proves the requirements `ids`.
 
@@ -168,9 +170,10 @@ def proves(
     own clock says `timing`: when it fails in the crowd it is played again alone, and that is what counts. One that
     `searches` takes the longer the more examples the user asked for. One that an advertised limit makes wait says with
     `waits` for how many seconds, of which the forecast is made; it is not played when they are more than the patience.
+    One that is `busy` makes the server refuse it so; any other that is refused as busy found no place.
     """
     claim = Claim(
-        ids, watches, on, script, connections, alone, last, deadline_s, without, timing, searches, waits
+        ids, watches, on, script, connections, alone, last, deadline_s, without, timing, searches, waits, busy
     )
 
     def marked(function: Function) -> Function:

@@ -169,7 +169,7 @@ async def a_connection_takes_one_run_after_another(client: Client, target: Targe
     assert second.id != first.id
 
 
-@proves("RUN-7")
+@proves("RUN-7", busy=True)
 async def a_second_prompt_is_busy(client: Client, target: Target) -> None:
     run = await client.start(slow(target))
 
@@ -300,7 +300,7 @@ async def a_connection_follows_several_runs(client: Client, target: Target, limi
         await run.terminal()
 
 
-@proves("RUN-24")
+@proves("RUN-24", busy=True)
 async def one_run_too_many_is_busy(client: Client, target: Target, limits: Limits) -> None:
     runs = [
         await client.start(slow(target), run_id=new_run_id())

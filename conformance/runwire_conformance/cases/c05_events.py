@@ -255,7 +255,7 @@ async def a_run_that_was_cut_says_why(client: Client, limits: Limits) -> None:
     assert terminal.get("reason")
 
 
-@proves("EVENT-24")
+@proves("EVENT-24", busy=True)
 async def a_refusal_is_told_from_a_terminal(client: Client, target: Target) -> None:
     run = await client.start(scripts.ENDLESS if target.profile.has_script_agent else target.long)
 

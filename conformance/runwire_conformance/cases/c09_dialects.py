@@ -19,6 +19,9 @@ from runwire_conformance.trace.trace import Trace, parsed
 #: Seconds that the agent of a stream pauses between its two words.
 PAUSE_S = 1.2
 
+#: How many streams are open at once.
+AT_ONCE = 4
+
 
 class Speaker:
     """One client that speaks a dialect on one connection for as long as the server keeps that open."""
@@ -106,7 +109,7 @@ async def every_dialect_is_understood(target: Target) -> None:
         speaker.end()
 
 
-@proves("EVENT-4", "SSE-1", "HTTP-25", script=True, connections=len(DIALECTS), deadline_s=60, timing=True)
+@proves("EVENT-4", "SSE-1", "HTTP-25", script=True, connections=AT_ONCE, deadline_s=60, timing=True)
 async def a_stream_flows_in_every_dialect(target: Target) -> None:
     prompt = scripts.script(scripts.token("a"), scripts.wait(PAUSE_S * 1000), scripts.token("b"))
 
@@ -145,7 +148,8 @@ async def a_stream_flows_in_every_dialect(target: Target) -> None:
         finally:
             exchange.close()
 
-    await asyncio.gather(*map(streamed, DIALECTS))
+    for first in range(0, len(DIALECTS), AT_ONCE):
+        await asyncio.gather(*map(streamed, DIALECTS[first : first + AT_ONCE]))
 
 
 @proves("SSE-14", script=True)

@@ -18,15 +18,19 @@ from runwire_schemas import violations
 MOST_POLLS = 200
 
 
-async def asked(target: Target, run_id: str, query: str = "", *headers: tuple[str, str]) -> Response:
+async def asked(
+    target: Target, run_id: str, query: str = "", *headers: tuple[str, str], waits_s: float = 0.0
+) -> Response:
     """Poll a run and return the answer, whatever it is."""
-    return await target.http("GET", target.run_url(run_id, "/events" + query), [ACCEPT_JSON, *headers])
+    url = target.run_url(run_id, "/events" + query)
+    return await target.http("GET", url, [ACCEPT_JSON, *headers], waits_s=waits_s)
 
 
 async def polled(target: Target, run_id: str, after: str = "", wait_s: float = 0.0) -> dict[str, Any]:
     """Poll a run and return the body; raises Blocked when there is none, which [POLL-1] is about."""
     query = [f"after={after}"] * bool(after) + [f"wait={wait_s:g}"] * bool(wait_s)
-    response = await asked(target, run_id, "?" + "&".join(query) if query else "")
+    waits_s = min(wait_s, target.limits["heartbeat_s"])
+    response = await asked(target, run_id, "?" + "&".join(query) if query else "", waits_s=waits_s)
     if response.status != 200 or response.media_type != "application/json":
         raise Blocked("POLL-1")
     body = dict(response.json())

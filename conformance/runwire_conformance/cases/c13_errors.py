@@ -83,7 +83,7 @@ async def a_refusal_is_as_retryable_as_registered(client: Client) -> None:
     expect_member(refused, "retryable", False)
 
 
-@proves("ERR-4")
+@proves("ERR-4", busy=True)
 async def busy_is_worth_another_try(client: Client, target: Target) -> None:
     run = await client.start(scripts.ENDLESS if target.profile.has_script_agent else target.long)
 

@@ -17,7 +17,7 @@ def failure(terminal: Message) -> tuple[str, Any]:
     return terminal.type, terminal.get("code")
 
 
-@proves("SCRIPT-4", script=True)
+@proves("SCRIPT-4", script=True, busy=True)
 async def a_code_that_ends_no_run_is_malformed(client: Client) -> None:
     for code in ("bad_request", "unauthorized", "not_found", "busy", "unavailable", "no_such_code"):
         run = await client.start(scripts.script(scripts.fail(code)))

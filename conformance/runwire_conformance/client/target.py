@@ -297,14 +297,19 @@ class Target:
         return f"{self.runs_url.rstrip('/')}/{run_id}{suffix}"
 
     async def http(
-        self, method: str, url: str, headers: Headers = (), body: bytes | dict[str, Any] | None = None
+        self,
+        method: str,
+        url: str,
+        headers: Headers = (),
+        body: bytes | dict[str, Any] | None = None,
+        waits_s: float = 0.0,
     ) -> Response:
-        """Send a request and return the whole response; raises Broken when there is none."""
+        """Send a request and return the whole response, held back for `waits_s`; raises Broken when there is none."""
         content = json.dumps(body).encode() if isinstance(body, dict) else body
         trace = self._trace("http", f"{method} {target_of(url)}")
         trace.add("client", "request", f"{method} {target_of(url)} {_listed(headers)}{_text(content)}")
         try:
-            response = await fetch(url, self.options.tls, method, self._headers(headers), content)
+            response = await fetch(url, self.options.tls, method, self._headers(headers), content, waits_s)
         except Unanswered as problem:
             trace.add("server", "lost", str(problem))
             raise Broken(f"expected an HTTP answer: {problem}", ("CLOSE-2",)) from None

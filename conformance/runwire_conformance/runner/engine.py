@@ -41,7 +41,7 @@ from runwire_conformance.runner.forecast import (
     wait_of,
 )
 from runwire_conformance.runner.gates import unplayed
-from runwire_conformance.runner.playing import came_of, overtaken
+from runwire_conformance.runner.playing import NO_PLACE, came_of, overtaken
 from runwire_conformance.runner.probe import probe
 from runwire_conformance.runner.progress import Progress
 from runwire_conformance.runner.reset_check import breaks_off
@@ -61,6 +61,9 @@ MOST_FLOODED = 3
 
 #: How many cases may fail on connections that broke off before the judge looks whether that happens by chance.
 MOST_BROKEN_OFF = 3
+
+#: How many cases may find no place alone before the others that found none are not played again.
+MOST_CROWDED_OUT = 3
 
 #: How often a suspicion is played again, alone, while the clock is not steady.
 MOST_TRIES = 4
@@ -278,12 +281,16 @@ class Engine:
         if "CLOSE-2" in self.ailing:
             suspects = [case for case in suspects if case.outcome and not case.outcome.broken_off]
         proved: set[tuple[str, ...]] = set()
+        crowded_out = 0
         for case in sorted(suspects, key=_seconds):
             assert case.outcome is not None
             accused = _accused(case)
             if accused in proved and case.outcome.state is State.FAILED:
                 continue  # the same sentences were proved broken by a quicker case
+            if case.outcome.moot == NO_PLACE and crowded_out >= MOST_CROWDED_OUT:
+                continue
             await self._replay(case, profile)
+            crowded_out += case.outcome.moot == NO_PLACE
             if case.outcome.state is State.FAILED:
                 proved.add(_accused(case))
                 self._failed += 1

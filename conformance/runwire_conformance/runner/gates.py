@@ -23,6 +23,10 @@ def unplayed(case: Case, profile: Profile) -> Outcome | None:
     if case.claim.script and not profile.has_script_agent:
         hint = "needs the script agent (specification, chapter 16): plug it in and announce script_agent"
         return Outcome(State.NOT_EXERCISED, hint)
+    admitted = profile.limits.advertised.get("connections_per_principal")
+    if admitted is not None and case.claim.connections > profile.limits["connections_per_principal"]:
+        reason = f"needs {case.claim.connections} connections at once; set connections_per_principal to that or more"
+        return Outcome(State.NOT_EXERCISED, reason)
     return None
 
 

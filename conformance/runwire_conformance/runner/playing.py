@@ -34,6 +34,9 @@ from runwire_conformance.verdict.reason import Kind, kind_of
 #: Seconds for letting go of what a case opened.
 END_S = 5.0
 
+#: The sentence by which there is a place again once one was given back.
+NO_PLACE = "LIMIT-4"
+
 #: Close codes for a peer that answers no Ping or takes no byte.
 GIVEN_UP = frozenset({1001, 1006, 1011, 4001})
 
@@ -94,19 +97,20 @@ def _outcome(
     for kind, state in ENDINGS:
         if isinstance(problem, kind):
             moot = problem.requirement if isinstance(problem, Blocked) else None
-            impatient = isinstance(problem, BeyondPatience)
+            suspect = isinstance(problem, TooSlow) or moot == NO_PLACE
             return Outcome(
-                state, str(problem), moot, suspect=isinstance(problem, TooSlow), impatient=impatient
+                state, str(problem), moot, suspect=suspect, impatient=isinstance(problem, BeyondPatience)
             )
+    if not (case.claim.busy or case.claim.alone) and any(map(is_refused_as_busy, traces)):
+        return Outcome(State.NOT_EXERCISED, f"blocked by {NO_PLACE}: {problem}", NO_PLACE, suspect=True)
     leaning = case.claim.timing or overtaken(traces, limits) or was_dropped(traces)
     proven = getattr(problem, "proven", False)
-    busy = "LIMIT-4" not in case.claim.ids and any(map(is_refused_as_busy, traces))
     failed = Outcome(
         State.FAILED,
-        suspect=(leaning or busy) and not proven,
+        suspect=leaning and not proven,
         kind=kind_of(problem),
         shows=shown_by(problem),
-        owners=("LIMIT-4", *owned_by(problem)) if busy else owned_by(problem),
+        owners=owned_by(problem),
         certain=is_certain(problem),
         absent=getattr(problem, "absent", False),
         proven=proven,
@@ -158,7 +162,7 @@ def overtaken(traces: Sequence[Trace], limits: Limits) -> bool:
 
 
 def is_refused_as_busy(trace: Trace) -> bool:
-    """Tell whether the server had no place in a conversation, which says little of what the case is about."""
+    """Tell whether the server had no place in a conversation, which says nothing of what the case is about."""
     return any(
         message.get("code") == "busy" and message.type in {"error", ""}
         for message in trace.messages("server")

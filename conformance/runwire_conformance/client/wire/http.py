@@ -126,8 +126,10 @@ class Exchange:
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
 
-    async def request(self, method: str, target: str, headers: Headers, body: bytes | None) -> Response:
-        """Send a request and return the head of its response; raises Unreachable and Unanswered."""
+    async def request(
+        self, method: str, target: str, headers: Headers, body: bytes | None, seconds: float = RESPONSE_S
+    ) -> Response:
+        """Send a request and return the head of its response; raises Unreachable and, after `seconds`, Unanswered."""
         self._reader, self._writer = await self._opened()
         named = {name.lower() for name, _ in headers}
         lines = [] if "host" in named else [("Host", self._place.authority)]
@@ -135,7 +137,7 @@ class Exchange:
         if body is not None and "content-length" not in named:
             lines.append(("Content-Length", str(len(body))))
         try:
-            async with asyncio.timeout(RESPONSE_S):
+            async with asyncio.timeout(seconds):
                 head = h11.Request(method=method, target=target, headers=lines)
                 self._write(self._http.send(head))
                 if body and len(body) > LARGE_BODY:
@@ -148,7 +150,7 @@ class Exchange:
                     event = await self._next()
         except (OSError, TimeoutError, h11.RemoteProtocolError) as problem:
             self.close()
-            reason = f"nothing within {RESPONSE_S:g} s" if isinstance(problem, TimeoutError) else str(problem)
+            reason = f"nothing within {seconds:g} s" if isinstance(problem, TimeoutError) else str(problem)
             raise Unanswered(f"{method} {target}: {reason}") from None
         if not isinstance(event, h11.Response):
             self.close()
@@ -206,10 +208,11 @@ async def fetch(
     method: str = "GET",
     headers: Headers = (),
     body: bytes | None = None,
+    waits_s: float = 0.0,
 ) -> Response:
-    """Return a whole response; raises Unreachable and Unanswered."""
+    """Return a whole response, which the server may hold back for `waits_s`; raises Unreachable and Unanswered."""
     exchange = Exchange(place_of(url), tls)
-    response = await exchange.request(method, target_of(url), headers, body)
+    response = await exchange.request(method, target_of(url), headers, body, RESPONSE_S + waits_s)
     content = bytearray()
     try:
         async with asyncio.timeout(RESPONSE_S):

@@ -1,0 +1,77 @@
+"""What comes of a case: by its end, by what the server said of its places, and by what its limits leave room for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from runwire_conformance.case import BeyondPatience, Blocked, Broken, Claim
+from runwire_conformance.client.profile import Options, Profile
+from runwire_conformance.client.target import Target
+from runwire_conformance.runner.gates import unplayed
+from runwire_conformance.runner.playing import came_of
+from runwire_conformance.trace.clock import Clock
+from runwire_conformance.trace.trace import Message, Record
+from runwire_conformance.verdict.outcome import Case, Outcome, State
+
+PROFILE = Profile(
+    "ws://server/v1/ws", discovery={"limits": {"connections_per_principal": 3, "runs_per_principal": 9}}
+)
+BUSY = Message({"type": "error", "code": "busy", "data": "no place", "re": "s1"})
+
+
+def played(function: Callable[[Target], Awaitable[None]], **claim: bool) -> Outcome:
+    """Return what comes of a case that no server is needed for."""
+    case = Case("a::case", function, Claim(("RUN-4",), **claim))  # type: ignore[arg-type]
+    return asyncio.run(came_of(case, Target(PROFILE, Options(), Clock()), set()))
+
+
+async def refused(target: Target) -> None:
+    """Find no place."""
+    trace = target.noted("websocket", "one")
+    trace.records.append(Record(0.1, "server", "text", "", BUSY))
+    raise Broken("expected started; came a refusal")
+
+
+def test_who_finds_no_place_has_shown_nothing_and_is_played_again() -> None:
+    outcome = played(refused)
+
+    assert (outcome.state, outcome.moot, outcome.suspect) == (State.NOT_EXERCISED, "LIMIT-4", True)
+    assert outcome.reason == "blocked by LIMIT-4: expected started; came a refusal"
+
+
+@pytest.mark.parametrize("by_its_own_doing", ["busy", "alone"])
+def test_who_asks_to_be_refused_as_busy_may_be_right_to_complain(by_its_own_doing: str) -> None:
+    assert played(refused, **{by_its_own_doing: True}).state is State.FAILED
+
+
+def test_a_refusal_with_429_is_no_place_either() -> None:
+    async def blocked(target: Target) -> None:  # noqa: ARG001 - named as cases name it
+        raise Blocked("LIMIT-4", "blocked by LIMIT-4: a stream was refused with 429")
+
+    assert played(blocked).suspect
+
+
+def test_what_would_take_too_long_is_told_apart() -> None:
+    async def long(target: Target) -> None:  # noqa: ARG001 - named as cases name it
+        raise BeyondPatience("would take 600 s")
+
+    outcome = played(long)
+
+    assert (outcome.state, outcome.impatient) == (State.NOT_EXERCISED, True)
+
+
+@pytest.mark.parametrize(("connections", "fits"), [(3, True), (4, False)])
+def test_a_case_needs_the_connections_that_the_server_admits(connections: int, fits: bool) -> None:
+    case = Case("a::case", refused, Claim(("RUN-4",), connections=connections))
+
+    outcome = unplayed(case, PROFILE)
+
+    assert (outcome is None) is fits
+    assert (
+        fits
+        or "needs 4 connections at once; set connections_per_principal"
+        in (outcome or Outcome(State.PASSED)).reason
+    )
