@@ -54,6 +54,7 @@ class _Turn:
     calls: list[_Call] = field(default_factory=list)
     usage: Mapping[str, int] = field(default_factory=dict)
     finish: str | None = None
+    refused: bool = False
 
     def message(self) -> dict[str, Any]:
         """Return the turn as the model wants to be reminded of it; reasoning goes back to whoever sent it."""
@@ -103,7 +104,7 @@ class OpenAIAgent:
                     yield event
             usage.update(turn.usage)
             if turn.finish in _CUT or not turn.calls:
-                yield _end(turn.finish, usage)
+                yield _end("refusal" if turn.refused and turn.finish not in _CUT else turn.finish, usage)
                 return
             called += len(turn.calls)
             messages.append(turn.message())
@@ -189,10 +190,13 @@ class OpenAIAgent:
 #: Finish reasons after which nothing the model asked for is complete.
 _CUT = {"length": "the answer was cut at the model's limit", "content_filter": "the answer was filtered"}
 
+#: Ends that leave a run incomplete, by their reasons.
+_INCOMPLETE = {**_CUT, "refusal": "the model declined to answer"}
+
 
 def _end(finish: str | None, usage: Mapping[str, int]) -> Event:
-    if finish in _CUT:
-        return done(_CUT[finish], "incomplete", finish, usage)
+    if finish in _INCOMPLETE:
+        return done(_INCOMPLETE[finish], "incomplete", finish, usage)
     return done("generation completed", usage=usage)
 
 
@@ -200,9 +204,12 @@ def _counted(chunk: ChatCompletionChunk) -> dict[str, int] | None:
     """Return the usage a chunk tells of; some endpoints tell the sum so far with every one."""
     if chunk.usage is None:
         return None
+    prompt, completion = chunk.usage.prompt_tokens_details, chunk.usage.completion_tokens_details
     counted = {
         "input_tokens": chunk.usage.prompt_tokens,
         "output_tokens": chunk.usage.completion_tokens,
+        "cached_input_tokens": prompt.cached_tokens if prompt else None,
+        "reasoning_tokens": completion.reasoning_tokens if completion else None,
     }
     return {name: count for name, count in counted.items() if isinstance(count, int) and count >= 0}
 
@@ -217,6 +224,7 @@ def _heard(delta: ChoiceDelta | None, turn: _Turn, called: int) -> list[Event]:
             turn.reasoning[member] = turn.reasoning.get(member, "") + piece
             events.append(thinking(piece))
             break
+    turn.refused = turn.refused or bool(delta.refusal)
     if text := (delta.content or "") + (delta.refusal or ""):
         turn.text += text
         events.append(token(text))
