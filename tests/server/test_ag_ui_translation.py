@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from runwire_reference_server.run_log.events import Event
 from runwire_reference_server.transports.ag_ui.events import Translation
 from runwire_reference_server.transports.ag_ui.interrupts import asked_by
-from tests.support.ag_ui_stand import EVENT
+from tests.support.ag_ui_stand import EVENT, faults
 
 RUN = "r" * 22
 
@@ -131,3 +133,63 @@ def test_an_id_that_is_none_of_ours_names_nothing(name: str) -> None:
 
 def test_an_id_names_a_question() -> None:
     assert asked_by("run.7.q.1") == ("run", 7, "q.1")
+
+
+NAME = st.sampled_from(["a", "b"])
+OWNED = st.fixed_dictionaries({}, optional={"agent": NAME})
+STEPS = st.one_of(
+    st.just({"type": "token", "data": "x"}),
+    st.just({"type": "replace", "data": "y"}),
+    OWNED.map(lambda owner: {"type": "thinking", "content": "z", **owner}),
+    st.builds(
+        lambda call, owner: {"type": "tool_call", "call_id": call, "name": "t", "input": {}, **owner},
+        NAME,
+        OWNED,
+    ),
+    st.builds(lambda call: {"type": "observation", "call_id": call, "content": 1}, NAME),
+    st.builds(
+        lambda name: {
+            "type": "input_request",
+            "request_id": name,
+            "kind": "question",
+            "expires_at": "2026-01-01T00:00:00Z",
+        },
+        NAME,
+    ),
+    st.builds(
+        lambda kind, name, owner: {"type": f"ag-ui:step_{kind}", "stepName": name, **owner},
+        st.sampled_from(["started", "finished"]),
+        NAME,
+        st.fixed_dictionaries({}, optional={"subagentRunId": NAME}),
+    ),
+)
+ENDS = st.sampled_from(
+    [
+        DONE,
+        {"type": "done", "data": "x", "status": "cancelled", "reason": "user"},
+        {"type": "error", "data": "x", "code": "timeout", "retryable": True},
+    ]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(STEPS, max_size=12), ENDS)
+def test_every_log_is_a_sound_stream_from_every_question_on(
+    steps: list[dict[str, Any]], end: dict[str, Any]
+) -> None:
+    called: set[str] = set()
+    steps = [  # [EVENT-8]
+        step
+        for step in steps
+        if step["type"] != "tool_call" or not (step["call_id"] in called or called.add(step["call_id"]))
+    ]
+    events = logged(*steps, end)
+    questions = [place for place, event in enumerate(events, 1) if event["type"] == "input_request"]
+    for start in (0, *questions):
+        translation = Translation("t", "r", {"a", "b"})
+        for event in events[:start]:
+            translation.read(event)
+
+        told = [translation.started(), *(one for event in events[start:] for one in translation.read(event))]
+
+        assert faults(told) == []

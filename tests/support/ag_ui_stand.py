@@ -10,6 +10,7 @@ from typing import Any
 from ag_ui.core import Event
 from pydantic import TypeAdapter
 
+from runwire_conformance.tools.ag_ui_rules import StreamJudge
 from tests.support.auth_stand import Answer, Header, Stand
 
 EVENT: TypeAdapter[Any] = TypeAdapter(Event)
@@ -59,7 +60,7 @@ def ask(stand: Stand, body: dict[str, Any], *headers: Header, last: str | None =
 
 
 def told(answer: Answer) -> list[Told]:
-    """Return the blocks of a stream, each looked at by the protocol's package."""
+    """Return the blocks of a stream, each looked at by the protocol's package, and their order by the judge."""
     assert answer.status == 200, answer.body
     found = []
     for block in answer.body.decode().split("\n\n"):
@@ -70,7 +71,15 @@ def told(answer: Answer) -> list[Told]:
         event = json.loads(match[2])
         EVENT.validate_python(event)
         found.append(Told(match[1], event))
+    if found and found[0].event["type"] == "RUN_STARTED":
+        assert faults([one.event for one in found]) == []
     return found
+
+
+def faults(events: Iterable[dict[str, Any]]) -> list[str]:
+    """Return what a whole stream breaks of the protocol's text."""
+    judge = StreamJudge()
+    return [fault for event in events for _, fault in judge.see(event)] + [fault for _, fault in judge.end()]
 
 
 def types(events: Iterable[Told]) -> list[str]:
