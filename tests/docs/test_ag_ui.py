@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.ag_ui_clients import SUPPORT, Cutting, Node, langgraph, node_in
-from tests.support.ag_ui_stand import new_id, script
+from tests.support.ag_ui_stand import UNHURRIED, new_id, script
 from tests.support.auth_stand import Stand, served
 from tests.support.check_reference_server import command, listening
 from tests.support.npm_stand import installed
@@ -74,8 +74,8 @@ def agent() -> Iterator[PlainAgent]:
         yield agent
 
 
-def on_runwire(agent: PlainAgent, folder: Path, *options: str) -> contextlib.AbstractContextManager[Stand]:
-    return served(folder, "--agent=ag-ui", f"--agent-url={agent.url}", "--ag-ui", *options)
+def on_runwire(agent: PlainAgent, folder: Path) -> contextlib.AbstractContextManager[Stand]:
+    return served(folder, "--agent=ag-ui", f"--agent-url={agent.url}", "--ag-ui", *UNHURRIED)
 
 
 async def test_return(agent: PlainAgent, node: Node, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ async def test_stop(node: Node, tmp_path: Path) -> None:
                 break
             await asyncio.sleep(0.1)
         alone = framework.seen["words"]
-        options = ("--agent=ag-ui", f"--agent-url={framework.url}/agent", "--ag-ui")
+        options = ("--agent=ag-ui", f"--agent-url={framework.url}/agent", "--ag-ui", *UNHURRIED)
         with served(tmp_path, *options) as stand:
             await node.stock(f"{stand.url}/ag-ui", step, thread=new_id())
             told = stand.ask("GET", f"/v1/runs/{run}").json
@@ -141,7 +141,7 @@ async def test_silent_tool(agent: PlainAgent, node: Node, tmp_path: Path) -> Non
     kind = PROXIES["nginx"]
     require_program(kind.program, kind.package)
     step = {"runId": new_id(), "prompt": "silent"}
-    with on_runwire(agent, tmp_path, "--run-s=600") as stand:
+    with on_runwire(agent, tmp_path) as stand:
         async with behind(kind, agent.base) as bare, behind(kind, stand.url) as carried:
             (alone,), (seen,) = await asyncio.gather(
                 node.stock(f"{bare}/agent", step, thread=new_id(), returns=False),
@@ -167,7 +167,7 @@ async def test_truncated_upstream(agent: PlainAgent, node: Node, tmp_path: Path)
 @contextlib.contextmanager
 def server_on(agent: PlainAgent, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run a server in front of an agent, as a process that can be told to stop, and give its URL."""
-    arguments = [*command(), "--agent=ag-ui", f"--agent-url={agent.url}", "--ag-ui", *options]
+    arguments = [*command(), "--agent=ag-ui", f"--agent-url={agent.url}", "--ag-ui", *UNHURRIED, *options]
     server = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         yield server, listening(server)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.ag_ui_stand import (
+    UNHURRIED,
     ask,
     interrupts_of,
     new_id,
@@ -32,7 +33,7 @@ from tests.support.patience import patience, tries
 
 @pytest.fixture(scope="module")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    with served(tmp_path_factory.mktemp("server"), "--ag-ui") as stand:
+    with served(tmp_path_factory.mktemp("server"), "--ag-ui", *UNHURRIED) as stand:
         yield stand
 
 
@@ -421,7 +422,10 @@ def test_it_has_the_limits_of_the_others(tmp_path: Path) -> None:
 def test_a_server_that_drains_starts_nothing_and_lets_runs_end(tmp_path: Path) -> None:
     asked = run_input(script({"token": "begun "}, {"wait_ms": 1500}, {"token": "ended"}))
     server = subprocess.Popen(
-        [*command(), "--ag-ui", "--drain-s=60"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [*command(), "--ag-ui", "--drain-s=60", *UNHURRIED],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     try:
         stand = Stand(listening(server), tmp_path / "none")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.ag_ui_clients import WORDS, LangGraph, Node, cut, langgraph, node_in
-from tests.support.ag_ui_stand import new_id
+from tests.support.ag_ui_stand import UNHURRIED, new_id
 from tests.support.auth_stand import Stand, served
 from tests.support.commands import RUNWIRE
 from tests.support.patience import patience, tries
@@ -36,14 +36,14 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
 @pytest.fixture(scope="module")
 def beside(agent: LangGraph, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     """The server beside the agent."""
-    options = ("--agent=ag-ui", f"--agent-url={agent.url}/agent", "--ag-ui")
+    options = ("--agent=ag-ui", f"--agent-url={agent.url}/agent", "--ag-ui", *UNHURRIED)
     with served(tmp_path_factory.mktemp("beside"), *options) as stand:
         yield stand
 
 
 def behind(line: str, folder: Path) -> Any:
     """Run the server behind a line."""
-    return served(folder, "--agent=ag-ui", f"--agent-url={line}/ag-ui", "--ag-ui")
+    return served(folder, "--agent=ag-ui", f"--agent-url={line}/ag-ui", "--ag-ui", *UNHURRIED)
 
 
 async def tried(url: str, prompt: str) -> str:
@@ -121,7 +121,8 @@ async def test_an_endpoint_that_asks_by_a_custom_event_alone_is_answered(
     agent: LangGraph, node: Node, tmp_path: Path
 ) -> None:
     run, thread = new_id(), new_id()
-    with served(tmp_path, "--agent=ag-ui", f"--agent-url={agent.url}/legacy", "--ag-ui") as stand:
+    options = ("--agent=ag-ui", f"--agent-url={agent.url}/legacy", "--ag-ui", *UNHURRIED)
+    with served(tmp_path, *options) as stand:
         steps = [{"runId": run, "prompt": "please transfer"}, {"approve": {"approved": True}}]
         asked, approved = await node.stock(f"{stand.url}/ag-ui", *steps, thread=thread)
 

@@ -200,6 +200,22 @@ async def test_what_has_no_name_here_is_a_vendors_event() -> None:
     ]
 
 
+async def test_a_snapshot_of_a_long_conversation_is_read_and_what_is_wrong_in_it_is_not_sent_back() -> None:
+    messages = [
+        {"id": "0", "role": "user", "content": "x" * 2_000_000},
+        {"id": "1", "role": "oracle", "content": "?"},
+        {"id": "2", "role": "assistant", "content": "Yes."},
+    ]
+    first = Answer(sent(begun(), {"type": "MESSAGES_SNAPSHOT", "messages": messages}, ended()))
+    with endpoint(first, Answer(sent(begun(), *said("y"), ended()))) as upstream:
+        agent = AgUiAgent(Upstream(upstream.url))
+        events = await events_so_far(agent, task_of("a"))
+        await events_of(agent, task_of("b", ("a", "Yes.")))
+
+    assert (texts(events), events[-1]) == ("Yes.", DONE)
+    assert [message["id"] for message in upstream.asked[1].body["messages"]] == ["0", "2", RUN]
+
+
 async def test_what_is_too_large_for_a_log_does_not_end_the_run() -> None:
     large = ag_ui.StateSnapshotEvent(snapshot="x" * 300_000)
     raw = [ag_ui.RawEvent(event="x" * 150_000) for _ in range(9)]

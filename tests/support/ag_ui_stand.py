@@ -15,6 +15,9 @@ from tests.support.auth_stand import Answer, Header, Stand
 
 EVENT: TypeAdapter[Any] = TypeAdapter(Event)
 
+#: Options of a server whose runs are not ended by the short timings of tests.
+UNHURRIED = ("--run-s=600", "--detach-grace-s=60")
+
 ACCEPT = ("Accept", "text/event-stream")
 
 

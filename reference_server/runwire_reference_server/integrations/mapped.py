@@ -5,12 +5,13 @@ An adapter is a `Reading` of its framework's messages, and a `run` that yields w
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import httpx2
 
 from runwire_reference_server.agents import Task, observation
-from runwire_reference_server.agents.bounded import HEADERS, bound
+from runwire_reference_server.agents.bounded import HEADERS, MAX_EVENT_BYTES, bound
 from runwire_reference_server.integrations.upstream import (
     CONNECT_S,
     Block,
@@ -104,11 +105,11 @@ async def heard(task: Task, messages: AsyncIterator[Message]) -> AsyncGenerator[
             await messages.aclose()
 
 
-def http_client(headers: Mapping[str, str]) -> httpx2.AsyncClient:
+def http_client(headers: Mapping[str, str], max_event_bytes: int = MAX_EVENT_BYTES) -> httpx2.AsyncClient:
     """Return a client whose answers are bounded before anybody gathers them; only connecting to it has a time limit."""
     return httpx2.AsyncClient(
         headers={**headers, **HEADERS},
-        event_hooks={"response": [bound]},
+        event_hooks={"response": [partial(bound, max_event_bytes=max_event_bytes)]},
         timeout=httpx2.Timeout(None, connect=CONNECT_S),
     )
 

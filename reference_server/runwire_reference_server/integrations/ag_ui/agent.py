@@ -31,6 +31,9 @@ RETURN_S = 0.25
 #: Seconds for an upstream that goes on without its reader to be told to stop.
 STOP_S = 10.0
 
+#: Bytes of one event; snapshots hold a whole conversation, some frameworks' several times.
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+
 #: Members of a run's `inputs` that are those of AG-UI's input.
 _INPUTS = {"state", "context", "forwardedProps"}
 
@@ -42,7 +45,8 @@ class AgUiAgent:
         if not upstream.url:
             raise ValueError("an agent of AG-UI needs the URL of its endpoint")
         self._url = upstream.url
-        self._client = http_client({"Authorization": f"Bearer {upstream.key}"} if upstream.key else {})
+        key = {"Authorization": f"Bearer {upstream.key}"} if upstream.key else {}
+        self._client = http_client(key, MAX_EVENT_BYTES)
         self._conversations = Conversations()
         self._stopping: set[asyncio.Task[None]] = set()
 
@@ -91,7 +95,7 @@ class AgUiAgent:
             "tools": [],
             "context": [],
             **own,
-            "messages": transcript.messages,
+            "messages": transcript.told(),
             "forwardedProps": forwarded,
         }
         if "resume" in resume:

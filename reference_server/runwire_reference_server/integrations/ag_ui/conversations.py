@@ -5,6 +5,9 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
+from ag_ui.core import Message as AgUiMessage
+from pydantic import TypeAdapter, ValidationError
+
 from runwire_reference_server.agents import Task
 from runwire_reference_server.run_log.runs import Principal
 
@@ -61,6 +64,10 @@ class Transcript:
             message = self._message(event.get("messageId"), "tool")
             message |= {"toolCallId": event.get("toolCallId"), "content": event.get("content", "")}
 
+    def told(self) -> list[Message]:
+        """Return the messages for the agent, without any that a stream left unfinished."""
+        return [message for message in self.messages if _is_valid(message)]
+
     def answer(self) -> str:
         """Return what was answered since the last prompt."""
         answers: list[str] = []
@@ -81,6 +88,17 @@ class Transcript:
             self._places[identifier] = message = {"id": identifier, "role": role}
             self.messages.append(message)
         return self._places[identifier]
+
+
+_MESSAGE: TypeAdapter[Any] = TypeAdapter(AgUiMessage)
+
+
+def _is_valid(message: Message) -> bool:
+    try:
+        _MESSAGE.validate_python(message)
+    except ValidationError:
+        return False
+    return True
 
 
 class Conversations:

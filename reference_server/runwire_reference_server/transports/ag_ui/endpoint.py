@@ -90,6 +90,7 @@ class AgUiEndpoint(HttpEndpoints):
         try:
             if asked.resume:
                 key, start = await self._continue(caller.principal, asked)
+                await self._service.ration(caller.slot, key, 0)
             else:
                 key, start = await self._start(request, asked), 0
             run = await self._service.get(key)

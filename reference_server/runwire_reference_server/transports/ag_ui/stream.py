@@ -1,5 +1,6 @@
 """One run as an event stream of AG-UI: each block has an id, so that whoever lost the line comes back to it."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
@@ -16,6 +17,10 @@ from runwire_reference_server.transports.ag_ui.events import AgUiEvent, Translat
 from runwire_reference_server.transports.sse import EventStream
 
 _CURSOR = re.compile(r"([A-Za-z0-9_-]{1,64})\.([0-9]{1,16})(?:\.([0-9]{1,4}))?")
+
+
+#: A log that is read again lets others have their turn every so many events.
+YIELD_EVERY = 1000
 
 
 class Cursor(NamedTuple):
@@ -80,6 +85,8 @@ class AgUiStream(EventStream):
         translation.settled |= {item.event["request_id"] for item in entries if item.kind == "input_closed"}
         for item in entries[:after]:
             translation.pass_over(item)
+            if item.seq % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
         self._sent_blocks = cursor.blocks if cursor else 0
         self._first = None if cursor else translation.started()
         return run
