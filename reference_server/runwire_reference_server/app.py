@@ -171,6 +171,14 @@ class Server:
                 Route(run + "/cancel", endpoints.cancel, methods=["POST"]),
                 Route(run + "/input", endpoints.input, methods=["POST"]),
             ]
+        if settings.ag_ui:
+            from runwire_reference_server.transports.ag_ui.endpoint import AgUiEndpoint
+
+            ag_ui = AgUiEndpoint(self.service, self.slots, self.admission)
+            routes += [
+                Route(settings.ag_ui_path, ag_ui.run, methods=["POST"]),
+                Route(settings.ag_ui_path + "/{run_id}/cancel", ag_ui.cancel, methods=["POST"]),
+            ]
         if settings.serves("metrics"):
             routes.append(Route("/metrics", endpoints.metrics, methods=["GET"]))
         if settings.serves("tickets"):

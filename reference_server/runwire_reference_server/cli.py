@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from runwire_reference_server.service.settings import Settings
 
 _EXTRA = "runwire-server needs the server extra; install it with: pip install 'runwire[server]'"
+_AG_UI_EXTRA = "--ag-ui needs the extra ag-ui; install it with: pip install 'runwire[server,ag-ui]'"
 _REDIS_EXTRA = "--redis needs the redis extra; install it with: pip install 'runwire[redis]'"
 
 #: The variable of the environment that stands in for --redis, whose URL may hold a password.
@@ -83,6 +84,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="seconds for which an idle connection waits for its next request; behind a proxy more than that one's "
         "(default: %(default)g)",
+    )
+    result.add_argument(
+        "--ag-ui", action="store_true", help="serve stock clients of AG-UI at /ag-ui, whatever the agent"
     )
     result.add_argument("--no-playground", dest="playground", action="store_false", help="serve no page at /")
     result.add_argument(
@@ -165,10 +169,16 @@ def main() -> None:
             behind_proxy=options.behind_proxy,
             playground=options.playground,
             root_path=options.root_path,
+            ag_ui=options.ag_ui,
         )
         agent = agent_from(options)
     except SettingError as problem:
         _fail(str(problem))
+    if settings.ag_ui:
+        try:
+            import runwire_reference_server.transports.ag_ui.endpoint  # noqa: F401
+        except ModuleNotFoundError as missing:
+            _fail(f"{_AG_UI_EXTRA} (no module {missing.name})")
     set_up(options.log_level, json=is_json(options.log_format))
     server, node = _node(redis, settings, agent) if redis else (create_server(settings, agent), None)
     bound = _bind(settings.host, settings.port)

@@ -29,7 +29,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
         names.append(name)
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert names == ["mymodule", "research", "weather"]
+    assert names == ["mymodule", "research", "weather", "acme"]
     yield tmp_path
     for name in names:
         sys.modules.pop(name, None)
@@ -95,3 +95,38 @@ async def test_the_tool_of_the_page_is_called(monkeypatch: pytest.MonkeyPatch) -
 
     assert {"type": "observation", "call_id": "c1", "content": {"sky": "clear", "degrees": 21}} in events
     assert texts(events) == "Go out!"
+
+
+STREAMED = [
+    {"kind": "thought", "text": "hm"},
+    {"kind": "call", "id": "x", "tool": "search", "arguments": {"q": 1}},
+    {"kind": "result", "id": "x", "value": 3},
+    {"kind": "call", "id": "y", "tool": "search", "arguments": {}},
+    {"kind": "text", "text": "Three."},
+    {"kind": "end"},
+]
+
+
+@pytest.mark.parametrize(
+    ("messages", "end"),
+    [
+        (STREAMED, ("done", "completed")),
+        (STREAMED[:-1], ("error", "upstream_error")),
+        ([{"kind": "failed"}], ("error", "agent_error")),
+    ],
+)
+@pytest.mark.usefixtures("shown")
+async def test_the_adapter_of_a_page_reads_a_stream(
+    monkeypatch: pytest.MonkeyPatch, messages: list[dict[str, Any]], end: tuple[str, str]
+) -> None:
+    with fake_upstream(lambda _: Answer(stream(*messages))) as upstream:
+        monkeypatch.setenv("ACME_URL", upstream.url)
+        monkeypatch.setenv("ACME_KEY", "k")
+        events = await events_of(importlib.import_module("acme").AcmeAgent(), task_of("x"))
+
+    assert (events[-1]["type"], events[-1].get("status") or events[-1]["code"]) == end
+    if end[1] == "completed":
+        kinds = ["thinking", "tool_call", "observation", "tool_call", "token", "observation", "done"]
+        assert [event["type"] for event in events] == kinds
+    (asked,) = upstream.asked
+    assert (asked.body["prompt"], asked.authorization) == ("x", "Bearer k")

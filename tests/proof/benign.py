@@ -317,7 +317,14 @@ class RicherEvents(Rewrite):
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
         richer = {**message, "ts": "2026-11-24T12:00:00.123Z"}
         if message.get("type") == "done":
-            richer |= {"usage": {"input_tokens": 3, "output_tokens": 5}}
+            richer |= {
+                "usage": {
+                    "input_tokens": 3,
+                    "cached_input_tokens": 3,
+                    "output_tokens": 5,
+                    "reasoning_tokens": 0,
+                }
+            }
         if message.get("type") == "error" and "seq" not in message:
             richer = less(richer, "ts") | {"data": "Das ging schief.", "retry_after_ms": 50}
         changes = is_event(message) or message.get("type") == "error"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runwire_reference_server.integrations.dify import DifyAgent
-from runwire_reference_server.integrations.upstream import Upstream, data_lines
+from runwire_reference_server.integrations.upstream import Upstream, blocks
 from runwire_reference_server.run_log.runs import Principal
 from tests.support.agent_stand import (
     ALICE,
@@ -261,7 +261,7 @@ async def test_lines_are_ended_by_line_feeds_alone_wherever_the_pieces_are_cut()
         for place in range(len(text)):
             yield text[place : place + 1]
 
-    assert [value async for value in data_lines(pieces())] == [{"a": "\x85\u2028"}, {"b": 1}]
+    assert [block.message async for block in blocks(pieces())] == [{"a": "\x85\u2028"}, {"b": 1}]
 
 
 async def test_a_line_without_an_end_is_given_up() -> None:
@@ -270,7 +270,7 @@ async def test_a_line_without_an_end_is_given_up() -> None:
             yield b"x" * 1_000_000
 
     with pytest.raises(ValueError, match="no end"):
-        _ = [value async for value in data_lines(pieces())]
+        _ = [block async for block in blocks(pieces())]
 
 
 def test_a_dify_agent_needs_its_key() -> None:

@@ -169,6 +169,35 @@ async def test_calls_are_told_apart_by_id_where_the_index_never_changes() -> Non
     ]
 
 
+async def test_parts_of_the_usage_are_told_where_the_endpoint_tells_them() -> None:
+    counted = {"prompt_tokens": 1200, "completion_tokens": 340, "total_tokens": 1540}
+    parts = {
+        "prompt_tokens_details": {"cached_tokens": 1024},
+        "completion_tokens_details": {"reasoning_tokens": 256},
+    }
+    call = chunk("tool_calls", tool_calls=[called("current_time", "", "a")]) | {"usage": {**counted, **parts}}
+    last = chunk("stop", content="x") | {"usage": counted}
+    answers = [Answer(stream(call)), Answer(stream(last))]
+    with fake_upstream(lambda _: answers.pop(0)) as upstream:
+        *_, ended = await events_of(agent(upstream.url), task_of("x"))
+
+    assert ended["usage"] == {
+        "input_tokens": 2400,
+        "output_tokens": 680,
+        "cached_input_tokens": 1024,
+        "reasoning_tokens": 256,
+    }
+
+
+async def test_a_model_that_declines_is_incomplete() -> None:
+    answer = Answer(stream(chunk(refusal="I will not."), chunk("stop")))
+    with fake_upstream(lambda _: answer) as upstream:
+        events = await events_of(agent(upstream.url), task_of("x"))
+
+    assert texts(events) == "I will not."
+    assert (events[-1]["status"], events[-1]["reason"]) == ("incomplete", "refusal")
+
+
 async def test_reasoning_goes_back_to_the_endpoint_that_sent_it() -> None:
     first = stream(
         chunk(reasoning_content="hm"), chunk("tool_calls", tool_calls=[called("current_time", "", "a")])

@@ -71,6 +71,8 @@ def test_the_server_without_its_extra_is_one_line(absent: set[str], arguments: l
         ("redis", "redis", ["--redis", "redis://127.0.0.1:1"]),
         ("openai", "openai", ["--agent", "openai", *AGENT]),
         ("httpx2", "dify", ["--agent", "dify", *AGENT]),
+        ("ag_ui", "ag-ui", ["--agent", "ag-ui", *AGENT[:2]]),
+        ("ag_ui", "ag-ui", ["--ag-ui"]),
     ],
 )
 def test_an_option_without_its_extra_is_one_line(

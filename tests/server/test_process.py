@@ -31,7 +31,7 @@ README = Path(__file__).parents[2] / "reference_server" / "README.md"
     ("options", "said"),
     [
         (["--heartbeat-s", "60"], "heartbeat_s must be at least 0.1 and at most 25, not 60"),
-        (["--agent", "nonsense"], "--agent must be openai, dify or MODULE:CLASS"),
+        (["--agent", "nonsense"], "--agent must be openai, dify, ag-ui or MODULE:CLASS"),
         (["--agent", "openai"], "--agent openai needs --agent-model, or the variable OPENAI_MODEL"),
         (
             ["--agent", "openai", "--agent-model=m"],

@@ -92,7 +92,7 @@ def main() -> int:
     BUILD.mkdir(exist_ok=True)
     environment = {**os.environ, **credentials()}
     server = subprocess.Popen(
-        [*command(), "--log-level=error", *CREDENTIAL_OPTIONS],
+        [*command(), "--ag-ui", "--log-level=error", *CREDENTIAL_OPTIONS],
         stdout=subprocess.PIPE,
         text=True,
         env=environment,

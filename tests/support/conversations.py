@@ -155,6 +155,7 @@ BAD: dict[str, tuple[str, tuple[Line, ...]]] = {
     "no status": ("EVENT-21", (*BEGIN, event("done", 1, data="x", trace_id=TRACE))),
     "no code": ("EVENT-22", (*BEGIN, event("error", 1, data="x", trace_id=TRACE))),
     "no reason": ("EVENT-23", (*BEGIN, done(1, status="cancelled"))),
+    "parts beyond their total": ("EVENT-28", (*BEGIN, done(1, usage={"output_tokens": 1, "reasoning_tokens": 2}))),
     "no trace": ("OBS-1", (*BEGIN, event("done", 1, data="x", status="completed"))),
     "two traces": ("OBS-5", (*BEGIN, done(1, trace_id="1" * 32))),
     "a code of nobody's": ("ERR-1", (ready(), error("oops"))),

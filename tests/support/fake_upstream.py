@@ -19,6 +19,7 @@ class Asked:
     authorization: str | None
     body: dict[str, Any]
     method: str = "POST"
+    last_event_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Answer:
     status: int = 200
     type: str = "text/event-stream"
     encoding: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -64,12 +66,16 @@ def fake_upstream(answer: Callable[[Asked], Answer]) -> Iterator[FakeUpstream]:
             self._respond(self.rfile.read(int(self.headers["Content-Length"])))
 
         def _respond(self, content: bytes) -> None:
-            asked = Asked(self.path, self.headers["Authorization"], json.loads(content), self.command)
+            last_event_id = self.headers["Last-Event-ID"]
+            body = json.loads(content)
+            asked = Asked(self.path, self.headers["Authorization"], body, self.command, last_event_id)
             upstream.asked.append(asked)
             given = answer(asked)
             self.send_response(given.status)
             self.send_header("Content-Type", given.type)
             self.send_header("Transfer-Encoding", "chunked")
+            for name, value in given.headers.items():
+                self.send_header(name, value)
             if given.encoding:
                 self.send_header("Content-Encoding", given.encoding)
             self.end_headers()

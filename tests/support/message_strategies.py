@@ -87,9 +87,27 @@ TIME = Kind(
 COUNT = Kind(st.integers(0, 2**53 - 1), NO_INTEGER)
 USAGE = Kind(
     st.fixed_dictionaries(
-        {}, optional={"input_tokens": COUNT.good, "output_tokens": COUNT.good, "vendor:x": JSON}
+        {},
+        optional={
+            "input_tokens": COUNT.good,
+            "output_tokens": COUNT.good,
+            "cached_input_tokens": COUNT.good,
+            "cache_write_input_tokens": COUNT.good,
+            "reasoning_tokens": COUNT.good,
+            "vendor:x": JSON,
+        },
     ),
-    st.sampled_from([None, [], "12", {"input_tokens": -1}, {"output_tokens": True}, {"input_tokens": "3"}]),
+    st.sampled_from(
+        [
+            None,
+            [],
+            "12",
+            {"input_tokens": -1},
+            {"output_tokens": True},
+            {"input_tokens": "3"},
+            {"reasoning_tokens": 0.5},
+        ]
+    ),
 )
 STATUS = one_of("queued", "running", "waiting", "completed", "incomplete", "cancelled", "failed")
 MESSAGE_ID, CALL_ID, CODE = text(1, 64), text(1, 256), text(1, 128)
@@ -144,7 +162,7 @@ SERVER: Mapping[str, Shape] = {
     },
     "error": {
         "data": text(), "code?": CODE, "retryable?": FLAG, "retry_after_ms?": COUNT, "re?": MESSAGE_ID,
-        "trace_id?": TRACE_ID, **_OF_AGENT,
+        "usage?": USAGE, "trace_id?": TRACE_ID, **_OF_AGENT,
     },
 }  # fmt: skip
 

@@ -22,9 +22,13 @@ export interface EventBase {
   parent_call_id?: string;
 }
 
+/** Two totals, and parts of them; a count that is absent was not told. */
 export interface Usage {
   input_tokens?: number;
   output_tokens?: number;
+  cached_input_tokens?: number;
+  cache_write_input_tokens?: number;
+  reasoning_tokens?: number;
 }
 
 export type Done = EventBase & {
@@ -42,6 +46,7 @@ export type Failed = EventBase & {
   code?: string;
   retryable?: boolean;
   retry_after_ms?: number;
+  usage?: Usage;
   trace_id?: string;
 };
 

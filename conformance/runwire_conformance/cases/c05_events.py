@@ -15,6 +15,7 @@ from runwire_conformance.client.expectations import (
 )
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.websocket import MAX_MESSAGE
+from runwire_conformance.rules.messages import excesses
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import json_of
 
@@ -253,6 +254,15 @@ async def a_run_that_was_cut_says_why(client: Client, limits: Limits) -> None:
     terminal = await run.terminal(LONG_S)
 
     assert terminal.get("reason")
+
+
+@proves("EVENT-28")
+async def a_usage_counts_no_token_twice(client: Client, target: Target) -> None:
+    run = await client.start(target.short)
+
+    terminal = await run.terminal()
+
+    assert list(excesses(terminal.get("usage"))) == []
 
 
 @proves("EVENT-24", busy=True)

@@ -173,6 +173,31 @@ def endings_are_explained(trace: Trace, _context: RuleContext) -> Iterator[Findi
             yield Finding("OBS-1", f"{message.type} has no trace_id", place)
 
 
+#: The parts of each total of a `usage`, no token of which is in two.
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "input_tokens": ("cached_input_tokens", "cache_write_input_tokens"),
+    "output_tokens": ("reasoning_tokens",),
+}
+
+
+def usage_counts_once(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+    """[EVENT-28]: the parts of a usage are within their totals."""
+    for place, message in _messages(trace):
+        if message.is_terminal:
+            for excess in excesses(message.get("usage")):
+                yield Finding("EVENT-28", excess, place)
+
+
+def excesses(usage: object) -> Iterator[str]:
+    """Yield how the parts of a `usage` exceed their totals; a total that is absent is exceeded by nothing."""
+    counts = usage if isinstance(usage, dict) else {}
+    for total, names in PARTS.items():
+        told = [name for name in names if isinstance(counts.get(name), int)]
+        parts = sum(counts[name] for name in told)
+        if told and isinstance(counts.get(total), int) and parts > counts[total]:
+            yield f"{parts} {' and '.join(told)} are part of {counts[total]} {total}"
+
+
 def codes_mean_what_they_say(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
     """[ERR-1], [ERR-4], [ERR-5], [RUN-14]: registered codes stand where they belong, with their `retryable`."""
     known = {row["code"]: row for row in registries()["errors"]}
@@ -235,6 +260,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     tokens_are_text,
     calls_are_named,
     endings_are_explained,
+    usage_counts_once,
     codes_mean_what_they_say,
     heartbeats_are_outside_the_log,
     events_fit,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
+from runwire_conformance.tools import ag_ui
 from runwire_conformance.tools.file_text import text_of
 from runwire_conformance.tools.har import is_har, read_har
 from runwire_conformance.tools.recording import Line, Recording, Unreadable, is_recording, read_recording
@@ -40,14 +41,14 @@ class Messages:
     remarks: Sequence[str] = ()
 
 
-def read(name: str) -> Recording | Messages:
+def read(name: str) -> Recording | Messages | ag_ui.Streams:
     """Return the conversation in a file, or else its messages; `-` is standard input; raises Unreadable."""
     text, remarks = text_of(name)
     content = _content(name, text)
     return replace(content, remarks=(*remarks, *content.remarks))
 
 
-def _content(name: str, text: str) -> Recording | Messages:
+def _content(name: str, text: str) -> Recording | Messages | ag_ui.Streams:
     begun = text.lstrip()[:1]
     if begun in {"{", "["}:
         try:
@@ -64,9 +65,16 @@ def _content(name: str, text: str) -> Recording | Messages:
             line = text.count("\n", 0, spoilt.start()) + 1
             raise Unreadable(f"{name}:{line}: not UTF-8")
         if is_har(whole):
-            return read_har(name, whole)
+            try:
+                return read_har(name, whole)
+            except Unreadable:
+                if (streams := ag_ui.streams_in_har(name, whole)) is None:
+                    raise
+                return streams
         if isinstance(whole, list):
             return _sorted(name, list(_elements(name, text)))
+    elif (stream := ag_ui.stream_in(name, text)) is not None:
+        return stream
     lines = plain(text).split("\n")
     lines = [line.removesuffix("\r") for line in lines]
     if is_talk(lines):

@@ -20,7 +20,7 @@ _TOOLS = frozenset(["tool_call", "observation", "tool_delta"])
 EXERCISED: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(["MSG-1", "MSG-2", "MSG-3", "MSG-5", "MSG-6"], frozenset(["any"])),
     **dict.fromkeys(["RUN-27", "RUN-28", "RUN-29", "EVENT-20", "RUN-3"], _EVENTS),
-    **dict.fromkeys(["RUN-4", "RUN-5", "OBS-1"], frozenset(["done", "error"])),
+    **dict.fromkeys(["RUN-4", "RUN-5", "OBS-1", "EVENT-28"], frozenset(["done", "error"])),
     **dict.fromkeys(["EVENT-2", "EVENT-3", "EVENT-26"], frozenset(["token"])),
     **dict.fromkeys(["EVENT-7"], _TOOLS),
     **dict.fromkeys(["EVENT-10", "EVENT-11", "EVENT-12", "EVENT-14"], frozenset(["observation"])),

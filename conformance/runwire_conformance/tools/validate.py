@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from runwire_conformance.rules import RuleContext, recorded_findings
 from runwire_conformance.rules.answers import round_trip
 from runwire_conformance.rules.client import client_findings
+from runwire_conformance.tools import ag_ui
 from runwire_conformance.tools.reading import Messages, read
 from runwire_conformance.tools.recording import Recorded, Recording
 from runwire_conformance.tools.remarks import remarks_on
@@ -56,8 +57,10 @@ def validate_file(name: str) -> list[Problem]:
     return list(judged(read(name)).problems)
 
 
-def judged(content: Recording | Messages) -> Judged:
+def judged(content: Recording | Messages | ag_ui.Streams) -> Judged:
     """Judge a conversation, or messages of which each is judged by itself."""
+    if isinstance(content, ag_ui.Streams):
+        return Judged(list(ag_ui.problems(content)), content.remarks)
     if isinstance(content, Recording):
         said = [
             [(place, r.message) for place, r in zip(one.places, one.trace.records, strict=True) if r.message]

@@ -27,13 +27,20 @@ from runwire_reference_server.run_log.store import Exchange
 
 
 class AgentError(Exception):
-    """Ends the run with an `error` of `code`."""
+    """Ends the run with an `error` of `code`; `usage` tells what it cost until then."""
 
-    def __init__(self, code: str, data: str, retryable: bool | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        data: str,
+        retryable: bool | None = None,
+        usage: Mapping[str, int] | None = None,
+    ) -> None:
         super().__init__(data)
         self.code = code
         self.data = data
         self.retryable = retryable
+        self.usage = usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +148,8 @@ def done(
 ) -> Event:
     """The end of the run; `reason` is needed unless `status` is completed ([EVENT-23]).
 
-    `usage` may hold `input_tokens` and `output_tokens`.
+    `usage` may hold `input_tokens` and `output_tokens`, and as parts of them `cached_input_tokens`,
+    `cache_write_input_tokens` and `reasoning_tokens`; a count that nobody told is left out ([EVENT-29]).
     """
     event: Event = {"type": "done", "data": data, "status": status}
     if reason is not None:
@@ -149,6 +157,7 @@ def done(
     return event | {"usage": dict(usage)} if usage else event
 
 
-def error(code: str, data: str, retryable: bool) -> Event:
-    """The failure of the run."""
-    return {"type": "error", "data": data, "code": code, "retryable": retryable}
+def error(code: str, data: str, retryable: bool, usage: Mapping[str, int] | None = None) -> Event:
+    """The failure of the run, with what it cost until then."""
+    event: Event = {"type": "error", "data": data, "code": code, "retryable": retryable}
+    return event | {"usage": dict(usage)} if usage else event

@@ -18,13 +18,13 @@ _ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 HEADERS = {"Accept-Encoding": "identity"}
 
 
-async def bound(response: httpx2.Response) -> None:
+async def bound(response: httpx2.Response, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
     """Bound what will be read of a response; as a hook of a client, raises httpx2.RemoteProtocolError."""
     if response.headers.get("content-encoding", "identity") != "identity":
         raise httpx2.RemoteProtocolError("a compressed answer, which nobody asked for")
     assert isinstance(response.stream, httpx2.AsyncByteStream)
-    kind = _Error if response.is_error else _Events
-    response.stream = kind(response.stream)
+    stream = response.stream
+    response.stream = _Error(stream) if response.is_error else _Events(stream, max_event_bytes)
 
 
 class _Error(httpx2.AsyncByteStream):
@@ -48,8 +48,9 @@ class _Error(httpx2.AsyncByteStream):
 class _Events(httpx2.AsyncByteStream):
     """A body whose events are none too large; raises httpx2.RemoteProtocolError at one that is."""
 
-    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+    def __init__(self, stream: httpx2.AsyncByteStream, max_event_bytes: int) -> None:
         self._stream = stream
+        self._most = max_event_bytes
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size = lines = 0
@@ -62,7 +63,7 @@ class _Events(httpx2.AsyncByteStream):
                 size = lines = 0
             size += len(rest)
             lines += rest.count(b"\n") + rest.count(b"\r")
-            if size > MAX_EVENT_BYTES or lines > MAX_EVENT_LINES:
+            if size > self._most or lines > MAX_EVENT_LINES:
                 raise httpx2.RemoteProtocolError("an event of the stream has no end")
             before = seen[-3:]
             yield chunk

@@ -11,17 +11,10 @@ from urllib.parse import quote
 import httpx2
 
 from runwire_reference_server.agents import AgentError, Task
-from runwire_reference_server.agents.bounded import HEADERS, bound
 from runwire_reference_server.integrations.dify_events import DifyEvents, parsed
 from runwire_reference_server.integrations.dify_forms import DifyForms, user_of
-from runwire_reference_server.integrations.upstream import (
-    CONNECT_S,
-    Upstream,
-    data_lines,
-    ended_early,
-    refused,
-    unreachable,
-)
+from runwire_reference_server.integrations.mapped import heard, http_client, mapped, sent
+from runwire_reference_server.integrations.upstream import Block, Upstream, blocks, refused
 from runwire_reference_server.run_log.events import Event
 from runwire_reference_server.run_log.runs import Principal
 
@@ -48,8 +41,13 @@ class _Stream:
     """An open response and its first event, which names the task."""
 
     response: httpx2.Response
-    events: AsyncIterator[dict[str, Any]]
-    first: dict[str, Any] | None
+    blocks: AsyncIterator[Block]
+    first: Block | None
+
+    @property
+    def task_id(self) -> object:
+        """What Dify calls the task, None when it did not say."""
+        return self.first.message.get("task_id") if self.first else None
 
 
 class DifyAgent:
@@ -65,11 +63,7 @@ class DifyAgent:
         self._workflow = app == "workflow"
         self._prompt_variable = prompt_variable
         self._url = (upstream.url or CLOUD).rstrip("/")
-        self._client = httpx2.AsyncClient(
-            headers={"Authorization": f"Bearer {upstream.key}", **HEADERS},
-            event_hooks={"response": [bound]},
-            timeout=httpx2.Timeout(None, connect=CONNECT_S),
-        )
+        self._client = http_client({"Authorization": f"Bearer {upstream.key}"})
         self._forms = DifyForms(self._client, self._url)
         self._conversations: OrderedDict[tuple[Principal, str], str] = OrderedDict()
         self._stopping: set[asyncio.Task[None]] = set()
@@ -77,19 +71,13 @@ class DifyAgent:
     async def run(self, task: Task) -> AsyncIterator[Event]:
         """Stream what the application says and does. Leaving early stops its task, which closing alone does not."""
         openings = [asyncio.ensure_future(self._open(task))]
-        told = DifyEvents(workflow=self._workflow)
-        ended = False
+        told = DifyEvents(task, workflow=self._workflow)
         try:
             while True:
                 stream = await asyncio.shield(openings[-1])
-                async with aclosing(self._messages(task, stream)) as messages:
-                    async for message in messages:
-                        self._remember(task, message)
-                        ended = message.get("event") == "error"
-                        for event in told.read(message, task):
-                            yield event
-                        if told.ended or told.paused:
-                            break
+                async with aclosing(mapped(task, self._messages(task, stream), told)) as events:
+                    async for event in events:
+                        yield event
                 if not told.paused:
                     break
                 async with aclosing(self._forms.ask(task, told.forms)) as questions:
@@ -97,12 +85,8 @@ class DifyAgent:
                         yield question
                 told.go_on()
                 openings.append(asyncio.ensure_future(self._reopen(task, told.workflow_run_id)))
-            closing = list(told.end(task))
-            ended = True
-            for event in closing:
-                yield event
         finally:
-            self._spawn(self._leave(openings, task, stop=not ended))
+            self._spawn(self._leave(openings, task, stop=not told.over))
 
     async def aclose(self) -> None:
         """Stop what is still to be stopped, and close the connections to Dify."""
@@ -121,16 +105,11 @@ class DifyAgent:
         return await self._stream(task, self._client.build_request("GET", url, params=user))
 
     async def _stream(self, task: Task, request: httpx2.Request) -> _Stream:
-        try:
-            response = await self._client.send(request, stream=True)
-            if response.status_code != 200:
-                raise await self._refusal(task, response)
-            events = data_lines(response.aiter_bytes())
-            return _Stream(response, events, await anext(events, None))
-        except httpx2.RequestError:
-            raise unreachable(task) from None
-        except ValueError:
-            raise ended_early(task) from None
+        response = await sent(self._client, task, request)
+        if response.status_code != 200:
+            raise await self._refusal(task, response)
+        told = heard(task, blocks(response.aiter_bytes()))
+        return _Stream(response, told, await anext(told, None))
 
     def _body(self, task: Task) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -162,14 +141,11 @@ class DifyAgent:
 
     async def _messages(self, task: Task, stream: _Stream) -> AsyncGenerator[dict[str, Any]]:
         if stream.first is not None:
-            yield stream.first
-        try:
-            async for message in stream.events:
-                yield message
-        except httpx2.RequestError:
-            raise unreachable(task) from None
-        except ValueError:
-            raise ended_early(task) from None
+            self._remember(task, stream.first.message)
+            yield stream.first.message
+            async for block in stream.blocks:
+                self._remember(task, block.message)
+                yield block.message
 
     def _remember(self, task: Task, message: dict[str, Any]) -> None:
         conversation = message.get("conversation_id")
@@ -187,7 +163,7 @@ class DifyAgent:
                 for opening in openings:
                     with suppress(AgentError):
                         stream = await opening
-                        task_id = (stream.first or {}).get("task_id", task_id)
+                        task_id = stream.task_id or task_id
                         await stream.response.aclose()
                 if stop and isinstance(task_id, str):
                     path = self._stop_path.format(task_id=task_id)

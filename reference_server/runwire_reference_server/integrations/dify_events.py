@@ -15,6 +15,7 @@ from runwire_reference_server.agents import (
     token,
     tool_call,
 )
+from runwire_reference_server.integrations.mapped import Calls
 from runwire_reference_server.integrations.upstream import ended_early, refused
 from runwire_reference_server.run_log.events import Event
 
@@ -36,25 +37,31 @@ class _Thought:
 
 
 class DifyEvents:
-    """Turns the messages of a workflow or chat into events. `ended` is set by the last that matters.
+    """Reads the messages of a workflow or chat.
 
     `paused` is set when the stream ends because the workflow waits for `forms`, the tokens of what it asks; the rest
-    is then told by a stream of its own, that of `workflow_run_id`.
+    is then told by a stream of its own, that of `workflow_run_id`. `over` is set when Dify has come to its own end.
     """
 
-    def __init__(self, *, workflow: bool) -> None:
-        self.ended = False
+    def __init__(self, task: Task, *, workflow: bool) -> None:
+        self.over = False
         self.paused = False
         self.forms: list[str] = []
         self.workflow_run_id = ""
+        self._task = task
         self._workflow = workflow
+        self._finished = False
         self._outcome: Event | None = None
         self._said = ""
-        self._calls = 0
-        self._open: dict[str, str] = {}
+        self._calls = Calls()
         self._thoughts: dict[str, _Thought] = {}
 
-    def read(self, message: Mapping[str, Any], task: Task) -> Iterator[Event]:
+    @property
+    def ended(self) -> bool:
+        """Whether nothing that follows in this stream matters."""
+        return self._finished or self.paused
+
+    def read(self, message: Mapping[str, Any]) -> Iterator[Event]:
         """Yield the events for a message; raises AgentError for one that fails the run."""
         data = message.get("data")
         data = data if isinstance(data, Mapping) else {}
@@ -85,7 +92,7 @@ class DifyEvents:
                 metadata = message.get("metadata")
                 usage = metadata.get("usage") if isinstance(metadata, Mapping) else None
                 self._outcome = done("generation completed", usage=_usage(usage))
-                self.ended = True
+                self._finished = True
             case "human_input_required":
                 # Without a token Dify asks somebody by e-mail.
                 if not (form := _text(data.get("form_token"))):
@@ -94,14 +101,17 @@ class DifyEvents:
             case "workflow_paused":
                 self._pause()
             case "error":
-                raise refused(task, _status(message), _text(message.get("code")))
+                self.over = True
+                raise refused(self._task, _status(message), _text(message.get("code")))
 
-    def end(self, task: Task) -> Iterator[Event]:
-        """Yield what closes the run; raises AgentError when the stream broke off."""
+    def close(self) -> Iterator[Event]:
+        """Yield what ends the run, unless it is paused; raises AgentError when the stream broke off."""
+        if self.paused:
+            return
         if self._outcome is None:
-            raise ended_early(task)
-        for call_id in self._open:  # [EVENT-13]
-            yield observation(call_id, "no result was reported", is_error=True)
+            raise ended_early(self._task)
+        self.over = True
+        yield from self._calls.settle()
         yield self._outcome
 
     def go_on(self) -> None:
@@ -130,27 +140,26 @@ class DifyEvents:
         given = parsed(message.get("tool_input"))
         for name in names:
             if name not in thought.calls:
-                thought.calls[name] = self._next_call()
+                thought.calls[name] = self._calls.begin()
                 yield tool_call(thought.calls[name], name, _of_tool(given, name))
         observed = _text(message.get("observation"))
         if observed:
             found = parsed(observed)
             for name, call_id in thought.calls.items():
-                if self._open.pop(call_id, None):
+                if self._calls.end(call_id):
                     yield observation(call_id, _of_tool(found, name))
 
     def _begin_node(self, node: Mapping[str, Any]) -> Iterator[Event]:
         kind, title = _text(node.get("node_type")), _text(node.get("title")) or "node"
         if kind in _TOOL_NODES:
-            call_id = self._next_call(_text(node.get("id")))
+            call_id = self._calls.begin(_text(node.get("id")))
             yield tool_call(call_id, title, node.get("inputs") or {})
         elif kind not in _SILENT_NODES:
             yield thinking(title + "\n")
 
     def _finish_node(self, node: Mapping[str, Any]) -> Iterator[Event]:
-        place = _text(node.get("id"))
-        for call_id in [call_id for call_id, at in self._open.items() if at == place]:
-            del self._open[call_id]
+        call_id = self._calls.named(_text(node.get("id")))
+        if call_id is not None and self._calls.end(call_id):
             failed = node.get("status") not in {"succeeded", "partial-succeeded"}
             result = _text(node.get("error")) or "it failed" if failed else node.get("outputs") or {}
             yield observation(call_id, result, is_error=failed)
@@ -168,13 +177,7 @@ class DifyEvents:
         if status == "stopped":
             self._outcome = done("the workflow was stopped", "incomplete", "dify:stopped")
         # A chatflow goes on to say with `message_end` what it used.
-        self.ended = self._workflow or status == "stopped"
-
-    def _next_call(self, place: str = "") -> str:
-        self._calls += 1
-        call_id = f"c{self._calls}"
-        self._open[call_id] = place or call_id
-        return call_id
+        self._finished = self._workflow or status == "stopped"
 
 
 def _text(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from openai.types.chat.chat_completion_chunk import ChoiceDelta, ChoiceDeltaTool
 
 from runwire_reference_server.agents import Task, done, observation, thinking, token, tool_call, tool_delta
 from runwire_reference_server.agents.bounded import HEADERS, bound
+from runwire_reference_server.integrations.mapped import Calls, mapped
 from runwire_reference_server.integrations.tools import DEMO_TOOLS, Tool, ToolError
 from runwire_reference_server.integrations.upstream import (
     CONNECT_S,
@@ -49,11 +50,30 @@ class _Call:
 class _Turn:
     """What one response of the model has said so far."""
 
+    task: Task
+    known: Calls
     text: str = ""
     reasoning: dict[str, str] = field(default_factory=dict)
     calls: list[_Call] = field(default_factory=list)
     usage: Mapping[str, int] = field(default_factory=dict)
     finish: str | None = None
+    refused: bool = False
+    ended: bool = False  # the usage comes last
+
+    def read(self, chunk: ChatCompletionChunk) -> Iterator[Event]:
+        """Add a chunk, and yield the events that show it."""
+        self.usage = _counted(chunk) or self.usage
+        for choice in chunk.choices[:1]:
+            self.finish = choice.finish_reason or self.finish
+            yield from _heard(choice.delta, self)
+
+    def close(self) -> Iterator[Event]:
+        """Yield nothing, as the run may go on; raises AgentError when the stream broke off."""
+        if self.finish is None:
+            raise ended_early(self.task)
+        if self.finish == "error":
+            raise refused(self.task, 500)
+        yield from ()
 
     def message(self) -> dict[str, Any]:
         """Return the turn as the model wants to be reminded of it; reasoning goes back to whoever sent it."""
@@ -95,17 +115,16 @@ class OpenAIAgent:
             messages.append({"role": "assistant", "content": exchange.answer})
         messages.append({"role": "user", "content": task.prompt})
         usage: Counter[str] = Counter()
-        called = 0
+        calls = Calls()
         for _ in range(MAX_ROUNDS):
-            turn = _Turn()
-            async with aclosing(self._respond(task, messages, turn, called)) as events:
+            turn = _Turn(task, calls)
+            async with aclosing(self._respond(task, messages, turn)) as events:
                 async for event in events:
                     yield event
             usage.update(turn.usage)
             if turn.finish in _CUT or not turn.calls:
-                yield _end(turn.finish, usage)
+                yield _end("refusal" if turn.refused and turn.finish not in _CUT else turn.finish, usage)
                 return
-            called += len(turn.calls)
             messages.append(turn.message())
             for call in turn.calls:
                 async for event in self._use(call, messages):
@@ -117,29 +136,19 @@ class OpenAIAgent:
         await self._client.close()
 
     async def _respond(
-        self, task: Task, messages: list[dict[str, Any]], turn: _Turn, called: int
+        self, task: Task, messages: list[dict[str, Any]], turn: _Turn
     ) -> AsyncGenerator[Event]:
         """Stream one response into `turn`. Leaving it early closes the upstream's stream, and so stops the model."""
         try:
-            async with await self._open(messages) as stream:
-                async for chunk in stream:
-                    turn.usage = _counted(chunk) or turn.usage
-                    for choice in chunk.choices[:1]:
-                        turn.finish = choice.finish_reason or turn.finish
-                        for event in _heard(choice.delta, turn, called):
-                            yield event
+            async with await self._open(messages) as stream, aclosing(mapped(task, stream, turn)) as events:
+                async for event in events:
+                    yield event
         except openai.APIStatusError as problem:
             raise refused(task, problem.status_code, f"{problem.code} {problem.type}") from None
         except (openai.APIConnectionError, httpx2.RequestError):
             raise unreachable(task) from None
         except openai.APIError as problem:  # an `error` in the middle of the stream
             raise refused(task, 500, f"{problem.code} {problem.type}") from None
-        except ValueError:
-            raise ended_early(task) from None
-        if turn.finish is None:
-            raise ended_early(task)
-        if turn.finish == "error":
-            raise refused(task, 500)
 
     async def _open(self, messages: list[dict[str, Any]]) -> openai.AsyncStream[ChatCompletionChunk]:
         request: dict[str, Any] = {"model": self._model, "messages": messages}
@@ -189,10 +198,13 @@ class OpenAIAgent:
 #: Finish reasons after which nothing the model asked for is complete.
 _CUT = {"length": "the answer was cut at the model's limit", "content_filter": "the answer was filtered"}
 
+#: Ends that leave a run incomplete, by their reasons.
+_INCOMPLETE = {**_CUT, "refusal": "the model declined to answer"}
+
 
 def _end(finish: str | None, usage: Mapping[str, int]) -> Event:
-    if finish in _CUT:
-        return done(_CUT[finish], "incomplete", finish, usage)
+    if finish in _INCOMPLETE:
+        return done(_INCOMPLETE[finish], "incomplete", finish, usage)
     return done("generation completed", usage=usage)
 
 
@@ -200,14 +212,17 @@ def _counted(chunk: ChatCompletionChunk) -> dict[str, int] | None:
     """Return the usage a chunk tells of; some endpoints tell the sum so far with every one."""
     if chunk.usage is None:
         return None
+    prompt, completion = chunk.usage.prompt_tokens_details, chunk.usage.completion_tokens_details
     counted = {
         "input_tokens": chunk.usage.prompt_tokens,
         "output_tokens": chunk.usage.completion_tokens,
+        "cached_input_tokens": prompt.cached_tokens if prompt else None,
+        "reasoning_tokens": completion.reasoning_tokens if completion else None,
     }
     return {name: count for name, count in counted.items() if isinstance(count, int) and count >= 0}
 
 
-def _heard(delta: ChoiceDelta | None, turn: _Turn, called: int) -> list[Event]:
+def _heard(delta: ChoiceDelta | None, turn: _Turn) -> list[Event]:
     """Add a piece of the response to `turn` and return the events that show it."""
     events: list[Event] = []
     if delta is None:
@@ -217,11 +232,12 @@ def _heard(delta: ChoiceDelta | None, turn: _Turn, called: int) -> list[Event]:
             turn.reasoning[member] = turn.reasoning.get(member, "") + piece
             events.append(thinking(piece))
             break
+    turn.refused = turn.refused or bool(delta.refusal)
     if text := (delta.content or "") + (delta.refusal or ""):
         turn.text += text
         events.append(token(text))
     for piece_of_call in delta.tool_calls or ():
-        call = _call_of(piece_of_call, turn, called)
+        call = _call_of(piece_of_call, turn)
         function = piece_of_call.function
         if function is not None:
             call.name = call.name or function.name or ""
@@ -231,11 +247,11 @@ def _heard(delta: ChoiceDelta | None, turn: _Turn, called: int) -> list[Event]:
     return events
 
 
-def _call_of(piece: ChoiceDeltaToolCall, turn: _Turn, called: int) -> _Call:
+def _call_of(piece: ChoiceDeltaToolCall, turn: _Turn) -> _Call:
     """Return the call that a piece belongs to; an id that differs begins a new one, whatever its index says."""
     call = next((call for call in reversed(turn.calls) if piece.index in (None, call.index)), None)
     if call is None or (piece.id and piece.id != call.upstream_id):
-        call_id = f"c{called + len(turn.calls) + 1}"
+        call_id = turn.known.begin()
         call = _Call(call_id, piece.id or call_id, piece.index)
         turn.calls.append(call)
     return call

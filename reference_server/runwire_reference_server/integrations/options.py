@@ -18,6 +18,7 @@ _VARIABLES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "openai": {"url": "OPENAI_BASE_URL", "model": "OPENAI_MODEL", "key": "OPENAI_API_KEY"},
         "dify": {"url": "DIFY_BASE_URL", "key": "DIFY_API_KEY"},
+        "ag-ui": {"url": "AG_UI_URL", "key": "AG_UI_API_KEY"},
     }
 )
 
@@ -26,14 +27,20 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
     """Add the options to `parser`."""
     group = parser.add_argument_group("the agent that answers")
     group.add_argument(
-        "--agent", metavar="NAME", help="openai, dify, or MODULE:CLASS of your own (default: a small demo)"
+        "--agent",
+        metavar="NAME",
+        help="openai, dify, ag-ui, or MODULE:CLASS of your own (default: a small demo)",
     )
     group.add_argument(
-        "--agent-url", metavar="URL", help="where its endpoint is (or OPENAI_BASE_URL, DIFY_BASE_URL)"
+        "--agent-url",
+        metavar="URL",
+        help="where its endpoint is (or OPENAI_BASE_URL, DIFY_BASE_URL, AG_UI_URL)",
     )
     group.add_argument("--agent-model", metavar="MODEL", help="the model of openai (or OPENAI_MODEL)")
     group.add_argument(
-        "--agent-key-file", metavar="FILE", help="a file with its key (or OPENAI_API_KEY, DIFY_API_KEY)"
+        "--agent-key-file",
+        metavar="FILE",
+        help="a file with its key (or OPENAI_API_KEY, DIFY_API_KEY, AG_UI_API_KEY)",
     )
     group.add_argument(
         "--dify-app", choices=["chat", "workflow"], default="chat", help="kind of application (default: chat)"
@@ -68,7 +75,11 @@ def agent_from(options: argparse.Namespace) -> Agent | None:
     name: str | None = options.agent
     if name is None:
         return None
-    makers: Mapping[str, Callable[[argparse.Namespace], Agent]] = {"openai": _openai, "dify": _dify}
+    makers: Mapping[str, Callable[[argparse.Namespace], Agent]] = {
+        "openai": _openai,
+        "dify": _dify,
+        "ag-ui": _ag_ui,
+    }
     if name not in makers:
         return load_agent(name)
     try:
@@ -97,6 +108,17 @@ def _dify(options: argparse.Namespace) -> Agent:
     return DifyAgent(
         Upstream(_url(options), key=_key(options)), options.dify_app, options.dify_prompt_variable
     )
+
+
+def _ag_ui(options: argparse.Namespace) -> Agent:
+    from runwire_reference_server.integrations.ag_ui.agent import AgUiAgent
+    from runwire_reference_server.integrations.upstream import Upstream
+
+    url = _url(options)
+    if url is None:
+        raise SettingError("--agent ag-ui needs --agent-url, or the variable AG_UI_URL")
+    asks_for_none = options.agent_key_file is None and not os.environ.get(_VARIABLES["ag-ui"]["key"])
+    return AgUiAgent(Upstream(url, key=None if asks_for_none else _key(options)))
 
 
 def _url(options: argparse.Namespace) -> str | None:
@@ -143,7 +165,7 @@ def load_agent(path: str) -> Agent:
     module, colon, name = path.partition(":")
     if not colon or not name:
         raise SettingError(
-            f"--agent must be openai, dify or MODULE:CLASS, for example mymodule:MyAgent, not {path!r}"
+            f"--agent must be openai, dify, ag-ui or MODULE:CLASS, for example mymodule:MyAgent, not {path!r}"
         )
     sys.path.insert(0, str(Path.cwd()))
     try:

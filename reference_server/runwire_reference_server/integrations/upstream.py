@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,19 +64,40 @@ def ended_early(task: Task) -> AgentError:
     return AgentError("upstream_error", "the upstream's stream broke off")
 
 
-async def data_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
-    """Yield the objects in the `data` lines of an event stream; what has none, such as a ping, is passed over.
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of an event stream that holds a JSON object; `id` is empty where it has none."""
 
-    Only CR and LF end a line: JSON text may hold every other separator of Unicode. Raises ValueError for a line
-    that is no JSON or too long.
+    message: dict[str, Any]
+    id: str = ""
+
+
+async def blocks(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Block]:
+    """Yield the blocks of an event stream; one that holds no object, such as a ping, is passed over.
+
+    Only CR and LF end a line: JSON text may hold every other separator of Unicode. Raises ValueError for data that is
+    no JSON, which the last block is when the stream breaks off in it, and for a line or an event that is too long.
     """
-    rest = b""
-    async for chunk in chunks:
+    rest, data, identifier = b"", b"", ""
+    async for chunk in _and_its_end(chunks):
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
+            line = line.rstrip(b"\r")
             if line.startswith(b"data:"):
-                value = json.loads(line[5:])
+                data += line[5:] + b"\n"
+            elif line.startswith(b"id:"):
+                identifier = line[3:].strip().decode(errors="replace")
+            elif not line and data:
+                value = json.loads(data)
                 if isinstance(value, dict):
-                    yield value
-        if len(rest) > MAX_LINE_BYTES:
+                    yield Block(value, identifier)
+                data, identifier = b"", ""
+        if len(rest) + len(data) > MAX_LINE_BYTES:
             raise ValueError("a line of the stream has no end")
+
+
+async def _and_its_end(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the chunks, and what ends the last block: many upstreams leave its blank line out."""
+    async for chunk in chunks:
+        yield chunk
+    yield b"\n\n"

@@ -101,6 +101,7 @@ class Settings:
     are added to the server's own ([ORIGIN-1], [ORIGIN-4]). `certificate` holds the files of a certificate chain and
     its key; `behind_proxy` says that a proxy in front ends TLS ([AUTH-15]). `root_path` is what a proxy leaves in
     front of every path, such as `/agents`. An idle HTTP connection waits for its next request for `keep_alive_s`.
+    `ag_ui` opens an endpoint for clients of AG-UI.
     """
 
     host: str = "127.0.0.1"
@@ -122,6 +123,8 @@ class Settings:
     root_path: str = ""
     playground: bool = True
     keep_alive_s: float = 5.0
+    ag_ui: bool = False
+    ag_ui_path: str = "/ag-ui"
 
     def __post_init__(self) -> None:
         """Refuse a server that would be open by mistake, or cannot be found; raises SettingError."""
@@ -131,6 +134,10 @@ class Settings:
             )
         if ("auth" in self.features) != self.access.authenticates:
             raise SettingError("the feature auth goes with credentials, and neither without the other")
+        if self.ag_ui and "sse" not in self.features:
+            raise SettingError(
+                "--ag-ui needs the feature sse: a run is stopped, and its stream returned to, over HTTP"
+            )
         if not 0 < self.keep_alive_s <= 3600:
             raise SettingError(f"--keep-alive-s must be above 0 and at most 3600, not {self.keep_alive_s:g}")
         if not (self.loopback or self.certificate or self.behind_proxy):

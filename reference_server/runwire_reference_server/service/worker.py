@@ -141,7 +141,7 @@ class Worker:
             if retryable is None:
                 retryable = failure.code in ERRORS and ERRORS[failure.code].retryable
             code = failure.code if may_end_a_run(failure.code) else "agent_error"  # [RUN-14]
-            terminal = error(code, failure.data, retryable)
+            terminal = error(code, failure.data, retryable, failure.usage)
         except StoreGone:
             raise
         except asyncio.CancelledError:

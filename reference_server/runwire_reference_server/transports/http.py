@@ -95,13 +95,13 @@ class HttpEndpoints:
         if not names_event_stream(request.headers.get("accept")):
             accepted = await self._service.start(principal, wanted)
             run = accepted.run
-            _tell(request, accepted)
+            self._tell(request, accepted)
             body = {"run_id": run.key.run_id, "epoch": run.epoch, "status": run.status}
             return JSONResponse(body, 202, NO_STORE | self._location(run))
         give_back = await self._take_place(request)
         try:
             accepted = await self._service.start(principal, wanted)
-            _tell(request, accepted)
+            self._tell(request, accepted)
             if accepted.existed:
                 await self._service.ration(caller_of(request.scope).slot, accepted.run.key, 0)
             stream = EventStream(
@@ -201,6 +201,12 @@ class HttpEndpoints:
     async def _take_place(self, request: Request) -> Callable[[], Awaitable[None]]:
         return await self._slots.take(caller_of(request.scope).slot)
 
+    def _tell(self, request: Request, accepted: Accepted, transport: str = "http") -> None:
+        """Log a run that began."""
+        if not accepted.existed:
+            ids = {"trace_id": accepted.run.trace_id, "address": request.scope.get("runwire.client")}
+            log.info("a run began", extra={"transport": transport} | ids)
+
     def _location(self, run: Snapshot) -> dict[str, str]:
         """Return where the events are, relative to the URL that was posted to ([HTTP-4])."""
         return {"Location": f"{posixpath.basename(self._settings.runs_path)}/{run.key.run_id}/events"}
@@ -237,10 +243,3 @@ class HttpEndpoints:
 
 def _key(request: Request) -> RunKey:
     return RunKey(caller_of(request.scope).principal, request.path_params["run_id"])
-
-
-def _tell(request: Request, accepted: Accepted) -> None:
-    """Log a run that began."""
-    if not accepted.existed:
-        ids = {"trace_id": accepted.run.trace_id, "address": request.scope.get("runwire.client")}
-        log.info("a run began", extra={"transport": "http"} | ids)

@@ -8,7 +8,8 @@ from contextvars import copy_context
 from starlette.types import Receive, Scope, Send
 
 from runwire_reference_server.run_log.events import encode
-from runwire_reference_server.run_log.frames import HEARTBEAT_BLOCK, chunk, chunked_blocks, event_blocks
+from runwire_reference_server.run_log.feed import Page
+from runwire_reference_server.run_log.frames import HEARTBEAT_BLOCK, Form, chunk, chunked_blocks, event_blocks
 from runwire_reference_server.run_log.runs import RunKey
 from runwire_reference_server.run_log.store import RunNotFound, Snapshot, StoreGone
 from runwire_reference_server.service.reader import Reader
@@ -30,8 +31,13 @@ log = logging.getLogger(__name__)
 class EventStream:
     """An ASGI response that sends a run's events from a cursor until its terminal.
 
-    Its body is written as a WebSocket connection's frames are: by a callback, while the socket has room.
+    Its body is written as a WebSocket connection's frames are: by a callback, while the socket has room. `forms` are
+    how a page is written in a body of chunks, and in one that the end of the connection ends.
     """
+
+    transport = "sse"
+    heartbeat = HEARTBEAT_BLOCK
+    forms: tuple[Form, Form] = (chunked_blocks, event_blocks)
 
     def __init__(
         self,
@@ -43,7 +49,7 @@ class EventStream:
         """`on_end` is awaited when the stream has ended; `remaining_s` tells how long the credential lasts."""
         self._service = service
         self._loop = asyncio.get_running_loop()
-        self._reader = Reader(service, key, chunked_blocks, self.wake)
+        self._reader = Reader(service, key, self.forms[0], self.wake)
         self._epoch = self._trace_id = ""
         self._opening: Sequence[Message] = ()
         self._headers: Mapping[str, str] = HEADERS
@@ -94,7 +100,7 @@ class EventStream:
         begun = self._loop.time()
         wire: HttpProtocol = scope["state"]["wire"]
         try:
-            with self._service.metrics.connection("sse"):
+            with self._service.metrics.connection(self.transport):
                 await self._serve(wire, scope, send)
         finally:
             self._wire = None
@@ -106,7 +112,7 @@ class EventStream:
             self._service.metrics.disconnected(self._end)
             told = {"reason": self._end, "duration_s": round(self._loop.time() - begun, 3)}
             ids = {"trace_id": self._trace_id, "address": scope.get("runwire.client")}
-            log.info("a connection ended", extra={"transport": "sse"} | ids | told)
+            log.info("a connection ended", extra={"transport": self.transport} | ids | told)
             left = self._reader.leave(by_server=self._end not in {"client", "finished"})
             if left is not None:
                 await left
@@ -118,17 +124,27 @@ class EventStream:
         wire.flow.resume_reading()  # or nobody would notice that the caller has gone
         if scope["method"] != "HEAD":
             self._chunked = scope["http_version"] == "1.1"
-            self._reader.form = chunked_blocks if self._chunked else event_blocks
-            opening = f"retry: 2000\nid: {self._epoch}.{self._reader.cursor}\n\n"
-            opening += "".join(f"data: {encode(message)}\n\n" for message in self._opening)
+            self._reader.form = self.forms[0 if self._chunked else 1]
             self._wire = wire
             wire.on_room = self.wake
-            self._send(opening.encode())
+            self._send(self._opening_text().encode())
             self._tick()
             self._write()
             await self._ended.wait()
         if not wire.lost:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _opening_text(self) -> str:
+        """Return what stands before the events ([SSE-2])."""
+        cursor = f"retry: 2000\nid: {self._epoch}.{self._reader.cursor}\n\n"
+        return cursor + "".join(f"data: {encode(message)}\n\n" for message in self._opening)
+
+    def _hand_on(self, page: Page) -> bool:
+        """Write a page; returns whether the stream ends with it."""
+        assert self._wire is not None
+        self._last_sent = self._loop.time()
+        self._wire.write(page.data)
+        return page.terminal
 
     def _send(self, data: bytes) -> None:
         assert self._wire is not None
@@ -154,9 +170,7 @@ class EventStream:
             self._finish("store")  # whoever reads comes back with a cursor and is told
             return
         if page is not None:
-            self._last_sent = self._loop.time()
-            wire.write(page.data)
-            if page.terminal:
+            if self._hand_on(page):
                 self._finish("finished")
             elif page.more:
                 self.wake()
@@ -180,7 +194,7 @@ class EventStream:
         next_beat = self._last_sent + self._heartbeat_s
         if next_beat <= now + 0.001:
             if wire.room:
-                self._send(HEARTBEAT_BLOCK)
+                self._send(self.heartbeat)
             next_beat = now + self._heartbeat_s
         due = min(next_beat, self._moved_at + self._stall_s if wire.waiting else now + self._stall_s / 2)
         due = due if left is None else min(due, now + max(left, 0))

@@ -353,6 +353,20 @@ def incomplete_without_reason(flaw: Rewrite, link: Link, message: Message) -> It
     yield less(message, "reason") if message.get("status") == "incomplete" else message
 
 
+@says("EVENT-28")
+def cached_tokens_beside_the_prompt(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """The tokens that a cache gave are counted beside those of the prompt."""
+    usage = {"input_tokens": 12, "cached_input_tokens": 1024, "output_tokens": 3}
+    yield {**message, "usage": usage} if message.get("type") == "done" else message
+
+
+@says("EVENT-28")
+def reasoning_beside_the_output(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """The tokens of the reasoning are counted beside those of the output."""
+    usage = {"output_tokens": 3, "reasoning_tokens": 256}
+    yield {**message, "usage": usage} if message.get("type") == "done" else message
+
+
 @says("EVENT-24")
 def refusals_name_a_run(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """A refusal names the run that the connection follows."""

@@ -1,0 +1,1 @@
+"""Any agent behind an endpoint of AG-UI."""

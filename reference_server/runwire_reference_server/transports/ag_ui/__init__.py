@@ -1,0 +1,1 @@
+"""A run for stock clients of AG-UI: the same log, told in their events."""
