@@ -37,7 +37,7 @@ def test_a_selection_shows_no_class_conformant(tmp_path: Path, server_url: str, 
     result = runwire(tmp_path, "check", server_url, *selection, "--badge", "b.json", "--json", "r.json")
 
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "Partial: " in result.stdout
+    assert "; partial: " in result.stdout.rstrip().splitlines()[-1]
     assert json.loads((tmp_path / "b.json").read_text())["message"] == "partial"
     report = json.loads((tmp_path / "r.json").read_text())
     assert "conformant" not in {entry["standing"] for entry in report["classes"]}
@@ -63,7 +63,7 @@ def test_after_ctrl_c_what_was_judged_is_told(tmp_path: Path, own_url: str) -> N
 
     assert judge.returncode == 130, said + complaint
     assert "Traceback" not in said + complaint
-    assert "exit 130" in said and "Partial: " in said
+    assert "exit 130" in said and "; partial: " in said
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["exit_code"] == 130
     assert json.loads((tmp_path / "b.json").read_text())["message"] in {"partial", "1 broken"}
