@@ -39,6 +39,7 @@ def test_it_keeps_the_rules_in_node(node: str) -> None:
     assert "# fail 0" in result.stdout
 
 
+@pytest.mark.whole
 def test_it_keeps_the_rules_in_a_browser(node: str) -> None:
     with subprocess.Popen(
         [node, "tests/in_browser.js"], cwd=CLIENT, stdout=subprocess.PIPE, text=True
@@ -62,6 +63,7 @@ def test_the_playground_serves_the_same_files() -> None:
     assert copied == ours, "run: make generate"
 
 
+@pytest.mark.whole
 def test_the_package_can_be_installed(node: str, tmp_path: Path) -> None:
     npm = require_program("npm", apt="npm")
     packed = subprocess.run(
@@ -84,6 +86,7 @@ def test_the_package_can_be_installed(node: str, tmp_path: Path) -> None:
     assert not [name for name in names if name.startswith("tests/")]
 
 
+@pytest.mark.whole
 def test_the_types_say_what_a_user_may_write(node: str, tmp_path: Path) -> None:
     compiler = installed("typescript@5") / "typescript/bin/tsc"
     (tmp_path / "node_modules").mkdir()
@@ -131,6 +134,7 @@ def test_the_types_name_what_the_module_has(node: str) -> None:
     )
 
 
+@pytest.mark.whole
 def test_the_stock_client_of_ag_ui_returns_and_stops(node: str, tmp_path: Path) -> None:
     modules = installed("@ag-ui/client@1.0.0")
     for folder in ("src", "tests"):

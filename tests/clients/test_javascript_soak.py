@@ -18,6 +18,8 @@ from tests.support.check_reference_server import BIN, command, listening
 from tests.support.patience import patience
 from tests.support.programs import require_program
 
+pytestmark = pytest.mark.whole
+
 CLIENT = Path(__file__).parents[2] / "clients/javascript"
 
 

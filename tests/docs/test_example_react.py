@@ -7,12 +7,15 @@ import subprocess
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
 from playwright.async_api import Page, expect
 
 from tests.support.browsers import in_browser, served_page
 from tests.support.npm_stand import installed
 from tests.support.patience import patience
 from tests.support.playgrounds import ENDLESS, PACED
+
+pytestmark = pytest.mark.whole
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/react"

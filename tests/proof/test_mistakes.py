@@ -15,6 +15,8 @@ from tests.support.basic_servers import PATIENCE_S
 from tests.support.check_reference_server import CHECK_LIMITS
 from tests.support.programs import require_program
 
+pytestmark = pytest.mark.whole
+
 NODE = next(good for good in GOOD_SERVERS if good.name == "node")
 
 #: Requirements that may be accused for one mistake.

@@ -19,6 +19,8 @@ from tests.support.check_reference_server import command, listening
 from tests.support.patience import patience
 from tests.support.playgrounds import ENDLESS, PACED, answered, ended, start, state
 
+pytestmark = pytest.mark.whole
+
 WHOLE = "ab " * 60
 SLOW = json.dumps({"runwire_script": [{"repeat": 60, "steps": [{"token": "ab "}, {"wait_ms": 50}]}]})
 
