@@ -39,12 +39,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         report = asyncio.run(Soak(Path(folder), options).run())
     report["date"] = time.strftime("%Y-%m-%d")
-    print(json.dumps(report, indent=2))
+    print(json.dumps({**report, "meanwhile": report["meanwhile"][-1:]}, indent=2))
     if arguments.publish:
         (DOCS / "soak.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         write_page(DOCS / "pages/performance.md", report)
-    for problem in report["problems"]:
-        print(f"broken: {problem}", file=sys.stderr)
     return bool(report["problems"])
 
 

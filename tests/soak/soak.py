@@ -10,6 +10,7 @@ import asyncio
 import json
 import random
 import signal
+import subprocess
 import time
 import traceback
 import urllib.error
@@ -19,6 +20,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from websockets.exceptions import InvalidStatus
 
 from tests.soak.figures import Figures, SoakNode, figures_of, grown, is_idle, kept, machine
 from tests.soak.hostile import attack
@@ -43,6 +46,8 @@ LIMITS: dict[str, Any] = {
     "detach_grace_s": 3,
     "run_s": 60,
     "input_s": 30,
+    # A node that a busy machine leaves no time for three quarters of this lets go of its runs.
+    "worker_lost_s": 8,
     "resume_window_s": WINDOW_S,
     # What attackers start shares its caller with everyone here, as all have one address.
     "kept_bytes_per_principal": 1_000_000_000,
@@ -148,11 +153,16 @@ class Soak:
             async with asyncio.timeout(patience(60)):
                 await visit(random.Random(seed))
         except TimeoutError:
-            self._problems.append(f"hung: {name}, seed {seed}")
+            self._broken(f"hung: {name}, seed {seed}")
         except Exception as problem:
             shown = "".join(traceback.format_exception(problem))
-            self._problems.append(f"{name}, seed {seed}: {shown[-2000:]}")
+            self._broken(f"{name}, seed {seed}: {shown[-2000:]}")
         self._counts[name] += 1
+
+    def _broken(self, problem: str) -> None:
+        """Note what must not be, and say so at once."""
+        self._problems.append(problem)
+        print(f"broken: {problem}", flush=True)
 
     # Visits.
 
@@ -222,9 +232,20 @@ class Soak:
     async def _harm(self, chance: random.Random) -> None:
         """Do harm to a node; the one that lives all the time still answers others."""
         self._attacks[await attack(chance.choice(self._cluster.nodes).url, chance)] += 1
-        async with connected(self._survivor) as client:
-            await client.send(type="heartbeat", id="after")
-            await client.until(lambda message: message.get("re") == "after")
+        while not await self._is_served():
+            self._counts["handshakes refused for a moment"] += 1
+            await asyncio.sleep(0.2)
+
+    async def _is_served(self) -> bool:
+        """Whether the node that lives all the time answers a heartbeat; one that lost touch with Redis refuses."""
+        try:
+            async with connected(self._survivor) as client:
+                await client.send(type="heartbeat", id="after")
+                await client.until(lambda message: message.get("re") == "after")
+                return True
+        except InvalidStatus as refused:
+            assert refused.response.status_code == 503, refused
+            return False
 
     # Beside them.
 
@@ -247,9 +268,12 @@ class Soak:
 
     async def _exits(self, wait: Callable[[float], int]) -> None:
         try:
-            await asyncio.to_thread(wait, patience(30))
-        except Exception:
-            self._problems.append("hung: a node that was told to drain did not exit")
+            code = await asyncio.to_thread(wait, patience(30))
+        except subprocess.TimeoutExpired:
+            self._broken("hung: a node that was told to drain did not exit")
+        else:
+            if code not in {0, -signal.SIGTERM}:
+                self._broken(f"a node that was told to drain ended with exit code {code}")
 
     async def _look(self) -> None:
         """Take figures now and then, and say how far it is."""
@@ -270,9 +294,7 @@ class Soak:
         for node in self._cluster.nodes:
             while not await is_idle(node):
                 if time.monotonic() > until:
-                    self._problems.append(
-                        f"hung: node {self._cluster.nodes.index(node)} has work nobody waits for"
-                    )
+                    self._broken(f"hung: node {self._cluster.nodes.index(node)} has work nobody waits for")
                     return
                 await asyncio.sleep(0.2)
 
