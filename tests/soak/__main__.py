@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import random
 import sys
 import tempfile
@@ -36,6 +37,7 @@ def main() -> int:
     seed = random.SystemRandom().getrandbits(32) if arguments.seed is None else arguments.seed
     options = SoakOptions(seconds=arguments.minutes * 60, rate=arguments.rate, seed=seed)
     print(f"Soaking for {arguments.minutes:g} minutes; --seed {seed} repeats what clients do.", flush=True)
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # its clients tell of each peer that is gone
     with tempfile.TemporaryDirectory() as folder:
         report = asyncio.run(Soak(Path(folder), options).run())
     report["date"] = time.strftime("%Y-%m-%d")

@@ -81,6 +81,8 @@ class Run:
     async def first(self, node: Node) -> bool:
         """Start the run, or come back to it, by WebSocket."""
         reader = self.readers[0]
+        if reader.terminals:  # all was read, and the line broke before its goodbye
+            return True
         if not self.there.is_set():
             return await self.follow(node, reader, self.start)
         return await self.follow(node, reader, self.resume(reader))
@@ -89,6 +91,8 @@ class Run:
         """Read the run by WebSocket or as a stream."""
         await self.there.wait()
         reader = self.readers[1]
+        if reader.terminals:
+            return True
         if self.random.random() < 0.5:
             return await self.stream(node, reader)
         return await self.follow(node, reader, self.resume(reader))
