@@ -105,30 +105,48 @@ async def drops(writer: asyncio.StreamWriter) -> None:
 
 def responded(body: bytes) -> bytes:
     """Return a response."""
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    return head.encode() + body
+    lines = (
+        "HTTP/1.1 200 OK",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    )
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def memory_of(pid: int) -> int:
+    """Return the bytes that a process has in memory; raises OSError when it is over."""
+    pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 async def judged(serve: Serve, *, discovery: Serve | None = None) -> tuple[int, str, int]:
     """Judge a server that does this after each handshake; return exit code, output and the judge's most bytes."""
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, EOFError, asyncio.IncompleteReadError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            if b"websocket" not in head.lower():
-                if discovery is not None:
-                    await discovery(writer)
-                writer.write(responded(json.dumps(DISCOVERY).encode()))
-                await writer.drain()
-                return
-            protocol = ServerProtocol()
-            protocol.receive_data(head)
-            request = protocol.events_received()[0]
-            assert isinstance(request, Request)
-            protocol.send_response(protocol.accept(request))
-            writer.write(b"".join(protocol.data_to_send()))
-            await serve(writer)
-        writer.close()
+        try:
+            with suppress(OSError, EOFError):
+                await serve_one(reader, writer)
+        finally:
+            writer.transport.abort()
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"upgrade: websocket" not in head.lower():
+            if discovery is not None:
+                await discovery(writer)
+            writer.write(responded(json.dumps(DISCOVERY).encode()))
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+            return
+        protocol = ServerProtocol()
+        protocol.receive_data(head)
+        request = protocol.events_received()[0]
+        assert isinstance(request, Request)
+        protocol.send_response(protocol.accept(request))
+        writer.write(b"".join(protocol.data_to_send()))
+        await serve(writer)
 
     listener = await asyncio.start_server(accept, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
@@ -142,8 +160,7 @@ async def judged(serve: Serve, *, discovery: Serve | None = None) -> tuple[int, 
         nonlocal most
         while judge.returncode is None:
             with suppress(OSError):
-                status = Path(f"/proc/{judge.pid}/statm").read_text(encoding="ascii")
-                most = max(most, int(status.split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+                most = max(most, memory_of(judge.pid))
             await asyncio.sleep(0.05)
 
     measuring = asyncio.create_task(measured())
@@ -178,8 +195,8 @@ def test_a_flooding_server_is_told_as_what_it_is(serve: Serve, said: str) -> Non
     assert most < MOST_MEMORY, most >> 20
 
 
-def test_a_discovery_that_drips_is_told(serve: Serve = drops) -> None:
-    code, output, most = asyncio.run(judged(serve, discovery=drops))
+def test_a_discovery_that_drips_is_told() -> None:
+    code, output, most = asyncio.run(judged(drops, discovery=drops))
 
     assert code == 2, output
     assert "Traceback" not in output, output[-3000:]
