@@ -9,9 +9,12 @@ TOGETHER := -n 4 --dist loadfile
 RUNS := 5
 # How often `make test-often` runs the tests.
 TIMES := 20
+# For how many minutes `make soak` soaks.
+MINUTES := 30
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-all test-often proof proof-quick mutants bench bench-quick lint generate docs clean
+.PHONY: help setup check test test-all test-often proof proof-quick mutants soak soak-quick bench bench-quick lint \
+  generate docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
@@ -49,6 +52,14 @@ proof-quick: setup ## have the judge blame every flaw once, and accuse no good s
 
 mutants: setup ## change the judge's logic in every small way, and have the tests find out; takes an hour
 	$(BIN)/python -m tests.proof.mutate $(ONLY)
+
+soak: setup ## have three nodes on Redis serve good, slow and hostile clients for MINUTES, and publish what they hold
+	@sh tests/support/install_system_packages.sh
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --publish
+
+soak-quick: setup ## the same for two minutes, writing nothing
+	@sh tests/support/install_system_packages.sh
+	$(BIN)/python -m tests.soak --minutes 2
 
 BENCH := build/bench/venv
 

@@ -375,6 +375,7 @@ class Connection:
         given = websocket.request.headers.get_all("traceparent")
         found = re.fullmatch(TRACE, given[0]) if len(given) == 1 else None
         self.trace_id = found[1] if found else None
+        self.bound()
 
     async def serve(self) -> None:
         """Serve until the connection ends; nobody can come back to its runs, so they end as well."""
@@ -521,6 +522,28 @@ class Connection:
                 self.close(1000)
             elif time.monotonic() >= silent:
                 self.say({"type": "heartbeat"})
+
+    # --- What it may cost ---
+
+    def bound(self) -> None:
+        """Take 2000 frames at once and 200 a second more: tell a client that sends more, then close."""
+        protocol, room, counted_at = self.websocket.protocol, 2000.0, time.monotonic()
+        take, told = protocol.recv_frame, False
+
+        def counted(frame: Any) -> None:
+            nonlocal room, counted_at, told
+            now = time.monotonic()
+            room, counted_at = min(2000, room + (now - counted_at) * 200) - 1, now
+            if room < -1000:
+                protocol.fail(4429)
+                return
+            if room < 0 and not told:
+                told = True
+                throttled = {"type": "error", "code": "rate_limited", "data": "too many frames"}
+                protocol.send_text(encoded(throttled | {"retryable": True}).encode())
+            take(frame)
+
+        protocol.recv_frame = counted  # type: ignore[method-assign]
 
     # --- Is anybody there? ---
 

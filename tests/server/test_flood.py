@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import struct
+import subprocess
 import time
 from collections.abc import Iterator
 from itertools import takewhile
+from pathlib import Path
 
 import pytest
 
 from runwire_reference_server.transports.intake import MOST_AT_ONCE, TOLERATED
 from tests.support.auth_stand import HANDSHAKE, Stand, message_of, served
+from tests.support.check_reference_server import command, listening
+from tests.support.patience import patience
 
 FIN, TEXT, CONT, PING, PONG, CLOSE = 0x80, 1, 0, 9, 10, 8
 
@@ -137,6 +142,24 @@ def test_a_client_that_takes_nothing_gets_one_pong_for_its_many_pings(stand: Sta
         pongs = [payload for opcode, payload in peer.frames() if opcode in {PONG, CLOSE}]
 
     assert pongs and len(pongs) < 500, len(pongs)
+
+
+def test_a_client_that_says_goodbye_and_takes_nothing_does_not_break_the_end(tmp_path: Path) -> None:
+    script = {"runwire_script": [{"repeat": 100, "steps": [{"token": "x" * 30000}]}]}
+    with subprocess.Popen(command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        peer = Peer(Stand(listening(server), tmp_path))
+        with peer.socket:
+            peer.send(frame(TEXT, json.dumps({"prompt": json.dumps(script)}).encode()))
+            time.sleep(0.5)  # its answer fills what it does not take
+            peer.send(frame(CLOSE, struct.pack("!H", 1000)))
+            time.sleep(0.3)
+            server.send_signal(signal.SIGTERM)
+            try:
+                assert server.wait(patience(20)) == 0
+            finally:
+                server.kill()
+        assert server.stderr is not None
+        assert "Traceback" not in server.stderr.read()
 
 
 def test_a_large_message_in_one_piece_is_served(stand: Stand) -> None:

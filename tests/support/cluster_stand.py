@@ -75,12 +75,18 @@ class Cluster:
     """Nodes by number, on a Redis of their own."""
 
     def __init__(
-        self, folder: Path, count: int, *options: str, durable: bool = False, **limits: float
+        self,
+        folder: Path,
+        count: int,
+        *options: str,
+        durable: bool = False,
+        node: type[Node] = Node,
+        **limits: float,
     ) -> None:
         self.redis = RedisStand(folder, durable=durable)
-        self.nodes = [Node(self.redis, *options, **limits) for _ in range(count)]
-        for node in self.nodes:
-            node.listen()
+        self.nodes = [node(self.redis, *options, **limits) for _ in range(count)]
+        for begun in self.nodes:
+            begun.listen()
 
     def end(self) -> None:
         """Kill everything."""

@@ -14,7 +14,7 @@ from runwire_reference_server.run_log.registry import may_end_a_run
 from runwire_reference_server.run_log.runs import RunKey
 
 MAX_STEPS = 1_000_000
-MAX_REPORTS = 10_000
+MAX_REPORTS = 1000
 
 #: A script that waits for nothing still lets others have their turn every so many steps.
 YIELD_EVERY = 256
@@ -40,12 +40,18 @@ _BESIDE = frozenset({"agent", "parent_call_id"})
 
 @dataclass(slots=True)
 class _Record:
-    """What `report` tells of a script run."""
+    """A script run under way, and what `report` tells of it."""
 
     task: Task
     steps_after_cancel: int = 0
-    stopped_at: float | None = None
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def report(self) -> dict[str, Any]:
+        """Return what is told of a run whose agent stops now."""
+        if self.task.cancelled_at is None:
+            return {"stopped_after_ms": None, "steps_after_cancel": 0}
+        elapsed = (asyncio.get_running_loop().time() - self.task.cancelled_at) * 1000
+        return {"stopped_after_ms": max(0, round(elapsed)), "steps_after_cancel": self.steps_after_cancel}
 
 
 class ScriptAgent:
@@ -53,7 +59,9 @@ class ScriptAgent:
 
     def __init__(self, behind: Agent) -> None:
         self._behind = behind
-        self._records: OrderedDict[RunKey, _Record] = OrderedDict()
+        self._records: dict[RunKey, _Record] = {}
+        #: What is told of runs whose agent has stopped: no more, as a prompt is large.
+        self._reports: OrderedDict[RunKey, dict[str, Any]] = OrderedDict()
 
     async def run(self, task: Task) -> AsyncIterator[Event]:
         """Play the script in `task.prompt`."""
@@ -64,13 +72,14 @@ class ScriptAgent:
                     yield event
             return
         record = self._records[task.key] = _Record(task)
-        while len(self._records) > MAX_REPORTS:
-            self._records.popitem(last=False)
         try:
             async for event in self._play(steps, record):
                 yield event
         finally:
-            record.stopped_at = asyncio.get_running_loop().time()
+            self._reports[task.key] = record.report()
+            while len(self._reports) > MAX_REPORTS:
+                self._reports.popitem(last=False)
+            self._records.pop(task.key, None)
             record.stopped.set()
 
     async def _play(self, steps: list[Any], record: _Record) -> AsyncIterator[Event]:
@@ -108,14 +117,11 @@ class ScriptAgent:
 
     async def _report(self, key: RunKey, own: _Record) -> dict[str, Any]:
         record = self._records.get(key)
-        if record is None or record is own:  # [SCRIPT-13]
+        if record is not None and record is not own:
+            await record.stopped.wait()
+        if record is own or key not in self._reports:  # [SCRIPT-13]
             raise AgentError("agent_error", "report names no earlier script run")
-        await record.stopped.wait()
-        cancelled_at = record.task.cancelled_at
-        if cancelled_at is None or record.stopped_at is None:
-            return {"stopped_after_ms": None, "steps_after_cancel": 0}
-        elapsed = max(0, round((record.stopped_at - cancelled_at) * 1000))
-        return {"stopped_after_ms": elapsed, "steps_after_cancel": record.steps_after_cancel}
+        return self._reports[key]
 
 
 def parse(prompt: str) -> list[Any] | None:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
+from websockets.protocol import State
 
 from runwire_reference_server.transports.http_wire import bound_kernel_buffer
 from runwire_reference_server.transports.intake import SLICE_BYTES, Intake
@@ -96,6 +97,13 @@ class WireProtocol(WebSocketsSansIOProtocol):
             self.read_paused = False
             self.transport.resume_reading()
         self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    def shutdown(self) -> None:
+        """End with the process; whoever said goodbye, or was told it, and takes nothing is cut off without a word."""
+        if self.conn.state in {State.CLOSING, State.CLOSED}:
+            self.transport.abort()
+            return
+        super().shutdown()
 
     def wrote(self, count: int) -> None:
         """Note that `count` bytes were handed to the transport."""

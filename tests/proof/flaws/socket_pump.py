@@ -84,7 +84,7 @@ async def _up(link: Socket) -> None:
 
 async def _up_by_message(link: Socket) -> None:
     parts: list[tuple[Frame, bytes]] = []
-    passing = False
+    passing, held = False, 0
     slow_s = float("inf") if link.rewrite.holds_frames else SLOW_S
     async for frame, raw in _frames(link.judge, link.server, masked=True, slow_s=slow_s):
         if frame.is_control:
@@ -95,8 +95,9 @@ async def _up_by_message(link: Socket) -> None:
                 await link.send_up(passed)
             continue
         interrupts = bool(parts) and frame.opcode != Opcode.CONTINUATION
+        held = held + len(raw) if parts else len(raw)
         parts.append((frame, raw))
-        too_large = sum(len(raw) for _, raw in parts) > HELD_BYTES[True]
+        too_large = held > HELD_BYTES[True]
         if passing or interrupts or (too_large and not link.rewrite.holds_whole_messages):
             # A server answers a message that is too large, or that another one interrupts, before its end.
             await link.server.write(b"".join(raw for _, raw in parts))

@@ -10,8 +10,14 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
+from websockets.protocol import State
 
 from .limits import Limits
+
+#: How many frames a client may send at once, and in a second more [LIMIT-14]; how many beyond that end the connection.
+FRAMES_AT_ONCE, FRAMES_PER_S, FRAMES_TOO_MANY = 2000.0, 200.0, 1000.0
+
+THROTTLED = {"type": "error", "code": "rate_limited", "data": "too many frames", "retryable": True}
 
 
 class CountingTransport:
@@ -51,6 +57,28 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.vanished = False
         self._ticker: asyncio.TimerHandle | None = None
         self._discarding = False
+        self._frames_left, self._counted_at = FRAMES_AT_ONCE, self.loop.time()
+        self._is_told = False
+        self._take, self.conn.recv_frame = self.conn.recv_frame, self._count  # type: ignore[method-assign]
+
+    def _count(self, frame: Frame) -> None:
+        """Take a frame, unless there were too many [LIMIT-15]: then tell the client, and at last send it away."""
+        now = self.loop.time()
+        gained = (now - self._counted_at) * FRAMES_PER_S
+        self._frames_left, self._counted_at = min(FRAMES_AT_ONCE, self._frames_left + gained) - 1, now
+        if self._frames_left < -FRAMES_TOO_MANY:
+            self.conn.fail(4429, "too many frames")
+            return
+        if self._frames_left < 0 and not self._is_told:
+            self._is_told = True
+            self.conn.send_text(json.dumps(THROTTLED).encode())
+        self._take(frame)
+
+    def data_received(self, data: bytes) -> None:
+        """Act on what came, and end the connection when it was too much."""
+        super().data_received(data)
+        if self._frames_left < -FRAMES_TOO_MANY:
+            self.handle_parser_exception()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count what is written."""
@@ -132,6 +160,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.close_sent = True
         self.transport.close()
         self.loop.call_later(0.2, self.transport.abort)
+
+    def shutdown(self) -> None:
+        """End with the process; a connection that is closing already is cut off."""
+        if self.conn.state in {State.CLOSING, State.CLOSED}:
+            self.transport.abort()
+            return
+        super().shutdown()
 
     def handle_parser_exception(self) -> None:
         """Send the Close frame, then read on for a moment, so that a reset does not overtake it [CLOSE-2]."""

@@ -58,7 +58,7 @@ func serve(conn net.Conn, in *bufio.Reader, traceID string) {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		c.receive(&frameReader{in, c.control, c.arriving})
+		c.receive(&frameReader{in: in, onControl: c.control, onPart: c.arriving, onExcess: c.throttle})
 	}()
 	c.write(gone)
 	mu.Lock()
@@ -88,6 +88,13 @@ func (c *connection) arriving() {
 	if !c.askedAt.IsZero() {
 		c.askedAt = time.Now()
 	}
+}
+
+// throttle tells a client that it sends too many frames [LIMIT-9].
+func (c *connection) throttle() {
+	mu.Lock()
+	defer mu.Unlock()
+	c.say(object{"type": "error", "data": "too many frames", "code": "rate_limited", "retryable": true})
 }
 
 // close has the connection closed when all that was answered is sent.

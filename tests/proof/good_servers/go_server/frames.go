@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"time"
 	"unicode/utf8"
 )
 
@@ -47,6 +48,35 @@ type frameReader struct {
 	in        *bufio.Reader
 	onControl func(opcode byte, payload []byte)
 	onPart    func()
+	onExcess  func()
+	frames    bucket
+}
+
+// framesAtOnce is how many frames a client may send at once, framesPerSecond how many in a second more [LIMIT-14], and
+// framesTooMany how many beyond that end the connection [LIMIT-15].
+const (
+	framesAtOnce    = 2000
+	framesPerSecond = 200
+	framesTooMany   = 1000
+)
+
+// bucket counts what a client may still send; the zero value is full.
+type bucket struct {
+	spent  float64
+	at     time.Time
+	isTold bool
+}
+
+// take counts one frame; it says whether there were too many for the first time, and whether by far too many.
+func (b *bucket) take() (isExcess, isFlood bool) {
+	now := time.Now()
+	if b.spent -= now.Sub(b.at).Seconds() * framesPerSecond; b.spent < 0 {
+		b.spent = 0
+	}
+	b.spent, b.at = b.spent+1, now
+	isExcess = b.spent > framesAtOnce && !b.isTold
+	b.isTold = b.isTold || isExcess
+	return isExcess, b.spent > framesAtOnce+framesTooMany
 }
 
 // message returns the next whole message.
@@ -85,6 +115,13 @@ func (r *frameReader) frame(kind byte, sofar int) (opcode byte, isLast bool, pay
 	var head [2]byte
 	if _, err := io.ReadFull(r.in, head[:]); err != nil {
 		return 0, false, nil, errLeft
+	}
+	isExcess, isFlood := r.frames.take()
+	if isExcess {
+		r.onExcess()
+	}
+	if isFlood {
+		return 0, false, nil, closing(4429)
 	}
 	isLast, opcode = head[0]&0x80 != 0, head[0]&0x0f
 	size := uint64(head[1] & 0x7f)

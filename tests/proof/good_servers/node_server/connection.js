@@ -8,6 +8,9 @@ import { begin, get, isDraining, newTraceId, runs } from "./service.js";
 /** Answers that may wait for a reader; beyond them the connection is not read from. */
 const MOST_ANSWERS = 1000;
 
+/** Frames that a client may send at once, and in a second more [LIMIT-14]; how many beyond that end the connection. */
+const [FRAMES_AT_ONCE, FRAMES_PER_S, FRAMES_TOO_MANY] = [2000, 200, 1000];
+
 const now = () => performance.now() / 1000;
 
 export class Connection {
@@ -33,8 +36,31 @@ export class Connection {
     // The library has sent the Close frame that fits a frame that violates RFC 6455, or is too large.
     socket.on("error", () => (this.byServer = true));
     socket.on("close", () => this.#ended(onEnd));
+    this.#countFrames();
     this.#watch();
     this.#write();
+  }
+
+  /** Bounds the frames of the client [LIMIT-15]: it is told when they are too many, and at last sent away. */
+  #countFrames() {
+    const receiver = this.socket._receiver;
+    const takeFrame = receiver.getInfo;
+    let [room, countedAt, isTold] = [FRAMES_AT_ONCE, now(), false];
+    receiver.getInfo = (done) => {
+      if (receiver._bufferedBytes >= 2) {
+        room = Math.min(FRAMES_AT_ONCE, room + (now() - countedAt) * FRAMES_PER_S) - 1;
+        countedAt = now();
+      }
+      if (room < -FRAMES_TOO_MANY) {
+        receiver._loop = false; // nothing more is read
+        return this.close(4429);
+      }
+      if (room < 0 && !isTold) {
+        isTold = true;
+        this.say({ type: "error", data: "too many frames", code: "rate_limited", retryable: true });
+      }
+      return takeFrame.call(receiver, done);
+    };
   }
 
   /** Queues a message that belongs to no log. */
@@ -202,7 +228,8 @@ export class Connection {
   #sayGoodbye(code) {
     this.byServer = true;
     this.socket.close(code);
-    setTimeout(() => this.socket.terminate(), 2000).unref();
+    // After a flood nothing more is read, so that the client's Close frame is not, either.
+    setTimeout(() => this.socket.terminate(), code === 4429 ? 200 : 2000).unref();
   }
 
   // Is anybody there?
