@@ -101,8 +101,8 @@ export interface RunEventMap {
   event: CustomEvent<RunEvent>;
   /** The connection changed; `waitMs` is the time until the next attempt. */
   state: CustomEvent<{ state: RunState; detail?: string; waitMs?: number }>;
-  /** Something that ends nothing, such as an answer that was refused. */
-  notice: CustomEvent<{ code: string; data: string }>;
+  /** Something that ends nothing, such as an answer that was refused: then `request_id` names its request. */
+  notice: CustomEvent<{ code: string; data: string; request_id?: string }>;
   /** The log is gone and begins anew: forget what was shown. */
   anew: CustomEvent<undefined>;
   /** What goes over the wire, without credentials. */
