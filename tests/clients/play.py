@@ -1,4 +1,4 @@
-"""Plays the client's part of scenarios with the Python client: a scenario a line comes in, what its user saw goes out."""
+"""Plays scenarios with the Python client: the client's part comes in as a line, what its user saw goes out."""
 
 from __future__ import annotations
 

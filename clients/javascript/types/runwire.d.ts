@@ -1,4 +1,8 @@
-// The types of the client. Events are those of the specification, chapter 5; a later version may send others.
+// The types of the client. Events are those of the schemas; a later version may send others.
+
+import type { DoneMessage, ErrorMessage, RunEvent } from "./messages.js";
+
+export type { RunEvent };
 
 export type RunStatus = "queued" | "running" | "waiting" | "completed" | "incomplete" | "cancelled" | "failed";
 
@@ -12,64 +16,9 @@ export type RunState =
   | "refused"
   | "ended";
 
-/** What every event of a run carries. `first_seq` stands on a merged one. */
-export interface EventBase {
-  run_id: string;
-  seq: number;
-  first_seq?: number;
-  ts?: string;
-  agent?: string;
-  parent_call_id?: string;
-}
-
-export interface Usage {
-  input_tokens?: number;
-  output_tokens?: number;
-}
-
-export type Done = EventBase & {
-  type: "done";
-  data: string;
-  status?: "completed" | "incomplete" | "cancelled";
-  reason?: string;
-  usage?: Usage;
-  trace_id?: string;
-};
-
-export type Failed = EventBase & {
-  type: "error";
-  data: string;
-  code?: string;
-  retryable?: boolean;
-  retry_after_ms?: number;
-  trace_id?: string;
-};
-
-export type RunEvent =
-  | (EventBase & { type: "token" | "replace"; data: string })
-  | (EventBase & { type: "thinking"; content: string })
-  | (EventBase & { type: "tool_delta"; call_id: string; name: string; data: string })
-  | (EventBase & { type: "tool_call"; call_id: string; name: string; input: unknown })
-  | (EventBase & {
-      type: "observation";
-      call_id: string;
-      content: unknown;
-      is_error?: boolean;
-      truncated?: boolean;
-      partial?: boolean;
-    })
-  | (EventBase & {
-      type: "input_request";
-      request_id: string;
-      kind: "approval" | "question" | "form";
-      data?: string;
-      call_id?: string;
-      schema?: object;
-      expires_at: string;
-    })
-  | (EventBase & { type: "input_closed"; request_id: string; outcome: "answered" | "expired" | "withdrawn" })
-  | Done
-  | Failed;
+/** The terminals of a run. */
+export type Done = DoneMessage;
+export type Failed = ErrorMessage;
 
 export interface RunOptions {
   /** The URL of the server, of its discovery document, or of its WebSocket (then without fallback). In a page: its own origin. */

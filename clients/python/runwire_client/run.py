@@ -5,8 +5,9 @@ import secrets
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
+from runwire_client.messages import DoneMessage, ErrorMessage, RunEvent
 from runwire_client.options import Options, Token, Transport
 from runwire_client.problem import RunwireError
 from runwire_client.session import Session
@@ -79,9 +80,9 @@ class Run:
         return self._session.log.cursor
 
     @property
-    def ended(self) -> dict[str, Any] | None:
+    def ended(self) -> DoneMessage | ErrorMessage | None:
         """The terminal, `done` or `error`, once it came."""
-        return self._session.log.ended
+        return cast(DoneMessage | ErrorMessage | None, self._session.log.ended)
 
     @property
     def failure(self) -> RunwireError | None:
@@ -122,7 +123,7 @@ class Run:
         """Break the connection off, as a network would; the run is resumed."""
         self._session.break_off()
 
-    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+    async def __aiter__(self) -> AsyncIterator[RunEvent]:
         """Yield the events that were not yielded yet, until the run is over."""
         while True:
             if (event := await self._events.get()) is _END:
