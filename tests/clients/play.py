@@ -22,6 +22,7 @@ async def play(part: dict[str, Any]) -> dict[str, Any]:
         part.get("prompt", "x"),
         discovery=part["url"],
         token=token,
+        tickets=options.get("tickets", False),
         transport=options.get("transport", "auto"),
         run_id=options.get("runId"),
     )

@@ -25,6 +25,8 @@ export interface RunOptions {
   discovery?: string | URL;
   /** A bearer token, or a function that gives one; it is called again with the one that was refused. "" means none. */
   token?: string | ((asked: { refused: string | null }) => string | Promise<string>);
+  /** Whether the WebSocket is opened with a single-use ticket in place of the token, where the server issues them. */
+  tickets?: boolean;
   /** Forbids the other transport. */
   transport?: "auto" | "websocket" | "sse";
   /** The run: a new one of its own choosing by default. */

@@ -19,6 +19,7 @@ class Options:
     discovery: str
     token: Token | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    tickets: bool = False
     transport: Transport = "auto"
     run_id: str | None = None
     session_id: str | None = None

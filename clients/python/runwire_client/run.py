@@ -26,7 +26,8 @@ class Run:
     `prompt` is what the agent is asked, or None to follow the run `run_id`, as a second viewer does. `discovery` is the
     URL of the server, of its discovery document, or of its WebSocket (`ws:`, without fallback). `token` is a bearer
     token, or a function that is called with the token that was refused, None at first, and returns one or an awaitable
-    of one. It and the `headers` go to the origin of `discovery` and nowhere else ([CONN-5]). `tls` says whom to trust.
+    of one. It and the `headers` go to the origin of `discovery` and nowhere else ([CONN-5]); with `tickets` a ticket
+    for a single use opens the WebSocket in their place, where the server issues them. `tls` says whom to trust.
 
     Raises ValueError when `discovery` is no URL of a server.
     """
@@ -38,6 +39,7 @@ class Run:
         discovery: str,
         token: Token | None = None,
         headers: Mapping[str, str] | None = None,
+        tickets: bool = False,
         transport: Transport = "auto",
         run_id: str | None = None,
         session_id: str | None = None,
@@ -50,6 +52,7 @@ class Run:
             discovery,
             token=token,
             headers=tuple((headers or {}).items()),
+            tickets=tickets,
             transport=transport,
             session_id=session_id,
             inputs=None if inputs is None else dict(inputs),

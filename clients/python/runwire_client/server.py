@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 import httpx2
 
@@ -144,6 +144,16 @@ class Server:
         if headers and origin_of(url) != origin_of(self.url):
             raise RunwireError(f"{url} is of another origin, where no credential may go", code="forbidden")
         return headers
+
+    async def entrance(self) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """Return the URL of the WebSocket, and the headers that let it in: none where a ticket stands for them."""
+        url = self.endpoint("websocket")
+        headers = await self.credentials(url)
+        tickets = (self.endpoints or {}).get("tickets")
+        if not self._options.tickets or tickets is None:
+            return url, headers
+        issued = await self.json(tickets, method="POST")
+        return f"{url}{'&' if urlsplit(url).query else '?'}{urlencode({'ticket': issued.get('ticket')})}", ()
 
     async def renew(self) -> bool:
         """Get a new credential ([CLOSE-5]); False when there is none."""

@@ -40,8 +40,7 @@ class _Connect(connect):
 
 async def over_websocket(session: Session) -> Next:
     """Follow the run of `session` until the connection ends, and return how to go on."""
-    url = session.server.endpoint("websocket")
-    headers = await session.server.credentials(url)
+    url, headers = await session.server.entrance()
     try:
         socket = await _Connect(
             url,
