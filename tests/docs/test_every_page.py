@@ -64,7 +64,11 @@ class Visit:
 
     async def walk(self, browser: Browser) -> None:
         """Open every page and look at it in every way."""
-        page = await browser.new_page()
+        for scheme in SCHEMES:
+            await self._walk(browser, scheme)
+
+    async def _walk(self, browser: Browser, scheme: Any) -> None:
+        page = await browser.new_page(color_scheme=scheme)
         page.set_default_timeout(patience(30_000))
         page.on("pageerror", lambda problem: self._fault(page, f"raised {problem}"))
         page.on("console", lambda said: said.type == "error" and self._fault(page, f"said {said.text}"))
@@ -74,17 +78,17 @@ class Visit:
         )
         page.on("response", lambda got: got.status >= 400 and self._fault(page, f"{got.status} {got.url}"))
         for path in self._pages:
+            await page.set_viewport_size(SCREENS["desktop"])  # type: ignore[arg-type]
             await page.goto(f"{self._url}/{path}", wait_until="load")
+            await page.add_style_tag(content="* { transition: none !important; animation: none !important }")
             for screen, size in SCREENS.items():
                 await page.set_viewport_size(size)  # type: ignore[arg-type]
-                for scheme in SCHEMES:
-                    await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-                    look = self.seen[path] = await page.evaluate(LOOK)
-                    if look["excess"] > 0:
-                        self._fault(page, f"{look['excess']} px too wide on a {screen}: {look['wide']}")
-                    if look["scheme"] != {"light": "default", "dark": "slate"}[scheme]:
-                        self._fault(page, f"is {look['scheme']} where {scheme} is wanted")
-                    await self._picture(page, f"{path}.{screen}.{scheme}")
+                look = self.seen[path] = await page.evaluate(LOOK)
+                if look["excess"] > 0:
+                    self._fault(page, f"{look['excess']} px too wide on a {screen}: {look['wide']}")
+                if look["scheme"] != {"light": "default", "dark": "slate"}[scheme]:
+                    self._fault(page, f"is {look['scheme']} where {scheme} is wanted")
+                await self._picture(page, f"{path}.{screen}.{scheme}")
         await page.close()
 
     def _fault(self, page: Page, what: str) -> None:

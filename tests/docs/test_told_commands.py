@@ -62,10 +62,6 @@ def test_commands_are_found() -> None:
 @pytest.fixture(scope="module")
 def binaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the commands in an environment with the wheel and the extras of the server."""
-    import os as _o
-
-    if _o.environ.get("P2ENV"):
-        return Path(_o.environ["P2ENV"])
     return installed(built(tmp_path_factory.mktemp("wheel")), "server,redis,openai,dify")
 
 
@@ -119,12 +115,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory, binaries: Path, address: st
     called(runwire, "record", address, "hello", "-o", "talk.jsonl", cwd=place)
     (place / "page.har").write_bytes((ROOT / "tests/judge/har/network-panel.har").read_bytes())
     (place / "messages.json").write_text('[{"type":"token","data":"a"}]\n')
-    (place / "known.toml").write_text("[known]\n")
+    (place / "known.toml").write_text("")
     (place / "tokens").write_text(f"alice {'a' * 64}\n")
     (place / "smallest.py").write_bytes(
         (ROOT / "reference_server/runwire_reference_server/smallest.py").read_bytes()
     )
-    (place / "mymodule.py").write_text("from runwire_reference_server.agents.demo import Demo as MyAgent\n")
+    (place / "mymodule.py").write_text(
+        "from runwire_reference_server.agents.demo import DemoAgent as MyAgent\n"
+    )
     authority = trustme.CA()
     pair = authority.issue_cert("localhost")
     pair.private_key_pem.write_to_path(place / "key.pem")
@@ -139,7 +137,10 @@ def put_in(command: str, address: str) -> str:
     for more, less in LESS.items():
         command = command.replace(more, less)
     command = re.sub(r"\bURL\b", f"http://{address}", command)
-    command = command.replace("localhost:8080", address).replace("--listen 9090", "--listen 0")
+    command = command.replace("localhost:8080", address)
+    if "--listen" in command:
+        command = command.replace("--listen 9090", "--listen 0").replace("talk.jsonl", "nothing.jsonl")
+    command = re.sub(r"^runwire init", "runwire init --force", command)
     command = command.replace("--host 0.0.0.0", "--host 127.0.0.1")
     command = re.sub(r"--port[ =]\d+", "--port=0", command)
     if command.startswith("runwire check") and not re.search(r"--(requirement|class|lf)", command):
