@@ -82,8 +82,9 @@ lint: setup ## format, style, types, boundaries, specification, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python -m runwire_spec check
 
-generate: setup ## write what is generated from the specification, and the playground's copy of the client
+generate: setup ## write what is generated from specification and schemas, and the playground's copy of the client
 	$(BIN)/python -m runwire_spec generate
+	$(BIN)/python clients/generate_types.py
 	cp clients/javascript/src/*.js reference_server/runwire_reference_server/playground/runwire/
 
 docs: setup ## build the site into build/site

@@ -27,12 +27,28 @@ LABEL = re.compile(r"^(Class|Registry): `([a-z_]+)`$", re.MULTILINE)
 REPOSITORY = {"CONTRIBUTING", "CHANGELOG", "SECURITY", "GOVERNANCE", "CODE_OF_CONDUCT"}
 
 
+#: Where links of a client's README lead from its page.
+CLIENT_LINKS = {
+    "../javascript/README.md": "javascript.md",
+    "../python/README.md": "python.md",
+    "../../README.md": "../index.md",
+    "../../docs/pages/": "../",
+    "../../schemas/README.md": "../messages/index.md",
+    "../../spec/": "../spec/",
+    "../../reference_server/runwire_reference_server/playground": "../try-it.md",
+}
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the chapters and the repository's own pages to the site."""
     published = {f"spec/{path.name}": path for path in sorted((ROOT / "spec").glob("*.md"))}
     published |= {f"{path.stem.lower()}.md": path for path in ROOT.glob("*.md") if path.stem in REPOSITORY}
+    published |= {f"clients/{path.parent.name}.md": path for path in ROOT.glob("clients/*/README.md")}
     for name, path in published.items():
         text = path.read_text(encoding="utf-8")
+        if name.startswith("clients/"):
+            for there, here in CLIENT_LINKS.items():
+                text = text.replace(f"]({there}", f"]({here}")
         if path.parent == ROOT:
             text = WITHIN.sub(lambda found: placed(found[1]), text)
         files.append(File.generated(config, name, content=text))

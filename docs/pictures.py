@@ -14,8 +14,8 @@ _TABLE_OF_STATES = re.compile(r"^## States\n\n", re.MULTILINE)
 _TIMELINE = re.compile(r"^```text\ncancel received.*?^```\n", re.MULTILINE | re.DOTALL)
 _PLACE = re.compile(r"^<<< picture (\w+)$", re.MULTILINE)
 
-READERS = (("a phone that was offline", 5), ("a second tab", 9), ("the first page", 11))
-READERS_ZH = (("断网的手机", 5), ("第二个标签页", 9), ("最初的页面", 11))
+READERS = (("the first page", 11), ("a second tab", 9), ("a phone that was offline", 5))
+READERS_ZH = (("最初的页面", 11), ("第二个标签页", 9), ("断网的手机", 5))
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001

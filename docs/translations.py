@@ -6,6 +6,7 @@ up to date.
 
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,6 +61,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if own in there:
         return f"<small>[English](<{_relative(own, there[own])}>)</small>\n\n{markdown}"
     return markdown
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Put the list of pages where the theme's switch of languages looks for it."""
+    site = Path(config.site_dir)
+    shutil.copy(site / "sitemap.xml", site / "zh/sitemap.xml")
 
 
 def _published(source: Path) -> str:

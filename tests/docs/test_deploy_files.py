@@ -32,6 +32,37 @@ def test_every_option_of_the_nodes_is_understood() -> None:
     assert said is not None and parser().parse_args(yaml.safe_load(said[1])).log_format == "json"
 
 
+def test_the_image_is_built_of_named_parts_and_runs_as_nobody_special() -> None:
+    text = re.sub(r"\\\n", " ", (DEPLOY / "Containerfile").read_text(encoding="utf-8"))
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    steps = [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in lines)]
+    known = {
+        "FROM",
+        "WORKDIR",
+        "COPY",
+        "RUN",
+        "ENV",
+        "USER",
+        "EXPOSE",
+        "STOPSIGNAL",
+        "HEALTHCHECK",
+        "ENTRYPOINT",
+        "CMD",
+    }
+    stages = [rest.rpartition(" AS ")[2] for word, rest in steps if word == "FROM" and " AS " in rest]
+    bases = [rest.split()[0] for word, rest in steps if word == "FROM"]
+
+    assert {word for word, _ in steps} <= known and steps[0][0] == "FROM"
+    assert all(":" in base and not base.endswith(":latest") for base in bases)
+    assert all(
+        name in stages for word, rest in steps if word == "COPY" for name in re.findall(r"--from=(\S+)", rest)
+    )
+    assert [rest for word, rest in steps if word == "USER"][-1] not in {"root", "0"}
+    assert all(
+        isinstance(yaml.safe_load(rest), list) for word, rest in steps if word in {"ENTRYPOINT", "CMD"}
+    )
+
+
 def test_what_is_mounted_and_copied_is_there_and_published_on_loopback_alone() -> None:
     for service in COMPOSE["services"].values():
         for volume in service.get("volumes", []):

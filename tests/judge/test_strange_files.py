@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runwire_client.problem import json_object
 from runwire_conformance.client.locate import _discovery
 from runwire_conformance.client.wire.http import Response
 from runwire_conformance.fuzz.plan import BadPlan, saved_plans
@@ -14,7 +15,6 @@ from runwire_conformance.report.matrix import UnreadableReport, read_matrix
 from runwire_conformance.settings import SettingsError, read_settings
 from runwire_conformance.tools.reading import read
 from runwire_conformance.tools.recording import Unreadable
-from runwire_conformance.tools.terminal.links import _object
 from runwire_conformance.verdict.baseline_file import BaselineError, read_baseline
 
 DEEP = 20_000
@@ -59,4 +59,4 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, reader: str, nam
 @pytest.mark.parametrize("name", FILES)
 def test_an_answer_that_cannot_be_read_is_none(name: str) -> None:
     assert _discovery(Response(200, (), FILES[name])) is None
-    assert not isinstance(_object(FILES[name]), list)
+    assert not isinstance(json_object(FILES[name]), list)

@@ -6,11 +6,13 @@ import asyncio
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,8 @@ import pytest
 from rich.console import Console
 
 from runwire_conformance.client.target import Options
-from runwire_conformance.tools.terminal import journey as journeys
 from runwire_conformance.tools.terminal.answers import Asked, NoAnswer, answer_to, followed
-from runwire_conformance.tools.terminal.cursor import Cursor, Step
-from runwire_conformance.tools.terminal.journey import GaveUp, Journey, back_off
-from runwire_conformance.tools.terminal.links import LinkEnded
+from runwire_conformance.tools.terminal.following import GaveUp, begun, ended
 from runwire_conformance.tools.terminal.screen import Plain, Screen, harmless
 from tests.support.patience import patience
 
@@ -42,6 +41,7 @@ class Shown:
     def __init__(self) -> None:
         self.text = ""
         self.notes: list[str] = []
+        self.noted = lambda: None
 
     def event(self, message: dict[str, Any]) -> None:
         """Take text in."""
@@ -52,12 +52,12 @@ class Shown:
 
     def control(self, message: dict[str, Any]) -> None:
         """Take a refusal in."""
-        if message["type"] == "error":
-            self.notes.append(message["data"])
+        self.notes.append(message["data"])
 
     def note(self, text: str) -> None:
         """Take a note in."""
         self.notes.append(text)
+        self.noted()
 
 
 @asynccontextmanager
@@ -68,6 +68,7 @@ async def proxy(upstream: str, *, cut_after: int = 0, block: str = "", hold: str
     """
     host, port = upstream.removeprefix("http://").split(":")
     tasks: set[asyncio.Task[None]] = set()
+    writers: list[asyncio.StreamWriter] = []
 
     async def pump(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter, most: int, headers_only: bool
@@ -88,14 +89,19 @@ async def proxy(upstream: str, *, cut_after: int = 0, block: str = "", hold: str
             writer.write(data)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         tasks.add(asyncio.current_task())  # type: ignore[arg-type]
         head = await reader.readuntil(b"\r\n\r\n")
         if block and block.encode() in head:
             writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             writer.close()
+            await writer.wait_closed()
             return
         up_reader, up_writer = await asyncio.open_connection(host, int(port))
-        up_writer.write(head)
+        writers.append(up_writer)
+        up_writer.write(
+            re.sub(rb"(?i)connection: keep-alive", b"Connection: close", head)
+        )  # one request each
         cut = cut_after if b"well-known" not in head else 0
         held = bool(hold) and hold.encode() in head
         pumps = [
@@ -119,13 +125,16 @@ async def proxy(upstream: str, *, cut_after: int = 0, block: str = "", hold: str
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0.01)  # an aborted transport closes its socket a turn later
 
 
 async def travelled(url: str, prompt: str) -> tuple[Shown, dict[str, Any]]:
     """Return what a user saw of a run, and its terminal."""
     shown = Shown()
     async with asyncio.timeout(patience(40)):
-        return shown, await Journey(url, prompt, Options(), shown).travel()
+        return shown, dict(await ended(await begun(url, prompt, Options(), shown)))
 
 
 @pytest.mark.parametrize("block", ["", "Upgrade: websocket"], ids=["websocket", "sse"])
@@ -136,14 +145,14 @@ def test_the_text_is_exact_however_often_the_connection_breaks(server_url: str, 
 
     shown, terminal = asyncio.run(play())
 
-    assert shown.text == TEXT
+    assert shown.text == TEXT, shown.notes
     assert terminal["status"] == "completed"
-    assert sum("resuming after" in note for note in shown.notes) >= 1
+    assert sum("resuming after" in note for note in shown.notes) >= 1, shown.notes
     assert any("falling back to an event stream" in note for note in shown.notes) is bool(block)
 
 
 def test_a_stream_that_a_proxy_holds_back_is_polled(server_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runwire_conformance.tools.terminal.links.OPEN_S", 0.5)
+    monkeypatch.setattr("runwire_client.http.OPEN_S", 0.5)
 
     async def play() -> tuple[Shown, dict[str, Any]]:
         async with proxy(server_url, block="Upgrade: websocket", hold="text/event-stream") as url:
@@ -151,54 +160,24 @@ def test_a_stream_that_a_proxy_holds_back_is_polled(server_url: str, monkeypatch
 
     shown, terminal = asyncio.run(play())
 
-    assert shown.text == TEXT
+    assert shown.text == TEXT, shown.notes
     assert terminal["status"] == "completed"
     assert any("a proxy holds the stream back" in note for note in shown.notes)
 
 
-@pytest.mark.parametrize(
-    ("code", "wait"),
-    [(4000, 0.0), (4001, 0.0), (1012, None), (1006, None), (4999, None), (1000, None)],
-)
-def test_a_close_code_tells_when_to_come_back(code: int, wait: float | None) -> None:
-    assert Journey("http://h", "x", Options(), Shown())._ended(LinkEnded(code)) == wait
+def test_it_gives_up_where_nothing_comes(monkeypatch: pytest.MonkeyPatch, server_url: str) -> None:
+    monkeypatch.setattr("runwire_client.retry.MOST_BACKOFF_S", 0.01)
 
+    async def play() -> None:
+        async with proxy(server_url, block="/ws/generate") as url:
+            shown = Shown()
+            run = await begun(url, "x", Options(), shown)
+            run._session.options = replace(run._session.options, transport="websocket")
+            with pytest.raises(GaveUp, match="after 8 attempts in a row that brought nothing new"):
+                await ended(run)
+            assert len(shown.notes) == 8
 
-@pytest.mark.parametrize("code", [4101, 4400, 4403, 4429, 1008, 1009])
-def test_a_close_code_tells_to_stay_away(code: int) -> None:
-    with pytest.raises(GaveUp):
-        Journey("http://h", "x", Options(), Shown())._ended(LinkEnded(code))
-
-
-def test_waits_grow_and_are_spread_over_their_whole_range() -> None:
-    asked: list[tuple[float, float]] = []
-
-    def chance(low: float, high: float) -> float:
-        asked.append((low, high))
-        return high
-
-    waits = [back_off(attempt, chance) for attempt in range(8)]
-
-    assert waits == sorted(waits)
-    assert waits[0] < waits[3] < waits[-1] == journeys.MOST_S
-    assert {low for low, _ in asked} == {0.0}
-
-
-def test_a_cursor_takes_each_event_once_and_sees_a_hole() -> None:
-    cursor = Cursor("x", run_id="r" * 22)
-    cursor.step({"type": "started", "run_id": "r" * 22, "epoch": "e"})
-
-    steps = [
-        cursor.step({"type": "token", "run_id": "r" * 22, "seq": 1, "data": "a"}),
-        cursor.step({"type": "token", "run_id": "r" * 22, "seq": 1, "data": "a"}),
-        cursor.step({"type": "later", "run_id": "r" * 22, "seq": 2}),
-        cursor.step({"type": "token", "run_id": "r" * 22, "first_seq": 3, "seq": 5, "data": "b"}),
-        cursor.step({"type": "token", "run_id": "s" * 22, "seq": 6, "data": "c"}),
-        cursor.step({"type": "token", "run_id": "r" * 22, "seq": 7, "data": "d"}),
-    ]
-
-    assert steps == [Step.SHOW, Step.DROP, Step.DROP, Step.SHOW, Step.DROP, Step.HOLE]
-    assert cursor.opening == {"type": "resume", "run_id": "r" * 22, "after": 5, "epoch": "e"}
+    asyncio.run(play())
 
 
 @pytest.mark.parametrize(
@@ -296,7 +275,7 @@ def test_questions_are_answered_from_standard_input(server_url: str) -> None:
     [
         ('{"runwire_script":[{"token":"a"}]}', 0, "completed"),
         ('{"runwire_script":[{"fail":{"code":"agent_error","data":"on purpose"}}]}', 1, "failed: on purpose"),
-        ("x" * 2_000_000, 2, "runwire: the server closed with 1009"),
+        ("x" * 2_000_000, 2, "bytes are too many, the server takes 1048576"),
     ],
     ids=["completed", "failed", "too large"],
 )
@@ -323,17 +302,18 @@ def test_ctrl_c_cancels(server_url: str) -> None:
     assert "cancelled (user)" in err
 
 
-def test_a_second_ctrl_c_leaves_a_run_that_does_not_end() -> None:
-    class Endless(Journey):
-        async def travel(self) -> dict[str, Any]:
-            os.kill(os.getpid(), signal.SIGINT)
-            await asyncio.sleep(0.05)
-            assert shown.notes == ["stopping; Ctrl-C again to leave without waiting"]
-            os.kill(os.getpid(), signal.SIGINT)
-            await asyncio.sleep(30)
-            raise AssertionError("the second Ctrl-C did nothing")
+def test_a_second_ctrl_c_leaves_a_run_that_does_not_end(server_url: str) -> None:
+    script = json.dumps({"runwire_script": [{"token": "first"}, {"block_ms": 4000}]})
+
+    async def play() -> dict[str, Any] | None:
+        asked = Asked(shown)
+        run = await begun(server_url, script, Options(), asked)
+        run.on("event", lambda _: os.kill(os.getpid(), signal.SIGINT))
+        shown.noted = lambda: asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGINT)
+        async with asyncio.timeout(patience(20)):
+            return await followed(run, asked)
 
     shown = Shown()
-    asked = Asked(shown)
 
-    assert asyncio.run(followed(Endless("http://h", "x", Options(), asked), asked)) is None
+    assert asyncio.run(play()) is None
+    assert shown.notes == ["stopping; Ctrl-C again to leave without waiting"]

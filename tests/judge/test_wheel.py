@@ -2,46 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import venv
+import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.support.patience import patience
+from tests.support.wheel_stand import built, called, installed
 
 pytestmark = pytest.mark.whole
 
-ROOT = Path(__file__).parents[2]
 BOOBY_TRAP = "raise SystemExit('a file of the user was run')\n"
 
 
-def called(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder, without this repository's own environment."""
-    clean = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
-    return subprocess.run(
-        [str(part) for part in command],
-        cwd=cwd, env=clean, capture_output=True, text=True, timeout=patience(400), check=False,
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def binaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel, install it in an empty environment, and return the folder of its commands."""
-    folder = tmp_path_factory.mktemp("wheel")
-    wheel = called(sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", folder, ROOT, cwd=folder)
-    assert wheel.returncode == 0, wheel.stderr[-2000:]
-    (built,) = folder.glob("runwire-*.whl")
-    venv.create(folder / "env", with_pip=True)
-    bin_folder = folder / "env" / ("Scripts" if os.name == "nt" else "bin")
-    constraints = ROOT / "constraints.txt"
-    installed = called(
-        bin_folder / "python", "-m", "pip", "install", "-q", "-c", constraints, built, cwd=folder
-    )
-    assert installed.returncode == 0, installed.stderr[-2000:]
-    return bin_folder
+    return installed(built(tmp_path_factory.mktemp("wheel")))
 
 
 @pytest.fixture
@@ -87,3 +64,21 @@ def test_the_wheel_brings_no_generic_names(binaries: Path) -> None:
     names = set(result.stdout.split())
     assert {name for name in names if not name.startswith(("runwire", ".."))} == set()
     assert names >= {"runwire_conformance", "runwire_schemas", "runwire_spec"}
+
+
+def test_the_wheel_holds_modules_and_what_they_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(built(tmp_path)) as wheel:
+        names = [Path(name) for name in wheel.namelist()]
+
+    folders = Counter(name.parent for name in names)
+    assert len(names) < 420 and max(folders.values()) < 50, folders.most_common(3)
+    assert {name.parts[0] for name in names if not name.parts[0].endswith(".dist-info")} == {
+        *(
+            "runwire_client",
+            "runwire_conformance",
+            "runwire_reference_server",
+            "runwire_schemas",
+            "runwire_spec",
+        )
+    }
+    assert not [name for name in names if "test" in name.name.lower() and name.suffix == ".py"]

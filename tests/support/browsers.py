@@ -23,10 +23,8 @@ FLAGS = [
 
 
 @contextlib.contextmanager
-def served_page(folder: Path, text: str) -> Iterator[str]:
-    """Serve one page from localhost, from a port of its own."""
-    folder.mkdir()
-    (folder / "index.html").write_text(text, encoding="utf-8")
+def served(folder: Path) -> Iterator[str]:
+    """Serve a folder from localhost, from a port of its own, and give its URL without a slash at the end."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args: object, **kwargs: object) -> None:
@@ -37,9 +35,18 @@ def served_page(folder: Path, text: str) -> Iterator[str]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://localhost:{server.server_port}/index.html"
+    yield f"http://localhost:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@contextlib.contextmanager
+def served_page(folder: Path, text: str) -> Iterator[str]:
+    """Serve one page from localhost, from a port of its own."""
+    folder.mkdir()
+    (folder / "index.html").write_text(text, encoding="utf-8")
+    with served(folder) as url:
+        yield f"{url}/index.html"
 
 
 def in_browser(url: str, act: object) -> None:

@@ -41,7 +41,8 @@ export class Outbox {
   undelivered(one, problem) {
     if (problem instanceof RunwireError && !problem.retryable) {
       this.#waiting.delete(one);
-      this.emit("notice", { code: problem.code, data: problem.message });
+      const { request_id } = one.body; // of an answer
+      this.emit("notice", { code: problem.code, data: problem.message, ...(request_id && { request_id }) });
       return;
     }
     const again = () => {

@@ -14,10 +14,10 @@ export async function overWebSocket(session) {
   if (!session.options.WebSocket) {
     throw new RunwireError("there is no WebSocket here; give one as an option", { code: "unsupported" });
   }
-  const token = await server.credential(server.endpoints.websocket);
+  const entrance = await server.entrance();
   if (session.over) return {};
   const connection = new Connection(session);
-  const code = await connection.follow(token);
+  const code = await connection.follow(entrance);
   if (connection.problem) throw connection.problem;
   if (session.over) return {};
   if (log.basic) throw new RunwireError("the connection broke, and this server cannot resume", { code: "unsupported" });
@@ -39,11 +39,11 @@ class Connection {
   }
 
   /** Follow the run; returns the close code, 1006 for a connection that was given up. */
-  async follow(token) {
+  async follow({ url, token }) {
     const { session } = this;
     const protocols = ["runwire.v1", ...(token ? [`bearer.${base64url(token)}`] : [])];
     try {
-      this.#socket = new session.options.WebSocket(session.server.endpoints.websocket, protocols);
+      this.#socket = new session.options.WebSocket(url, protocols);
     } catch {
       return 1006; // a page of https may not open ws
     }

@@ -585,6 +585,35 @@ export const SCENARIOS = {
     },
   },
 
+  "a ticket in place of the token, a new one each time": {
+    options: { ...SOCKET, token: "secret", tickets: true },
+    script: (() => {
+      let issued = 0;
+      return {
+        discovery: { endpoints: { websocket: "/ws/generate?lang=en", runs: "/v1/runs", tickets: "/v1/tickets" } },
+        "POST /v1/tickets": (answer) => answer.json(200, { ticket: `ticket${++issued}`.padEnd(22, "x"), expires_in_s: 30 }),
+        websocket: (connection, { count }) =>
+          serveSocket(connection, logOf(WORDS).slice(0, count === 1 ? 9 : 61), { after: () => count === 1 && connection.close(4001) }),
+      };
+    })(),
+    check: (outcome, stand) => {
+      completed(TEXT)(outcome);
+      const asked = stand.requests("POST", "/v1/tickets");
+      assert.ok(asked.every(({ headers }) => headers.authorization === "Bearer secret"));
+      assert.ok(asked.every(({ headers }) => headers["content-type"] === "application/json"));
+      assert.deepEqual(stand.of("handshake").map(({ path, offered }) => [path, offered]), [1, 2].map((number) => [`/ws/generate?lang=en&ticket=ticket${number}xxxxxxxxxxxxxxx`, "runwire.v1"])); // prettier-ignore
+    },
+  },
+
+  "tickets that a server does not issue": {
+    options: { ...SOCKET, token: "secret", tickets: true },
+    script: { websocket: (connection) => serveSocket(connection, logOf(WORDS)) },
+    check: (outcome, stand) => {
+      completed(TEXT)(outcome);
+      assert.match(stand.of("handshake")[0].offered, /bearer\.c2VjcmV0/);
+    },
+  },
+
   "a credential that expires, and a new one": {
     options: SOCKET,
     tokens: ["old", "new"],

@@ -70,7 +70,9 @@ export class Stand {
   #upgrade(request, socket) {
     this.#sockets.add(socket);
     socket.on("error", () => {});
-    const { "sec-websocket-key": key, "sec-websocket-protocol": offered = "" } = request.headers;
+    const { "sec-websocket-key": key, "sec-websocket-protocol": protocols = "", authorization } = request.headers;
+    const token = /^Bearer (.*)$/.exec(authorization)?.[1]; // what no browser can send says the same
+    const offered = token ? `${protocols}, bearer.${Buffer.from(token).toString("base64url")}` : protocols;
     this.#note("handshake", { path: request.url, offered });
     const count = this.of("handshake").length;
     if (!this.script.websocket) return socket.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");

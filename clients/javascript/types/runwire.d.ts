@@ -1,4 +1,8 @@
-// The types of the client. Events are those of the specification, chapter 5; a later version may send others.
+// The types of the client. Events are those of the schemas; a later version may send others.
+
+import type { DoneMessage, ErrorMessage, RunEvent } from "./messages.js";
+
+export type { RunEvent };
 
 export type RunStatus = "queued" | "running" | "waiting" | "completed" | "incomplete" | "cancelled" | "failed";
 
@@ -12,75 +16,17 @@ export type RunState =
   | "refused"
   | "ended";
 
-/** What every event of a run carries. `first_seq` stands on a merged one. */
-export interface EventBase {
-  run_id: string;
-  seq: number;
-  first_seq?: number;
-  ts?: string;
-  agent?: string;
-  parent_call_id?: string;
-}
-
-/** Two totals, and parts of them; a count that is absent was not told. */
-export interface Usage {
-  input_tokens?: number;
-  output_tokens?: number;
-  cached_input_tokens?: number;
-  cache_write_input_tokens?: number;
-  reasoning_tokens?: number;
-}
-
-export type Done = EventBase & {
-  type: "done";
-  data: string;
-  status?: "completed" | "incomplete" | "cancelled";
-  reason?: string;
-  usage?: Usage;
-  trace_id?: string;
-};
-
-export type Failed = EventBase & {
-  type: "error";
-  data: string;
-  code?: string;
-  retryable?: boolean;
-  retry_after_ms?: number;
-  usage?: Usage;
-  trace_id?: string;
-};
-
-export type RunEvent =
-  | (EventBase & { type: "token" | "replace"; data: string })
-  | (EventBase & { type: "thinking"; content: string })
-  | (EventBase & { type: "tool_delta"; call_id: string; name: string; data: string })
-  | (EventBase & { type: "tool_call"; call_id: string; name: string; input: unknown })
-  | (EventBase & {
-      type: "observation";
-      call_id: string;
-      content: unknown;
-      is_error?: boolean;
-      truncated?: boolean;
-      partial?: boolean;
-    })
-  | (EventBase & {
-      type: "input_request";
-      request_id: string;
-      kind: "approval" | "question" | "form";
-      data?: string;
-      call_id?: string;
-      schema?: object;
-      expires_at: string;
-    })
-  | (EventBase & { type: "input_closed"; request_id: string; outcome: "answered" | "expired" | "withdrawn" })
-  | Done
-  | Failed;
+/** The terminals of a run. */
+export type Done = DoneMessage;
+export type Failed = ErrorMessage;
 
 export interface RunOptions {
   /** The URL of the server, of its discovery document, or of its WebSocket (then without fallback). In a page: its own origin. */
   discovery?: string | URL;
   /** A bearer token, or a function that gives one; it is called again with the one that was refused. "" means none. */
   token?: string | ((asked: { refused: string | null }) => string | Promise<string>);
+  /** Whether the WebSocket is opened with a single-use ticket in place of the token, where the server issues them. */
+  tickets?: boolean;
   /** Forbids the other transport. */
   transport?: "auto" | "websocket" | "sse";
   /** The run: a new one of its own choosing by default. */
@@ -106,8 +52,8 @@ export interface RunEventMap {
   event: CustomEvent<RunEvent>;
   /** The connection changed; `waitMs` is the time until the next attempt. */
   state: CustomEvent<{ state: RunState; detail?: string; waitMs?: number }>;
-  /** Something that ends nothing, such as an answer that was refused. */
-  notice: CustomEvent<{ code: string; data: string }>;
+  /** Something that ends nothing, such as an answer that was refused: then `request_id` names its request. */
+  notice: CustomEvent<{ code: string; data: string; request_id?: string }>;
   /** The log is gone and begins anew: forget what was shown. */
   anew: CustomEvent<undefined>;
   /** What goes over the wire, without credentials. */

@@ -11,8 +11,7 @@ from runwire_conformance.cli.common import fail
 from runwire_conformance.cli.connection import Cafile, Config, Header, Token, Url, named, reached
 from runwire_conformance.client.target import Options
 from runwire_conformance.tools.terminal.answers import Asked, followed
-from runwire_conformance.tools.terminal.cursor import Message
-from runwire_conformance.tools.terminal.journey import Display, GaveUp, Journey
+from runwire_conformance.tools.terminal.following import Display, GaveUp, Message, begun
 from runwire_conformance.tools.terminal.screen import Plain, Screen
 
 #: What a shell reads after Ctrl-C.
@@ -45,7 +44,7 @@ def try_(
 
 async def _run(url: str, prompt: str, given: Options, screen: Display) -> Message | None:
     asked = Asked(screen, given.redaction)
-    return await followed(Journey(url, prompt, given, asked), asked)
+    return await followed(await begun(url, prompt, given, asked), asked)
 
 
 def _exit_code(terminal: Message | None) -> int:

@@ -7,8 +7,8 @@ import signal
 import threading
 from typing import Any
 
-from runwire_conformance.tools.terminal.cursor import Message
-from runwire_conformance.tools.terminal.journey import Display, Journey
+from runwire_client import Run
+from runwire_conformance.tools.terminal.following import Display, GaveUp, Message, ended
 from runwire_conformance.trace.redaction import Redaction
 
 YES = frozenset({"y", "yes"})
@@ -48,11 +48,12 @@ class Asked:
         #: What is not shown though a server repeats it.
         self._redaction = redaction or Redaction()
         self._open: dict[object, Message] = {}
-        self._sent: dict[object, Message] = {}
+        #: Requests that were answered, until the log closes them: an answer can be refused.
+        self._answered: dict[object, Message] = {}
         self._asks = asyncio.Event()
         self._lines: asyncio.Queue[str] = asyncio.Queue()
         self._reading = False
-        self.journey: Journey | None = None
+        self.run: Run | None = None
 
     def event(self, message: Message) -> None:
         """Show an event, and begin to listen when it asks something."""
@@ -63,11 +64,12 @@ class Asked:
             self._listen()
         elif message["type"] == "input_closed":
             self._close(message.get("request_id"))
+            self._answered.pop(message.get("request_id"), None)
 
     def control(self, message: Message) -> None:
         """Hand a control message on; an answer that was refused as unfitting is asked for again."""
         self._display.control(self._redaction.without(message))
-        request = self._sent.pop(message.get("re"), None)
+        request = self._answered.pop(message.get("request_id"), None)
         if request is not None and message.get("code") == "bad_request":
             self._open = {request.get("request_id"): request, **self._open}
             self._asks.set()
@@ -82,16 +84,17 @@ class Asked:
             await self._asks.wait()
             line = await self._lines.get()
             request = next(iter(self._open.values()), None)
-            if request is None or self.journey is None:
+            if request is None or self.run is None:
                 continue
             try:
                 data = answer_to(request, line)
             except NoAnswer as problem:
                 self.note(str(problem))
                 continue
-            self._close(request.get("request_id"))
-            message = {"type": "input", "request_id": request.get("request_id"), "data": data}
-            self._sent[await self.journey.send(message)] = request
+            name = str(request.get("request_id"))
+            self._close(name)
+            self._answered[name] = request
+            self.run.answer(name, data)
 
     def _close(self, request_id: object) -> None:
         self._open.pop(request_id, None)
@@ -115,30 +118,31 @@ class Asked:
                 return
 
 
-async def followed(journey: Journey, asked: Asked) -> Message | None:
+async def followed(run: Run, asked: Asked) -> Message | None:
     """Follow a run with a user at the terminal; None when a second Ctrl-C left it. Raises GaveUp."""
-    asked.journey = journey
-    travelling = asyncio.create_task(journey.travel())
+    asked.run = run
     answering = asyncio.create_task(asked.answer())
-    sending: set[asyncio.Task[str]] = set()
     presses = 0
 
     def interrupted() -> None:
         nonlocal presses
         presses += 1
         if presses > 1:
-            travelling.cancel()
+            run.leave()
             return
         asked.note("stopping; Ctrl-C again to leave without waiting")
-        sending.add(asyncio.create_task(journey.send({"type": "cancel"})))
+        run.cancel()
 
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, interrupted)
     try:
-        return await travelling
-    except asyncio.CancelledError:
-        return None
+        return await ended(run)
+    except GaveUp:
+        if presses > 1:
+            return None
+        raise
     finally:
         loop.remove_signal_handler(signal.SIGINT)
         answering.cancel()
-        await asyncio.gather(answering, *sending, return_exceptions=True)
+        run.leave()
+        await asyncio.gather(answering, run.finished, return_exceptions=True)

@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.style import Style
 from rich.text import Text
 
-from runwire_conformance.tools.terminal.cursor import Message
+from runwire_conformance.tools.terminal.following import Message
 from runwire_conformance.trace.printing import fit
 
 #: Characters of a tool's input or result that are shown.
@@ -66,9 +66,8 @@ class Screen:
             self._end(message)
 
     def control(self, message: Message) -> None:
-        """Show a notice; other control messages say nothing to a person."""
-        if message.get("type") in {"notice", "error"}:
-            self.note(f"{message.get('code')}: {message.get('data')}")
+        """Show a notice, or the refusal of an answer."""
+        self.note(f"{message.get('code')}: {message.get('data')}")
 
     def note(self, text: str) -> None:
         """Say something about the connection."""
@@ -147,9 +146,8 @@ class Plain:
                 self.note(ending(message))
 
     def control(self, message: Message) -> None:
-        """Write a notice."""
-        if message.get("type") in {"notice", "error"}:
-            self.note(f"{message.get('code')}: {message.get('data')}")
+        """Write a notice, or the refusal of an answer."""
+        self.note(f"{message.get('code')}: {message.get('data')}")
 
     def note(self, text: str) -> None:
         """Write a line aside."""

@@ -106,6 +106,17 @@ export class Server {
     return this.#token;
   }
 
+  /** The URL of the WebSocket, and the token to offer beside the protocol's name: none where a ticket stands for it. */
+  async entrance() {
+    const url = new URL(this.endpoints.websocket);
+    const token = await this.credential(url);
+    const { tickets } = this.endpoints;
+    if (!this.#options.tickets || !tickets) return { url, token };
+    const { ticket } = await this.json(tickets, { method: "POST" });
+    url.searchParams.set("ticket", String(ticket));
+    return { url, token: "" };
+  }
+
   /** Get a new credential [CLOSE-5]; false when there is none. */
   async renew() {
     if (typeof this.#options.token !== "function") return false;
