@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from itertools import count
 from typing import Any, Protocol
@@ -60,7 +60,16 @@ def back_off(attempt: int, chance: Callable[[float, float], float] = random.unif
 class Journey:
     """One run, with the link it is followed on at the moment."""
 
-    def __init__(self, url: str, prompt: str, options: Options, display: Display) -> None:
+    def __init__(
+        self,
+        url: str,
+        prompt: str,
+        options: Options,
+        display: Display,
+        renew: Callable[[], Awaitable[Options]] | None = None,
+    ) -> None:
+        """Prepare a run; `renew` returns the options with a new credential when the old one has expired."""
+        self._renew = renew
         self.cursor = Cursor(prompt)
         self._url = url
         self._options = options
@@ -88,7 +97,9 @@ class Journey:
                 )
                 self._buffered = True
             except LinkEnded as end:
-                wait = self._ended(end)
+                wait = await self._ended(end)
+                if (self.cursor.seq, self.cursor.epoch) == before:
+                    wait = None  # [CLOSE-9]
             if self.cursor.ended is not None:
                 break
             self._attempt = 0 if (self.cursor.seq, self.cursor.epoch) != before else self._attempt + 1
@@ -140,6 +151,9 @@ class Journey:
     def _take(self, message: Message, *, basic: bool) -> None:
         if basic:
             self.cursor.basic = message.get("type") != "ready"  # [CONN-14]
+            named = (message.get("protocol"), message.get("version"))
+            if not self.cursor.basic and named != ("runwire", 1):  # [CONN-13]
+                raise GaveUp(f"the server speaks {named[0]} {named[1]}, and this client runwire 1")
         if message.get("type") == "error" and "seq" not in message and not self.cursor.basic:
             self._take_refusal(message)
             return
@@ -160,12 +174,17 @@ class Journey:
             self._display.control(message)  # an answer that does not fit, or came too late, ends nothing
             return
         if code == "not_found" and self.cursor.epoch is not None:
-            self._display.note("the server does not have the log any more; beginning anew")
-            self.cursor.begin_anew()
+            self._begin_anew()
             raise LinkEnded(4000)
         if message.get("retryable") is True:  # [ERR-6]
             raise LinkEnded(1013, f"refused for now: {said}")
         raise GaveUp(f"refused with {code}: {said}")
+
+    def _begin_anew(self) -> None:
+        """Forget a log that the server does not have any more, and what was shown of it ([RESUME-22])."""
+        self._display.note("the server does not have the log any more; beginning anew")
+        self.cursor.begin_anew()
+        self._display.event({"type": "replace", "data": ""})
 
     # Where to go next.
 
@@ -175,8 +194,10 @@ class Journey:
         if not self._blocked:
             return await Socket.open(profile.websocket_url, options)
         runs = self._runs_url(profile)
-        kind = Poll if self._buffered else EventStream
-        return kind(runs, self._options_for(runs), self.cursor)
+        options = self._options_for(runs)
+        if self._buffered:
+            return Poll(runs, options, self.cursor, pages="poll" in profile.features)
+        return EventStream(runs, options, self.cursor, profile.said)
 
     async def _locate(self) -> Profile:
         try:
@@ -212,16 +233,18 @@ class Journey:
                 if status == 200:
                     return self._fallen_back(refused)
         if status == 404 and self.cursor.epoch is not None:
-            self._display.note("the server does not have the log any more; beginning anew")
-            self.cursor.begin_anew()
+            self._begin_anew()
             return 0.0
+        if status == 401 and self._renew is not None:
+            self._options = await self._renew()
+            return None
         if status in {401, 403}:
             hint = "; give a credential with --token or --header" if status == 401 else ""
             raise GaveUp(f"the server refuses this caller ({status}){hint}")
         if status in {429, 503}:
             self._display.note(f"the server is busy ({status})")
             return asked
-        if status is not None and 400 <= status < 500:
+        if refused.final or (status is not None and 400 <= status < 500):  # [ERR-6]
             raise GaveUp(str(refused))
         self._display.note(str(refused))
         return None
@@ -245,8 +268,11 @@ class Journey:
         self._blocked = True
         return 0.0
 
-    def _ended(self, end: LinkEnded) -> float | None:
+    async def _ended(self, end: LinkEnded) -> float | None:
         """Return how long to wait after a link ended, by its close code (chapter 18); raises GaveUp."""
+        if 4100 <= end.code <= 4199 and self._renew is not None:
+            self._options = await self._renew()
+            return None
         if 4100 <= end.code <= 4199:
             raise GaveUp("the credential has expired; run again with a new --token")  # [CLOSE-5]
         if 4400 <= end.code <= 4499 or end.code in BAD_MESSAGE:

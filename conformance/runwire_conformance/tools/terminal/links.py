@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -31,7 +31,11 @@ OPEN_S = 5.0
 #: Seconds between two looks at a run where nothing else gets through.
 POLL_S = 1.0
 
-#: The largest message that is taken from a server.
+#: Seconds that a poll waits for news.
+PAGE_S = 15
+
+#: The largest message that is taken from a server, and the largest refusal.
+MOST_REFUSAL = 64 * 1024
 MOST_BYTES = 32 * 1024 * 1024
 
 #: Heartbeats after whose silence a connection is dead ([BEAT-11]), and the longest interval a server may have.
@@ -48,10 +52,20 @@ class LinkEnded(Exception):
 
 
 class NotOpened(Exception):
-    """No link could be opened; `status` is the HTTP status of a refusal, `retry_after_s` what it asks for."""
+    """No link could be opened; `status` is the HTTP status of a refusal, `retry_after_s` what it asks for.
 
-    def __init__(self, reason: str, status: int | None = None, retry_after_s: float | None = None) -> None:
+    `final` says that the server wants no second attempt ([ERR-6]).
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        final: bool = False,
+    ) -> None:
         super().__init__(reason)
+        self.final = final
         self.status = status
         self.retry_after_s = retry_after_s
 
@@ -173,21 +187,32 @@ class EventStream(HttpRun):
     name = "sse"
     _exchange: Exchange | None = None
 
+    def __init__(
+        self, runs_url: str, options: Options, cursor: Cursor, discovered: Mapping[str, Any]
+    ) -> None:
+        super().__init__(runs_url, options, cursor)
+        self._silence_s = SILENT_BEATS * _heartbeat(discovered, MOST_HEARTBEAT_S)
+
     async def messages(self) -> AsyncIterator[Message]:
         """Yield what the server says; raises NotOpened, Buffered and LinkEnded."""
         exchange = self._exchange = Exchange(place_of(self._runs_url), self._options.tls)
         try:
-            response = await self._open(exchange)
+            async with asyncio.timeout(OPEN_S):
+                response = await self._open(exchange)
+        except TimeoutError:
+            raise Buffered from None  # a proxy that gathers a response holds its status back too ([FALL-3])
         except (Unanswered, Unreachable) as problem:
             raise NotOpened(str(problem)) from None
         if response.status == 204:
             return
         if response.status != 200:
-            raise _refusal(response)
+            raise _refusal(await _whole(response, exchange))
+        if response.media_type != "text/event-stream":
+            raise NotOpened(f"an answer of type {response.media_type or 'none'}, and no stream")  # [HTTP-22]
         reader, chunks, first = EventReader(), exchange.chunks(), True
         while True:
             try:
-                async with asyncio.timeout(OPEN_S if first else SILENT_BEATS * MOST_HEARTBEAT_S):
+                async with asyncio.timeout(OPEN_S if first else self._silence_s):
                     data = await anext(chunks)
                 events = reader.feed(data)
             except TimeoutError:
@@ -219,9 +244,16 @@ class EventStream(HttpRun):
 
 
 class Poll(HttpRun):
-    """A run that is looked at again and again ([FALL-3]); its answer text is all there is to see."""
+    """A run that is looked at again and again ([FALL-3]).
+
+    Where the server offers `poll`, its log is read piece by piece; elsewhere the answer text is all there is to see.
+    """
 
     name = "polling"
+
+    def __init__(self, runs_url: str, options: Options, cursor: Cursor, *, pages: bool) -> None:
+        super().__init__(runs_url, options, cursor)
+        self._pages = pages
 
     async def messages(self) -> AsyncIterator[Message]:
         """Yield tokens for the text that was added, and a `done` at the end."""
@@ -230,6 +262,10 @@ class Poll(HttpRun):
             answer = await self._fetch("POST", "", body)
             if answer.status not in {200, 202}:
                 raise _refusal(answer)
+        if self._pages:
+            async for message in self._events():
+                yield message
+            return
         shown: str | None = None
         while True:
             response = await self._fetch("GET", f"/{self._cursor.run_id}")
@@ -251,13 +287,43 @@ class Poll(HttpRun):
                 return
             await asyncio.sleep(POLL_S)
 
+    async def _events(self) -> AsyncIterator[Message]:
+        """Yield the events of the log, a page after the other ([POLL-1] to [POLL-4])."""
+        while True:
+            cursor = self._cursor
+            after = cursor.seq if cursor.epoch is None else f"{cursor.epoch}.{cursor.seq}"
+            response = await self._fetch("GET", f"/{cursor.run_id}/events?after={after}&wait={PAGE_S}")
+            if response.status != 200:
+                raise _refusal(response)
+            page = _object(response.body) or {}
+            yield {"type": "resumed", "run_id": cursor.run_id, "epoch": page.get("epoch")}
+            for event in page.get("events") or []:
+                yield event
+            if not page.get("events"):
+                await asyncio.sleep(POLL_S)
+
     async def close(self) -> None:
         """Nothing is held."""
 
 
+async def _whole(response: Response, exchange: Exchange) -> Response:
+    """Return a refusal with as much of its body as comes soon."""
+    body = b""
+    try:
+        async with asyncio.timeout(OPEN_S):
+            async for chunk in exchange.chunks():
+                body += chunk
+                if len(body) > MOST_REFUSAL:
+                    break
+    except (TimeoutError, Unanswered):
+        pass
+    return Response(response.status, response.headers, body)
+
+
 def _refusal(response: Response) -> NotOpened:
-    said = _said(_object(response.body) or {})
-    return NotOpened(f"refused with {response.status} {said}".strip(), response.status, retry_after(response))
+    problem = _object(response.body) or {}
+    said = f"refused with {response.status} {_said(problem)}".strip()
+    return NotOpened(said, response.status, retry_after(response), problem.get("retryable") is False)
 
 
 def _said(problem: Message) -> str:
@@ -270,8 +336,8 @@ def retry_after(response: Response) -> float | None:
     return min(float(value), 60.0) if value.isdecimal() else None
 
 
-def _heartbeat(message: Message, known: float) -> float:
-    limits = message.get("limits") if message.get("type") == "ready" else None
+def _heartbeat(message: Mapping[str, Any], known: float) -> float:
+    limits = message.get("limits") if message.get("type", "ready") == "ready" else None
     stated = limits.get("heartbeat_s") if isinstance(limits, dict) else None
     return min(float(stated), MOST_HEARTBEAT_S) if isinstance(stated, int | float) and stated > 0 else known
 
