@@ -97,7 +97,11 @@ class Journey:
                 )
                 self._buffered = True
             except LinkEnded as end:
-                wait = await self._ended(end)
+                expired = 4100 <= end.code <= 4199
+                if expired and self._renew is not None:  # [CLOSE-5]
+                    self._options, wait = await self._renew(), None
+                else:
+                    wait = self._ended(end)
                 if (self.cursor.seq, self.cursor.epoch) == before:
                     wait = None  # [CLOSE-9]
             if self.cursor.ended is not None:
@@ -268,11 +272,8 @@ class Journey:
         self._blocked = True
         return 0.0
 
-    async def _ended(self, end: LinkEnded) -> float | None:
+    def _ended(self, end: LinkEnded) -> float | None:
         """Return how long to wait after a link ended, by its close code (chapter 18); raises GaveUp."""
-        if 4100 <= end.code <= 4199 and self._renew is not None:
-            self._options = await self._renew()
-            return None
         if 4100 <= end.code <= 4199:
             raise GaveUp("the credential has expired; run again with a new --token")  # [CLOSE-5]
         if 4400 <= end.code <= 4499 or end.code in BAD_MESSAGE:
