@@ -26,7 +26,9 @@ def test_nothing_of_a_finished_run_is_held_but_its_report() -> None:
         for number in range(20):
             await play(number)
         gc.collect()
-        assert not [one for one in gc.get_objects() if isinstance(one, Task) and one.key.run_id.startswith("r")]
+        assert not [
+            one for one in gc.get_objects() if isinstance(one, Task) and one.key.run_id.startswith("r")
+        ]
         return await told()
 
     assert asyncio.run(plays()) == '{"stopped_after_ms":null,"steps_after_cancel":0}'

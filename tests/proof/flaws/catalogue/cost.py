@@ -161,7 +161,19 @@ class HalfSentRequestsStopTheServer(Stops):
     """A request of which only a part arrives stops the server."""
 
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
-        if link.proxy.holds_part_of_a_request:
+        if any(
+            data.startswith((b"GET ", b"POST ")) and b"\r\n\r\n" not in data for data in link.proxy.unread
+        ):
+            self.stop()
+        yield from super().server_message(link, message)
+
+
+@flaw("LIMIT-17")
+class SmallChunksStopTheServer(Stops):
+    """A body of very many small chunks stops the server."""
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        if any(b"1\r\nx\r\n" * LONG in data for data in link.proxy.unread):
             self.stop()
         yield from super().server_message(link, message)
 
