@@ -31,6 +31,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "streams_of_one_run_stop_the_server": ("BEAT-1", "BEAT-3"),
     "readers_that_take_nothing_stop_the_server": ("BEAT-1", "BEAT-3"),
     "half_sent_requests_stop_the_server": ("BEAT-1", "BEAT-3"),
+    "small_chunks_stop_the_server": ("BEAT-1", "BEAT-3"),
     "patterns_stop_the_server": ("BEAT-1", "BEAT-3"),
     # An `re` that was changed is one that nobody gave.
     "characters_cut_at_a_frame_are_garbled": ("MSG-29",),
