@@ -3,6 +3,7 @@
 from . import (
     afterwards,
     authentication,
+    by_kind,
     cancel,
     caught_up,
     clauses,
@@ -49,6 +50,7 @@ from . import (
 __all__ = [
     "afterwards",
     "authentication",
+    "by_kind",
     "cancel",
     "caught_up",
     "clauses",
