@@ -3,6 +3,7 @@
 from . import (
     afterwards,
     authentication,
+    by_kind,
     cancel,
     caught_up,
     clauses,
@@ -50,6 +51,7 @@ from . import (
 __all__ = [
     "afterwards",
     "authentication",
+    "by_kind",
     "cancel",
     "caught_up",
     "clauses",
