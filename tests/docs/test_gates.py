@@ -44,7 +44,16 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def judged(runner: Path, folder: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
     """Run the action's judge with these inputs and the defaults of all others."""
-    defaults = {"CONFIG": "", "BASELINE": "", "STRICT": "false", "OPTIONS": "", "REPORT": "out", "WAIT": "5"}
+    defaults = {
+        "CLIENT": "",
+        "CLAIM": "",
+        "CONFIG": "",
+        "BASELINE": "",
+        "STRICT": "false",
+        "OPTIONS": "",
+        "REPORT": "out",
+        "WAIT": "5",
+    }
     files = {name: str(folder / name.lower()) for name in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT")}
     return run(JUDGE, folder, RUNNER_TEMP=str(runner), RUNWIRE_TOKEN="", **{**defaults, **files, **inputs})
 
