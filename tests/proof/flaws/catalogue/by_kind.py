@@ -19,7 +19,7 @@ from .http import body_of, is_run_start, with_body
 # Requests like nobody's.
 
 
-@asks("HTTP-23")
+@asks("HTTP-23", clause="parameters")
 def quoted_charsets_refused(flaw: Rewrite, request: Request) -> Request | Response:
     """A body whose charset stands in quotes is refused."""
     return problem(415, "unsupported") if '"' in (request.headers.get("content-type") or "") else request
@@ -120,7 +120,7 @@ def answers_are_trimmed(flaw: Rewrite, link: Link, message: Message) -> Iterable
 # Half a sentence.
 
 
-@flaw("RUN-37")
+@flaw("RUN-37", clause="an absent `session_id`")
 class AnAbsentSessionFitsAny(Rewrite):
     """A `start` sent again without its session is taken for the same."""
 
@@ -149,7 +149,7 @@ class AnAbsentSessionFitsAny(Rewrite):
         return with_body(request, filled) if filled and filled != body else request
 
 
-@flaw("CANCEL-11")
+@flaw("CANCEL-11", clause="a run of another transport")
 class SocketsCannotStopStreams(Rewrite):
     """A `cancel` on a WebSocket does not find a run that was started by a request."""
 
@@ -171,13 +171,13 @@ class SocketsCannotStopStreams(Rewrite):
             yield message
 
 
-@says("EVENT-3")
+@says("EVENT-3", clause="`parent_call_id` on a `replace`")
 def replaces_name_their_call(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """A `replace` has a parent_call_id."""
     yield {**message, "parent_call_id": "c1"} if message.get("type") == "replace" else message
 
 
-@flaw("CANCEL-13")
+@flaw("CANCEL-13", clause="other runs on it")
 class ACancelStopsAll(Rewrite):
     """A cancel of one run of a connection stops all runs of that connection."""
 

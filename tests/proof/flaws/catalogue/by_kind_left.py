@@ -27,7 +27,7 @@ def streams_hide_failures(flaw: Rewrite, link: Link, message: Message) -> Iterab
         yield message
 
 
-@says("EVENT-3")
+@says("EVENT-3", clause="`agent` on a `token`")
 def streams_name_the_speaker(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """Tokens of streams have the name of their agent."""
     yield {**message, "agent": "main"} if link.is_stream and message.get("type") == "token" else message
@@ -41,7 +41,7 @@ def streams_lose_astral_letters(flaw: Rewrite, link: Link, message: Message) -> 
     yield message
 
 
-@says("CANCEL-1")
+@says("CANCEL-1", clause="reason")
 def streams_give_no_user(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """A run that was cancelled ends its stream as one that was left."""
     cancelled = link.is_stream and message.get("type") == "done" and message.get("reason") == "user"
