@@ -50,13 +50,18 @@ async def quiet(run: Run) -> list[Message]:
     return run.events
 
 
-async def answer_to_start(target: Target, transport: str, **body: Any) -> dict[str, Any]:
-    """Return what a `start` of this body is answered with: `started`, the body of the 202, or the refusal.
+def client_of(run: Run) -> Client | None:
+    """Return the connection that a run is read on, None when it is a stream."""
+    return run.conversation if isinstance(run.conversation, Client) else None
 
-    A refusal has a `code`; over HTTP its status must be one of a refusal, too. Raises Broken when there is no answer.
+
+async def start_answered(target: Target, client: Client | None, **body: Any) -> Message:
+    """Return what a `start` is answered with: by a client `started` or the refusal, else the body that answers a POST.
+
+    A refusal has a `code`. Raises Broken when nothing answers, or when the status of a response belies its body.
     """
-    if transport == "websocket":
-        return await (await target.connect()).ask({"type": "start", **body})
+    if client is not None:
+        return await client.ask({"type": "start", **body})
     response = await target.post(target.runs_url, body, ACCEPT_JSON)
     said = response.json()
     if (response.status == 202) is ("code" in said):
