@@ -35,6 +35,7 @@ class Command:
 #: The commands in the order of the help, which names them without importing what they need.
 COMMANDS: Mapping[str, Command] = {
     "check": Command("check", "check", "Judge a server."),
+    "check-client": Command("check_client", "check_client", "Judge a client."),
     "validate": Command(
         "validate", "validate", "Check messages and recorded conversations, without a server."
     ),
@@ -80,7 +81,8 @@ def command_called(name: str) -> Any:
     if isinstance(found, typer.Typer):
         return typer.main.get_command(found)
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=HELP)
-    alone.command(name)(found)
+    settings = getattr(found, "context_settings", {})
+    alone.command(name, context_settings={**HELP, **settings})(found)
     return typer.main.get_command(alone)
 
 

@@ -34,6 +34,7 @@ def document_of(report: Report, strict: bool = False) -> Document:
     """Return the report as data that `report.schema.json` describes, without any credential."""
     data = {
         "runwire": 1,
+        "role": report.role,
         "judge": judge_version(),
         "url": report.reproduction.url,
         "server": report.server,

@@ -64,6 +64,8 @@ class Report:
     #: What a baseline says of it, and how several judgings differed, if there were any.
     baseline: Comparison | None = None
     repeats: Repeats | None = None
+    #: Who was judged: `server`, or `client`.
+    role: str = "server"
     #: The credentials that no form of the report may hold.
     redaction: Redaction = field(default_factory=Redaction)
 

@@ -1,0 +1,264 @@
+"""`runwire check-client`: judge a client."""
+
+import asyncio
+import difflib
+import sys
+import time
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runwire_conformance.cli.common import fail, requirement_called
+from runwire_conformance.report.document import document_of
+from runwire_conformance.report.files import Files, Unwritable
+from runwire_conformance.report.terminal import failures, not_exercised, one_line, table
+from runwire_conformance.tools.check_client.judging import Choice, Judged, mistaken_placeholder, report_of
+from runwire_conformance.tools.check_client.play import Played
+from runwire_conformance.tools.check_client.process import Client, Process, Unstartable
+from runwire_conformance.tools.check_client.profile import NoClaim, Profile, bound, profile_of
+from runwire_conformance.tools.check_client.scenario import scenarios
+from runwire_conformance.tools.check_client.suite import AT_ONCE, PATIENCE_S, NobodyCame, Suite
+from runwire_conformance.tools.check_client.told import PLACEHOLDERS, Told
+from runwire_conformance.tools.check_client.wire_log import WireLog
+from runwire_conformance.verdict.baseline import compare, renewed
+from runwire_conformance.verdict.baseline_file import BaselineError, read_baseline, write_baseline
+from runwire_conformance.verdict.repeats import repeats_of
+from runwire_conformance.verdict.result import Report
+
+#: The groups of the help.
+WHAT, GATE, REPORTS, PLAY = "What to judge", "What fails", "Reports", "How it plays"
+
+
+def check_client(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="-- COMMAND...",
+            help="what starts the client; {url}, {websocket}, {runs}, {prompt}, {transport}, {token}, {token_url} and {act}"
+            " in it are filled in, and stand in its environment as RUNWIRE_URL and so on",
+        ),
+    ] = None,
+    claim: Annotated[
+        str,
+        typer.Option(
+            help="what the client claims, by commas: watches, cancels, resumes, falls_back, or all",
+            rich_help_panel=WHAT,
+            metavar="CLASSES",
+        ),
+    ] = "watches",
+    transport: Annotated[
+        str,
+        typer.Option(help="what it speaks, by commas", rich_help_panel=WHAT, metavar="NAMES"),
+    ] = "websocket,sse",
+    requirement: Annotated[
+        str, typer.Option(help="only these requirements, by commas", rich_help_panel=WHAT, metavar="IDS")
+    ] = "",
+    keyword: Annotated[
+        str,
+        typer.Option("-k", help="only scenarios whose name holds this", rich_help_panel=WHAT, metavar="TEXT"),
+    ] = "",
+    listed: Annotated[
+        bool, typer.Option("--list", help="list the scenarios and play none", rich_help_panel=WHAT)
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="write every form of the report into this folder", rich_help_panel=REPORTS, metavar="FOLDER"
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="write the report as JSON", rich_help_panel=REPORTS, metavar="FILE"),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="write the report as one HTML file", rich_help_panel=REPORTS, metavar="FILE"),
+    ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(
+            help="write Markdown, as for a CI's step summary", rich_help_panel=REPORTS, metavar="FILE"
+        ),
+    ] = None,
+    ctrf: Annotated[
+        Path | None, typer.Option(help="write CTRF JSON", rich_help_panel=REPORTS, metavar="FILE")
+    ] = None,
+    badge: Annotated[
+        Path | None,
+        typer.Option(help="write the JSON of a shields.io endpoint", rich_help_panel=REPORTS, metavar="FILE"),
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="failures that are known; all else fails", rich_help_panel=GATE, metavar="FILE"),
+    ] = None,
+    update_baseline: Annotated[
+        bool,
+        typer.Option("--update-baseline", help="have the baseline know what fails now", rich_help_panel=GATE),
+    ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="advice and what was not exercised fail too", rich_help_panel=GATE),
+    ] = False,
+    patience: Annotated[
+        float,
+        typer.Option(
+            help="seconds to wait for what no sentence gives a time for",
+            min=1,
+            rich_help_panel=PLAY,
+            metavar="SECONDS",
+        ),
+    ] = PATIENCE_S,
+    concurrency: Annotated[
+        int, typer.Option(help="clients at once", min=1, rich_help_panel=PLAY, metavar="N")
+    ] = AT_ONCE,
+    repeat: Annotated[
+        int, typer.Option(help="judge so many times", min=1, rich_help_panel=PLAY, metavar="N")
+    ] = 1,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="no progress line", rich_help_panel=PLAY)
+    ] = False,
+) -> None:
+    """Judge a client: the judge is the server, and plays one scenario after another to it.
+
+    A client may say what it shows, one JSON object a line on standard output, such as {"runwire": {"text": "Hello", "ended":
+    "completed"}}; one that says nothing is judged by its wire.
+
+    Exit code 0: nothing broken; 1: something is; 2: nothing to judge; 3: not all could be judged; 130: interrupted.
+    """
+    profile, choice = _profile(claim, transport), _choice(requirement, keyword)
+    if listed:
+        _list(profile, choice)
+        raise typer.Exit
+    words = _words(command or [])
+    if update_baseline and baseline is None:
+        fail("name the file to update with --baseline FILE")
+    files = Files(report, json_file, html, summary, ctrf, badge)
+    try:
+        files.prepare()
+        known = [] if baseline is None or (update_baseline and not baseline.exists()) else read_baseline(baseline)
+    except (Unwritable, BaselineError) as problem:
+        fail(str(problem))
+    options = ("--claim", claim) + (() if transport == "websocket,sse" else ("--transport", transport))
+    options += () if patience == PATIENCE_S else ("--patience", f"{patience:g}")
+    judged = Judged(tuple(words), profile, choice, options, time.time())
+
+    async def launch(told: Told, log: WireLog) -> Client:
+        return await Process.start(words, told, log)
+
+    reports: list[Report] = []
+    line = _Line(quiet)
+    for number in range(1, repeat + 1):
+        suite = Suite(profile, launch, patience, concurrency, choice.has, line)
+        reports.append(_played(suite, judged, line))
+        if reports[-1].interrupted:
+            break
+        if repeat > 1:
+            print(f"{number} of {repeat}: {one_line(reports[-1], strict)}", flush=True)
+    result = max(reports, key=lambda one: one.exit_code(strict))
+    if len(reports) > 1:
+        result = replace(result, repeats=repeats_of([one.judgements for one in reports]))
+    if baseline is not None and not result.interrupted:
+        names = frozenset(f"{one.name}[{on}]" for one in scenarios() for on in one.transports)
+        failing = result.failing(strict)
+        if update_baseline:
+            known = renewed(known, result.judgements, failing, names)
+            try:
+                write_baseline(baseline, known)
+            except BaselineError as problem:
+                fail(str(problem))
+        compared = compare(known, result.judgements, failing, names, date.today(), str(baseline))
+        result = replace(result, baseline=compared)
+    for part in (failures(result), not_exercised(result), table(result, strict)):
+        if part:
+            print(part, end="\n\n")
+    try:
+        files.write(document_of(result, strict))
+    except Unwritable as problem:
+        fail(str(problem))
+    raise typer.Exit(result.exit_code(strict))
+
+
+def _profile(claim: str, transport: str) -> Profile:
+    try:
+        return profile_of(_names(claim), _names(transport))
+    except NoClaim as problem:
+        fail(str(problem))
+
+
+def _names(given: str) -> list[str]:
+    return [name.strip() for name in given.split(",") if name.strip()]
+
+
+def _choice(requirement: str, keyword: str) -> Choice:
+    ids = []
+    for name in _names(requirement):
+        found = requirement_called(name)
+        if found.id not in bound():
+            why = found.not_observable_because or f"it binds the {found.role}; `runwire check` judges servers"
+            fail(f"{found.id} is not judged of a client: {why}")
+        ids.append(found.id)
+    choice = Choice(frozenset(ids), keyword)
+    if not any(map(choice.has, scenarios())):
+        fail(f"no scenario is called like {keyword!r}; `runwire check-client --list` names them")
+    return choice
+
+
+def _words(command: list[str]) -> list[str]:
+    if not command:
+        fail("say what starts the client: runwire check-client -- node my_client.js {url}")
+    if command[0].startswith(("http://", "https://", "ws://", "wss://")):
+        fail(f"{command[0]} is no command; `runwire check {command[0]}` judges a server")
+    if wrong := mistaken_placeholder(command):
+        near = difflib.get_close_matches(wrong, PLACEHOLDERS, n=1)
+        hint = f"did you mean {{{near[0]}}}?" if near else f"there are: {', '.join(PLACEHOLDERS)}"
+        fail(f"no placeholder is called {{{wrong}}}; {hint}")
+    return command
+
+
+def _list(profile: Profile, choice: Choice) -> None:
+    for scenario in filter(choice.has, scenarios()):
+        played = ", ".join(profile.plays(scenario)) or f"claim {scenario.also or scenario.conformance_class}"
+        print(f"{scenario.name:<46}{' '.join(scenario.ids):<18}{played:<16}{scenario.about}")
+
+
+class _Line:
+    """One line of a terminal that tells how far the suite is; silent where nobody looks."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._shown = not quiet and sys.stderr.isatty()
+
+    def __call__(self, total: int, ended: int, played: Played) -> None:
+        """Tell that a scenario has ended."""
+        self._write(f"{ended} of {total} · {played.name}")
+
+    def end(self) -> None:
+        """Leave nothing behind."""
+        self._write("")
+
+    def _write(self, text: str) -> None:
+        if self._shown:
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _played(suite: Suite, judged: Judged, line: _Line) -> Report:
+    began = time.monotonic()
+    interrupted = False
+    try:
+        asyncio.run(suite.run())
+    except KeyboardInterrupt:
+        interrupted = True
+    except Unstartable as problem:
+        fail(str(problem))
+    except NobodyCame as problem:
+        said = f"it said: {' '.join(str(problem).split())}" if str(problem) else "it said nothing on standard error"
+        fail(f"the client never connected to RUNWIRE_URL within {suite.patience_s:g} s; {said}")
+    finally:
+        line.end()
+    return report_of(suite, judged, time.monotonic() - began, interrupted)
+
+
+#: Options of the client's own command are not the judge's, wherever it begins.
+check_client.context_settings = {"allow_interspersed_args": False}  # type: ignore[attr-defined]

@@ -1,0 +1,124 @@
+"""A judging of a client: what is played, and the report that all of it comes to."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from runwire_conformance.tools.check_client.profile import Profile, bound
+from runwire_conformance.tools.check_client.scenario import Scenario
+from runwire_conformance.tools.check_client.suite import Suite
+from runwire_conformance.tools.check_client.told import PLACEHOLDERS
+from runwire_conformance.tools.check_client.verdicts import judge_client, results
+from runwire_conformance.verdict.reproduction import Reproduction
+from runwire_conformance.verdict.result import Report
+
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientReproduction(Reproduction):
+    """How a client was judged: its command stands where a server's URL does."""
+
+    words: tuple[str, ...] = ()
+
+    def command(self, requirement: str = "") -> str:
+        """Return the command that judges everything again, or one requirement."""
+        only = ("--requirement", requirement) if requirement else self.selection
+        return " ".join(["runwire", "check-client", *only, *self.options, "--", *map(shown_word, self.words)])
+
+
+def shown_word(word: str) -> str:
+    """Return a word of a command for a shell; a placeholder needs no quotes."""
+    return word if re.fullmatch(r"[\w./:=@%+,{}-]+", word) else shlex.quote(word)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What of the suite is judged: requirements by their ids, and scenarios by a part of their names; all by default."""
+
+    requirements: frozenset[str] = frozenset()
+    keyword: str = ""
+
+    def has(self, scenario: Scenario) -> bool:
+        """Whether a scenario is played."""
+        if self.requirements and not self.requirements & set(scenario.ids):
+            return False
+        return self.keyword in scenario.name
+
+    @property
+    def wanted(self) -> Sequence[str]:
+        """The requirements that are judged."""
+        return [name for name in bound() if not self.requirements or name in self.requirements]
+
+    @property
+    def partial(self) -> str:
+        """What narrows the judging, in words."""
+        parts = [f"--requirement {','.join(sorted(self.requirements))}"] if self.requirements else []
+        return " ".join([*parts, *([f"-k {self.keyword}"] if self.keyword else [])])
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A client as it was called, for a report."""
+
+    words: tuple[str, ...]
+    profile: Profile
+    choice: Choice
+    options: tuple[str, ...] = ()
+    began: float = 0.0
+    remarks: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def name(self) -> str:
+        """What the client is called in a report."""
+        return " ".join(map(shown_word, self.words))
+
+
+def report_of(suite: Suite, judged: Judged, seconds: float, interrupted: bool = False) -> Report:
+    """Return the report on everything that was played."""
+    partial = judged.choice.partial or ("interrupted" if interrupted else "")
+    judgements = judge_client(suite.plays, judged.profile, judged.choice.wanted)
+    slowest = max(suite.plays, key=lambda play: play.seconds, default=None)
+    return Report(
+        "",
+        judged.name,
+        judgements,
+        results(judgements, judged.profile, partial),
+        seconds,
+        (slowest.name, slowest.seconds) if slowest else ("", 0.0),
+        tuple(dict.fromkeys(play.error for play in suite.plays if play.error)),
+        (*judged.remarks, *_remarks(suite, judged.profile)),
+        partial,
+        interrupted,
+        suite.patience_s,
+        began=judged.began,
+        reproduction=ClientReproduction(judged.name, judged.options, _selection(judged.choice), judged.words),
+        role="client",
+    )
+
+
+def _selection(choice: Choice) -> tuple[str, ...]:
+    ids = ("--requirement", ",".join(sorted(choice.requirements))) if choice.requirements else ()
+    return (*ids, *(("-k", choice.keyword) if choice.keyword else ()))
+
+
+def _remarks(suite: Suite, profile: Profile) -> list[str]:
+    remarks = []
+    unclaimed = [name for name in ("cancels", "resumes", "falls_back") if name not in profile.classes]
+    if unclaimed:
+        remarks.append(f"Judged by what it claims; claim more with --claim {','.join(unclaimed)}")
+    if not any(play.reported for play in suite.plays):
+        remarks.append(
+            "It reported nothing that it shows, so only its wire was judged; see `runwire check-client --help`"
+        )
+    if wrong := next((play.misreported for play in suite.plays if play.misreported), ""):
+        remarks.append(f"A report of it was not understood: {wrong}")
+    return remarks
+
+
+def mistaken_placeholder(words: Sequence[str]) -> str:
+    """Return the first placeholder in a command that does not exist, or an empty string."""
+    named = (name for word in words for name in _PLACEHOLDER.findall(word))
+    return next((name for name in named if name not in PLACEHOLDERS), "")
+

@@ -1,0 +1,134 @@
+"""One play: a scenario on one transport, a client, and what each expectation comes to."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from runwire_conformance.rules import Finding
+from runwire_conformance.tools.check_client.expectations import (
+    Moment,
+    Standing,
+    State,
+    findings_of,
+    standing_of,
+)
+from runwire_conformance.tools.check_client.process import Client
+from runwire_conformance.tools.check_client.scenario import Expectation, Scenario
+from runwire_conformance.tools.check_client.stage import Stage
+from runwire_conformance.tools.check_client.told import Told
+from runwire_conformance.tools.check_client.wire_log import FROM_CLIENT, WireLog
+from runwire_conformance.trace.clock import now
+from runwire_conformance.trace.trace import Trace
+
+#: Starts a client that was told something, which notes its reports in the log.
+Launcher = Callable[[Told, WireLog], Awaitable[Client]]
+
+#: Seconds between two looks while nothing happens, and after the client's end for what was under way.
+LOOK_S = 0.25
+LAST_S = 0.5
+
+#: The longest play, in times of the patience.
+MOST_PATIENCES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came of a play."""
+
+    scenario: Scenario
+    transport: str
+    standings: tuple[tuple[Expectation, Standing], ...]
+    findings: tuple[Finding, ...]
+    traces: tuple[Trace, ...]
+    seconds: float
+    #: What the client said of it, and what it misreported.
+    complaint: str = ""
+    misreported: str = ""
+    #: Whether the client reached the server at all, and whether it started a run.
+    connected: bool = False
+    attached: bool = False
+    reported: bool = False
+    #: Why it was not played, as the client cannot take part; why the judge left it out; what failed in the judge.
+    unplayed: str = ""
+    left_out: str = ""
+    error: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of a scenario on a transport, as a report has it."""
+        return f"{self.scenario.name}[{self.transport}]"
+
+    @property
+    def absent(self) -> bool:
+        """Whether something never came, which proves nothing before it was looked for again, alone."""
+        return any(standing.state is State.ABSENT for _, standing in self.standings)
+
+
+async def play(scenario: Scenario, transport: str, launch: Launcher, patience_s: float) -> Played:
+    """Play a scenario to a client until everything is decided, it has ended, or nothing happened for the patience."""
+    stage = Stage(scenario, transport)
+    await stage.open()
+    began = now()
+    client: Client | None = None
+    try:
+        client = await launch(stage.told, stage.log)
+        over = await _until_decided(stage, client, began, patience_s)
+        standings = _standings(stage, over)
+    finally:
+        if client is not None:
+            await client.stop()
+        await stage.close()
+    return Played(
+        scenario,
+        transport,
+        standings,
+        _marked(stage.log),
+        tuple(trace for trace in stage.log.traces if trace.transport != "http") or tuple(stage.log.traces),
+        now() - began,
+        client.complaint,
+        client.misreported,
+        any(one.kind in {"discovery", "handshake", "request", "attach"} for one in stage.log.seen),
+        bool(stage.log.attaches),
+        bool(stage.log.of("report")),
+    )
+
+
+async def _until_decided(stage: Stage, client: Client, began: float, patience_s: float) -> bool:
+    """Return whether the play is over though something is pending."""
+    log = stage.log
+    ended_at: float | None = None
+    while True:
+        log.changed.clear()
+        if all(standing.state is not State.PENDING for _, standing in _standings(stage, over=False)):
+            return False
+        ended_at = ended_at or (now() if client.ended is not None else None)
+        if ended_at is not None and now() - ended_at > LAST_S:
+            return True
+        if now() - max(_last_sign(log), began) > patience_s or now() - began > MOST_PATIENCES * patience_s:
+            return True
+        try:
+            async with asyncio.timeout(LOOK_S):
+                await log.changed.wait()
+        except TimeoutError:
+            pass
+
+
+def _marked(log: WireLog) -> tuple[Finding, ...]:
+    """Return what the rules for clients find, and mark the places in the conversations."""
+    found = []
+    for trace in log.traces:
+        for finding in findings_of(trace):
+            trace.marks.setdefault(finding.record, finding.requirement)
+            found.append(finding)
+    return tuple(found)
+
+
+def _last_sign(log: WireLog) -> float:
+    """Return when something last happened that a client could act upon, or did: Pongs show nothing new."""
+    kinds = (FROM_CLIENT - {"pong"}) | {"mark", "ended"}
+    return max((one.at for one in log.seen if one.kind in kinds), default=0.0)
+
+
+def _standings(stage: Stage, over: bool) -> tuple[tuple[Expectation, Standing], ...]:
+    moment = Moment(stage.scenario, stage.log, now(), over)
+    return tuple((one, standing_of(one, moment)) for one in stage.scenario.expectations)

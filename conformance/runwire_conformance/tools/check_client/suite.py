@@ -1,0 +1,97 @@
+"""Plays all scenarios to a client: a few at once, and again alone what was broken by an absence."""
+
+import asyncio
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from runwire_conformance.tools.check_client.play import Launcher, Played, play
+from runwire_conformance.tools.check_client.process import Unstartable
+from runwire_conformance.tools.check_client.profile import TRANSPORTS, Profile
+from runwire_conformance.tools.check_client.scenario import Scenario, scenarios
+
+#: The scenario that shows whether a client comes at all.
+FIRST = "what_is_said"
+
+#: Scenarios that are played at once.
+AT_ONCE = 4
+
+#: Seconds that a client is waited for where no sentence states a time.
+PATIENCE_S = 10.0
+
+#: Told after each play: how many there are, how many have ended, and the one that ended.
+Told = Callable[[int, int, Played], None]
+
+
+class NobodyCame(Exception):
+    """The client never connected; the message says what it said."""
+
+
+@dataclass(slots=True)
+class Suite:
+    """A selection of scenarios for one client, and what came of them so far."""
+
+    profile: Profile
+    launch: Launcher
+    patience_s: float = PATIENCE_S
+    at_once: int = AT_ONCE
+    chosen: Callable[[Scenario], bool] = lambda _: True
+    told: Told = lambda total, ended, played: None
+    plays: list[Played] = field(default_factory=list)
+
+    @property
+    def planned(self) -> list[tuple[Scenario, str]]:
+        """What is played, on which transport."""
+        return [(one, name) for one in scenarios() if self.chosen(one) for name in self.profile.plays(one)]
+
+    async def run(self) -> Sequence[Played]:
+        """Play everything; raises NobodyCame and Unstartable."""
+        came = await self._first()
+        slots = asyncio.Semaphore(self.at_once)
+        waiting = [(one, name) for one, name in self.planned if name in came]
+        for scenario, name in self.planned:
+            if name not in came:
+                self._keep(_unplayed(scenario, name, f"the client does not come over {name}; say so with --transport"))
+        again: list[Played] = []
+
+        async def one_of_several(scenario: Scenario, name: str) -> None:
+            async with slots:
+                played = await self._play(scenario, name)
+            if played.absent:
+                again.append(played)
+            else:
+                self._keep(played)
+
+        async with asyncio.TaskGroup() as group:
+            for scenario, name in waiting:
+                group.create_task(one_of_several(scenario, name))
+        for suspect in again:
+            self._keep(await self._play(suspect.scenario, suspect.transport))
+        return self.plays
+
+    async def _first(self) -> set[str]:
+        """Return the transports over which the client comes, as a run to its end shows."""
+        first = next(one for one in scenarios() if one.name == FIRST)
+        transports = [name for name in TRANSPORTS if name in self.profile.transports]
+        tried = await asyncio.gather(*(self._play(first, name) for name in transports))
+        came = {played.transport for played in tried if played.attached}
+        if not any(played.connected for played in tried):
+            said = next((played.complaint for played in tried if played.complaint), "")
+            raise NobodyCame(said)
+        return came | ({"auto"} if came else set())
+
+    async def _play(self, scenario: Scenario, name: str) -> Played:
+        try:
+            return await play(scenario, name, self.launch, self.patience_s)
+        except Unstartable:
+            raise
+        except Exception:
+            return replace(_unplayed(scenario, name, ""), error=traceback.format_exc())
+
+    def _keep(self, played: Played) -> None:
+        self.plays.append(played)
+        self.told(len(self.planned), len(self.plays), played)
+
+
+def _unplayed(scenario: Scenario, name: str, why: str) -> Played:
+    return Played(scenario, name, (), (), (), 0.0, unplayed=why)

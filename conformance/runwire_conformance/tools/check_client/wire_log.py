@@ -1,0 +1,72 @@
+"""What was seen of a client in one play: everything that arrived, and what was done to it, with times."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from runwire_conformance.trace.clock import now
+from runwire_conformance.trace.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One thing that was seen; `at` is in seconds.
+
+    `kind` is, of what came from the client: `discovery`, `handshake`, `request`, `attach`, `says`, `poll`, `pong`, `close`,
+    `gone`, `report`, `exit`; of what was done to it: `mark`, `ended` (a connection, by the server). `connection` is the
+    number of the connection, 0 without one.
+    """
+
+    at: float
+    kind: str
+    connection: int = 0
+    members: Mapping[str, Any] = field(default_factory=dict)
+
+    def get(self, name: str) -> Any:
+        """Return a member, None when it is absent."""
+        return self.members.get(name)
+
+
+#: What shows that a client was there: it comes from the client itself.
+FROM_CLIENT = frozenset(
+    ["discovery", "handshake", "request", "attach", "says", "poll", "pong", "close", "gone", "report"]
+)
+
+
+@dataclass(slots=True)
+class WireLog:
+    """Everything that was seen in a play, in order, and the conversations as a report shows them."""
+
+    seen: list[Seen] = field(default_factory=list)
+    traces: list[Trace] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    began: float = field(default_factory=now)
+
+    def note(self, kind: str, connection: int = 0, **members: Any) -> Seen:
+        """Note something, now."""
+        one = Seen(now(), kind, connection, members)
+        self.seen.append(one)
+        self.changed.set()
+        return one
+
+    def of(self, *kinds: str) -> list[Seen]:
+        """Return what is of one of these kinds, in order."""
+        return [one for one in self.seen if one.kind in kinds]
+
+    def mark(self, name: str) -> Seen | None:
+        """Return where a mark was set for the first time."""
+        return next((one for one in self.of("mark") if one.get("name") == name), None)
+
+    def since(self, moment: float) -> Iterator[Seen]:
+        """Yield what was seen after a moment."""
+        return (one for one in self.seen if one.at > moment)
+
+    @property
+    def attaches(self) -> list[Seen]:
+        """The `start`s and `resume`s, and what stands for them over HTTP, in order."""
+        return self.of("attach")
+
+    def was_there_after(self, moment: float) -> bool:
+        """Whether the client gave a sign of itself after a moment, so that it cannot have been gone before."""
+        return any(one.kind in FROM_CLIENT for one in self.since(moment))
