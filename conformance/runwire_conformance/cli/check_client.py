@@ -37,8 +37,8 @@ def check_client(
         list[str] | None,
         typer.Argument(
             metavar="-- COMMAND...",
-            help="what starts the client; {url}, {websocket}, {runs}, {prompt}, {transport}, {token}, {token_url} and {act}"
-            " in it are filled in, and stand in its environment as RUNWIRE_URL and so on",
+            help="what starts the client; {url}, {websocket}, {runs}, {prompt}, {transport}, {token}, {token_url} and"
+            " {act} in it are filled in, and stand in its environment as RUNWIRE_URL and so on",
         ),
     ] = None,
     claim: Annotated[
@@ -123,8 +123,8 @@ def check_client(
 ) -> None:
     """Judge a client: the judge is the server, and plays one scenario after another to it.
 
-    A client may say what it shows, one JSON object a line on standard output, such as {"runwire": {"text": "Hello", "ended":
-    "completed"}}; one that says nothing is judged by its wire.
+    A client may say what it shows, one JSON object a line on standard output, such as
+    {"runwire": {"text": "Hello", "ended": "completed"}}; one that says nothing is judged by its wire.
 
     Exit code 0: nothing broken; 1: something is; 2: nothing to judge; 3: not all could be judged; 130: interrupted.
     """
@@ -138,7 +138,9 @@ def check_client(
     files = Files(report, json_file, html, summary, ctrf, badge)
     try:
         files.prepare()
-        known = [] if baseline is None or (update_baseline and not baseline.exists()) else read_baseline(baseline)
+        known = (
+            [] if baseline is None or (update_baseline and not baseline.exists()) else read_baseline(baseline)
+        )
     except (Unwritable, BaselineError) as problem:
         fail(str(problem))
     options = ("--claim", claim) + (() if transport == "websocket,sse" else ("--transport", transport))
@@ -253,7 +255,11 @@ def _played(suite: Suite, judged: Judged, line: _Line) -> Report:
     except Unstartable as problem:
         fail(str(problem))
     except NobodyCame as problem:
-        said = f"it said: {' '.join(str(problem).split())}" if str(problem) else "it said nothing on standard error"
+        said = (
+            f"it said: {' '.join(str(problem).split())}"
+            if str(problem)
+            else "it said nothing on standard error"
+        )
         fail(f"the client never connected to RUNWIRE_URL within {suite.patience_s:g} s; {said}")
     finally:
         line.end()

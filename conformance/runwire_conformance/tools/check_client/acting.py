@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from runwire_conformance.tools.check_client.peers import Reader, SocketReader, StreamReader
+from runwire_conformance.tools.check_client.readers import Reader, SocketReader, StreamReader
 from runwire_conformance.tools.check_client.run_of_scenario import (
     BAD_REQUEST,
     NOT_FOUND,
@@ -99,7 +99,7 @@ class Acting:
 
     async def _say(self, reader: Reader, message: Mapping[str, Any], event_id: str = "") -> None:
         self._said_at[reader.wire.number] = now()
-        reader.say(message, event_id=event_id)
+        reader.say(message, event_id)
         await reader.settled()
 
     async def _play(
@@ -137,7 +137,9 @@ class Acting:
         """Return why a `resume` is refused by a server that keeps the rules of chapter 7, None when it is not."""
         if asked["by"] != "resume" or self._scenario.basic:
             return None
-        if asked["epoch"] is not None and asked["epoch"] != self._run.epoch or asked["run_id"] != self._run.run_id:
+        if (asked["epoch"] is not None and asked["epoch"] != self._run.epoch) or asked[
+            "run_id"
+        ] != self._run.run_id:
             return NOT_FOUND  # [RESUME-12]
         return BAD_REQUEST if not 0 <= int(asked["after"]) <= self._run.last else None  # [RESUME-13]
 
@@ -173,8 +175,8 @@ class Acting:
             if name in {"events", "rest"}:
                 last = self._run.last if name == "rest" else value
                 for seq in range(place + 1, last + 1):
-                    await self._event(reader, self._run.event(seq))
                     await asyncio.sleep(self._scenario.pace_s)
+                    await self._event(reader, self._run.event(seq))
                 place = max(place, last)
             elif name == "event":
                 await self._event(reader, self._run.event(value))
@@ -233,7 +235,7 @@ class Acting:
 
     async def _heard(self, kind: str) -> None:
         while not any(one.get("type") == kind for one in self._log.of("says")):
-            await asyncio.sleep(0.01)
+            await self._log.news()
 
 
 #: The members that a basic server sends.

@@ -25,7 +25,7 @@ LEAST_WAIT_S = 0.1
 def fault_of(waits: Sequence[float], seconds: float) -> str:
     """Return what shows that waits are none of a growing back-off with full jitter, or an empty string.
 
-    `waits` are the seconds from the end of each attempt to the next one, `seconds` is the time over which they were seen.
+    `waits` are the seconds from the end of each attempt to the next one, seen over `seconds`.
     """
     quick = 0
     for wait in waits:

@@ -1,8 +1,8 @@
 """What an expectation comes to in a play: a pure function of what was seen and of the time.
 
-An expectation is held or broken by something that was seen; as long as neither was, it is pending. When the play is over, what
-never came is `absent`: broken, if it is so again when the scenario is played alone. What nothing led up to was not
-exercised, whatever the client reports: a client that never came has kept no rule.
+An expectation is held or broken by something that was seen; as long as neither was, it is pending. When the play is
+over, what never came is `absent`: broken, if it is so again when the scenario is played alone. What nothing led up to
+was not exercised, whatever the client reports: a client that never came has kept no rule.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,6 +25,8 @@ class State(StrEnum):
     HELD = "held"
     BROKEN = "broken"
     ABSENT = "absent"
+    #: The client did not come back, which is broken here only if it comes back elsewhere.
+    AWAY = "away"
     NOT_EXERCISED = "not exercised"
 
 
@@ -54,6 +56,8 @@ class Moment:
     log: WireLog
     now: float
     over: bool = False
+    #: The members that the client is known to report.
+    reports: frozenset[str] = frozenset()
 
 
 def standing_of(expectation: Expectation, moment: Moment) -> Standing:
@@ -97,6 +101,8 @@ def attach(expectation: Expectation, moment: Moment) -> Standing:
             return Standing(State.NOT_EXERCISED, _never_came(moment))
         if number == 1:
             return Standing(State.ABSENT, f"the client never started its run over {expectation.get('over')}")
+        if expectation.get("returning"):
+            return Standing(State.AWAY, "the client did not come back, as it does elsewhere")
         if expectation.get("optional"):
             return Standing(State.NOT_EXERCISED, "the client did not come back")
         return Standing(State.ABSENT, "the client did not come back")
@@ -122,8 +128,10 @@ def _as_asked(expectation: Expectation, came: Seen, first: Seen, moment: Moment)
     if epoch is not None and came.get("epoch") != epoch:
         return _broken(f"the epoch {epoch} was told, and {came.get('epoch') or 'none'} came back")
     run_id = expectation.get("run_id")
-    if run_id == "same" and came.get("run_id") != first.get("run_id"):
-        return _broken(f"another run_id came: {came.get('run_id') or 'none'}, first {first.get('run_id') or 'none'}")
+    if run_id == "same" and (came.get("run_id") is None or came.get("run_id") != first.get("run_id")):
+        return _broken(
+            f"another run_id came: {came.get('run_id') or 'none'}, first {first.get('run_id') or 'none'}"
+        )
     if run_id == "new" and came.get("run_id") is not None and came.get("run_id") == first.get("run_id"):
         return _broken("the run_id of the failed run came again")
     if expectation.get("token") == "new" and came.get("token") in {None, first.get("token")}:
@@ -145,7 +153,9 @@ def stays_away(expectation: Expectation, moment: Moment) -> Standing:
     """Nothing of a kind comes for a while after a mark."""
     mark = moment.log.mark(expectation.get("after_mark"))
     if mark is None:
-        return _missing(moment, _never_came(moment) if not moment.log.attaches else "the scenario did not come so far")
+        return _missing(
+            moment, _never_came(moment) if not moment.log.attaches else "the scenario did not come so far"
+        )
     for one in moment.log.since(mark.at):
         if said := UNWANTED[expectation.get("kind")](one, moment.log):
             return _broken(f"{said} {one.at - mark.at:.1f} s later")
@@ -156,20 +166,28 @@ def stays_away(expectation: Expectation, moment: Moment) -> Standing:
     return HELD
 
 
-def _connection(one: Seen, log: WireLog) -> str:
-    return "a new connection" if one.kind == "handshake" or (one.kind == "attach" and one.get("transport") == "sse") else ""
+def _connection(one: Seen, _log: WireLog) -> str:
+    return (
+        "a new connection"
+        if one.kind == "handshake" or (one.kind == "attach" and one.get("transport") == "sse")
+        else ""
+    )
 
 
-def _resume(one: Seen, log: WireLog) -> str:
+def _resume(one: Seen, _log: WireLog) -> str:
     return "a resume" if one.kind == "attach" and one.get("by") == "resume" else ""
 
 
-def _start(one: Seen, log: WireLog) -> str:
+def _start(one: Seen, _log: WireLog) -> str:
     return "a start" if one.kind == "attach" and one.get("by") == "start" else ""
 
 
 def _same_run(one: Seen, log: WireLog) -> str:
-    same = one.kind == "attach" and one.get("run_id") is not None and one.get("run_id") == log.attaches[0].get("run_id")
+    same = (
+        one.kind == "attach"
+        and one.get("run_id") is not None
+        and one.get("run_id") == log.attaches[0].get("run_id")
+    )
     return f"a {one.get('by')} of the same run_id" if same else ""
 
 
@@ -186,7 +204,10 @@ def leaves(expectation: Expectation, moment: Moment) -> Standing:
     mark = moment.log.mark(expectation.get("after_mark"))
     if mark is None:
         return _missing(moment, _never_came(moment))
-    if any(one.kind in {"close", "gone"} and one.connection == mark.connection for one in moment.log.since(mark.at)):
+    if any(
+        one.kind in {"close", "gone"} and one.connection == mark.connection
+        for one in moment.log.since(mark.at)
+    ):
         return HELD
     return Standing(State.ABSENT, "the client left the connection open") if moment.over else PENDING
 
@@ -196,7 +217,9 @@ def backs_off(expectation: Expectation, moment: Moment) -> Standing:
     returns = returns_of(moment.log)
     if not moment.log.of("handshake", "attach"):
         return _missing(moment, _never_came(moment))
-    ended = [one for one in moment.log.of("ended", "mark") if one.kind == "ended" or one.get("name") == "ended"]
+    ended = [
+        one for one in moment.log.of("ended", "mark") if one.kind == "ended" or one.get("name") == "ended"
+    ]
     if not ended:
         return _missing(moment, "the scenario did not come so far")
     if fault := fault_of(returns, moment.now - ended[0].at):
@@ -206,7 +229,8 @@ def backs_off(expectation: Expectation, moment: Moment) -> Standing:
     if len(returns) >= RETURNS - 1:
         return HELD
     if not returns and moment.over:
-        return Standing(State.ABSENT, "the client did not come back")
+        state = State.AWAY if expectation.get("returning") else State.ABSENT
+        return Standing(state, "the client did not come back")
     return _missing(moment, "the client came back too seldom to be judged")
 
 
@@ -215,7 +239,9 @@ def returns_of(log: WireLog) -> list[float]:
     waits: list[float] = []
     ended: float | None = None
     for one in log.seen:
-        tries = one.kind == "handshake" or (one.kind == "attach" and (one.get("again") or one.get("transport") == "sse"))
+        tries = one.kind == "handshake" or (
+            one.kind == "attach" and (one.get("again") or one.get("transport") == "sse")
+        )
         if one.kind == "ended" or (one.kind == "mark" and one.get("name") == "ended"):
             ended = one.at if ended is None else ended
         elif tries and ended is not None:
@@ -234,13 +260,19 @@ def shows(expectation: Expectation, moment: Moment) -> Standing:
         wanted = expectation.get(name)
         if wanted is None:
             continue
-        if name not in shown:
+        if name not in shown and name not in moment.reports:
             return _missing(moment, f"the client does not report {name}")
+        if name not in shown:
+            return Standing(State.ABSENT, f"the client shows no {name}") if moment.over else PENDING
         said = _differs(name, wanted, shown[name])
         wrong = wrong or said
     if not wrong:
         done = moment.over or moment.log.mark("over") is not None
-        return HELD if done and moment.log.mark("ended") is not None else _missing(moment, "the scenario did not come so far")
+        return (
+            HELD
+            if done and moment.log.mark("ended") is not None
+            else _missing(moment, "the scenario did not come so far")
+        )
     return _broken(wrong) if moment.over else PENDING
 
 
@@ -292,21 +324,29 @@ def rule(expectation: Expectation, moment: Moment) -> Standing:
     name = expectation.get("after_mark") or "ended"
     mark = moment.log.mark(name)
     if not moment.log.attaches or mark is None:
-        return _missing(moment, _never_came(moment) if not moment.log.attaches else "the scenario did not come so far")
+        return _missing(
+            moment, _never_came(moment) if not moment.log.attaches else "the scenario did not come so far"
+        )
     spoken = max((len(list(trace.messages("client"))) for trace in moment.log.traces), default=0)
     if spoken < (expectation.get("said") or 1):
         return _missing(moment, "the client said too little on one connection")
     if not moment.over and not moment.log.was_there_after(mark.at):
         return PENDING
-    return HELD if moment.log.was_there_after(mark.at) else _missing(moment, "the client gave no sign that it was still there")
+    return (
+        HELD
+        if moment.log.was_there_after(mark.at)
+        else _missing(moment, "the client gave no sign that it was still there")
+    )
 
 
-def discovers(expectation: Expectation, moment: Moment) -> Standing:
+def discovers(_: Expectation, moment: Moment) -> Standing:
     """Between a handshake that came to nothing and the first request for a run the discovery document is fetched."""
     shaken = next(iter(moment.log.of("handshake")), None)
     if shaken is None:
         return _missing(moment, "the client never tried a WebSocket")
-    asked = next((one for one in moment.log.attaches if one.get("transport") == "sse" and one.at > shaken.at), None)
+    asked = next(
+        (one for one in moment.log.attaches if one.get("transport") == "sse" and one.at > shaken.at), None
+    )
     if asked is None:
         return _missing(moment, "the client never fell back")
     found = [one for one in moment.log.of("discovery") if shaken.at < one.at <= asked.at]
@@ -317,22 +357,28 @@ def discovers(expectation: Expectation, moment: Moment) -> Standing:
     return HELD
 
 
-def polls(expectation: Expectation, moment: Moment) -> Standing:
+def polls(_: Expectation, moment: Moment) -> Standing:
     """A stream that brings nothing is replaced by polls."""
     gathered = next((one for one in moment.log.attaches if one.get("transport") == "sse"), None)
     if gathered is None:
         return _missing(moment, "the client never asked for a stream")
     if any(one.at > gathered.at for one in moment.log.of("poll")):
         return HELD
-    return Standing(State.ABSENT, "the client waited for a stream that brought nothing") if moment.over else PENDING
+    return (
+        Standing(State.ABSENT, "the client waited for a stream that brought nothing")
+        if moment.over
+        else PENDING
+    )
 
 
-def keeps_credentials(expectation: Expectation, moment: Moment) -> Standing:
+def keeps_credentials(_: Expectation, moment: Moment) -> Standing:
     """No credential reaches another origin."""
     elsewhere = [one for one in moment.log.seen if one.get("foreign")]
     for one in elsewhere:
         if one.get("token"):
-            return _broken(f"a {one.kind} to {one.get('foreign')} carries the credential for {one.get('own')}")
+            return _broken(
+                f"a {one.kind} to {one.get('foreign')} carries the credential for {one.get('own')}"
+            )
     own = [one for one in moment.log.seen if one.get("token") and not one.get("foreign")]
     if not own:
         return _missing(moment, "the client never presented its credential")

@@ -35,7 +35,7 @@ def shown_word(word: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What of the suite is judged: requirements by their ids, and scenarios by a part of their names; all by default."""
+    """What of the suite is judged: requirements by their ids, scenarios by a part of their names; by default all."""
 
     requirements: frozenset[str] = frozenset()
     keyword: str = ""
@@ -78,7 +78,7 @@ class Judged:
 def report_of(suite: Suite, judged: Judged, seconds: float, interrupted: bool = False) -> Report:
     """Return the report on everything that was played."""
     partial = judged.choice.partial or ("interrupted" if interrupted else "")
-    judgements = judge_client(suite.plays, judged.profile, judged.choice.wanted)
+    judgements = judge_client(suite.plays, judged.profile, judged.choice.wanted, suite.returning)
     slowest = max(suite.plays, key=lambda play: play.seconds, default=None)
     return Report(
         "",
@@ -121,4 +121,3 @@ def mistaken_placeholder(words: Sequence[str]) -> str:
     """Return the first placeholder in a command that does not exist, or an empty string."""
     named = (name for word in words for name in _PLACEHOLDER.findall(word))
     return next((name for name in named if name not in PLACEHOLDERS), "")
-

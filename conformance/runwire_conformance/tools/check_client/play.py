@@ -1,7 +1,7 @@
 """One play: a scenario on one transport, a client, and what each expectation comes to."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from runwire_conformance.rules import Finding
@@ -47,7 +47,7 @@ class Played:
     #: Whether the client reached the server at all, and whether it started a run.
     connected: bool = False
     attached: bool = False
-    reported: bool = False
+    reported: frozenset[str] = frozenset()
     #: Why it was not played, as the client cannot take part; why the judge left it out; what failed in the judge.
     unplayed: str = ""
     left_out: str = ""
@@ -58,15 +58,35 @@ class Played:
         """The name of a scenario on a transport, as a report has it."""
         return f"{self.scenario.name}[{self.transport}]"
 
+    def has(self, requirement: str, state: State) -> bool:
+        """Whether an expectation for a requirement stands so."""
+        return any(
+            one.requirement == requirement and standing.state is state for one, standing in self.standings
+        )
+
+    def absent_for(self, returning: frozenset[str]) -> bool:
+        """Whether something never came that has to, as the client comes back over the transports `returning`."""
+        minded = {State.ABSENT, State.AWAY} if self.transport in returning else {State.ABSENT}
+        return any(standing.state in minded for _, standing in self.standings)
+
     @property
     def absent(self) -> bool:
         """Whether something never came, which proves nothing before it was looked for again, alone."""
-        return any(standing.state is State.ABSENT for _, standing in self.standings)
+        return any(standing.state in {State.ABSENT, State.AWAY} for _, standing in self.standings)
 
 
-async def play(scenario: Scenario, transport: str, launch: Launcher, patience_s: float) -> Played:
-    """Play a scenario to a client until everything is decided, it has ended, or nothing happened for the patience."""
-    stage = Stage(scenario, transport)
+async def play(
+    scenario: Scenario,
+    transport: str,
+    launch: Launcher,
+    patience_s: float,
+    reports: frozenset[str] = frozenset(),
+) -> Played:
+    """Play a scenario to a client until everything is decided, it has ended, or nothing happened for the patience.
+
+    `reports` are the members that the client is known to report.
+    """
+    stage = Stage(scenario, transport, reports)
     await stage.open()
     began = now()
     client: Client | None = None
@@ -89,7 +109,7 @@ async def play(scenario: Scenario, transport: str, launch: Launcher, patience_s:
         client.misreported,
         any(one.kind in {"discovery", "handshake", "request", "attach"} for one in stage.log.seen),
         bool(stage.log.attaches),
-        bool(stage.log.of("report")),
+        frozenset(name for one in stage.log.of("report") for name in one.members),
     )
 
 
@@ -99,7 +119,8 @@ async def _until_decided(stage: Stage, client: Client, began: float, patience_s:
     ended_at: float | None = None
     while True:
         log.changed.clear()
-        if all(standing.state is not State.PENDING for _, standing in _standings(stage, over=False)):
+        waits = stage.scenario.whole and not any(one.get("ended") for one in log.of("report"))
+        if not waits and all(one.state is not State.PENDING for _, one in _standings(stage, over=False)):
             return False
         ended_at = ended_at or (now() if client.ended is not None else None)
         if ended_at is not None and now() - ended_at > LAST_S:
@@ -130,5 +151,16 @@ def _last_sign(log: WireLog) -> float:
 
 
 def _standings(stage: Stage, over: bool) -> tuple[tuple[Expectation, Standing], ...]:
-    moment = Moment(stage.scenario, stage.log, now(), over)
+    moment = Moment(stage.scenario, stage.log, now(), over, stage.reports)
     return tuple((one, standing_of(one, moment)) for one in stage.scenario.expectations)
+
+
+#: The sentence that a client breaks on a transport that does not come back at all: one cause, one accusation.
+LEADERS = {"websocket": "CLOSE-4", "sse": "SSE-23"}
+
+
+def returns(plays: Sequence[Played]) -> frozenset[str]:
+    """Return the transports over which a client was seen to come back when it was told to."""
+    return frozenset(
+        play.transport for play in plays if play.has(LEADERS.get(play.transport, ""), State.HELD)
+    )

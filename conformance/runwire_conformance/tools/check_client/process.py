@@ -27,16 +27,20 @@ class Unstartable(Exception):
 class Client(Protocol):
     """A client in one play."""
 
-    #: How it ended: an exit code, None while it lives.
-    ended: int | None
-    #: What it said last of what went wrong.
-    complaint: str
-    #: What of its output wanted to be a report and was none.
-    misreported: str
+    @property
+    def ended(self) -> int | None:
+        """How it ended: an exit code, None while it lives."""
+
+    @property
+    def complaint(self) -> str:
+        """What it said last of what went wrong."""
+
+    @property
+    def misreported(self) -> str:
+        """What of its output wanted to be a report and was none."""
 
     async def stop(self) -> None:
         """End it."""
-
 
 
 class Process:
@@ -46,7 +50,7 @@ class Process:
         self._process = process
         self._log = log
         self._lines: deque[str] = deque(maxlen=LAST_LINES)
-        self.misreported = ""
+        self._misreported = ""
         self._reading = [
             asyncio.create_task(self._read(process.stdout, self._said)),
             asyncio.create_task(self._read(process.stderr, self._lines.append)),
@@ -81,6 +85,11 @@ class Process:
     def complaint(self) -> str:
         """The last lines of standard error."""
         return "\n".join(self._lines)
+
+    @property
+    def misreported(self) -> str:
+        """The first line that wanted to be a report and was none, and why."""
+        return self._misreported
 
     async def stop(self) -> None:
         """End it, and all that it started."""
@@ -121,7 +130,7 @@ class Process:
         try:
             report = report_in(line)
         except NoReport as problem:
-            self.misreported = self.misreported or f"{line[:80]}: {problem}"
+            self._misreported = self._misreported or f"{line[:80]}: {problem}"
             return
         if report is not None:
             self._log.note("report", **report)

@@ -1,7 +1,7 @@
 """What a client says that it shows: JSON lines on its standard output, or what a page hands over.
 
-A line such as `{"runwire": {"text": "Hello", "ended": "completed"}}` tells what is shown as of now; what a member said before
-stays until it is said again. Every other line is output and nothing else. A client need not report.
+A line such as `{"runwire": {"text": "Hello", "ended": "completed"}}` tells what is shown as of now; what a member said
+before stays until it is said again. Every other line is output and nothing else. A client need not report.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The run of a scenario as its server knows it: the log, how far it was said, and the messages that speak of it. Pure."""
+"""The run of a scenario as its server knows it: the log, how far it was said, the messages that speak of it. Pure."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -74,7 +74,12 @@ class ScenarioRun:
 
     def ready(self, members: Mapping[str, Any]) -> Message:
         """Return the first message of a connection, with what the scenario has otherwise."""
-        said = {"type": "ready", "protocol": "runwire", "version": 1, "connection_id": "c-" + secrets.token_hex(4)}
+        said = {
+            "type": "ready",
+            "protocol": "runwire",
+            "version": 1,
+            "connection_id": "c-" + secrets.token_hex(4),
+        }
         said |= {"trace_id": TRACE_ID, "limits": dict(self.limits), "features": list(self.features)}
         return {**said, **members}
 
@@ -92,7 +97,12 @@ class ScenarioRun:
 
 def refusal(told: Mapping[str, Any], re: str | None) -> Message:
     """Return an `error` that refuses a message."""
-    said = {"type": "error", "data": f"refused: {told['code']}", "code": told["code"], "retryable": told["retryable"]}
+    said = {
+        "type": "error",
+        "data": f"refused: {told['code']}",
+        "code": told["code"],
+        "retryable": told["retryable"],
+    }
     said |= {"retry_after_ms": told["retry_after_ms"]} if "retry_after_ms" in told else {}
     return {**said, **({"re": re} if re else {})}
 

@@ -58,6 +58,7 @@ class Scenario:
     also: str = ""
     act: str = ""
     token: bool = False
+    whole: bool = False
     basic: bool = False
     poll: bool = False
     foreign: bool = False
@@ -113,8 +114,8 @@ def read_scenarios(text: str, file: str) -> tuple[Scenario, ...]:
         raise ScenarioError(f"{file}: {_place(wrong.absolute_path, document)}: {_deepest(wrong)}")
     read = tuple(map(_scenario, document["scenario"]))
     for scenario in read:
-        for problem in _mistakes(scenario):
-            raise ScenarioError(f"{file}: {scenario.name}: {problem}")
+        for mistake in _mistakes(scenario):
+            raise ScenarioError(f"{file}: {scenario.name}: {mistake}")
     return read
 
 
@@ -143,7 +144,19 @@ def _scenario(table: Mapping[str, Any]) -> Scenario:
     expectations = tuple(Expectation(one["id"], one["see"], one) for one in table["expect"])
     given: dict[str, Any] = {
         name: table[name]
-        for name in ("also", "act", "token", "basic", "poll", "foreign", "heartbeat_s", "window_s", "stream", "fragments")
+        for name in (
+            "also",
+            "act",
+            "token",
+            "whole",
+            "basic",
+            "poll",
+            "foreign",
+            "heartbeat_s",
+            "window_s",
+            "stream",
+            "fragments",
+        )
         if name in table
     }
     given |= {"pace_s": table["pace_ms"] / 1000} if "pace_ms" in table else {}
@@ -201,7 +214,9 @@ def _mistakes(scenario: Scenario) -> Iterator[str]:
     last = len(scenario.log)
     for step in steps:
         for name, value in step.items():
-            if name in {"events", "event"} and value > last or name == "merge" and not value[0] < value[1] <= last:
+            if (name in {"events", "event"} and value > last) or (
+                name == "merge" and not value[0] < value[1] <= last
+            ):
                 yield f"{name} {value}: the log has {last} events"
             if name in ONLY_ON and scenario.transports != (ONLY_ON[name],):
                 yield f"{name} is a step for {ONLY_ON[name]} alone"
@@ -218,8 +233,13 @@ def _does_not_apply(scenario: Scenario, expectation: Expectation) -> Iterator[st
         number = expectation.get("number")
         if number == 1 and (expectation.get("run_id") or expectation.get("token")):
             yield "the first attempt has nothing to be the same or new as"
-        if not {"by", "after", "epoch", "run_id", "token", "over"} & expectation.members.keys() and expectation.get("optional"):
+        asked = {"by", "after", "epoch", "run_id", "token", "over"} & expectation.members.keys()
+        if not asked and (expectation.get("optional") or expectation.get("returning")):
             yield f"an attempt {number} of which nothing is asked shows nothing"
+    if see == "shows" and not claims_to_resume(scenario) and _breaks_off(scenario):
+        yield "a client that need not resume does not see the end of a run that is broken off"
+    if see == "attach" and expectation.get("returning") and not claims_to_resume(scenario):
+        yield "only a client that claims to resume has to come back"
     if see == "shows" and not {"text", "ended", "code", "calls"} & expectation.members.keys():
         yield "shows what? name text, ended, code or calls"
     if see == "shows_no_end_before" and scenario.act != "cancel":
@@ -232,3 +252,18 @@ def _does_not_apply(scenario: Scenario, expectation: Expectation) -> Iterator[st
         yield "no stream is gathered"
     if see == "leaves" and "sse" in scenario.transports:
         yield "a stream has no ready"
+
+
+def claims_to_resume(scenario: Scenario) -> bool:
+    """Whether a client that takes part claims that it comes back."""
+    return bool({"resumes", "falls_back"} & {scenario.conformance_class, scenario.also})
+
+
+def _breaks_off(scenario: Scenario) -> bool:
+    """Whether a reader is ended before the log is."""
+    for plan in scenario.attaches:
+        steps = list(plan.get("steps", ()))
+        ended = next((place for place, step in enumerate(steps) if {"close", "cut"} & step.keys()), None)
+        if ended is not None and {"rest": True} not in steps[:ended]:
+            return True
+    return False

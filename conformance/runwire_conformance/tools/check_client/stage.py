@@ -9,14 +9,8 @@ from typing import Any
 from websockets.frames import Opcode
 
 from runwire_conformance.tools.check_client.acting import Acting
-from runwire_conformance.tools.check_client.peers import (
-    BAD_FRAMES,
-    Frames,
-    Request,
-    SocketReader,
-    StreamReader,
-    Wire,
-)
+from runwire_conformance.tools.check_client.peers import BAD_FRAMES, Frames, Request, Wire
+from runwire_conformance.tools.check_client.readers import SocketReader, StreamReader
 from runwire_conformance.tools.check_client.run_of_scenario import (
     BAD_REQUEST,
     NOT_FOUND,
@@ -42,11 +36,14 @@ MOST_POLL_S = 20.0
 class Stage:
     """One server for one play. `log` is what it saw."""
 
-    def __init__(self, scenario: Scenario, transport: str) -> None:
+    def __init__(self, scenario: Scenario, transport: str, reports: frozenset[str] = frozenset()) -> None:
+        self.reports = reports
         self.scenario = scenario
         self.transport = transport
         self.log = WireLog()
-        features = ["resume"] + (["sse"] if transport != "websocket" else []) + (["poll"] if scenario.poll else [])
+        features = (
+            ["resume"] + (["sse"] if transport != "websocket" else []) + (["poll"] if scenario.poll else [])
+        )
         features += ["auth"] if scenario.token else []
         self.run = ScenarioRun(scenario, features=features)
         self.acting = Acting(scenario, self.run, self.log)
@@ -123,7 +120,7 @@ class Stage:
             await self._handshake(wire, request, seen)
         elif request.path == DISCOVERY:
             self.log.note("discovery", wire.number, **seen)
-            trace = self._trace("http", wire, request)
+            trace = self._trace("http", request)
             self._json(wire, 200, self._discovery(), trace)
         elif request.path == RUNS or request.path.startswith(f"{RUNS}/"):
             await self._runs(wire, request, seen)
@@ -150,11 +147,13 @@ class Stage:
     async def _handshake(self, wire: Wire, request: Request, seen: Mapping[str, Any]) -> None:
         self._handshakes += 1
         self.log.note("handshake", wire.number, number=self._handshakes, **seen)
-        trace = self._trace("websocket", wire, request)
+        trace = self._trace("websocket", request)
         plan = plan_for(self.scenario.handshakes, self._handshakes)
         if self.transport == "sse" or plan["do"] == "refuse":
             trace.add("server", "response", str(plan.get("status", 403)))
-            status, body = problem({"code": "forbidden", "retryable": False, "status": plan.get("status", 403)})
+            status, body = problem(
+                {"code": "forbidden", "retryable": False, "status": plan.get("status", 403)}
+            )
             self.log.note("ended", wire.number)
             self._json(wire, status, body, None, "application/problem+json")
             return
@@ -186,7 +185,9 @@ class Stage:
             if not reader.broken_off:  # by the scenario, which shows nothing of the client
                 self.log.note("gone", wire.number)
 
-    async def _frames(self, reader: SocketReader, frames: Frames, trace: Trace, request: Request, mute: bool) -> None:
+    async def _frames(
+        self, reader: SocketReader, frames: Frames, trace: Trace, request: Request, mute: bool
+    ) -> None:
         whole = bytearray()
         while True:
             try:
@@ -255,15 +256,17 @@ class Stage:
         elif what == ("GET",):
             self.log.note("poll", wire.number, **seen)
             self.acting.looked_at()
-            trace = self._trace("http", wire, request)
+            trace = self._trace("http", request)
             self._json(wire, 200, self.run.state(), trace)
         elif what == ("POST", "cancel"):
-            trace = self._trace("http", wire, request)
+            trace = self._trace("http", request)
             self.log.note("says", wire.number, type="cancel")
             if refused := self.acting.refusal_of_request():
                 self._problem(wire, refused)
             else:
-                self._json(wire, 200, {name: self.run.state()[name] for name in ("run_id", "status", "seq")}, trace)
+                self._json(
+                    wire, 200, {name: self.run.state()[name] for name in ("run_id", "status", "seq")}, trace
+                )
         else:
             self.log.note("request", wire.number, **seen)
             self._problem(wire, NOT_FOUND)
@@ -277,7 +280,7 @@ class Stage:
             self.log.note("request", wire.number, **seen)
             self.run.begun(body.get("run_id"))
             told = {"run_id": self.run.run_id, "epoch": self.run.epoch, "status": "running"}
-            trace = self._trace("http", wire, request)
+            trace = self._trace("http", request)
             self._json(wire, 202, told, trace, headers=[("Location", f"{RUNS}/{self.run.run_id}/events")])
             return
         cursor = request.header("last-event-id")
@@ -291,16 +294,18 @@ class Stage:
         if "application/json" in accept and "text/event-stream" not in accept:
             self.log.note("poll", wire.number, **seen)
             self.acting.looked_at()
-            trace = self._trace("http", wire, request)
+            trace = self._trace("http", request)
             if self.run.said <= after and self.run.status == "running":
                 wait = next(iter(request.query.get("wait", [])), "0")
-                await asyncio.sleep(min(float(wait), MOST_POLL_S) if wait.replace(".", "", 1).isdigit() else 0)
+                await asyncio.sleep(
+                    min(float(wait), MOST_POLL_S) if wait.replace(".", "", 1).isdigit() else 0
+                )
             self._json(wire, 200, self.run.page(after), trace)
             return
         await self._stream(wire, request, by="resume", run_id=run_id, after=after, epoch=epoch)
 
     async def _stream(self, wire: Wire, request: Request, **asked: Any) -> None:
-        trace = self._trace("sse", wire, request)
+        trace = self._trace("sse", request)
         style = self.scenario.stream
         reader = StreamReader(
             wire, trace, style.get("line_end", "\n"), style.get("cut_every", 0), style.get("comments", False)
@@ -311,7 +316,7 @@ class Stage:
         if not reader.broken_off:
             self.log.note("gone", wire.number)
 
-    def _trace(self, transport: Transport, wire: Wire, request: Request) -> Trace:
+    def _trace(self, transport: Transport, request: Request) -> Trace:
         trace = Trace(transport, f"{request.method} {request.path}")
         cursor = request.header("last-event-id")
         shown = f"{request.method} {request.path}" + (f"  Last-Event-ID: {cursor}" if cursor else "")

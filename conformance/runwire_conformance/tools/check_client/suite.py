@@ -5,13 +5,14 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from runwire_conformance.tools.check_client.play import Launcher, Played, play
+from runwire_conformance.tools.check_client.play import Launcher, Played, play, returns
 from runwire_conformance.tools.check_client.process import Unstartable
 from runwire_conformance.tools.check_client.profile import TRANSPORTS, Profile
 from runwire_conformance.tools.check_client.scenario import Scenario, scenarios
 
-#: The scenario that shows whether a client comes at all.
+#: The scenario that shows whether a client comes at all and what it reports, and those that show whether it comes back.
 FIRST = "what_is_said"
+RETURNING = frozenset({"told_to_resume_at_once", "a_stream_that_ends_early"})
 
 #: Scenarios that are played at once.
 AT_ONCE = 4
@@ -36,8 +37,12 @@ class Suite:
     patience_s: float = PATIENCE_S
     at_once: int = AT_ONCE
     chosen: Callable[[Scenario], bool] = lambda _: True
-    told: Told = lambda total, ended, played: None
+    told: Told = lambda *_: None
     plays: list[Played] = field(default_factory=list)
+    #: The members of reports that came so far.
+    reports: frozenset[str] = frozenset()
+    #: The transports over which the client comes back when it is told to.
+    returning: frozenset[str] = frozenset()
 
     @property
     def planned(self) -> list[tuple[Scenario, str]]:
@@ -51,8 +56,23 @@ class Suite:
         waiting = [(one, name) for one, name in self.planned if name in came]
         for scenario, name in self.planned:
             if name not in came:
-                self._keep(_unplayed(scenario, name, f"the client does not come over {name}; say so with --transport"))
+                self._keep(
+                    _unplayed(
+                        scenario, name, f"the client does not come over {name}; say so with --transport"
+                    )
+                )
         again: list[Played] = []
+        self.returning = returns(
+            await asyncio.gather(
+                *(
+                    self._play(one, name)
+                    for one in scenarios()
+                    if one.name in RETURNING
+                    for name in self.profile.plays(one)
+                    if name in came
+                )
+            )
+        )
 
         async def one_of_several(scenario: Scenario, name: str) -> None:
             async with slots:
@@ -66,6 +86,9 @@ class Suite:
             for scenario, name in waiting:
                 group.create_task(one_of_several(scenario, name))
         for suspect in again:
+            if not suspect.absent_for(self.returning):
+                self._keep(suspect)  # it does not come back anywhere, which is told once
+                continue
             self._keep(await self._play(suspect.scenario, suspect.transport))
         return self.plays
 
@@ -74,6 +97,7 @@ class Suite:
         first = next(one for one in scenarios() if one.name == FIRST)
         transports = [name for name in TRANSPORTS if name in self.profile.transports]
         tried = await asyncio.gather(*(self._play(first, name) for name in transports))
+        self.reports = frozenset(member for played in tried for member in played.reported)
         came = {played.transport for played in tried if played.attached}
         if not any(played.connected for played in tried):
             said = next((played.complaint for played in tried if played.complaint), "")
@@ -82,7 +106,7 @@ class Suite:
 
     async def _play(self, scenario: Scenario, name: str) -> Played:
         try:
-            return await play(scenario, name, self.launch, self.patience_s)
+            return await play(scenario, name, self.launch, self.patience_s, self.reports)
         except Unstartable:
             raise
         except Exception:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from runwire_conformance.tools.check_client.expectations import State
-from runwire_conformance.tools.check_client.play import Played
+from runwire_conformance.tools.check_client.play import LEADERS, Played
 from runwire_conformance.tools.check_client.profile import Profile, bound, client_classes
 from runwire_conformance.tools.check_client.scenario import scenarios
 from runwire_conformance.verdict.judgement import Accusation, Judgement, Verdict, Witness
@@ -11,29 +11,30 @@ from runwire_conformance.verdict.reason import Kind
 from runwire_conformance.verdict.result import ClassResult
 from runwire_spec import Requirement
 
-#: The sentence that is broken on a transport by a client that does not come back at all: one cause, one accusation.
-LEADERS = {"websocket": "CLOSE-4", "sse": "SSE-23"}
 
+def judge_client(
+    plays: Sequence[Played], profile: Profile, wanted: Sequence[str], returning: frozenset[str]
+) -> tuple[Judgement, ...]:
+    """Return a judgement for each requirement of `wanted` that binds some client.
 
-def judge_client(plays: Sequence[Played], profile: Profile, wanted: Sequence[str]) -> tuple[Judgement, ...]:
-    """Return a judgement for each requirement of `wanted` that binds some client."""
-    away = {play.transport for play in plays if _broke(play, LEADERS.get(play.transport, ""), State.ABSENT)}
-    return tuple(_judge(requirement, plays, profile, away) for name, requirement in bound().items() if name in wanted)
-
-
-def _broke(play: Played, requirement: str, state: State) -> bool:
-    return any(one.requirement == requirement and standing.state is state for one, standing in play.standings)
+    `returning` are the transports over which it was seen to come back when it was told to.
+    """
+    return tuple(
+        _judge(requirement, plays, profile, returning)
+        for name, requirement in bound().items()
+        if name in wanted
+    )
 
 
 def _judge(
-    requirement: Requirement, plays: Sequence[Played], profile: Profile, away: set[str]
+    requirement: Requirement, plays: Sequence[Played], profile: Profile, returning: frozenset[str]
 ) -> Judgement:
     names = tuple(play.name for play in plays if requirement.id in play.scenario.ids)
     about = [scenario for scenario in scenarios() if requirement.id in scenario.ids]
     claimed = requirement.conformance_class in profile.classes
     if not claimed or not any(profile.plays(scenario) for scenario in about):
         return Judgement(requirement, Verdict.NOT_OFFERED)
-    accusations = [one for play in plays for one in _accusations(play, requirement.id, away)]
+    accusations = [one for play in plays for one in _accusations(play, requirement.id, returning)]
     if accusations:
         verdict = Verdict.FAIL if requirement.mandatory else Verdict.ADVICE
         accusations.sort(key=lambda one: sum(len(trace.records) for trace in one.traces))
@@ -41,26 +42,28 @@ def _judge(
         return Judgement(requirement, verdict, reasons, tuple(accusations), names)
     if errors := [play.error for play in plays if play.error and requirement.id in play.scenario.ids]:
         return Judgement(requirement, Verdict.JUDGE_ERROR, tuple(dict.fromkeys(errors)), cases=names)
-    held = [play for play in plays if _broke(play, requirement.id, State.HELD)]
+    held = [play for play in plays if play.has(requirement.id, State.HELD)]
     if held:
         shortest = min(held, key=lambda play: sum(len(trace.records) for trace in play.traces))
         witness = Witness(shortest.name, shortest.traces, shortest.seconds)
         return Judgement(requirement, Verdict.PASS, cases=names, witness=witness)
-    reasons = tuple(dict.fromkeys(_why_not(play, requirement.id, away) for play in plays if requirement.id in play.scenario.ids))
+    reasons = tuple(
+        dict.fromkeys(_why_not(play, requirement.id) for play in plays if requirement.id in play.scenario.ids)
+    )
     if any(play.left_out and requirement.id in play.scenario.ids for play in plays):
         return Judgement(requirement, Verdict.NOT_JUDGED, reasons, cases=names)
     return Judgement(requirement, Verdict.NOT_EXERCISED, reasons, cases=names)
 
 
-def _accusations(play: Played, identifier: str, away: set[str]) -> Iterable[Accusation]:
+def _accusations(play: Played, identifier: str, returning: frozenset[str]) -> Iterable[Accusation]:
     for finding in play.findings:
         if finding.requirement == identifier:
             shown = tuple(trace for trace in play.traces if identifier in trace.marks.values()) or play.traces
             yield Accusation(play.name, finding.text, "", shown, play.seconds, Kind.CONVERSATION)
     for one, standing in play.standings:
-        if one.requirement != identifier or standing.state not in {State.BROKEN, State.ABSENT}:
+        if one.requirement != identifier or standing.state not in {State.BROKEN, State.ABSENT, State.AWAY}:
             continue
-        if standing.state is State.ABSENT and play.transport in away and identifier != LEADERS[play.transport]:
+        if standing.state is State.AWAY and play.transport not in returning:
             continue
         kind = Kind.WRONG if standing.state is State.BROKEN else Kind.UNMET
         details = f"{standing.reason}\n{play.scenario.about}"
@@ -68,11 +71,11 @@ def _accusations(play: Played, identifier: str, away: set[str]) -> Iterable[Accu
         yield Accusation(play.name, standing.reason, details, play.traces, play.seconds, kind)
 
 
-def _why_not(play: Played, identifier: str, away: set[str]) -> str:
+def _why_not(play: Played, identifier: str) -> str:
     if play.left_out or play.unplayed:
         return play.left_out or play.unplayed
     for one, standing in play.standings:
-        if one.requirement == identifier and standing.state is State.ABSENT and play.transport in away:
+        if one.requirement == identifier and standing.state is State.AWAY:
             return f"blocked by {LEADERS[play.transport]}"
     reasons = [standing.reason for one, standing in play.standings if one.requirement == identifier]
     return next(filter(None, reasons), "the scenario did not come so far")
@@ -92,7 +95,11 @@ def results(judgements: Sequence[Judgement], profile: Profile, partial: str = ""
                 sum(one.verdict in {Verdict.PASS, Verdict.ADVICE} for one in counted),
                 len(counted),
                 tuple(one.requirement.id for one in own if one.verdict is Verdict.FAIL),
-                tuple(one.requirement.id for one in counted if one.verdict in unseen and one.requirement.mandatory),
+                tuple(
+                    one.requirement.id
+                    for one in counted
+                    if one.verdict in unseen and one.requirement.mandatory
+                ),
                 (),
                 partial,
             )

@@ -13,9 +13,9 @@ from runwire_conformance.trace.trace import Trace
 class Seen:
     """One thing that was seen; `at` is in seconds.
 
-    `kind` is, of what came from the client: `discovery`, `handshake`, `request`, `attach`, `says`, `poll`, `pong`, `close`,
-    `gone`, `report`, `exit`; of what was done to it: `mark`, `ended` (a connection, by the server). `connection` is the
-    number of the connection, 0 without one.
+    `kind` is, of what came from the client: `discovery`, `handshake`, `request`, `attach`, `says`, `poll`, `pong`,
+    `close`, `gone`, `report`, `exit`; of what was done to it: `mark`, `ended` (a connection, by the server).
+    `connection` is the number of the connection, 0 without one.
     """
 
     at: float
@@ -49,6 +49,13 @@ class WireLog:
         self.seen.append(one)
         self.changed.set()
         return one
+
+    async def news(self) -> None:
+        """Wait until something more is seen."""
+        count = len(self.seen)
+        while len(self.seen) == count:
+            self.changed.clear()
+            await self.changed.wait()
 
     def of(self, *kinds: str) -> list[Seen]:
         """Return what is of one of these kinds, in order."""
