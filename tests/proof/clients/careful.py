@@ -392,12 +392,11 @@ class Client:
     ) -> tuple[int, str, bytes]:
         """Return status, media type and body of a whole answer."""
         reader, writer, status, media = await self.request(method, url, {"Accept": accept}, body)
-        content = (
-            b"".join([piece async for piece in chunks(reader)])
-            if media.endswith(";chunked")
-            else await reader.read()
-        )
-        writer.close()
+        try:
+            chunked = media.endswith(";chunked")
+            content = b"".join([piece async for piece in chunks(reader)]) if chunked else await reader.read()
+        finally:
+            writer.close()
         return status, media, content
 
     async def request(
@@ -421,6 +420,9 @@ class Client:
         except asyncio.IncompleteReadError:
             writer.close()
             raise ConnectionError("no answer") from None
+        except BaseException:
+            writer.close()
+            raise
         found = re.search(r"content-type: ([^;\r\n]+)", head)
         chunked = ";chunked" if "transfer-encoding: chunked" in head else ""
         return reader, writer, int(head.split()[1]), (found[1].strip() if found else "") + chunked

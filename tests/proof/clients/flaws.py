@@ -94,24 +94,7 @@ class UsesOneIdForAll(Client):
 
 @breaks("MSG-25")
 class TripsOverUnknownMembers(Client):
-    KNOWN = frozenset(
-        [
-            "type",
-            "run_id",
-            "seq",
-            "first_seq",
-            "data",
-            "content",
-            "code",
-            "retryable",
-            "reason",
-            "trace_id",
-            "call_id",
-            "name",
-            "input",
-            "partial",
-        ]
-    )
+    KNOWN = frozenset(["type", "run_id", "seq", "first_seq", "data", "code", "retryable"])
 
     async def show(self, event: Message) -> None:
         if event["type"] == "token" and event.keys() - self.KNOWN:

@@ -68,6 +68,7 @@ class Stage:
         for task in [*self._tasks, *self.acting.tasks]:
             task.cancel()
         await asyncio.gather(*self._tasks, *self.acting.tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # what was closed lets go of its socket
 
     @property
     def told(self) -> Told:

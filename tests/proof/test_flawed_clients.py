@@ -1,0 +1,81 @@
+"""The judge of clients blames every flawed client, and accuses no careful one."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from runwire_conformance.tools.check_client.expectations import State
+from runwire_conformance.tools.check_client.play import play
+from runwire_conformance.tools.check_client.profile import bound
+from runwire_conformance.tools.check_client.scenario import scenarios
+from runwire_conformance.verdict.judgement import Verdict
+from runwire_schemas import server_message_violations
+from tests.proof.clients.careful import Client
+from tests.proof.clients.flaws import FLAWS, Flaw
+from tests.proof.clients.judging import false_blame, guilty, judged, judgements_of, played
+from tests.proof.clients.launching import launcher
+from tests.support.patience import patience
+
+
+def test_the_careful_client_keeps_every_requirement() -> None:
+    suite = asyncio.run(played(Client, patience(4)))
+
+    verdicts = {one.requirement.id: one.verdict for one in judgements_of(suite)}
+    assert verdicts == dict.fromkeys(bound(), Verdict.PASS)
+    for message in (message for one in suite.plays for trace in one.traces for message in trace.messages("server")):
+        foreign = message.get("version") == 2 or message.get("protocol") == "acme"
+        assert foreign or not server_message_violations(message), message
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("flaw", FLAWS, ids=lambda flaw: flaw.name)
+def test_a_flawed_client_is_blamed_for_its_own_requirement(flaw: Flaw) -> None:
+    blamed = guilty(asyncio.run(judged(flaw.kind, patience(1.5), frozenset([flaw.breaks]))))
+
+    assert flaw.breaks in blamed
+    assert false_blame(flaw, blamed) == {}
+
+
+def test_every_requirement_has_a_scenario_and_a_flaw() -> None:
+    about = {identifier for scenario in scenarios() for identifier in scenario.ids}
+
+    assert about == bound().keys()
+    assert {flaw.breaks for flaw in FLAWS} == bound().keys()
+
+
+class SaysThatAllIsWell(Client):
+    async def run(self) -> None:
+        self.report(text="w1 w2 w3 w4 w5 w6 w7 w8 ", calls={"c1": "found", "c2": "found"}, ended="completed")
+
+
+class SaysThatItFailed(Client):
+    async def run(self) -> None:
+        self.report(ended="failed", code="internal", gave_up="no")
+
+
+class SaysNothing(Client):
+    async def run(self) -> None:
+        await asyncio.sleep(0)
+
+
+class ConnectsAndSaysThatAllIsWell(SaysThatAllIsWell):
+    async def run(self) -> None:
+        place = self.told["url"].partition("://")[2].partition("/")[0]
+        _, writer = await asyncio.open_connection(*place.split(":"))
+        writer.close()
+        await super().run()
+
+
+@pytest.mark.parametrize(
+    "kind", [SaysThatAllIsWell, SaysThatItFailed, SaysNothing, ConnectsAndSaysThatAllIsWell]
+)
+def test_a_client_that_does_nothing_passes_no_scenario(kind: type[Client]) -> None:
+    async def all_of_them() -> list[State]:
+        plays = [play(one, name, launcher(kind), 1.0) for one in scenarios() for name in one.transports]
+        return [standing.state for played in await asyncio.gather(*plays) for _, standing in played.standings]
+
+    states = asyncio.run(all_of_them())
+
+    assert set(states) == {State.NOT_EXERCISED}
