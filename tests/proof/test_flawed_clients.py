@@ -24,7 +24,9 @@ def test_the_careful_client_keeps_every_requirement() -> None:
 
     verdicts = {one.requirement.id: one.verdict for one in judgements_of(suite)}
     assert verdicts == dict.fromkeys(bound(), Verdict.PASS)
-    for message in (message for one in suite.plays for trace in one.traces for message in trace.messages("server")):
+    for message in (
+        message for one in suite.plays for trace in one.traces for message in trace.messages("server")
+    ):
         foreign = message.get("version") == 2 or message.get("protocol") == "acme"
         assert foreign or not server_message_violations(message), message
 

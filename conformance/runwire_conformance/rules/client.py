@@ -13,7 +13,7 @@ from runwire_conformance.rules import Finding, Placed
 from runwire_conformance.rules.answers import answered, kind_of
 from runwire_conformance.rules.messages import REPEATED, faults_of
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import Message, Record, Trace
+from runwire_conformance.trace.trace import CROSSING_S, Message, Record, Trace
 from runwire_schemas import CLIENT_TYPES, schema
 
 #: Seconds within which nobody but the program itself acts again.
@@ -74,16 +74,20 @@ def an_id_is_used_once(trace: Trace) -> Iterator[Finding]:
 
 
 def it_leaves_another_protocol(trace: Trace) -> Iterator[Finding]:
-    """[CONN-13]: after a `ready` of another protocol or version nothing is said but the goodbye."""
+    """[CONN-13]: after a `ready` of another protocol or version nothing is said but the goodbye.
+
+    A first message may cross the `ready` ([CONN-20]).
+    """
     strange: Message | None = None
+    greeted = 0.0
     for place, record in enumerate(trace.records):
         message = record.message
         if message is None:
             continue
         if record.side == "server" and message.type == "ready":
             named = (message.get("protocol"), message.get("version"))
-            strange = message if named != ("runwire", 1) else None
-        elif record.side == "client" and strange is not None:
+            strange, greeted = (message if named != ("runwire", 1) else None), record.at
+        elif record.side == "client" and strange is not None and record.at - greeted > CROSSING_S:
             ready = f"{strange.get('protocol')} {strange.get('version')}"
             yield Finding("CONN-13", f"a {kind_of(message)} after a ready of {ready}", place)
 

@@ -464,17 +464,20 @@ class Client:
     async def gathered(self) -> Again:
         """[FALL-3]: poll until the run has ended."""
         while True:
-            status, _, body = await self.fetch(
-                "GET", f"{self.runs_url()}/{self.run_id}", accept="application/json"
-            )
-            if status == 200 and json.loads(body)["status"] in {
-                "completed",
-                "failed",
-                "cancelled",
-                "incomplete",
-            }:
+            page = f"/events?after={self.cursor}&wait=1" if self.polls_pages() else ""
+            url = f"{self.runs_url()}/{self.run_id}{page}"
+            status, _, body = await self.fetch("GET", url, accept="application/json")
+            state = json.loads(body) if status == 200 else {}
+            for event in state.get("events", []):
+                await self.event(event)
+            if state.get("status") in {"completed", "failed", "cancelled", "incomplete"} and not page:
                 self.stopped("read by polling")
             await asyncio.sleep(0.5)
+
+    def polls_pages(self) -> bool:
+        """[FALL-3]"""
+        assert self.discovered is not None
+        return "poll" in self.discovered["features"]
 
     async def open_stream(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, int, str]:
         """Start or resume."""

@@ -436,6 +436,12 @@ class WaitsForAGatheredStream(Client):
         return 3600.0
 
 
+@breaks("FALL-3")
+class LooksInsteadOfPolling(Client):
+    def polls_pages(self) -> bool:
+        return False
+
+
 # Chapter 13
 
 

@@ -32,7 +32,9 @@ def judgements_of(suite: Suite) -> tuple[Judgement, ...]:
     return judge_client(suite.plays, suite.profile, [*bound()], suite.returning)
 
 
-async def judged(kind: type[Client], patience_s: float, ids: frozenset[str] = frozenset()) -> tuple[Judgement, ...]:
+async def judged(
+    kind: type[Client], patience_s: float, ids: frozenset[str] = frozenset()
+) -> tuple[Judgement, ...]:
     """Judge a client that claims everything."""
     return judgements_of(await played(kind, patience_s, ids))
 

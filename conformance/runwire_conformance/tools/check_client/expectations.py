@@ -362,7 +362,14 @@ def polls(_: Expectation, moment: Moment) -> Standing:
     gathered = next((one for one in moment.log.attaches if one.get("transport") == "sse"), None)
     if gathered is None:
         return _missing(moment, "the client never asked for a stream")
-    if any(one.at > gathered.at for one in moment.log.of("poll")):
+    polled = [one for one in moment.log.of("poll") if one.at > gathered.at]
+    if polled and moment.scenario.poll and not any(one.get("page") for one in polled):
+        return (
+            Standing(State.ABSENT, "the client looks at the run, and does not poll its log")
+            if moment.over
+            else PENDING
+        )
+    if polled:
         return HELD
     return (
         Standing(State.ABSENT, "the client waited for a stream that brought nothing")

@@ -255,7 +255,7 @@ class Stage:
         elif what == ("GET", "events"):
             await self._events(wire, request, seen, rest[0])
         elif what == ("GET",):
-            self.log.note("poll", wire.number, **seen)
+            self.log.note("poll", wire.number, page=False, **seen)
             self.acting.looked_at()
             trace = self._trace("http", request)
             self._json(wire, 200, self.run.state(), trace)
@@ -293,7 +293,7 @@ class Stage:
         after, epoch = _cursor(cursor) if cursor else (0, None)
         accept = request.header("accept")
         if "application/json" in accept and "text/event-stream" not in accept:
-            self.log.note("poll", wire.number, **seen)
+            self.log.note("poll", wire.number, page=True, **seen)
             self.acting.looked_at()
             trace = self._trace("http", request)
             if self.run.said <= after and self.run.status == "running":
