@@ -6,6 +6,7 @@ import typer
 
 from runwire_conformance.cli.common import check_names, requirement_called
 from runwire_conformance.runner.lookup import lookup
+from runwire_conformance.tools.check_client.scenario import scenarios_about
 from runwire_spec import catalogue
 
 spec_app = typer.Typer(
@@ -29,7 +30,8 @@ def spec_list(
 
 def explain(identifier: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Explain one requirement: sentence, reason, place, and how it is judged."""
-    print(lookup(requirement_called(identifier)))
+    requirement = requirement_called(identifier)
+    print(lookup(requirement, scenarios_about(requirement.id) if requirement.role == "client" else ()))
 
 
 spec_app.command("show")(explain)

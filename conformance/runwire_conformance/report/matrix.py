@@ -31,7 +31,8 @@ class Matrix:
         every = [
             {entry["class"]: entry["standing"] for entry in report["classes"]} for report in self.reports
         ]
-        names = [row["class"] for row in registries()["classes"]]
+        tables = (registries()["classes"], registries()["client_classes"])
+        names = [row["class"] for table in tables for row in table]
         return {
             name: [own.get(name, "") for own in every] for name in names if any(name in own for own in every)
         }

@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import CodeType, FunctionType
 
 from runwire_conformance.client.keys import TABLES
@@ -20,27 +20,35 @@ _ID = re.compile(r"\[([A-Z]+-[0-9]+)\]")
 CALLS = {"as_other": "other_token", "short_lived_token": "short_lived_token", "jwt": "jwt"}
 
 
-def lookup(requirement: Requirement) -> str:
-    """Return sentence, reason, keyword and place of a requirement, and how it is judged."""
+def lookup(requirement: Requirement, scenarios: Sequence[str] = ()) -> str:
+    """Return sentence, reason, keyword and place of a requirement, and how it is judged.
+
+    `scenarios` are those of `runwire check-client` that are about it, in words.
+    """
     binding = {"MUST": "broken, it fails", "MUST NOT": "broken, it fails", "MAY": "it is not judged"}
     weight = binding.get(requirement.keyword, "broken, it earns advice")
     parts = [
         sentence(requirement),
         f"  Binds the {requirement.role}; {requirement.keyword}: {weight}.",
         "",
-        "\n".join(_judged(requirement)),
+        "\n".join(_judged(requirement, scenarios)),
     ]
     return "\n".join(parts)
 
 
-def _judged(requirement: Requirement) -> Iterator[str]:
+def _judged(requirement: Requirement, scenarios: Sequence[str]) -> Iterator[str]:
     if requirement.not_observable_because:
         yield _filled(f"Not judged, as no message can show it: {requirement.not_observable_because}")
         return
     watchers = [name for name, ids in watched().items() if requirement.id in ids]
     if requirement.role == "client":
+        if scenarios:
+            yield "  Judged by"
+            yield from (_filled(scenario, "    ", "      ") for scenario in scenarios)
+            yield ""
+            yield f"  Play it: runwire check-client --claim all --requirement {requirement.id} -- COMMAND"
         yield _filled(
-            "Not judged by `runwire check`, which is the client itself; `runwire validate` judges it where a recorded"
+            "`runwire check` does not judge it, as it is the client itself; `runwire validate` does where a recorded"
             " conversation shows it."
         )
         return

@@ -549,7 +549,7 @@ class DoublesWithoutJitter(Client):
 @breaks("CLOSE-7", "CLOSE-9")
 class WaitsWithoutGrowth(Client):
     def wait_s(self, again: Again) -> float:
-        return 0.0 if super().wait_s(again) == 0 else random.uniform(0.05, 0.3)
+        return 0.0 if super().wait_s(again) == 0 else random.uniform(0.02, 0.15)
 
 
 @breaks("CLOSE-7")

@@ -267,3 +267,12 @@ def _breaks_off(scenario: Scenario) -> bool:
         if ended is not None and {"rest": True} not in steps[:ended]:
             return True
     return False
+
+
+def scenarios_about(requirement: str) -> list[str]:
+    """Return the scenarios that are about a requirement, a line each: name, transports, and what happens in it."""
+    return [
+        f"{one.name.replace('_', ' ')} (over {' and over '.join(one.transports)}): {one.about}"
+        for one in scenarios()
+        if requirement in one.ids
+    ]
