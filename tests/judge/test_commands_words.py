@@ -101,7 +101,7 @@ def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
         }
         return runwire(tmp_path, **asked).stdout.split()
 
-    assert completed("runwire che") == ["check"]
+    assert completed("runwire che") == ["check", "check-client"]
     assert completed("runwire check --pat") == ["--patience"]
 
 

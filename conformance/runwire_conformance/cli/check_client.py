@@ -121,7 +121,9 @@ def check_client(
         bool, typer.Option("--quiet", "-q", help="no progress line", rich_help_panel=PLAY)
     ] = False,
 ) -> None:
-    """Judge a client: the judge is the server, and plays one scenario after another to it.
+    """Judge a client.
+
+    The judge is the server, and plays one scenario after another to it.
 
     A client may say what it shows, one JSON object a line on standard output, such as
     {"runwire": {"text": "Hello", "ended": "completed"}}; one that says nothing is judged by its wire.

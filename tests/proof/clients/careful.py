@@ -152,9 +152,8 @@ class Client:
             async with connect(
                 url, subprotocols=offered, compression=None, open_timeout=OPEN_S, close_timeout=0.2
             ) as socket:
-                if self.is_socket:
-                    await self.say(socket, self.opening())
                 self.socket = socket
+                await self.say_first(socket)
                 while True:
                     async with asyncio.timeout(self.silence_s() if greeted else OPEN_S):
                         message = json.loads(await socket.recv())
@@ -177,6 +176,11 @@ class Client:
         finally:
             self.socket = None
         return await self.fall_back()
+
+    async def say_first(self, socket: ClientConnection) -> None:
+        """[CONN-20]: whoever knows no discovery document does not wait, as a basic server does not greet."""
+        if self.is_socket:
+            await self.say(socket, self.opening())
 
     async def greeted(self, socket: ClientConnection, first: Message) -> None:
         """[CONN-13], [CONN-14]"""

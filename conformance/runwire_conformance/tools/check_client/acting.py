@@ -65,6 +65,10 @@ class Acting:
         self._playing[number] = task
         self.tasks.add(task)
 
+    def is_silent(self, reader: Reader) -> bool:
+        """Whether the scenario has nothing said on this connection any more."""
+        return reader.wire.number in self._silent
+
     def looked_at(self) -> None:
         """Go on with a run whose stream is gathered: it ends while somebody polls it."""
         self._run.said = min(self._run.last, self._run.said + max(2, self._run.last // 2))

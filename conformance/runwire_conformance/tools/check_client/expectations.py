@@ -89,7 +89,7 @@ def attach(expectation: Expectation, moment: Moment) -> Standing:
     number, log = expectation.get("number"), moment.log
     if number > 1:
         if len(log.attaches) < number - 1:
-            before = _never_came(moment) if not log.attaches else f"the client came {len(log.attaches)} times"
+            before = _never_came(moment) if not log.attaches else "the client did not come back often enough"
             return _missing(moment, before)
         ended = _end_of(log.attaches[number - 2], moment)
         if ended is None:

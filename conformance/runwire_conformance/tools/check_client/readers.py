@@ -88,6 +88,8 @@ class StreamReader:
     broken_off: bool = False
     closed: bool = False
     pieces: list[bytes] = field(default_factory=list)
+    #: A heartbeat must not get between the pieces of an event.
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def begin(self, event_id: str) -> None:
         """Write the first block ([SSE-2])."""
@@ -112,15 +114,16 @@ class StreamReader:
 
     async def settled(self) -> None:
         """Send what was written, in pieces if the scenario has it so."""
-        if self.closed:
-            return
-        data, self.pieces = b"".join(self.pieces), []
-        size = self.cut_every or max(len(data), 1)
-        for at in range(0, len(data), size):
-            self.wire.stream(data[at : at + size])
-            await self.wire.drain()
-            if self.cut_every:
-                await asyncio.sleep(PIECE_S)
+        async with self.writing:
+            data, self.pieces = b"".join(self.pieces), []
+            size = self.cut_every or max(len(data), 1)
+            for at in range(0, len(data), size):
+                if self.closed:
+                    return
+                self.wire.stream(data[at : at + size])
+                await self.wire.drain()
+                if self.cut_every:
+                    await asyncio.sleep(PIECE_S)
 
     def ping(self) -> None:
         """A stream has no Ping."""

@@ -222,6 +222,8 @@ class Stage:
         kind = message.type or ("start" if "prompt" in message else "")
         re = message.get("id") if isinstance(message.get("id"), str) else None
         self.log.note("says", reader.wire.number, type=kind, message=message)
+        if self.acting.is_silent(reader):
+            return
         if kind == "heartbeat":
             reader.say({"type": "heartbeat", **({"re": re} if re else {})})
         elif kind in {"start", "resume"}:

@@ -1,0 +1,134 @@
+"""Measures the judge of clients and writes `docs/proof_clients.json`: flaws blamed, nobody else accused.
+
+`.venv/bin/python -m tests.proof.clients.proof [--runs N] [NAME…]`; names choose flaws and good clients, and what is not
+chosen keeps what was measured before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from runwire_conformance.tools.check_client.profile import bound
+from tests.proof.clients.benign import BENIGN
+from tests.proof.clients.flaws import FLAWS, Flaw
+from tests.proof.clients.good import GOOD_CLIENTS, GoodClient
+from tests.proof.clients.judging import false_blame, guilty, judged
+
+ROOT = Path(__file__).parents[3]
+FILE = ROOT / "docs/proof_clients.json"
+
+#: Seconds that a flawed client is waited for; flaws that are tried at once, as each mostly waits.
+PATIENCE_S, AT_ONCE = 5.0, 6
+
+
+async def flaws_tried(flaws: Sequence[Flaw]) -> list[dict[str, Any]]:
+    """Judge each flawed client by the scenarios of its requirement."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(flaw: Flaw) -> dict[str, Any]:
+        async with slots:
+            blamed = guilty(await judged(flaw.kind, PATIENCE_S, frozenset([flaw.breaks])))
+        scenario, _, reason = blamed.get(flaw.breaks, "").partition(": ")
+        outcome = "blamed" if scenario else "survived"
+        outcome = "blamed wrongly" if false_blame(flaw, blamed) else outcome
+        print(f"{outcome:<15}{flaw.name}", flush=True)
+        tried = {"flaw": flaw.name, "requirement": flaw.breaks, "outcome": outcome}
+        return {
+            **tried,
+            "scenario": scenario,
+            "reason": reason,
+            "also": sorted(blamed.keys() - {flaw.breaks}),
+        }
+
+    return list(await asyncio.gather(*map(one, flaws)))
+
+
+async def benign_tried() -> list[dict[str, Any]]:
+    """Judge the clients that do what nobody forbids by everything."""
+    found = []
+    for kind in BENIGN:
+        accused = guilty(await judged(kind, PATIENCE_S))
+        found.append(
+            {"client": " ".join((kind.__doc__ or "").split()), "runs": 1, "accused": sorted(accused)}
+        )
+        print(f"{'accused' if accused else 'fine':<15}{kind.__name__} {accused or ''}", flush=True)
+    return found
+
+
+def good_tried(client: GoodClient, runs: int) -> dict[str, Any]:
+    """Judge a good client so many times, every second time while a process keeps each core busy."""
+    accused: dict[str, int] = {}
+    missing: set[str] = set()
+    for run in range(runs):
+        report = ROOT / f"build/client-{client.name}.json"
+        report.parent.mkdir(exist_ok=True)
+        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2) if run % 2]
+        try:
+            words = ["-m", "runwire_conformance.cli", "check-client"]
+            command = [
+                Path(sys.executable).parent / "runwire",
+                *words[2:],
+                "--quiet",
+                "--json",
+                report,
+                *client.options,
+            ]
+            subprocess.run(
+                [*command, "--", *client.command()], cwd=ROOT, check=False, stdout=subprocess.DEVNULL
+            )
+        finally:
+            for process in busy:
+                process.kill()
+                process.wait()
+        document = json.loads(report.read_text(encoding="utf-8"))
+        for entry in document["requirements"]:
+            if entry["verdict"] in {"fail", "advice"}:
+                accused[entry["id"]] = accused.get(entry["id"], 0) + 1
+            elif entry["verdict"] not in {"pass", "not offered"}:
+                missing.add(entry["id"])
+        print(f"{client.name} {run + 1} of {runs}: {document['counts']} {accused or ''}", flush=True)
+    return {
+        "client": client.name,
+        "description": client.description,
+        "runs": runs,
+        "accused": accused,
+        "not_exercised": sorted(missing),
+        "classes": {entry["class"]: entry["standing"] for entry in document["classes"]},
+    }
+
+
+def merged(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    """Return what was measured before, with what was measured now in its place."""
+    known = {one[key]: one for one in before} | {one[key]: one for one in now}
+    return [known[name] for name in sorted(known)]
+
+
+def main() -> None:
+    """Measure, and write what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=2, help="how often each good client is judged")
+    parser.add_argument("names", nargs="*", help="flaws and good clients; `benign`; all by default")
+    options = parser.parse_args()
+    chosen = lambda name: not options.names or name in options.names  # noqa: E731
+    before = (
+        json.loads(FILE.read_text(encoding="utf-8"))
+        if FILE.exists()
+        else {"flaws": [], "good": [], "benign": []}
+    )
+    flaws = asyncio.run(flaws_tried([flaw for flaw in FLAWS if chosen(flaw.name)]))
+    proof = {"observable": len(bound()), "flaws": merged(before["flaws"], flaws, "flaw")}
+    benign = asyncio.run(benign_tried()) if chosen("benign") else before["benign"]
+    good = [good_tried(one, options.runs) for one in GOOD_CLIENTS if chosen(one.name) and one.is_there()]
+    proof |= {"benign": benign, "good": merged(before["good"], good, "client")}
+    FILE.write_text(json.dumps(proof, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
