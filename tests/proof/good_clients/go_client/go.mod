@@ -1,0 +1,3 @@
+module runwire.example/client
+
+go 1.19
