@@ -22,6 +22,8 @@ class GoodClient:
     command: Callable[[], list[str]]
     options: tuple[str, ...] = ("--claim", "all")
     program: str = ""
+    #: The package of npm that it is about, for a library that shows what it cannot do.
+    package: str = ""
 
     def is_there(self) -> bool:
         """Whether what it needs is installed."""
@@ -51,4 +53,20 @@ GOOD_CLIENTS = (
     ),
     GoodClient("python", "the client of `runwire try`", lambda: [sys.executable, str(FOLDER / "python.py")]),
     GoodClient("go", "a client in Go, written from the specification", go_client, program="go"),
+)
+
+#: Popular libraries as their documentation says: what is accused is what such a client cannot do.
+LIBRARIES = tuple(
+    GoodClient(
+        file,
+        f"`{package}`, used as its documentation says",
+        lambda file=file: ["node", str(FOLDER / f"{file}.mjs")],  # type: ignore[misc]
+        ("--claim", "resumes", "--transport", "sse"),
+        "npm",
+        package,
+    )
+    for file, package in (
+        ("eventsource", "eventsource@4"),
+        ("fetch_event_source", "@microsoft/fetch-event-source@2"),
+    )
 )

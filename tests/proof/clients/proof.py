@@ -18,7 +18,7 @@ from typing import Any
 from runwire_conformance.tools.check_client.profile import bound
 from tests.proof.clients.benign import BENIGN
 from tests.proof.clients.flaws import FLAWS, Flaw
-from tests.proof.clients.good import GOOD_CLIENTS, GoodClient
+from tests.proof.clients.good import GOOD_CLIENTS, LIBRARIES, GoodClient
 from tests.proof.clients.judging import false_blame, guilty, judged
 
 ROOT = Path(__file__).parents[3]
@@ -126,7 +126,9 @@ def main() -> None:
     proof = {"observable": len(bound()), "flaws": merged(before["flaws"], flaws, "flaw")}
     benign = asyncio.run(benign_tried()) if chosen("benign") else before["benign"]
     good = [good_tried(one, options.runs) for one in GOOD_CLIENTS if chosen(one.name) and one.is_there()]
+    libraries = [good_tried(one, 1) for one in LIBRARIES if chosen(one.name) and one.is_there()]
     proof |= {"benign": benign, "good": merged(before["good"], good, "client")}
+    proof["libraries"] = merged(before.get("libraries", []), libraries, "client")
     FILE.write_text(json.dumps(proof, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 

@@ -119,6 +119,8 @@ def _as_asked(expectation: Expectation, came: Seen, first: Seen, moment: Moment)
     by, after, epoch = expectation.get("by"), expectation.get("after"), expectation.get("epoch")
     if by == "resume" and came.get("by") == "start" and came.get("run_id") in {first.get("run_id")} - {None}:
         return Standing(State.NOT_EXERCISED, "the client sent its start again and read from the beginning")
+    if by == "start" and first.get("by") != "start":
+        return Standing(State.NOT_EXERCISED, "the client starts its run by a request that has no stream")
     if by is not None and came.get("by") != by:
         return _broken(f"a {came.get('by')} came where a {by} was to come")
     if after is not None and came.get("after") != after:
@@ -254,6 +256,10 @@ def shows(expectation: Expectation, moment: Moment) -> Standing:
     """The client reports that it shows what it has to show."""
     if not moment.log.attaches:
         return _missing(moment, _never_came(moment))
+    if (
+        moment.log.mark("over") is None and moment.over
+    ):  # what was cut is shown as whole by nobody who stays away
+        return Standing(State.AWAY, "the client did not come back for the rest, as it does elsewhere")
     shown = shown_by(moment.log)
     wrong = ""
     for name in ("text", "ended", "code", "calls"):
