@@ -15,6 +15,7 @@ from runwire_conformance.cli.common import fail, requirement_called
 from runwire_conformance.report.document import document_of
 from runwire_conformance.report.files import Files, Unwritable
 from runwire_conformance.report.terminal import failures, not_exercised, one_line, table
+from runwire_conformance.tools.check_client.desk import Desk
 from runwire_conformance.tools.check_client.judging import Choice, Judged, mistaken_placeholder, report_of
 from runwire_conformance.tools.check_client.play import Played
 from runwire_conformance.tools.check_client.process import Client, Process, Unstartable
@@ -60,6 +61,17 @@ def check_client(
         str,
         typer.Option("-k", help="only scenarios whose name holds this", rich_help_panel=WHAT, metavar="TEXT"),
     ] = "",
+    listen: Annotated[
+        bool,
+        typer.Option(
+            "--listen",
+            help="start no client, and wait for a page or a client that fetches its scenarios",
+            rich_help_panel=PLAY,
+        ),
+    ] = False,
+    port: Annotated[
+        int, typer.Option(help="where it listens", min=0, max=65535, rich_help_panel=PLAY, metavar="PORT")
+    ] = 8765,
     listed: Annotated[
         bool, typer.Option("--list", help="list the scenarios and play none", rich_help_panel=WHAT)
     ] = False,
@@ -134,7 +146,7 @@ def check_client(
     if listed:
         _list(profile, choice)
         raise typer.Exit
-    words = _words(command or [])
+    words = _listening(command or [], port) if listen else _words(command or [])
     if update_baseline and baseline is None:
         fail("name the file to update with --baseline FILE")
     files = Files(report, json_file, html, summary, ctrf, badge)
@@ -149,14 +161,16 @@ def check_client(
     options += () if patience == PATIENCE_S else ("--patience", f"{patience:g}")
     judged = Judged(tuple(words), profile, choice, options, time.time())
 
+    desk = Desk() if listen else None
+
     async def launch(told: Told, log: WireLog) -> Client:
-        return await Process.start(words, told, log)
+        return await (desk.launch(told, log) if desk else Process.start(words, told, log))
 
     reports: list[Report] = []
     line = _Line(quiet)
     for number in range(1, repeat + 1):
         suite = Suite(profile, launch, patience, concurrency, choice.has, line)
-        reports.append(_played(suite, judged, line))
+        reports.append(_played(suite, judged, line, desk, port))
         if reports[-1].interrupted:
             break
         if repeat > 1:
@@ -210,6 +224,12 @@ def _choice(requirement: str, keyword: str) -> Choice:
     return choice
 
 
+def _listening(command: list[str], port: int) -> list[str]:
+    if command:
+        fail(f"--listen starts no client, and {command[0]!r} is one argument too many")
+    return ["--listen", "--port", str(port)]
+
+
 def _words(command: list[str]) -> list[str]:
     if not command:
         fail("say what starts the client: runwire check-client -- node my_client.js {url}")
@@ -247,11 +267,26 @@ class _Line:
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def _played(suite: Suite, judged: Judged, line: _Line) -> Report:
+async def _run(suite: Suite, desk: Desk | None, port: int) -> None:
+    if desk is None:
+        await suite.run()
+        return
+    try:
+        found = await desk.open(port)
+    except OSError as problem:
+        raise Unstartable(f"cannot listen on port {port}: {problem.strerror}") from None
+    print(f"Waiting for a page that includes http://127.0.0.1:{found}/runwire-check.js", flush=True)
+    try:
+        await suite.run()
+    finally:
+        await desk.close()
+
+
+def _played(suite: Suite, judged: Judged, line: _Line, desk: Desk | None, port: int) -> Report:
     began = time.monotonic()
     interrupted = False
     try:
-        asyncio.run(suite.run())
+        asyncio.run(_run(suite, desk, port))
     except KeyboardInterrupt:
         interrupted = True
     except Unstartable as problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def go_client() -> list[str]:
     subprocess.run(
         ["go", "build", "-o", built, "."],
         cwd=FOLDER / "go_client",
-        env={**__import__("os").environ, **environment},
+        env={**os.environ, **environment},
         check=True,
     )
     return [str(built)]

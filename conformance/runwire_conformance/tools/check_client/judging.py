@@ -25,7 +25,8 @@ class ClientReproduction(Reproduction):
     def command(self, requirement: str = "") -> str:
         """Return the command that judges everything again, or one requirement."""
         only = ("--requirement", requirement) if requirement else self.selection
-        return " ".join(["runwire", "check-client", *only, *self.options, "--", *map(shown_word, self.words)])
+        words = self.words if self.words[:1] == ("--listen",) else ("--", *self.words)
+        return " ".join(["runwire", "check-client", *only, *self.options, *map(shown_word, words)])
 
 
 def shown_word(word: str) -> str:
@@ -72,6 +73,8 @@ class Judged:
     @property
     def name(self) -> str:
         """What the client is called in a report."""
+        if self.words[:1] == ("--listen",):
+            return "a client that came by itself"
         return " ".join(map(shown_word, self.words))
 
 

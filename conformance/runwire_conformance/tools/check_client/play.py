@@ -92,6 +92,7 @@ async def play(
     client: Client | None = None
     try:
         client = await launch(stage.told, stage.log)
+        began = now()  # whoever is started by hand was waited for
         over = await _until_decided(stage, client, began, patience_s)
         standings = _standings(stage, over)
     finally:
