@@ -44,6 +44,9 @@ HELD = Standing(State.HELD)
 #: Heartbeats of the server that a client has to have left unanswered.
 BEATS = 4
 
+#: Seconds behind the end of a log after which a client that reports nothing new has said what it shows.
+SETTLED_S = 3.0
+
 #: Returns of a client that show how it comes back.
 RETURNS = 3
 
@@ -256,30 +259,38 @@ def shows(expectation: Expectation, moment: Moment) -> Standing:
     """The client reports that it shows what it has to show."""
     if not moment.log.attaches:
         return _missing(moment, _never_came(moment))
-    if (
-        moment.log.mark("over") is None and moment.over
-    ):  # what was cut is shown as whole by nobody who stays away
+    whole = moment.log.mark("over")
+    if whole is None and moment.over:  # what was cut is shown as whole by nobody who stays away
         return Standing(State.AWAY, "the client did not come back for the rest, as it does elsewhere")
+    settled = moment.over or (
+        whole is not None and moment.now - _last_report(moment.log, whole.at) > SETTLED_S
+    )
     shown = shown_by(moment.log)
     wrong = ""
     for name in ("text", "ended", "code", "calls"):
         wanted = expectation.get(name)
         if wanted is None:
             continue
-        if name not in shown and name not in moment.reports:
-            return _missing(moment, f"the client does not report {name}")
-        if name not in shown:
+        if name not in shown and name in moment.reports:
             return Standing(State.ABSENT, f"the client shows no {name}") if moment.over else PENDING
-        said = _differs(name, wanted, shown[name])
-        wrong = wrong or said
+        if name not in shown:
+            unreported = Standing(State.NOT_EXERCISED, f"the client does not report {name}")
+            return unreported if settled else PENDING
+        wrong = wrong or _differs(name, wanted, shown[name])
     if not wrong:
-        done = moment.over or moment.log.mark("over") is not None
-        return (
-            HELD
-            if done and moment.log.mark("ended") is not None
-            else _missing(moment, "the scenario did not come so far")
-        )
-    return _broken(wrong) if moment.over else PENDING
+        return HELD if whole is not None else PENDING
+    # Whoever says that the run has ended shows what it shows; others may still be at it.
+    return _broken(wrong) if moment.over or (settled and "ended" in shown) else PENDING
+
+
+def _last_report(log: WireLog, moment: float) -> float:
+    """Return when the client last reported something that it had not reported before, `moment` at the least."""
+    known: dict[str, Any] = {}
+    for one in log.of("report"):
+        if any(known.get(name) != value for name, value in one.members.items()):
+            moment = max(moment, one.at)
+        known |= one.members
+    return moment
 
 
 def shown_by(log: WireLog) -> dict[str, Any]:
