@@ -292,12 +292,7 @@ def _played(suite: Suite, judged: Judged, line: _Line, desk: Desk | None, port: 
     except Unstartable as problem:
         fail(str(problem))
     except NobodyCame as problem:
-        said = (
-            f"it said: {' '.join(str(problem).split())}"
-            if str(problem)
-            else "it said nothing on standard error"
-        )
-        fail(f"the client never connected to RUNWIRE_URL within {suite.patience_s:g} s; {said}")
+        fail(f"the client never connected to RUNWIRE_URL: {problem}")
     finally:
         line.end()
     return report_of(suite, judged, time.monotonic() - began, interrupted)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,12 +21,13 @@ from tests.proof.clients.benign import BENIGN
 from tests.proof.clients.flaws import FLAWS, Flaw
 from tests.proof.clients.good import GOOD_CLIENTS, LIBRARIES, GoodClient
 from tests.proof.clients.judging import false_blame, guilty, judged
+from tests.support.npm_stand import installed
 
 ROOT = Path(__file__).parents[3]
 FILE = ROOT / "docs/proof_clients.json"
 
 #: Seconds that a flawed client is waited for; flaws that are tried at once, as each mostly waits.
-PATIENCE_S, AT_ONCE = 5.0, 6
+PATIENCE_S, AT_ONCE = 5.0, 2
 
 
 async def flaws_tried(flaws: Sequence[Flaw]) -> list[dict[str, Any]]:
@@ -80,8 +82,13 @@ def good_tried(client: GoodClient, runs: int) -> dict[str, Any]:
                 report,
                 *client.options,
             ]
+            modules = {"RUNWIRE_MODULES": str(installed(client.package))} if client.package else {}
             subprocess.run(
-                [*command, "--", *client.command()], cwd=ROOT, check=False, stdout=subprocess.DEVNULL
+                [*command, "--", *client.command()],
+                cwd=ROOT,
+                env={**os.environ, **modules},
+                check=False,
+                stdout=subprocess.DEVNULL,
             )
         finally:
             for process in busy:

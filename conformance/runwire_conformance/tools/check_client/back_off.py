@@ -16,14 +16,14 @@ MOST_A_SECOND = 4.0
 
 #: Waits in a row that are equal within this share, or whose factors are.
 EQUAL_WAITS, EQUAL_SHARE = 5, 0.05
-EQUAL_FACTORS, FACTOR_SHARE, LEAST_FACTOR = 3, 0.04, 1.2
+EQUAL_FACTORS, FACTOR_SHARE, LEAST_FACTOR = 3, 0.06, 1.2
 
 #: Equal waits below this many seconds are told apart by nobody's clock.
 LEAST_WAIT_S = 0.1
 
 
-def fault_of(waits: Sequence[float], seconds: float) -> str:
-    """Return what shows that waits are none of a growing back-off with full jitter, or an empty string.
+def haste_of(waits: Sequence[float], seconds: float) -> str:
+    """Return what shows that waits do not grow, or an empty string.
 
     `waits` are the seconds from the end of each attempt to the next one, seen over `seconds`.
     """
@@ -31,9 +31,14 @@ def fault_of(waits: Sequence[float], seconds: float) -> str:
     for wait in waits:
         quick = quick + 1 if wait <= QUICK_S else 0
         if quick == QUICK_RETURNS:
-            return f"{QUICK_RETURNS} returns in a row, each within {QUICK_S * 1000:.0f} ms"
+            return f"{QUICK_RETURNS} times in a row, each within {QUICK_S * 1000:.0f} ms"
     if len(waits) > MOST_A_SECOND * max(seconds, QUICK_RETURNS):
-        return f"{len(waits)} returns in {seconds:.1f} s"
+        return f"{len(waits)} times in {seconds:.1f} s"
+    return ""
+
+
+def evenness_of(waits: Sequence[float]) -> str:
+    """Return what shows that waits are without jitter, or an empty string; chance makes such waits once in a while."""
     told = ", ".join(f"{wait:.2f}" for wait in waits[:8])
     for place in range(len(waits) - EQUAL_WAITS + 1):
         part = waits[place : place + EQUAL_WAITS]

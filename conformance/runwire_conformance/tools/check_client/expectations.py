@@ -12,7 +12,7 @@ from typing import Any
 
 from runwire_conformance.rules import Finding
 from runwire_conformance.rules.client import SAYING
-from runwire_conformance.tools.check_client.back_off import fault_of
+from runwire_conformance.tools.check_client.back_off import evenness_of, haste_of
 from runwire_conformance.tools.check_client.scenario import Expectation, Scenario
 from runwire_conformance.tools.check_client.wire_log import Seen, WireLog
 from runwire_conformance.trace.trace import Trace
@@ -227,8 +227,10 @@ def backs_off(expectation: Expectation, moment: Moment) -> Standing:
     ]
     if not ended:
         return _missing(moment, "the scenario did not come so far")
-    if fault := fault_of(returns, moment.now - ended[0].at):
-        return _broken(f"the client returns {fault}")
+    if haste := haste_of(returns, moment.now - ended[0].at):
+        return _broken(f"the client returns {haste}")
+    if evenness := evenness_of(returns):
+        return Standing(State.ABSENT, f"the client returns {evenness}")
     if moment.now - ended[0].at < moment.scenario.window_s and not moment.over:
         return PENDING
     if len(returns) >= RETURNS - 1:

@@ -48,6 +48,7 @@ class Played:
     connected: bool = False
     attached: bool = False
     reported: frozenset[str] = frozenset()
+    exit_code: int | None = None
     #: Why it was not played, as the client cannot take part; why the judge left it out; what failed in the judge.
     unplayed: str = ""
     left_out: str = ""
@@ -94,7 +95,7 @@ async def play(
         client = await launch(stage.told, stage.log)
         began = now()  # whoever is started by hand was waited for
         over = await _until_decided(stage, client, began, patience_s)
-        standings = _standings(stage, over)
+        standings, ended = _standings(stage, over), client.ended
     finally:
         if client is not None:
             await client.stop()
@@ -111,6 +112,7 @@ async def play(
         any(one.kind in {"discovery", "handshake", "request", "attach"} for one in stage.log.seen),
         bool(stage.log.attaches),
         frozenset(name for one in stage.log.of("report") for name in one.members),
+        ended,
     )
 
 

@@ -100,8 +100,14 @@ class Suite:
         self.reports = frozenset(member for played in tried for member in played.reported)
         came = {played.transport for played in tried if played.attached}
         if not any(played.connected for played in tried):
-            said = next((played.complaint for played in tried if played.complaint), "")
-            raise NobodyCame(said)
+            said = next((" ".join(played.complaint.split()) for played in tried if played.complaint), "")
+            codes = [played.exit_code for played in tried if played.exit_code is not None]
+            ended = (
+                f"it ended with exit code {codes[0]}"
+                if codes
+                else f"it still runs after {self.patience_s:g} s"
+            )
+            raise NobodyCame(f"{ended}, and said {said}" if said else f"{ended}, and said nothing")
         return came | ({"auto"} if came else set())
 
     async def _play(self, scenario: Scenario, name: str) -> Played:
