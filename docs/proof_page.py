@@ -11,6 +11,7 @@ from mkdocs.structure.files import File, Files
 from runwire_spec import catalogue
 
 DATA = Path(__file__).parent / "proof.json"
+CLIENTS = Path(__file__).parent / "proof_clients.json"
 
 INTRODUCTION = """# The judge proven
 
@@ -81,7 +82,47 @@ def page(proof: dict[str, Any]) -> str:
             "|---|---|---|---|",
         ]
         lines += [_flaw(flaw) for flaw in chapter] + [""]
-    return "\n".join(lines)
+    return "\n".join([*lines, *clients(json.loads(CLIENTS.read_text(encoding="utf-8")))])
+
+
+def clients(proof: dict[str, Any]) -> list[str]:
+    """Return what was measured of the judge of clients."""
+    flaws = proof["flaws"]
+    blamed = [flaw for flaw in flaws if flaw["outcome"] == "blamed"]
+    runs, accused = 0, 0
+    for one in proof["good"] + proof["benign"]:
+        runs += one["runs"]
+        accused += sum(one["accused"].values()) if isinstance(one["accused"], dict) else len(one["accused"])
+    place = {identifier: number for number, identifier in enumerate(catalogue())}
+    lines = [
+        "## Clients",
+        "",
+        "The judge of clients is proved in the same way: flawed clients, each of them a careful one with one behaviour",
+        "replaced, judged by the scenarios of the requirement that they break.",
+        "",
+        f"- **{len({flaw['requirement'] for flaw in blamed})} of {proof['observable']}** observable requirements of clients",
+        "  were seen broken and blamed",
+        f"- **{len(blamed)} of {len(flaws)}** flaws were blamed",
+        f"- **{accused}** false accusations in **{runs}** runs of good and of benign clients",
+        "",
+        "| client | how it is judged | runs | accused of | not exercised |",
+        "|---|---|---|---|---|",
+    ]
+    for one in proof["good"]:
+        lines.append(f"| {one['client']} | {one['description']} | {one['runs']} | {_ids(one['accused'])} | {_ids(one['not_exercised'])} |")
+    lines += [f"| benign | {one['client']} | {one['runs']} | {_ids(one['accused'])} | |" for one in proof["benign"]]
+    lines += ["", "Two popular libraries, used as their documentation says, show what such a client cannot do:", ""]
+    lines += [f"- {one['description']}: {_ids(one['accused'])}" for one in proof["libraries"]]
+    lines += ["", "| requirement | what the client does | blamed by | |", "|---|---|---|---|"]
+    for flaw in sorted(flaws, key=lambda flaw: (place[flaw["requirement"]], flaw["flaw"])):
+        by = f"{flaw['scenario'].replace('_', ' ')}" if flaw["outcome"] == "blamed" else f"**{flaw['outcome']}**"
+        reason = flaw["reason"].replace("|", "\\|")
+        lines.append(f"| [{flaw['requirement']}] | {flaw['flaw'].replace('_', ' ')} | {by} | {reason} |")
+    return [*lines, ""]
+
+
+def _ids(names: Any) -> str:
+    return ", ".join(f"[{name}]" for name in names) or "nothing"
 
 
 def _good_servers(servers: list[dict[str, Any]]) -> list[str]:

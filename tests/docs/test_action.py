@@ -35,8 +35,8 @@ def test_no_input_reaches_a_shell_as_text() -> None:
 
 
 def test_the_judge_has_every_option_that_is_used() -> None:
-    check = command_called("check")
-    known = {name for parameter in check.params for name in parameter.opts}
+    commands = (command_called("check"), command_called("check-client"))
+    known = {name for command in commands for parameter in command.params for name in parameter.opts}
 
     used = set(re.findall(r"[\"(](--[a-z-]+)", SCRIPTS[1]))
 
@@ -61,7 +61,7 @@ def test_the_script_is_a_good_one(tmp_path: Path) -> None:
     variables = {
         "RUNNER_TEMP": tmp_path, "GITHUB_STEP_SUMMARY": tmp_path / "summary", "GITHUB_OUTPUT": tmp_path / "output",
         "SERVER": "http://host; exit 7", "RUNWIRE_TOKEN": "", "CONFIG": "", "BASELINE": "known.toml", "STRICT": "true",
-        "OPTIONS": "--class core -x", "REPORT": "out dir", "WAIT": "3", "PATH": "/usr/bin:/bin",
+        "CLIENT": "", "CLAIM": "watches", "OPTIONS": "--class core -x", "REPORT": "out dir", "WAIT": "3", "PATH": "/usr/bin:/bin",
     }  # fmt: skip
 
     result = subprocess.run(
