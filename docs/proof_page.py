@@ -109,13 +109,25 @@ def clients(proof: dict[str, Any]) -> list[str]:
         "|---|---|---|---|---|",
     ]
     for one in proof["good"]:
-        lines.append(f"| {one['client']} | {one['description']} | {one['runs']} | {_ids(one['accused'])} | {_ids(one['not_exercised'])} |")
-    lines += [f"| benign | {one['client']} | {one['runs']} | {_ids(one['accused'])} | |" for one in proof["benign"]]
-    lines += ["", "Two popular libraries, used as their documentation says, show what such a client cannot do:", ""]
+        lines.append(
+            f"| {one['client']} | {one['description']} | {one['runs']} | {_ids(one['accused'])} | {_ids(one['not_exercised'])} |"
+        )
+    lines += [
+        f"| benign | {one['client']} | {one['runs']} | {_ids(one['accused'])} | |" for one in proof["benign"]
+    ]
+    lines += [
+        "",
+        "Two popular libraries, used as their documentation says, show what such a client cannot do:",
+        "",
+    ]
     lines += [f"- {one['description']}: {_ids(one['accused'])}" for one in proof["libraries"]]
     lines += ["", "| requirement | what the client does | blamed by | |", "|---|---|---|---|"]
     for flaw in sorted(flaws, key=lambda flaw: (place[flaw["requirement"]], flaw["flaw"])):
-        by = f"{flaw['scenario'].replace('_', ' ')}" if flaw["outcome"] == "blamed" else f"**{flaw['outcome']}**"
+        by = (
+            f"{flaw['scenario'].replace('_', ' ')}"
+            if flaw["outcome"] == "blamed"
+            else f"**{flaw['outcome']}**"
+        )
         reason = flaw["reason"].replace("|", "\\|")
         lines.append(f"| [{flaw['requirement']}] | {flaw['flaw'].replace('_', ' ')} | {by} | {reason} |")
     return [*lines, ""]

@@ -51,8 +51,14 @@ SHOWN = 'expect = [{id = "EVENT-6", see = "shows", text = "a"}]\n'
         (HEAD + SHOWN + 'attach = [{steps = [{await = "cancel"}]}]', "nobody tells the client to cancel"),
         (HEAD + SHOWN + "attach = [{answer = {status = 502}}]", "answer is what a gateway says over HTTP"),
         (HEAD + SHOWN + "basic = true", "basic servers and handshakes are of the WebSocket alone"),
-        (HEAD + 'expect = [{id = "CLOSE-6", see = "stays_away", after_mark = "m", kind = "start"}]', "no step sets the mark m"),
-        (HEAD + 'expect = [{id = "CLOSE-4", see = "attach", number = 2, optional = true}]', "nothing is asked shows nothing"),
+        (
+            HEAD + 'expect = [{id = "CLOSE-6", see = "stays_away", after_mark = "m", kind = "start"}]',
+            "no step sets the mark m",
+        ),
+        (
+            HEAD + 'expect = [{id = "CLOSE-4", see = "attach", number = 2, optional = true}]',
+            "nothing is asked shows nothing",
+        ),
         (HEAD + 'expect = [{id = "RUN-12", see = "attach", number = 1, run_id = "same"}]', "nothing to be the same"),
         (HEAD + 'expect = [{id = "FALL-3", see = "polls"}]', "no stream is gathered"),
         (HEAD + 'expect = [{id = "FALL-2", see = "discovers"}]', "may choose its transport"),
