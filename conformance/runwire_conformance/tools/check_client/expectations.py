@@ -262,6 +262,8 @@ def shows(expectation: Expectation, moment: Moment) -> Standing:
     if not moment.log.attaches:
         return _missing(moment, _never_came(moment))
     whole = moment.log.mark("over")
+    if whole is None and moment.over and _end_of(moment.log.attaches[-1], moment) is None:
+        return Standing(State.NOT_EXERCISED, "the scenario did not come so far")
     if whole is None and moment.over:  # what was cut is shown as whole by nobody who stays away
         return Standing(State.AWAY, "the client did not come back for the rest, as it does elsewhere")
     settled = moment.over or (

@@ -150,7 +150,7 @@ def _marked(log: WireLog) -> tuple[Finding, ...]:
 def _last_sign(log: WireLog) -> float:
     """Return when something last happened that a client could act upon, or did: Pongs show nothing new."""
     kinds = (FROM_CLIENT - {"pong", "report"}) | {"mark", "ended"}
-    return max((one.at for one in log.seen if one.kind in kinds), default=0.0)
+    return max([log.said_at, *(one.at for one in log.seen if one.kind in kinds)])
 
 
 def _standings(stage: Stage, over: bool) -> tuple[tuple[Expectation, Standing], ...]:
