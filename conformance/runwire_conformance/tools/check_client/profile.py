@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from runwire_conformance.tools.check_client.scenario import Scenario
 from runwire_spec import Requirement, catalogue, registries
+
+from runwire_conformance.tools.check_client.scenario import Scenario
 
 #: What a client claims that says nothing.
 LEAST = "watches"
