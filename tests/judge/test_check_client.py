@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runwire_schemas import violations
-from runwire_spec import registries
 
 from runwire_conformance.tools.check_client.back_off import evenness_of, haste_of
 from runwire_conformance.tools.check_client.expectations import standing_of
@@ -29,6 +27,8 @@ from runwire_conformance.tools.check_client.told import Told
 from runwire_conformance.tools.check_client.verdicts import judge_client, results
 from runwire_conformance.tools.check_client.wire_log import Seen, WireLog
 from runwire_conformance.verdict.judgement import Verdict
+from runwire_schemas import violations
+from runwire_spec import registries
 from tests.support.patience import patience
 
 RUNWIRE = str(Path(sys.executable).parent / "runwire")

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from runwire_spec import Requirement, catalogue, registries
-
 from runwire_conformance.tools.check_client.scenario import Scenario
+from runwire_spec import Requirement, catalogue, registries
 
 #: What a client claims that says nothing.
 LEAST = "watches"

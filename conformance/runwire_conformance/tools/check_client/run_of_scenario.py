@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from runwire_spec import registries
-
 from runwire_conformance.tools.check_client.scenario import Scenario, text_of
+from runwire_spec import registries
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 SESSION_ID = "s" * 22

@@ -8,9 +8,9 @@ from importlib.resources import files
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from runwire_spec import catalogue, registries
 
 from runwire_conformance.trace.json_reading import read_toml
+from runwire_spec import catalogue, registries
 
 #: Seconds between two heartbeats of a scenario that says nothing else; short, as a client waits for three of them.
 HEARTBEAT_S = 2.0

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-from runwire_spec import Requirement
-
 from runwire_conformance.tools.check_client.play import LEADERS, Played
 from runwire_conformance.tools.check_client.profile import Profile, bound, client_classes
 from runwire_conformance.tools.check_client.scenario import scenarios
@@ -11,6 +9,7 @@ from runwire_conformance.tools.check_client.standing import State
 from runwire_conformance.verdict.judgement import Accusation, Judgement, Verdict, Witness
 from runwire_conformance.verdict.reason import Kind
 from runwire_conformance.verdict.result import ClassResult
+from runwire_spec import Requirement
 
 
 def judge_client(
