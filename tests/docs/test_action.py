@@ -51,7 +51,39 @@ def test_every_input_is_used_and_told() -> None:
     assert [name for name in ACTION["inputs"] if f"| `{name}` |" not in page] == []
 
 
-def test_the_script_is_a_good_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        (
+            {"SERVER": "http://host; exit 7", "OPTIONS": "--class core -x"},
+            "check http://host; exit 7 --report=out dir --wait=3 --baseline=known.toml --strict --class core -x",
+        ),
+        (
+            {"CLIENT": "node client.mjs {url}", "CLAIM": "resumes", "OPTIONS": "--quiet"},
+            "check-client --claim=resumes --report=out dir --baseline=known.toml --strict --quiet"
+            " -- node client.mjs {url}",
+        ),
+    ],
+    ids=["a server", "a client"],
+)
+def test_the_script_is_a_good_one(variables: dict[str, str], words: str, tmp_path: Path) -> None:
+    result = run_script(variables, tmp_path)
+
+    assert result.returncode == 1, result.stderr
+    assert result.stdout.strip() == words
+    assert (tmp_path / "summary").read_text() == "# told\n"
+    assert (tmp_path / "output").read_text() == "report=out dir\nexit-code=1\n"
+
+
+def test_a_server_and_a_client_are_one_too_many(tmp_path: Path) -> None:
+    result = run_script({"SERVER": "http://host", "CLIENT": "node client.mjs"}, tmp_path)
+
+    assert result.returncode == 2
+    assert "not both" in result.stderr
+
+
+def run_script(given: dict[str, str], tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """Run the action's script with a judge that says how it was called, and fails."""
     runwire = tmp_path / "runwire" / "bin" / "runwire"
     runwire.parent.mkdir(parents=True)
     runwire.write_text(
@@ -60,20 +92,11 @@ def test_the_script_is_a_good_one(tmp_path: Path) -> None:
     runwire.chmod(0o755)
     variables = {
         "RUNNER_TEMP": tmp_path, "GITHUB_STEP_SUMMARY": tmp_path / "summary", "GITHUB_OUTPUT": tmp_path / "output",
-        "SERVER": "http://host; exit 7", "RUNWIRE_TOKEN": "", "CONFIG": "", "BASELINE": "known.toml", "STRICT": "true",
-        "CLIENT": "", "CLAIM": "watches", "OPTIONS": "--class core -x",
-        "REPORT": "out dir", "WAIT": "3", "PATH": "/usr/bin:/bin",
+        "SERVER": "", "CLIENT": "", "CLAIM": "watches", "RUNWIRE_TOKEN": "", "CONFIG": "", "BASELINE": "known.toml",
+        "STRICT": "true", "OPTIONS": "", "REPORT": "out dir", "WAIT": "3", "PATH": "/usr/bin:/bin", **given,
     }  # fmt: skip
-
-    result = subprocess.run(
+    return subprocess.run(
         ["bash", "-eo", "pipefail", "-c", SCRIPTS[1]], cwd=tmp_path, capture_output=True, text=True,
         timeout=patience(30),
         env={name: str(value) for name, value in variables.items()}, check=False,
     )  # fmt: skip
-
-    assert result.returncode == 1, result.stderr
-    assert result.stdout.strip() == (
-        "check http://host; exit 7 --report=out dir --wait=3 --baseline=known.toml --strict --class core -x"
-    )
-    assert (tmp_path / "summary").read_text() == "# told\n"
-    assert (tmp_path / "output").read_text() == "report=out dir\nexit-code=1\n"

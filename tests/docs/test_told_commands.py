@@ -116,6 +116,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, binaries: Path, address: st
     (place / "page.har").write_bytes((ROOT / "tests/judge/har/network-panel.har").read_bytes())
     (place / "messages.json").write_text('[{"type":"token","data":"a"}]\n')
     (place / "known.toml").write_text("")
+    (place / "ten_lines.mjs").write_bytes((ROOT / "examples/ten_lines.mjs").read_bytes())
     (place / "tokens").write_text(f"alice {'a' * 64}\n")
     (place / "smallest.py").write_bytes(
         (ROOT / "reference_server/runwire_reference_server/smallest.py").read_bytes()
@@ -143,7 +144,8 @@ def put_in(command: str, address: str) -> str:
     command = re.sub(r"^runwire init", "runwire init --force", command)
     command = command.replace("--host 0.0.0.0", "--host 127.0.0.1")
     command = re.sub(r"--port[ =]\d+", "--port=0", command)
-    if command.startswith("runwire check") and not re.search(r"--(requirement|class|lf)", command):
+    command = command.replace("runwire check-client", "runwire check-client --requirement CLOSE-6")
+    if command.startswith("runwire check ") and not re.search(r"--(requirement|class|lf)", command):
         command = command.replace("runwire check", "runwire check --requirement CONN-6,MSG-3", 1)
     return command
 

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from runwire_conformance.tools.check_client.expectations import State
 from runwire_conformance.tools.check_client.play import play
 from runwire_conformance.tools.check_client.profile import bound
 from runwire_conformance.tools.check_client.scenario import scenarios
+from runwire_conformance.tools.check_client.standing import State
 from runwire_conformance.verdict.judgement import Verdict
 from runwire_schemas import server_message_violations
 from tests.proof.clients.careful import Client

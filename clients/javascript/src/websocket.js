@@ -49,6 +49,7 @@ class Connection {
     }
     const code = await new Promise((resolve) => {
       this.#socket.onclose = (event) => resolve(event.code);
+      this.#socket.onerror = () => resolve(1006); // Node 20 fires no close where the handshake was refused
       this.giveUp = () => resolve(1006);
       session.breakOff = this.giveUp;
       this.#listen(OPEN_MS);
@@ -58,7 +59,7 @@ class Connection {
         if (this.problem || session.over) resolve(1000);
       };
     });
-    this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
+    this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = this.#socket.onerror = null;
     this.#socket.close(1000);
     clearTimeout(this.#silence);
     clearTimeout(this.#again);

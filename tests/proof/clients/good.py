@@ -52,7 +52,11 @@ GOOD_CLIENTS = (
         lambda: ["node", "--experimental-websocket", str(FOLDER / "javascript.mjs")],
         program="node",
     ),
-    GoodClient("python", "the client of `runwire try`", lambda: [sys.executable, str(FOLDER / "python.py")]),
+    GoodClient(
+        "python",
+        "`clients/python`, of which `runwire try` is made",
+        lambda: [sys.executable, str(FOLDER / "python.py")],
+    ),
     GoodClient("go", "a client in Go, written from the specification", go_client, program="go"),
 )
 

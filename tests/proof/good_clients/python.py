@@ -1,31 +1,19 @@
-"""The Python client, of which `runwire try` is made, as `runwire check-client` wants it: it reports what it shows."""
+"""The Python client, as `runwire check-client` wants it: told by the environment, reporting what it shows."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-from typing import Any, cast
-from urllib.request import urlopen
+import urllib.request
+from typing import Any
 
 from runwire_client import Run
-from runwire_client.options import Transport
 
-
-class Call:
-    """What a page would show of one call."""
-
-    def __init__(self) -> None:
-        self.called = False
-        self.result: Any = None
-
-    def take(self, message: dict[str, Any]) -> None:
-        """Show an event of the call."""
-        if message["type"] == "tool_call":
-            self.called = True
-        elif message["type"] == "observation":
-            partial = message.get("partial")
-            self.result = (self.result or "") + message["content"] if partial else message["content"]
+TOLD = {
+    name: os.environ[f"RUNWIRE_{name}"]
+    for name in ("URL", "PROMPT", "TRANSPORT", "TOKEN", "TOKEN_URL", "ACT")
+}
 
 
 def report(**shown: Any) -> None:
@@ -33,44 +21,42 @@ def report(**shown: Any) -> None:
     print(json.dumps({"runwire": shown}), flush=True)
 
 
-def new_token() -> str:
-    """Return a token in place of one that was refused."""
-    with urlopen(os.environ["RUNWIRE_TOKEN_URL"]) as answer:
+def token(refused: str | None) -> str:
+    """Return the token, or a new one in place of one that was refused."""
+    if refused is None or not TOLD["TOKEN_URL"]:
+        return TOLD["TOKEN"]
+    with urllib.request.urlopen(TOLD["TOKEN_URL"]) as answer:
         return str(json.load(answer)["token"])
-
-
-async def token(refused: str | None) -> str:
-    """Return the token to use."""
-    return os.environ["RUNWIRE_TOKEN"] if refused is None else await asyncio.to_thread(new_token)
 
 
 async def main() -> None:
     """Follow one run to its end."""
-    calls: dict[str, Call] = {}
-    run = Run(
-        os.environ["RUNWIRE_PROMPT"],
-        discovery=os.environ["RUNWIRE_URL"],
-        transport=cast(Transport, os.environ.get("RUNWIRE_TRANSPORT") or "auto"),
-        token=token if os.environ.get("RUNWIRE_TOKEN") else None,
-    )
+    run = Run(TOLD["PROMPT"], discovery=TOLD["URL"], transport=TOLD["TRANSPORT"], token=token)  # type: ignore[arg-type]
+    results: dict[str, str] = {}
+    called: set[str] = set()
 
-    def event(message: dict[str, Any]) -> None:
-        if "call_id" in message:
-            calls.setdefault(message["call_id"], Call()).take(message)
-        if message["type"] == "token" and os.environ.get("RUNWIRE_ACT") == "cancel":
+    def shown(event: Any) -> None:
+        kind, call_id = event["type"], event.get("call_id")
+        if kind == "tool_call":
+            called.add(call_id)
+        elif kind == "observation":
+            before = results.get(call_id, "") if event.get("partial") else ""
+            results[call_id] = before + event["content"]
+        elif kind == "tool_delta":
+            results.setdefault(call_id, "")
+        elif kind == "token" and TOLD["ACT"] == "cancel":
             run.cancel()
-        shown = {name: call.result if call.called else None for name, call in calls.items()}
-        report(text=run.text, calls=shown)
+        calls = {name: text if name in called else None for name, text in results.items()}
+        report(text=run.text, calls=calls)
 
     run.on("anew", lambda _: report(text=""))
-    run.on("event", event)
+    run.on("event", shown)
     await run.finished
     if run.ended is None:
-        report(gave_up=str(run.failure or "left"))
-        return
-    ended: dict[str, Any] = dict(run.ended)
-    code = {"code": ended["code"]} if "code" in ended else {}
-    report(ended="failed" if ended["type"] == "error" else ended.get("status", "completed"), **code)
+        report(gave_up=str(run.failure))
+    else:
+        failed = run.ended["type"] == "error"
+        report(ended="failed" if failed else run.ended.get("status", "completed"))
 
 
 asyncio.run(main())

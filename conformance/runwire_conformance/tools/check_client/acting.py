@@ -235,6 +235,7 @@ class Acting:
             self._run.said = max(self._run.said, min(seq, self._run.last))
         if self._scenario.basic:
             message = {name: value for name, value in message.items() if name in BASIC}
+        self._log.said_at = now()
         await self._say(reader, message, f"{self._run.epoch}.{seq}" if isinstance(seq, int) else "")
 
     async def _heard(self, kind: str) -> None:

@@ -15,7 +15,7 @@ QUICK_RETURNS, QUICK_S = 5, 0.1
 MOST_A_SECOND = 4.0
 
 #: Waits in a row that are equal within this share, or whose factors are.
-EQUAL_WAITS, EQUAL_SHARE = 5, 0.05
+EQUAL_WAITS, EQUAL_SHARE = 5, 0.1
 EQUAL_FACTORS, FACTOR_SHARE, LEAST_FACTOR = 3, 0.06, 1.2
 
 #: Equal waits below this many seconds are told apart by nobody's clock.

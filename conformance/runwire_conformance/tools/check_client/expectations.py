@@ -6,61 +6,28 @@ was not exercised, whatever the client reports: a client that never came has kep
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
 
 from runwire_conformance.rules import Finding
 from runwire_conformance.rules.client import SAYING
 from runwire_conformance.tools.check_client.back_off import evenness_of, haste_of
-from runwire_conformance.tools.check_client.scenario import Expectation, Scenario
+from runwire_conformance.tools.check_client.scenario import Expectation
+from runwire_conformance.tools.check_client.shown import shows, shows_no_end_before
+from runwire_conformance.tools.check_client.standing import (
+    HELD,
+    PENDING,
+    Moment,
+    Standing,
+    State,
+    broken,
+    end_of,
+    missing,
+    never_came,
+)
 from runwire_conformance.tools.check_client.wire_log import Seen, WireLog
 from runwire_conformance.trace.trace import Trace
 
-
-class State(StrEnum):
-    """How an expectation stands."""
-
-    PENDING = "pending"
-    HELD = "held"
-    BROKEN = "broken"
-    ABSENT = "absent"
-    #: The client did not come back, which is broken here only if it comes back elsewhere.
-    AWAY = "away"
-    NOT_EXERCISED = "not exercised"
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How an expectation stands, and why."""
-
-    state: State
-    reason: str = ""
-
-
-PENDING = Standing(State.PENDING)
-HELD = Standing(State.HELD)
-
-#: Heartbeats of the server that a client has to have left unanswered.
-BEATS = 4
-
-#: Seconds behind the end of a log after which a client that reports nothing new has said what it shows.
-SETTLED_S = 3.0
-
 #: Returns of a client that show how it comes back.
 RETURNS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When an expectation is looked at: whether the play is over, and the time in seconds."""
-
-    scenario: Scenario
-    log: WireLog
-    now: float
-    over: bool = False
-    #: The members that the client is known to report.
-    reports: frozenset[str] = frozenset()
 
 
 def standing_of(expectation: Expectation, moment: Moment) -> Standing:
@@ -73,35 +40,21 @@ def findings_of(trace: Trace) -> list[Finding]:
     return [finding for each in SAYING for finding in each(trace)]
 
 
-def _missing(moment: Moment, what: str) -> Standing:
-    return Standing(State.NOT_EXERCISED, what) if moment.over else PENDING
-
-
-def _broken(reason: str) -> Standing:
-    return Standing(State.BROKEN, reason)
-
-
-def _never_came(moment: Moment) -> str:
-    if not any(one.kind in {"discovery", "handshake", "request"} for one in moment.log.seen):
-        return "the client never connected"
-    return "the client never started a run"
-
-
 def attach(expectation: Expectation, moment: Moment) -> Standing:
     """The nth `start` or `resume` is as it has to be."""
     number, log = expectation.get("number"), moment.log
     if number > 1:
         if len(log.attaches) < number - 1:
-            before = _never_came(moment) if not log.attaches else "the client did not come back often enough"
-            return _missing(moment, before)
-        ended = _end_of(log.attaches[number - 2], moment)
+            before = never_came(moment) if not log.attaches else "the client did not come back often enough"
+            return missing(moment, before)
+        ended = end_of(log.attaches[number - 2], moment)
         if ended is None:
-            return _missing(moment, "the scenario did not come so far")
+            return missing(moment, "the scenario did not come so far")
     if len(log.attaches) < number:
         if not moment.over:
             return PENDING
         if number == 1 and not (expectation.get("over") and moment.log.of("handshake")):
-            return Standing(State.NOT_EXERCISED, _never_came(moment))
+            return Standing(State.NOT_EXERCISED, never_came(moment))
         if number == 1:
             return Standing(State.ABSENT, f"the client never started its run over {expectation.get('over')}")
         if expectation.get("returning"):
@@ -112,12 +65,6 @@ def attach(expectation: Expectation, moment: Moment) -> Standing:
     return _as_asked(expectation, log.attaches[number - 1], log.attaches[0], moment)
 
 
-def _end_of(one: Seen, moment: Moment) -> Seen | None:
-    """Return where everything had been played that one `start` or `resume` leads to."""
-    ends = (mark for mark in moment.log.of("mark") if mark.get("name") == "ended")
-    return next((mark for mark in ends if mark.get("attach") == one.get("number")), None)
-
-
 def _as_asked(expectation: Expectation, came: Seen, first: Seen, moment: Moment) -> Standing:
     by, after, epoch = expectation.get("by"), expectation.get("after"), expectation.get("epoch")
     if by == "resume" and came.get("by") == "start" and came.get("run_id") in {first.get("run_id")} - {None}:
@@ -125,32 +72,32 @@ def _as_asked(expectation: Expectation, came: Seen, first: Seen, moment: Moment)
     if by == "start" and first.get("by") != "start":
         return Standing(State.NOT_EXERCISED, "the client starts its run by a request that has no stream")
     if by is not None and came.get("by") != by:
-        return _broken(f"a {came.get('by')} came where a {by} was to come")
+        return broken(f"a {came.get('by')} came where a {by} was to come")
     if after is not None and came.get("after") != after:
         if came.get("after") == 0 and not expectation.get("exact"):
             return Standing(State.NOT_EXERCISED, "the client read from the beginning, which shows no cursor")
-        return _broken(f"the client asked for what follows {came.get('after')}, its cursor being {after}")
+        return broken(f"the client asked for what follows {came.get('after')}, its cursor being {after}")
     if epoch is not None and came.get("epoch") != epoch:
-        return _broken(f"the epoch {epoch} was told, and {came.get('epoch') or 'none'} came back")
+        return broken(f"the epoch {epoch} was told, and {came.get('epoch') or 'none'} came back")
     run_id = expectation.get("run_id")
     if run_id == "same" and (came.get("run_id") is None or came.get("run_id") != first.get("run_id")):
-        return _broken(
+        return broken(
             f"another run_id came: {came.get('run_id') or 'none'}, first {first.get('run_id') or 'none'}"
         )
     if run_id == "new" and came.get("run_id") is not None and came.get("run_id") == first.get("run_id"):
-        return _broken("the run_id of the failed run came again")
+        return broken("the run_id of the failed run came again")
     if expectation.get("token") == "new" and came.get("token") in {None, first.get("token")}:
-        return _broken("the expired credential came again" if came.get("token") else "no credential came")
+        return broken("the expired credential came again" if came.get("token") else "no credential came")
     before = moment.log.attaches[expectation.get("number") - 2]
     if expectation.get("elsewhere") and came.connection == before.connection:
-        return _broken("the client goes on with the connection that it had")
+        return broken("the client goes on with the connection that it had")
     over = expectation.get("over")
     if over is not None and came.get("transport") != over:
-        return _broken(f"the client came over {came.get('transport')}, not over {over}")
+        return broken(f"the client came over {came.get('transport')}, not over {over}")
     within = expectation.get("within_s")
-    ended = _end_of(moment.log.attaches[expectation.get("number") - 2], moment) if within else None
+    ended = end_of(moment.log.attaches[expectation.get("number") - 2], moment) if within else None
     if within and ended is not None and came.at - ended.at > within:
-        return _broken(f"the client came back after {came.at - ended.at:.1f} s")
+        return broken(f"the client came back after {came.at - ended.at:.1f} s")
     return HELD
 
 
@@ -158,16 +105,16 @@ def stays_away(expectation: Expectation, moment: Moment) -> Standing:
     """Nothing of a kind comes for a while after a mark."""
     mark = moment.log.mark(expectation.get("after_mark"))
     if mark is None:
-        return _missing(
-            moment, _never_came(moment) if not moment.log.attaches else "the scenario did not come so far"
+        return missing(
+            moment, never_came(moment) if not moment.log.attaches else "the scenario did not come so far"
         )
     for one in moment.log.since(mark.at):
         if said := UNWANTED[expectation.get("kind")](one, moment.log):
-            return _broken(f"{said} {one.at - mark.at:.1f} s later")
+            return broken(f"{said} {one.at - mark.at:.1f} s later")
     if moment.now - mark.at < moment.scenario.window_s and not moment.over:
         return PENDING
     if not moment.log.was_there_after(mark.at):
-        return _missing(moment, "the client gave no sign that it was still there")
+        return missing(moment, "the client gave no sign that it was still there")
     return HELD
 
 
@@ -208,7 +155,7 @@ def leaves(expectation: Expectation, moment: Moment) -> Standing:
     """The client ends a connection after a mark."""
     mark = moment.log.mark(expectation.get("after_mark"))
     if mark is None:
-        return _missing(moment, _never_came(moment))
+        return missing(moment, never_came(moment))
     if any(
         one.kind in {"close", "gone"} and one.connection == mark.connection
         for one in moment.log.since(mark.at)
@@ -221,14 +168,14 @@ def backs_off(expectation: Expectation, moment: Moment) -> Standing:
     """The client returns ever more rarely and not in step, while it gets no further."""
     returns = returns_of(moment.log)
     if not moment.log.of("handshake", "attach"):
-        return _missing(moment, _never_came(moment))
+        return missing(moment, never_came(moment))
     ended = [
         one for one in moment.log.of("ended", "mark") if one.kind == "ended" or one.get("name") == "ended"
     ]
     if not ended:
-        return _missing(moment, "the scenario did not come so far")
+        return missing(moment, "the scenario did not come so far")
     if haste := haste_of(returns, moment.now - ended[0].at):
-        return _broken(f"the client returns {haste}")
+        return broken(f"the client returns {haste}")
     if evenness := evenness_of(returns):
         return Standing(State.ABSENT, f"the client returns {evenness}")
     if moment.now - ended[0].at < moment.scenario.window_s and not moment.over:
@@ -238,7 +185,7 @@ def backs_off(expectation: Expectation, moment: Moment) -> Standing:
     if not returns and moment.over:
         state = State.AWAY if expectation.get("returning") else State.ABSENT
         return Standing(state, "the client did not come back")
-    return _missing(moment, "the client came back too seldom to be judged")
+    return missing(moment, "the client came back too seldom to be judged")
 
 
 def returns_of(log: WireLog) -> list[float]:
@@ -257,104 +204,27 @@ def returns_of(log: WireLog) -> list[float]:
     return waits
 
 
-def shows(expectation: Expectation, moment: Moment) -> Standing:
-    """The client reports that it shows what it has to show."""
-    if not moment.log.attaches:
-        return _missing(moment, _never_came(moment))
-    whole = moment.log.mark("over")
-    if whole is None and moment.over:  # what was cut is shown as whole by nobody who stays away
-        return Standing(State.AWAY, "the client did not come back for the rest, as it does elsewhere")
-    settled = moment.over or (
-        whole is not None and moment.now - _last_report(moment.log, whole.at) > SETTLED_S
-    )
-    shown = shown_by(moment.log)
-    wrong = ""
-    for name in ("text", "ended", "code", "calls"):
-        wanted = expectation.get(name)
-        if wanted is None:
-            continue
-        if name not in shown and name in moment.reports:
-            return Standing(State.ABSENT, f"the client shows no {name}") if moment.over else PENDING
-        if name not in shown:
-            unreported = Standing(State.NOT_EXERCISED, f"the client does not report {name}")
-            return unreported if settled else PENDING
-        wrong = wrong or _differs(name, wanted, shown[name])
-    if not wrong:
-        return HELD if whole is not None else PENDING
-    # Whoever says that the run has ended shows what it shows; others may still be at it.
-    return _broken(wrong) if moment.over or (settled and "ended" in shown) else PENDING
-
-
-def _last_report(log: WireLog, moment: float) -> float:
-    """Return when the client last reported something that it had not reported before, `moment` at the least."""
-    known: dict[str, Any] = {}
-    for one in log.of("report"):
-        if any(known.get(name) != value for name, value in one.members.items()):
-            moment = max(moment, one.at)
-        known |= one.members
-    return moment
-
-
-def shown_by(log: WireLog) -> dict[str, Any]:
-    """Return what a client shows, by its reports so far."""
-    shown: dict[str, Any] = {}
-    for one in log.of("report"):
-        calls = {**shown.get("calls", {}), **one.members.get("calls", {})}
-        shown |= one.members
-        if calls:
-            shown["calls"] = calls
-    return shown
-
-
-def _differs(name: str, wanted: Any, shown: Any) -> str:
-    if name == "calls":
-        for call_id, content in wanted.items():
-            if (shown.get(call_id) or False) != content:
-                return f"of the call {call_id} {shown.get(call_id)!r} is shown, and it ought to be {content or None!r}"
-        return ""
-    return "" if shown == wanted else f"{name} is shown as {shown!r}, not {wanted!r}"
-
-
-def shows_no_end_before(expectation: Expectation, moment: Moment) -> Standing:
-    """The client does not report an end before a mark."""
-    mark = moment.log.mark(expectation.get("mark"))
-    for one in moment.log.of("report"):
-        if one.get("ended") is None:
-            continue
-        if mark is None or one.at < mark.at:
-            asked = any(said.get("type") == "cancel" and said.at < one.at for said in moment.log.of("says"))
-            if asked:
-                return _broken(f"the run is shown as {one.get('ended')} before its terminal came")
-            return _missing(moment, "the client never cancelled")
-        return HELD
-    if not moment.log.attaches:
-        return _missing(moment, _never_came(moment))
-    if not any(said.get("type") == "cancel" for said in moment.log.of("says")):
-        return _missing(moment, "the client was told to cancel, and never did")
-    return _missing(moment, "the client does not report ended")
-
-
 def rule(expectation: Expectation, moment: Moment) -> Standing:
     """A rule finds nothing, though there was enough to find something in."""
     every = (finding for trace in moment.log.traces for finding in findings_of(trace))
     found = next((one for one in every if one.requirement == expectation.requirement), None)
     if found is not None:
-        return _broken(found.text)
+        return broken(found.text)
     name = expectation.get("after_mark") or "ended"
     mark = moment.log.mark(name)
     if not moment.log.attaches or mark is None:
-        return _missing(
-            moment, _never_came(moment) if not moment.log.attaches else "the scenario did not come so far"
+        return missing(
+            moment, never_came(moment) if not moment.log.attaches else "the scenario did not come so far"
         )
     spoken = max((len(list(trace.messages("client"))) for trace in moment.log.traces), default=0)
     if spoken < (expectation.get("said") or 1):
-        return _missing(moment, "the client said too little on one connection")
+        return missing(moment, "the client said too little on one connection")
     if not moment.over and not moment.log.was_there_after(mark.at):
         return PENDING
     return (
         HELD
         if moment.log.was_there_after(mark.at)
-        else _missing(moment, "the client gave no sign that it was still there")
+        else missing(moment, "the client gave no sign that it was still there")
     )
 
 
@@ -362,17 +232,17 @@ def discovers(_: Expectation, moment: Moment) -> Standing:
     """Between a handshake that came to nothing and the first request for a run the discovery document is fetched."""
     shaken = next(iter(moment.log.of("handshake")), None)
     if shaken is None:
-        return _missing(moment, "the client never tried a WebSocket")
+        return missing(moment, "the client never tried a WebSocket")
     asked = next(
         (one for one in moment.log.attaches if one.get("transport") == "sse" and one.at > shaken.at), None
     )
     if asked is None:
-        return _missing(moment, "the client never fell back")
+        return missing(moment, "the client never fell back")
     found = [one for one in moment.log.of("discovery") if shaken.at < one.at <= asked.at]
     if not found:
-        return _broken("a run is asked for over HTTP, and nobody looked why the WebSocket failed")
+        return broken("a run is asked for over HTTP, and nobody looked why the WebSocket failed")
     if all(one.get("token") != asked.get("token") for one in found):
-        return _broken("discovery is fetched with another credential than the run is asked for with")
+        return broken("discovery is fetched with another credential than the run is asked for with")
     return HELD
 
 
@@ -380,7 +250,7 @@ def polls(_: Expectation, moment: Moment) -> Standing:
     """A stream that brings nothing is replaced by polls."""
     gathered = next((one for one in moment.log.attaches if one.get("transport") == "sse"), None)
     if gathered is None:
-        return _missing(moment, "the client never asked for a stream")
+        return missing(moment, "the client never asked for a stream")
     polled = [one for one in moment.log.of("poll") if one.at > gathered.at]
     if polled and moment.scenario.poll and not any(one.get("page") for one in polled):
         return (
@@ -402,12 +272,10 @@ def keeps_credentials(_: Expectation, moment: Moment) -> Standing:
     elsewhere = [one for one in moment.log.seen if one.get("foreign")]
     for one in elsewhere:
         if one.get("token"):
-            return _broken(
-                f"a {one.kind} to {one.get('foreign')} carries the credential for {one.get('own')}"
-            )
+            return broken(f"a {one.kind} to {one.get('foreign')} carries the credential for {one.get('own')}")
     own = [one for one in moment.log.seen if one.get("token") and not one.get("foreign")]
     if not own:
-        return _missing(moment, "the client never presented its credential")
+        return missing(moment, "the client never presented its credential")
     if moment.over or moment.now - own[0].at >= moment.scenario.window_s:
         return HELD
     return PENDING

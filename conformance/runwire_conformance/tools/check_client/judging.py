@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from runwire_conformance.tools.check_client.profile import Profile, bound
-from runwire_conformance.tools.check_client.scenario import Scenario
+from runwire_conformance.tools.check_client.scenario import Scenario, scenarios
 from runwire_conformance.tools.check_client.suite import Suite
 from runwire_conformance.tools.check_client.told import PLACEHOLDERS
 from runwire_conformance.tools.check_client.verdicts import judge_client, results
@@ -50,7 +50,10 @@ class Choice:
     @property
     def wanted(self) -> Sequence[str]:
         """The requirements that are judged."""
-        return [name for name in bound() if not self.requirements or name in self.requirements]
+        about = {name for scenario in scenarios() if self.has(scenario) for name in scenario.ids}
+        return [
+            name for name in bound() if name in about and (not self.requirements or name in self.requirements)
+        ]
 
     @property
     def partial(self) -> str:

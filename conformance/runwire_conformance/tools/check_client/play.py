@@ -5,16 +5,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from runwire_conformance.rules import Finding
-from runwire_conformance.tools.check_client.expectations import (
-    Moment,
-    Standing,
-    State,
-    findings_of,
-    standing_of,
-)
+from runwire_conformance.tools.check_client.expectations import findings_of, standing_of
 from runwire_conformance.tools.check_client.process import Client
 from runwire_conformance.tools.check_client.scenario import Expectation, Scenario
 from runwire_conformance.tools.check_client.stage import Stage
+from runwire_conformance.tools.check_client.standing import Moment, Standing, State
 from runwire_conformance.tools.check_client.told import Told
 from runwire_conformance.tools.check_client.wire_log import FROM_CLIENT, WireLog
 from runwire_conformance.trace.clock import now
@@ -150,7 +145,7 @@ def _marked(log: WireLog) -> tuple[Finding, ...]:
 def _last_sign(log: WireLog) -> float:
     """Return when something last happened that a client could act upon, or did: Pongs show nothing new."""
     kinds = (FROM_CLIENT - {"pong", "report"}) | {"mark", "ended"}
-    return max((one.at for one in log.seen if one.kind in kinds), default=0.0)
+    return max([log.said_at, *(one.at for one in log.seen if one.kind in kinds)])
 
 
 def _standings(stage: Stage, over: bool) -> tuple[tuple[Expectation, Standing], ...]:

@@ -42,6 +42,8 @@ class WireLog:
     traces: list[Trace] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     began: float = field(default_factory=now)
+    #: When the scenario last said something of its own: what is still being said is not waited for in vain.
+    said_at: float = 0.0
 
     def note(self, kind: str, connection: int = 0, **members: Any) -> Seen:
         """Note something, now."""

@@ -1,0 +1,66 @@
+"""How an expectation stands in a play, and the moment at which it is looked at."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from runwire_conformance.tools.check_client.scenario import Scenario
+from runwire_conformance.tools.check_client.wire_log import Seen, WireLog
+
+
+class State(StrEnum):
+    """How an expectation stands."""
+
+    PENDING = "pending"
+    HELD = "held"
+    BROKEN = "broken"
+    ABSENT = "absent"
+    #: The client did not come back, which is broken here only if it comes back elsewhere.
+    AWAY = "away"
+    NOT_EXERCISED = "not exercised"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an expectation stands, and why."""
+
+    state: State
+    reason: str = ""
+
+
+PENDING = Standing(State.PENDING)
+HELD = Standing(State.HELD)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When an expectation is looked at: whether the play is over, and the time in seconds."""
+
+    scenario: Scenario
+    log: WireLog
+    now: float
+    over: bool = False
+    #: The members that the client is known to report.
+    reports: frozenset[str] = frozenset()
+
+
+def missing(moment: Moment, what: str) -> Standing:
+    """Say that something has not come about yet, or never did."""
+    return Standing(State.NOT_EXERCISED, what) if moment.over else PENDING
+
+
+def broken(reason: str) -> Standing:
+    """Say that something was seen that breaks it."""
+    return Standing(State.BROKEN, reason)
+
+
+def never_came(moment: Moment) -> str:
+    """Return why nothing at all came about."""
+    if not any(one.kind in {"discovery", "handshake", "request"} for one in moment.log.seen):
+        return "the client never connected"
+    return "the client never started a run"
+
+
+def end_of(one: Seen, moment: Moment) -> Seen | None:
+    """Return where everything had been played that one `start` or `resume` leads to."""
+    ends = (mark for mark in moment.log.of("mark") if mark.get("name") == "ended")
+    return next((mark for mark in ends if mark.get("attach") == one.get("number")), None)

@@ -1,0 +1,301 @@
+"""`runwire check-client`: scenarios that cannot be meant, what is seen of a client, verdicts, and mistyped calls."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runwire_conformance.tools.check_client.back_off import evenness_of, haste_of
+from runwire_conformance.tools.check_client.expectations import standing_of
+from runwire_conformance.tools.check_client.play import Played
+from runwire_conformance.tools.check_client.profile import NoClaim, bound, profile_of
+from runwire_conformance.tools.check_client.reports import NoReport, report_in
+from runwire_conformance.tools.check_client.run_of_scenario import ScenarioRun
+from runwire_conformance.tools.check_client.scenario import (
+    Expectation,
+    Scenario,
+    ScenarioError,
+    read_scenarios,
+    scenarios,
+)
+from runwire_conformance.tools.check_client.standing import Moment, Standing, State
+from runwire_conformance.tools.check_client.told import Told
+from runwire_conformance.tools.check_client.verdicts import judge_client, results
+from runwire_conformance.tools.check_client.wire_log import Seen, WireLog
+from runwire_conformance.verdict.judgement import Verdict
+from runwire_schemas import violations
+from runwire_spec import registries
+from tests.support.patience import patience
+
+RUNWIRE = str(Path(sys.executable).parent / "runwire")
+HEAD = '[[scenario]]\nname = "x"\nabout = "something happens"\nclass = "resumes"\n'
+SHOWN = 'expect = [{id = "EVENT-6", see = "shows", text = "a"}]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (HEAD + 'expect = [{id = "RUN-4", see = "shows", text = "a"}]', "RUN-4 is no requirement of the role client"),
+        (HEAD + 'expect = [{id = "RUN-11", see = "shows", text = "a"}]', "RUN-11 cannot be judged"),
+        (HEAD + 'expect = [{id = "EVENT-6", see = "show"}]', "nothing to see is called 'show'; there are: attach"),
+        (HEAD + 'expect = [{id = "EVENT-6", see = "shows"}]', "shows what?"),
+        (HEAD + 'expect = [{id = "EVENT-6", see = "shows", txt = "a"}]', "'txt' was unexpected"),
+        (HEAD + SHOWN + "colour = 1", "'colour' was unexpected"),
+        (HEAD + SHOWN + "attach = [{steps = [{events = 99}]}]", "events 99: the log has 9 events"),
+        (HEAD + SHOWN + "attach = [{steps = [{merge = [3, 2]}]}]", "merge [3, 2]"),
+        (HEAD + SHOWN + "attach = [{steps = [{close = 1011}]}]", "a stream cannot be closed with 1011"),
+        (HEAD + SHOWN + 'attach = [{steps = [{text = "x"}]}]', "text is a step for websocket alone"),
+        (HEAD + SHOWN + 'attach = [{steps = [{await = "cancel"}]}]', "nobody tells the client to cancel"),
+        (HEAD + SHOWN + "attach = [{answer = {status = 502}}]", "answer is what a gateway says over HTTP"),
+        (HEAD + SHOWN + "basic = true", "basic servers and handshakes are of the WebSocket alone"),
+        (
+            HEAD + 'expect = [{id = "CLOSE-6", see = "stays_away", after_mark = "m", kind = "start"}]',
+            "no step sets the mark m",
+        ),
+        (
+            HEAD + 'expect = [{id = "CLOSE-4", see = "attach", number = 2, optional = true}]',
+            "nothing is asked shows nothing",
+        ),
+        (HEAD + 'expect = [{id = "RUN-12", see = "attach", number = 1, run_id = "same"}]', "nothing to be the same"),
+        (HEAD + 'expect = [{id = "FALL-3", see = "polls"}]', "no stream is gathered"),
+        (HEAD + 'expect = [{id = "FALL-2", see = "discovers"}]', "may choose its transport"),
+        (HEAD + 'expect = [{id = "CONN-5", see = "keeps_credentials"}]', "there is no credential to keep"),
+        (HEAD + 'expect = [{id = "CANCEL-15", see = "shows_no_end_before", mark = "over"}]', "has one end"),
+        (HEAD.replace("resumes", "flies") + SHOWN, "no class of clients is called flies"),
+        (
+            HEAD.replace("resumes", "watches") + SHOWN + "attach = [{steps = [{events = 2}, {close = 4000}]}]",
+            "need not resume does not see the end",
+        ),
+        ("[[scenario]", "x.toml: "),
+    ],
+)  # fmt: skip
+def test_a_scenario_that_cannot_be_meant_is_an_error(text: str, told: str) -> None:
+    with pytest.raises(ScenarioError, match=r"x\.toml") as problem:
+        read_scenarios(text, "x.toml")
+
+    assert told in str(problem.value)
+
+
+@pytest.mark.parametrize(
+    ("waits", "seconds", "hasty"),
+    [
+        ([0.05] * 5, 8, True),
+        ([0.05] * 4 + [0.3, 0.05], 8, False),
+        ([0.2] * 33, 8, True),
+        ([0.1, 0.5, 1.3, 0.4], 8, False),
+        ([], 8, False),
+    ],
+)
+def test_returns_that_do_not_grow_are_told(waits: list[float], seconds: float, hasty: bool) -> None:
+    assert bool(haste_of(waits, seconds)) is hasty
+
+
+@pytest.mark.parametrize(
+    ("waits", "even"),
+    [
+        ([1.0, 1.01, 1.0, 0.99, 1.0], True),
+        ([1.0, 1.01, 1.0, 0.99], False),
+        ([0.3, 0.6, 1.2, 2.4], True),
+        ([0.3, 0.6, 1.2], False),
+        ([0.3, 0.5, 1.4, 2.1, 0.2, 3.3], False),
+        ([0.01] * 9, False),
+    ],
+)
+def test_waits_without_jitter_are_told(waits: list[float], even: bool) -> None:
+    assert bool(evenness_of(waits)) is even
+
+
+@pytest.mark.parametrize(
+    ("line", "report"),
+    [
+        ("Listening", None),
+        ('{"level": "info"}', None),
+        ("{not json", None),
+        ('{"runwire": {"text": "a", "ended": "failed"}}', {"text": "a", "ended": "failed"}),
+    ],
+)
+def test_a_report_is_told_from_other_output(line: str, report: dict[str, Any] | None) -> None:
+    assert report_in(line) == report
+
+
+@pytest.mark.parametrize(
+    "line", ['{"runwire": {"txt": "a"}}', '{"runwire": {"ended": "done"}}', '{"runwire": 1}']
+)
+def test_a_mistaken_report_is_told(line: str) -> None:
+    with pytest.raises(NoReport):
+        report_in(line)
+
+
+def seen(*entries: tuple[float, str, int, dict[str, Any]]) -> WireLog:
+    log = WireLog(began=0.0)
+    log.seen = [Seen(at, kind, connection, members) for at, kind, connection, members in entries]
+    return log
+
+
+def attach(
+    at: float, number: int, by: str, after: int = 0, **more: Any
+) -> tuple[float, str, int, dict[str, Any]]:
+    members = {
+        "number": number,
+        "by": by,
+        "after": after,
+        "run_id": "r",
+        "transport": "websocket",
+        "epoch": "e1",
+        **more,
+    }
+    return at, "attach", number, members
+
+
+def ended(at: float, number: int) -> tuple[float, str, int, dict[str, Any]]:
+    return at, "mark", number, {"name": "ended", "attach": number}
+
+
+def standing(log: WireLog, see: str, now: float = 9.0, over: bool = True, **members: Any) -> Standing:
+    scenario = Scenario("x", "about", "watches", ("websocket",), (), ({"type": "done"},))
+    expectation = Expectation("RESUME-21", see, members)
+    return standing_of(expectation, Moment(scenario, log, now, over))
+
+
+START, BACK = attach(1.0, 1, "start"), attach(3.0, 2, "resume", 3)
+
+
+@pytest.mark.parametrize(
+    ("log", "members", "state"),
+    [
+        (seen(), {}, State.NOT_EXERCISED),
+        (seen(START), {}, State.NOT_EXERCISED),
+        (seen(START, ended(2.0, 1)), {}, State.ABSENT),
+        (seen(START, ended(2.0, 1)), {"returning": True}, State.AWAY),
+        (seen(START, ended(2.0, 1)), {"optional": True}, State.NOT_EXERCISED),
+        (seen(START, ended(2.0, 1), BACK), {"by": "resume", "after": 3, "epoch": "e1"}, State.HELD),
+        (seen(START, ended(2.0, 1), BACK), {"after": 4}, State.BROKEN),
+        (seen(START, ended(2.0, 1), BACK), {"epoch": "e2"}, State.BROKEN),
+        (seen(START, ended(2.0, 1), BACK), {"within_s": 0.5}, State.BROKEN),
+        (seen(START, ended(2.0, 1), attach(3.0, 2, "resume", 0)), {"after": 4}, State.NOT_EXERCISED),
+        (seen(START, ended(2.0, 1), attach(3.0, 2, "resume", 0)), {"after": 4, "exact": True}, State.BROKEN),
+        (seen(START, ended(2.0, 1), attach(3.0, 2, "start")), {"by": "resume"}, State.NOT_EXERCISED),
+        (seen(START, ended(2.0, 1), attach(3.0, 2, "start", run_id=None)), {"by": "resume"}, State.BROKEN),
+        (seen(START, ended(2.0, 1), attach(3.0, 2, "start", run_id="s")), {"run_id": "same"}, State.BROKEN),
+        (seen(START, ended(2.0, 1), attach(3.0, 2, "start")), {"run_id": "new"}, State.BROKEN),
+        (seen(START, ended(2.0, 1), BACK), {"token": "new"}, State.BROKEN),
+    ],
+)
+def test_a_return_is_judged_by_what_came(log: WireLog, members: dict[str, Any], state: State) -> None:
+    assert standing(log, "attach", number=2, **members).state is state
+
+
+def test_whoever_gives_no_sign_of_life_has_not_stayed_away() -> None:
+    begun = [START, (2.0, "mark", 1, {"name": "closed"})]
+    asked = {"after_mark": "closed", "kind": "connection"}
+
+    assert standing(seen(*begun), "stays_away", **asked).state is State.NOT_EXERCISED
+    assert standing(seen(*begun, (2.1, "close", 1, {})), "stays_away", **asked).state is State.HELD
+    assert standing(
+        seen(*begun, (2.1, "close", 1, {}), (2.5, "handshake", 2, {})), "stays_away", **asked
+    ).state is (State.BROKEN)
+
+
+def test_what_is_shown_counts_when_the_log_was_whole() -> None:
+    cut = [START, ended(2.0, 1), (2.5, "report", 0, {"text": "a"})]
+    whole = [*cut, (3.0, "mark", 1, {"name": "over"})]
+
+    assert standing(seen(*cut), "shows", text="ab").state is State.AWAY
+    assert standing(seen(*whole), "shows", text="ab").state is State.BROKEN
+    assert standing(seen(*whole), "shows", text="a").state is State.HELD
+    assert standing(seen(*whole), "shows", ended="completed").state is State.NOT_EXERCISED
+
+
+def played(name: str, transport: str, *states: State) -> Played:
+    scenario = next(one for one in scenarios() if one.name == name)
+    standings = tuple(zip(scenario.expectations, (Standing(state, "why") for state in states), strict=True))
+    return Played(scenario, transport, standings, (), (), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("state", "returning", "verdict"),
+    [
+        (State.HELD, frozenset(), Verdict.PASS),
+        (State.BROKEN, frozenset(), Verdict.FAIL),
+        (State.ABSENT, frozenset(), Verdict.FAIL),
+        (State.AWAY, frozenset({"sse"}), Verdict.FAIL),
+        (State.AWAY, frozenset(), Verdict.NOT_EXERCISED),
+        (State.NOT_EXERCISED, frozenset(), Verdict.NOT_EXERCISED),
+    ],
+)
+def test_a_verdict_follows_from_what_came(state: State, returning: frozenset[str], verdict: Verdict) -> None:
+    plays = [played("half_an_event", "sse", state, State.NOT_EXERCISED)]
+
+    (judgement,) = judge_client(plays, profile_of(["all"], []), ["SSE-27"], returning)
+
+    assert judgement.verdict is verdict
+
+
+def test_what_is_not_claimed_is_not_offered() -> None:
+    judgements = judge_client([], profile_of([], ["websocket"]), [*bound()], frozenset())
+    standings = {one.name: one.standing for one in results(judgements, profile_of([], ["websocket"]))}
+
+    verdicts = {one.requirement.id: one.verdict for one in judgements}
+    assert (verdicts["CLOSE-4"], verdicts["SSE-27"]) == (Verdict.NOT_OFFERED, Verdict.NOT_OFFERED)
+    assert verdicts["EVENT-6"] is Verdict.NOT_EXERCISED
+    assert standings == {"watches": "not shown"} | dict.fromkeys(
+        ("cancels", "resumes", "falls_back"), "not offered"
+    )
+
+
+def test_a_claim_brings_what_it_needs() -> None:
+    assert profile_of(["falls_back"], []).classes == {"watches", "resumes", "falls_back"}
+    with pytest.raises(NoClaim, match="there are: watches"):
+        profile_of(["fly"], [])
+
+
+def test_every_requirement_of_clients_is_in_one_class() -> None:
+    listed = [name for row in registries()["client_classes"] for name in row["requirements"].split()]
+
+    assert len(listed) == len(set(listed))
+    assert {*bound()} == {name for one in scenarios() for name in one.ids}
+
+
+def test_what_the_server_of_a_scenario_answers_over_http_is_valid() -> None:
+    for scenario in scenarios():
+        run = ScenarioRun(scenario)
+        run.begun(None)
+        run.said = run.last
+        assert violations("run-status", run.state()) == []
+        assert violations("run-events", run.page(0)) == [] or any(":" in one["type"] for one in scenario.log)
+
+
+def test_a_command_is_told_by_placeholders_and_environment() -> None:
+    told = Told("http://h", "ws://h/ws", "http://h/runs", "Hi.", "sse")
+
+    assert told.command(["x", "{url}/{transport}", "{}"]) == ["x", "http://h/sse", "{}"]
+    assert told.environment["RUNWIRE_PROMPT"] == "Hi."
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "say what starts the client"),
+        (["--claim", "al", "x"], "no class of clients is called 'al'"),
+        (["--transport", "ws", "x"], "no transport is called 'ws'"),
+        (["http://localhost:80"], "is no command; `runwire check http://localhost:80` judges a server"),
+        (["x", "{uri}"], "no placeholder is called {uri}; did you mean {url}?"),
+        (["nosuchprogram"], "cannot start nosuchprogram"),
+        (["--requirement", "RUN-4", "x"], "RUN-4 is not judged of a client: it binds the server"),
+        (["-k", "zzz", "x"], "no scenario is called like 'zzz'"),
+        (["--listen", "x"], "one argument too many"),
+        (["--update-baseline", "x"], "name the file to update"),
+        ([sys.executable, "-c", "import sys; sys.exit('no server')"], "it ended with exit code 1, and said no server"),
+    ],
+)  # fmt: skip
+def test_a_mistyped_call_is_told_in_one_line(words: list[str], told: str) -> None:
+    ended = subprocess.run(
+        [RUNWIRE, "check-client", *words], capture_output=True, text=True, timeout=patience(60), check=False
+    )
+
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended.stderr
+    assert told in ended.stderr
