@@ -146,6 +146,7 @@ class Claim:
     searches: bool = False
     waits: Callable[[Limits], float] | None = None
     busy: bool = False
+    beyond: tuple[str, ...] = ()
 
 
 def proves(
@@ -162,6 +163,7 @@ def proves(
     searches: bool = False,
     waits: Callable[[Limits], float] | None = None,
     busy: bool = False,
+    beyond: tuple[str, ...] = (),
 ) -> Callable[[Function], Function]:
     """Mark a function as a case that proves the requirements `ids`.
 
@@ -170,10 +172,24 @@ def proves(
     own clock says `timing`: when it fails in the crowd it is played again alone, and that is what counts. One that
     `searches` takes the longer the more examples the user asked for. One that an advertised limit makes wait says with
     `waits` for how many seconds, of which the forecast is made; it is not played when they are more than the patience.
-    One that is `busy` makes the server refuse it so; any other that is refused as busy found no place.
+    One that is `busy` makes the server refuse it so; any other that is refused as busy found no place. Of servers with
+    the features in `beyond` it asks more, and plays against the others too.
     """
     claim = Claim(
-        ids, watches, on, script, connections, alone, last, deadline_s, without, timing, searches, waits, busy
+        ids,
+        watches,
+        on,
+        script,
+        connections,
+        alone,
+        last,
+        deadline_s,
+        without,
+        timing,
+        searches,
+        waits,
+        busy,
+        beyond=beyond,
     )
 
     def marked(function: Function) -> Function:

@@ -185,6 +185,8 @@ async def pings_keep_their_pace(client: Client, limits: Limits, target: Target) 
     most = limits["heartbeat_s"] + client.clock.tolerance
     target.within_patience(3 * most, "heartbeat_s")
     moments = [client.ready.at if client.ready is not None else client.trace.began]
+    if target.profile.has_script_agent:  # or the connection is idle
+        await client.start(scripts.script(scripts.wait(6 * most * 1000)))
 
     await client.wait_until(lambda: len(client.pings) >= 3, 6 * most, "three Pings")
 

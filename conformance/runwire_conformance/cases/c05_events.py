@@ -20,6 +20,9 @@ from runwire_conformance.rules.messages import excesses
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import json_of
 
+#: Seconds for which the agent pauses between two words, where the run may last for longer.
+LONGEST_PAUSE_S = 1.5
+
 
 @proves("EVENT-1", script=True, on=BOTH)
 async def the_text_of_a_sub_agent_is_no_answer(target: Target, transport: str) -> None:
@@ -51,24 +54,26 @@ async def a_surrogate_pair_that_an_agent_divides_is_joined(target: Target, trans
 
 
 @proves("EVENT-4", script=True)
-async def text_comes_while_the_agent_works_on_a_stream(target: Target) -> None:
+async def text_comes_while_the_agent_works_on_a_stream(target: Target, limits: Limits) -> None:
     if "sse" not in target.features:
         raise NotExercised("the server does not offer sse")
+    pause_s = min(LONGEST_PAUSE_S, limits["run_s"] * 0.4)
     stream = await target.start_stream(
-        scripts.script(scripts.token("a"), scripts.wait(1500), scripts.token("b"))
+        scripts.script(scripts.token("a"), scripts.wait(pause_s * 1000), scripts.token("b"))
     )
     run = await stream.run()
 
     first = await run.next_event()
     terminal = await run.terminal()
 
-    assert terminal.at - first.at > 1.0
+    assert terminal.at - first.at > pause_s * 0.6
 
 
 @proves("EVENT-4")
 async def text_comes_while_the_agent_works(client: Client, target: Target) -> None:
     scripted = target.profile.has_script_agent
-    pause = scripts.script(scripts.token("first"), scripts.wait(1500), scripts.token("last"))
+    pause_s = min(LONGEST_PAUSE_S, target.limits["run_s"] * 0.4)
+    pause = scripts.script(scripts.token("first"), scripts.wait(pause_s * 1000), scripts.token("last"))
     await client.send({"prompt": pause if scripted else target.long})
 
     first = await client.message(
@@ -78,7 +83,7 @@ async def text_comes_while_the_agent_works(client: Client, target: Target) -> No
         lambda message: message.type == "token", "a second token", first.index, EVENT_S, EVENTS
     )
 
-    assert second.at - first.at > (1.0 if scripted else -1.0)
+    assert second.at - first.at > (pause_s * 0.6 if scripted else -1.0)
 
 
 @proves(

@@ -162,9 +162,10 @@ async def a_stream_ends_after_the_terminal_with_a_blank_line(target: Target) -> 
 
 
 @proves("SSE-10", script=True)
-async def a_stream_lasts_as_long_as_its_run(target: Target) -> None:
+async def a_stream_lasts_as_long_as_its_run(target: Target, limits: Limits) -> None:
+    pause_ms = min(1500, limits["run_s"] * 400)
     stream = await target.start_stream(
-        scripts.script(scripts.token("a"), scripts.wait(1500), scripts.token("b"))
+        scripts.script(scripts.token("a"), scripts.wait(pause_ms), scripts.token("b"))
     )
     run = await stream.run()
 

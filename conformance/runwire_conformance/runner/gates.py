@@ -10,15 +10,16 @@ def unplayed(case: Case, profile: Profile) -> Outcome | None:
 
     It does not claim the feature, or does claim one without which alone the case makes sense, or plays no scripts.
     """
-    gates = {gate for identifier in case.claim.ids + case.claim.watches for gate in gates_of(identifier)}
-    absent = sorted(gate for gate in gates if gate != "script_agent" and gate not in profile.features)
+    gated = {gate for identifier in case.claim.ids + case.claim.watches for gate in gates_of(identifier)}
+    gates = gated - {"script_agent", *case.claim.beyond}
+    absent = sorted(gates - set(profile.features))
     if case.transport == "sse" and "sse" not in profile.features:
         absent.append("sse")
     if absent:
         return Outcome(State.NOT_OFFERED, f"the server does not offer {', '.join(absent)}")
     if case.claim.without in profile.features:
         return Outcome(State.NOT_OFFERED, f"only for a server without {case.claim.without}")
-    if "script_agent" in gates and not profile.has_script_agent:
+    if "script_agent" in gated and not profile.has_script_agent:
         return Outcome(State.NOT_OFFERED, "the server has no script agent")
     if case.claim.script and not profile.has_script_agent:
         hint = "needs the script agent (specification, chapter 16): plug it in and announce script_agent"
