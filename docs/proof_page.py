@@ -179,4 +179,5 @@ def _flaw(flaw: dict[str, Any]) -> str:
     cases = "; ".join(named + [f"and {more} more"] * (more > 0))
     by = cases if flaw["outcome"] == "blamed" else f"**{flaw['outcome']}**"
     text = flaw["description"].replace("|", "\\|")
-    return f"| [{flaw['requirement']}] | {text} | {by} | {flaw['blamed']} of {flaw['runs']} |"
+    clause = f": {flaw['clause']}" if flaw.get("clause") else ""
+    return f"| [{flaw['requirement']}]{clause} | {text} | {by} | {flaw['blamed']} of {flaw['runs']} |"

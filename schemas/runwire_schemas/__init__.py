@@ -225,7 +225,8 @@ def _inlined(part: Any) -> Any:
         return [_inlined(item) for item in part]
     if not isinstance(part, dict):
         return part
-    inlined = {key: _inlined(value) for key, value in part.items() if key != "$ref"}
+    # A `$schema` inside would have jsonschema go on with its stock validator, whose `$` is Python's.
+    inlined = {key: _inlined(value) for key, value in part.items() if key not in {"$ref", "$schema"}}
     if "$ref" not in part:
         return inlined
     file, _, pointer = part["$ref"].partition("#")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.example_stand import example
 from tests.support.patience import patience
 
 pytestmark = pytest.mark.whole
@@ -19,19 +19,11 @@ BIN = Path(sys.executable).parent
 
 
 def test_the_mended_server_keeps_its_class(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    uvicorn = [sys.executable, "-m", "uvicorn", "basic:app", "--app-dir", ROOT / "examples", f"--port={port}"]
-    server = subprocess.Popen(uvicorn, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
+    with example("basic") as address:
         judged = subprocess.run(
-            [BIN / "runwire", "check", f"localhost:{port}", "--class=basic", "--wait=30", "--json=report.json"],
+            [BIN / "runwire", "check", address, "--class=basic", "--wait=30", "--json=report.json"],
             cwd=tmp_path, capture_output=True, text=True, timeout=patience(300), check=False,
         )  # fmt: skip
-    finally:
-        server.terminate()
-        server.wait(patience(20))
 
     assert judged.returncode == 0, judged.stdout[-2000:] + judged.stderr
     report = json.loads((tmp_path / "report.json").read_text())

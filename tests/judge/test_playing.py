@@ -12,7 +12,7 @@ from runwire_conformance.client.profile import Options, Profile
 from runwire_conformance.client.target import Target
 from runwire_conformance.runner.gates import unplayed
 from runwire_conformance.runner.playing import came_of
-from runwire_conformance.trace.clock import Clock
+from runwire_conformance.trace.clock import Clock, now
 from runwire_conformance.trace.trace import Message, Record
 from runwire_conformance.verdict.outcome import Case, Outcome, State
 
@@ -75,3 +75,12 @@ def test_a_case_needs_the_connections_that_the_server_admits(connections: int, f
         or "needs 4 connections at once; set connections_per_principal"
         in (outcome or Outcome(State.PASSED)).reason
     )
+
+
+@pytest.mark.parametrize(("life_s", "state"), [(-1.0, State.NOT_JUDGED), (60.0, State.FAILED)])
+def test_a_credential_that_grew_too_old_on_a_slow_machine_is_no_fault(life_s: float, state: State) -> None:
+    async def refused_caller(target: Target) -> None:
+        target.credentials_end.append(now() + life_s)
+        raise Broken("expected the handshake to be accepted; it was refused with 401")
+
+    assert played(refused_caller).state is state

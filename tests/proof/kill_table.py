@@ -53,6 +53,8 @@ class Trial:
     """How often it was tried; more than once where the flaw acts at random."""
     blamed: int = 0
     """In how many of these runs the judge caught it."""
+    clause: str = ""
+    """The clause of the requirement that the flaw breaks, where it names one."""
     failed: tuple[str, ...] = ()
     """The cases of its requirement that failed; `cases` are the first few that accuse."""
 

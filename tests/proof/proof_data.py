@@ -11,7 +11,7 @@ from typing import Any
 from .conditioned import Conditioned
 from .kill_table import Trial, observable
 
-TOLD = ("flaw", "requirement", "description", "outcome", "cases", "also", "runs", "blamed")
+TOLD = ("flaw", "requirement", "clause", "description", "outcome", "cases", "also", "runs", "blamed")
 """What is kept of a trial."""
 
 
@@ -88,7 +88,11 @@ class Proof:
 
 def written(proof: Proof) -> str:
     """Return the proof as JSON, a line for each flaw and each server."""
-    flaws = [_line({name: getattr(trial, name) for name in TOLD}) for trial in proof.trials]
+    told = [name for name in TOLD if name != "clause"]
+    flaws = [
+        _line({name: getattr(trial, name) for name in (TOLD if trial.clause else told)})
+        for trial in proof.trials
+    ]
     servers = [_line(asdict(one)) for one in proof.accused]
     conditions = [_line(asdict(one)) for one in proof.conditions]
     return "\n".join(

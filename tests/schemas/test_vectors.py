@@ -251,3 +251,13 @@ def test_a_text_that_is_refused_goes_over_the_edge_it_is_named_by(reason: str, o
 def test_a_text_that_is_accepted_is_a_valid_message(reason: str, octets: bytes) -> None:
     assert what_is_wrong(octets) is None, reason
     assert client_message_violations(strictly(octets.decode("utf-8"))) == []
+
+
+@pytest.mark.parametrize("member", ["run_id", "session_id"])
+def test_a_pattern_behind_a_reference_ends_where_the_text_ends(member: str) -> None:
+    body = {"prompt": "x", member: "x" * 21}
+
+    assert violations("run-request", body) == []
+    assert [found.pointer for found in violations("run-request", {**body, member: "x" * 21 + "\n"})] == [
+        f"/{member}"
+    ]

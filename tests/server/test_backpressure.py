@@ -142,6 +142,8 @@ def test_replays_are_rationed_whichever_way_they_are_asked_for() -> None:
         asked = f"{url.replace('http', 'ws', 1)}/ws/generate"
         again = {
             "start over SSE": lambda: posted(url, start),
+            "text": lambda: posted(f"{url}/v1/runs/{RUN_ID}", None, "application/json"),
+            "poll": lambda: posted(f"{url}/v1/runs/{RUN_ID}/events", None, "application/json"),
             "events": lambda: posted(f"{url}/v1/runs/{RUN_ID}/events", None),
             "resume": lambda: answered(asked, json.dumps({"type": "resume", "run_id": RUN_ID, "after": 0})),
             "start": lambda: answered(asked, start),
@@ -151,16 +153,18 @@ def test_replays_are_rationed_whichever_way_they_are_asked_for() -> None:
         assert (codes[:5], codes[-1]) == ([200] * 5, 429)
         assert {name: ask() for name, ask in again.items()} == {
             "start over SSE": 429,
+            "text": 429,
+            "poll": 429,
             "events": 429,
             "resume": "rate_limited",
             "start": "rate_limited",
         }
 
 
-def posted(url: str, body: str | None) -> int:
-    """Ask for a stream, and read it; return the status."""
+def posted(url: str, body: str | None, accepted: str = "text/event-stream") -> int:
+    """Ask for a stream, or for what is `accepted` in its place, and read it; return the status."""
     path = url if body is None else f"{url}/v1/runs"
-    headers = {"Accept": "text/event-stream", "Content-Type": "application/json"}
+    headers = {"Accept": accepted, "Content-Type": "application/json"}
     call = urllib.request.Request(path, body.encode() if body is not None else None, headers)
     try:
         with urllib.request.urlopen(call, timeout=patience(20)) as response:

@@ -198,13 +198,14 @@ class Soak:
     async def _lag(self, chance: random.Random) -> None:
         """Start a run of some megabytes and take little of it, or nothing; it must end whatever its reader does."""
         node, run_id = chance.choice(self._cluster.nodes), f"{chance.getrandbits(132):033x}"
-        script = {"repeat": 500, "steps": [{"token": "x" * 3000}]}
+        script, accepted = {"repeat": 500, "steps": [{"token": "x" * 3000}]}, False
         try:
             async with connected(node, max_queue=1) as client:
                 answer = await client.start(script, run_id=run_id)
                 if answer["type"] == "error":
                     assert answer["code"] == "unavailable", answer
                     return
+                accepted = True
                 reads = chance.choice([0, 10, 60])
                 for _ in range(reads):
                     await client.socket.recv()
@@ -214,10 +215,11 @@ class Soak:
             raise  # hung, and not lost
         except LOST:
             self._counts["connections lost"] += 1
-        await self._ended(run_id)
+        status = await self._ended(run_id)
+        assert not (accepted and status == "404"), "a run that was accepted is unknown"
 
-    async def _ended(self, run_id: str) -> None:
-        """Wait until a run is over, whichever node tells; one whose start was not answered may not be there."""
+    async def _ended(self, run_id: str) -> str:
+        """Wait until a run is over, whichever node tells; return its status, `404` for one that is not there."""
         while True:
             node = self._chance.choice(self._cluster.nodes)
             try:
@@ -225,8 +227,8 @@ class Soak:
             except OSError:
                 status = ""
             if status in {"completed", "incomplete", "cancelled", "failed", "404"}:
-                self._ends[f"not read: {status}"] += 1
-                return
+                self._ends["not there" if status == "404" else f"not read: {status}"] += 1
+                return status
             await asyncio.sleep(0.3)
 
     async def _harm(self, chance: random.Random) -> None:

@@ -15,6 +15,7 @@ from runwire_conformance.client.expectations import (
     expect_valid,
 )
 from runwire_conformance.client.target import Target
+from runwire_conformance.client.wire import dialects
 from runwire_conformance.client.wire.http import Response
 from runwire_conformance.trace.limits import Limits
 from runwire_spec import registries
@@ -72,6 +73,14 @@ async def a_client_that_offers_no_subprotocol_is_accepted(target: Target) -> Non
 async def one_handshake_after_another_is_accepted(target: Target) -> None:
     for _ in range(HANDSHAKES):
         await (await target.connect(ready=False)).leave()
+
+
+@proves("CONN-6")
+async def the_handshakes_of_browsers_and_libraries_are_accepted(target: Target) -> None:
+    for client, headers in dialects.HANDSHAKES.items():
+        peer, response, _ = await target.handshake(headers=headers)
+        peer.close()
+        assert response.status == 101, f"{client}: came {response.status} to its handshake"
 
 
 @proves("CONN-7")

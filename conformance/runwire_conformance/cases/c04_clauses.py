@@ -7,7 +7,8 @@ from itertools import pairwise
 from runwire_conformance.case import Broken, NotExercised, NotOffered, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import LONG_S, Run, beyond, contents
+from runwire_conformance.client.conversation import LONG_S, beyond, contents
+from runwire_conformance.client.either import BOTH, begun
 from runwire_conformance.client.questions import asked, closing, give
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
@@ -23,14 +24,7 @@ def raw(*steps: str) -> str:
     return '{"runwire_script":[' + ",".join(steps) + "]}"
 
 
-async def followed(target: Target, transport: str, prompt: str) -> Run:
-    """Start a run and return it as this transport shows it."""
-    if transport == "sse":
-        return await (await target.start_stream(prompt)).run()
-    return await (await target.connect()).start(prompt)
-
-
-@proves("EVENT-2", script=True, on=("websocket", "sse"))
+@proves("EVENT-2", script=True, on=BOTH)
 async def halves_are_joined_in_every_kind_of_text(target: Target, transport: str) -> None:
     call = '"call_id":"c1","name":"search"'
     prompt = raw(
@@ -46,7 +40,7 @@ async def halves_are_joined_in_every_kind_of_text(target: Target, transport: str
         f'{{"token":"{LOW}b"}}',
     )
 
-    events = contents(await (await followed(target, transport, prompt)).whole())
+    events = contents(await (await begun(target, transport, prompt)).whole())
 
     shown = {
         "thinking": [event["content"] for event in events if event["type"] == "thinking"],
@@ -58,7 +52,7 @@ async def halves_are_joined_in_every_kind_of_text(target: Target, transport: str
         assert "".join(texts) == "a🚀b", f"{kind}: expected 'a🚀b'; came {json.dumps(texts)}"
 
 
-@proves("EVENT-2", script=True, on=("websocket", "sse"))
+@proves("EVENT-2", script=True, on=BOTH)
 async def no_character_is_divided_in_a_text_of_many_events(
     target: Target, limits: Limits, transport: str
 ) -> None:
@@ -69,13 +63,13 @@ async def no_character_is_divided_in_a_text_of_many_events(
         prompt = json.dumps({"runwire_script": [{kind: text}]}, ensure_ascii=False)
         if len(json.dumps(prompt)) > limits["max_message_bytes"] * 0.95:
             raise NotExercised("max_message_bytes is too small for a text of several events")
-        run = await followed(target, transport, prompt)
+        run = await begun(target, transport, prompt)
         member = "data" if kind == "token" else "content"
         came = "".join(str(event[member]) for event in await run.whole() if event.type == kind)
         assert came == text, f"{kind}: a character was lost where a text of {len(text)} was divided"
 
 
-@proves("MSG-5", script=True, on=("websocket", "sse"))
+@proves("MSG-5", script=True, on=BOTH)
 async def a_half_that_stays_alone_costs_no_other_character(target: Target, transport: str) -> None:
     long = "x" * 1500
     prompt = raw(
@@ -86,7 +80,7 @@ async def a_half_that_stays_alone_costs_no_other_character(target: Target, trans
         f'{{"token":"c{HIGH}"}}',
     )
 
-    run = await followed(target, transport, prompt)
+    run = await begun(target, transport, prompt)
     events = await run.whole()
 
     thought = "".join(str(event["content"]) for event in events if event.type == "thinking")

@@ -7,6 +7,7 @@ from runwire_conformance.case import Broken, NotExercised, proves, shows
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import Conversation, Run, beyond
+from runwire_conformance.client.either import begun
 from runwire_conformance.client.questions import give
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
@@ -31,13 +32,6 @@ STATES: dict[str, list[scripts.Step]] = {
 WAITING = {"waiting for its user": [scripts.asking("q1"), scripts.token("on")]}
 
 
-async def opened(target: Target, transport: str, prompt: str, session_id: str) -> Run:
-    """Start a run of a session and return it as this transport shows it."""
-    if transport == "sse":
-        return await (await target.start_stream(prompt, session_id=session_id)).run()
-    return await (await target.connect()).start(prompt, session_id=session_id)
-
-
 async def beaten(conversation: Conversation, limits: Limits, state: str) -> None:
     """Expect two heartbeats in the time that two may take; raises Broken."""
     seen = len([message for message in conversation.messages if message.type == "heartbeat"])
@@ -58,13 +52,13 @@ async def held(target: Target, transport: str, limits: Limits) -> None:
     states = STATES | (WAITING if "input" in target.features else {})
 
     async def one(state: str, steps: list[scripts.Step]) -> None:
-        run = await opened(target, transport, scripts.script(*steps), new_run_id())
+        run = await begun(target, transport, scripts.script(*steps), session_id=new_run_id())
         await beaten(run.conversation, limits, state)
 
     async def queued() -> None:
         session_id = new_run_id()
-        await opened(target, transport, scripts.script(scripts.wait(LONG_MS)), session_id)
-        run = await opened(target, transport, scripts.THREE_TOKENS, session_id)
+        await begun(target, transport, scripts.script(scripts.wait(LONG_MS)), session_id=session_id)
+        run = await begun(target, transport, scripts.THREE_TOKENS, session_id=session_id)
         await beaten(run.conversation, limits, "queued")
 
     await asyncio.gather(queued(), *(one(state, steps) for state, steps in states.items()))

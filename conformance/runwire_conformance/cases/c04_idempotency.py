@@ -3,11 +3,12 @@
 import asyncio
 import json
 
-from runwire_conformance.case import NotOffered, proves
+from runwire_conformance.case import NotOffered, Wrong, proves, shows
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import contents
-from runwire_conformance.client.expectations import expect_refused, expect_same_log
+from runwire_conformance.client.conversation import END, EVENT_S, contents
+from runwire_conformance.client.either import BOTH, begun, client_of, start_answered
+from runwire_conformance.client.expectations import expect_member, expect_refused, expect_same_log
 from runwire_conformance.client.target import Target, new_run_id
 
 
@@ -86,27 +87,35 @@ async def another_prompt_under_the_same_id_is_a_conflict(client: Client, target:
     expect_refused(answer, "conflict")
 
 
-@proves("RUN-20")
-async def other_inputs_under_the_same_id_are_a_conflict(client: Client, target: Target) -> None:
-    run_id = new_run_id()
-    run = await client.start(target.short, run_id=run_id, inputs={"n": 1})
+@proves("RUN-20", on=BOTH)
+async def other_inputs_under_the_same_id_are_a_conflict(target: Target, transport: str) -> None:
+    run = await begun(target, transport, target.short, run_id=new_run_id(), inputs={"n": 1})
     await run.terminal()
 
-    answer = await client.ask(
-        {"type": "start", "prompt": target.short, "run_id": run_id, "inputs": {"n": True}}
-    )
+    again = {"prompt": target.short, "run_id": run.id, "inputs": {"n": True}}
+    answer = await start_answered(target, client_of(run), **again)
 
-    expect_refused(answer, "conflict")
+    expect_member(answer, "code", "conflict")
 
 
-@proves("RUN-20")
-async def every_member_of_the_body_counts(client: Client, target: Target) -> None:
+@proves("RUN-20", "RUN-37", on=BOTH)
+async def every_member_of_the_body_counts_there_or_absent(target: Target, transport: str) -> None:
+    client = await target.connect() if transport == "websocket" else None
     for members in ({"on_disconnect": "continue"}, {"session_id": new_run_id()}, {"inputs": {"n": 1}}):
-        run_id = new_run_id()
-        run = await client.start(target.short, run_id=run_id)
-        await run.terminal()
-        answer = await client.ask({"type": "start", "prompt": target.short, "run_id": run_id, **members})
-        expect_refused(answer, "conflict")
+        for first, again in (({}, members), (members, {})):
+            body = {"prompt": target.brief, "run_id": new_run_id()}
+            started = await start_answered(target, client, **body, **first)
+            expect_member(started, "run_id", body["run_id"])
+            answer = await start_answered(target, client, **body, **again)
+            with shows("RUN-20" if again else "RUN-37"):
+                if answer.get("code") != "conflict":
+                    raise Wrong(
+                        f"expected `conflict` for {again} after {first}; came {json.dumps(answer)[:200]}"
+                    )
+            if client is not None:
+                await client.message(
+                    lambda message: message.is_terminal, "the terminal", started.index, EVENT_S, END
+                )
 
 
 @proves("RUN-21", without="resume")
@@ -120,11 +129,23 @@ async def without_resume_a_known_id_is_a_conflict(client: Client, target: Target
     expect_refused(answer, "conflict")
 
 
-@proves("RUN-22")
-async def an_id_of_another_form_is_refused(client: Client, target: Target) -> None:
-    for members in ({"run_id": "short"}, {"run_id": "x" * 65}, {"session_id": "with space and more text"}):
-        answer = await client.ask({"type": "start", "prompt": target.short, **members})
-        expect_refused(answer, "bad_request")
+@proves("RUN-22", on=BOTH)
+async def an_id_of_another_form_is_refused(target: Target, transport: str) -> None:
+    client = await target.connect() if transport == "websocket" else None
+    for name in ("run_id", "session_id"):
+        for value in (
+            "short",
+            "x" * 20,
+            "x" * 65,
+            "with space and more text",
+            "ünïcödé-letters-of-words",
+            "x" * 21 + "\n",
+        ):
+            answer = await start_answered(target, client, prompt=target.short, **{name: value})
+            if answer.get("code") != "bad_request":
+                raise Wrong(
+                    f"expected `bad_request` for the {name} {value!r}; came {json.dumps(answer)[:200]}"
+                )
 
 
 @proves("RUN-25", script=True)

@@ -7,6 +7,7 @@ from runwire_conformance.case import NotExercised, TooSlow, Wrong, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import END, EVENT_S, LONG_S, contents
+from runwire_conformance.client.either import BOTH, begun
 from runwire_conformance.client.expectations import expect_same_log, expect_text, shown
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
@@ -23,11 +24,11 @@ async def every_event_has_its_place(client: Client, target: Target) -> None:
     assert [event.type for event in events if "run_id" not in event or "seq" not in event] == []
 
 
-@proves("RUN-27", script=True)
-async def the_error_that_ends_a_run_has_its_place(client: Client) -> None:
-    run = await client.start(scripts.script(scripts.token("x"), scripts.fail()))
+@proves("RUN-27", script=True, on=BOTH)
+async def the_error_that_ends_a_run_has_its_place(target: Target, transport: str) -> None:
+    run = await begun(target, transport, scripts.script(scripts.token("x"), scripts.fail()))
 
-    error = await client.message(
+    error = await run.conversation.message(
         lambda message: message.type == "error", "the error", seconds=EVENT_S, owners=END
     )
     if error.get("run_id") != run.id or "seq" not in error:
@@ -42,9 +43,11 @@ async def every_run_of_a_connection_counts_from_one(client: Client, target: Targ
         assert events[0].get("first_seq", events[0].get("seq")) == 1
 
 
-@proves("RUN-28", script=True, watches=("RUN-29",))
-async def a_long_run_is_numbered_without_hole(client: Client) -> None:
-    run = await client.start(scripts.script(scripts.repeat(500, scripts.token("x"), scripts.thinking("y"))))
+@proves("RUN-28", script=True, on=BOTH, watches=("RUN-29",))
+async def a_long_run_is_numbered_without_hole(target: Target, transport: str) -> None:
+    run = await begun(
+        target, transport, scripts.script(scripts.repeat(500, scripts.token("x"), scripts.thinking("y")))
+    )
 
     await run.whole()
 
@@ -128,11 +131,11 @@ async def a_log_is_whole_while_its_run_is_unfinished_and_after_its_end(target: T
     expect_same_log(contents(await later.whole()), whole)
 
 
-@proves("RUN-34", script=True)
-async def a_log_beyond_its_size_ends_as_incomplete(client: Client, limits: Limits) -> None:
+@proves("RUN-34", script=True, on=BOTH)
+async def a_log_beyond_its_size_ends_as_incomplete(target: Target, limits: Limits, transport: str) -> None:
     piece = "x" * 4000
     times = int(limits["log_bytes"] / 4000) + 50
-    run = await client.start(scripts.script(scripts.repeat(times, scripts.thinking(piece))))
+    run = await begun(target, transport, scripts.script(scripts.repeat(times, scripts.thinking(piece))))
 
     terminal = await run.terminal(LONG_S)
 

@@ -8,6 +8,7 @@ from runwire_conformance.case import DeadlineMissed, NotExercised, Wrong, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import END, EVENT_S, EVENTS, beyond, contents
+from runwire_conformance.client.either import BOTH, begun, quiet, stop
 from runwire_conformance.client.expectations import (
     expect_completed,
     expect_ended,
@@ -36,11 +37,11 @@ async def a_prompt_without_type_starts_a_run(client: Client, target: Target) -> 
     )
 
 
-@proves("RUN-2")
-async def a_run_shows_what_its_agent_does(client: Client, target: Target) -> None:
-    await client.send({"prompt": target.short})
+@proves("RUN-2", on=BOTH)
+async def a_run_shows_what_its_agent_does(target: Target, transport: str) -> None:
+    run = await begun(target, transport, target.short)
 
-    await client.message(lambda message: message.type == "token", "a token", seconds=EVENT_S, owners=EVENTS)
+    await run.event("token")
 
 
 @proves("RUN-2", script=True, connections=2)
@@ -66,9 +67,9 @@ async def a_start_is_answered_with_started_first(client: Client, target: Target)
     expect_member(first, "type", "started")
 
 
-@proves("RUN-3", script=True)
-async def a_run_that_fails_at_once_is_started_too(client: Client) -> None:
-    run = await client.start(scripts.script(scripts.fail()))
+@proves("RUN-3", script=True, on=BOTH)
+async def a_run_that_fails_at_once_is_started_too(target: Target, transport: str) -> None:
+    run = await begun(target, transport, scripts.script(scripts.fail()))
 
     events = await run.whole()
 
@@ -96,23 +97,23 @@ async def every_run_of_a_connection_ends(client: Client, target: Target) -> None
         await run.terminal()
 
 
-@proves("RUN-4", script=True)
-async def a_run_that_fails_ends_once(client: Client) -> None:
-    run = await client.start(scripts.script(scripts.token("x"), scripts.fail()))
+@proves("RUN-4", script=True, on=BOTH)
+async def a_run_that_fails_ends_once(target: Target, transport: str) -> None:
+    run = await begun(target, transport, scripts.script(scripts.token("x"), scripts.fail()))
 
-    events = await client.quiet(run)
+    events = await quiet(run)
 
     expect_one_end(events, "error")
 
 
-@proves("RUN-4", script=True)
-async def a_run_that_is_cancelled_ends_once(client: Client) -> None:
-    run = await client.start(scripts.ENDLESS)
+@proves("RUN-4", script=True, on=BOTH)
+async def a_run_that_is_cancelled_ends_once(target: Target, transport: str) -> None:
+    run = await begun(target, transport, scripts.ENDLESS)
     await run.until_text("first xx")
 
-    await client.cancel()
+    await stop(target, run)
 
-    events = await client.quiet(run)
+    events = await quiet(run)
     expect_one_end(events, "done")
 
 
@@ -185,9 +186,9 @@ def slow(target: Target) -> str:
     return scripts.ENDLESS if target.profile.has_script_agent else target.long
 
 
-@proves("RUN-8")
-async def a_run_without_id_gets_one(client: Client, target: Target) -> None:
-    run = await client.start(target.short)
+@proves("RUN-8", on=BOTH)
+async def a_run_without_id_gets_one(target: Target, transport: str) -> None:
+    run = await begun(target, transport, target.short)
 
     assert CHOSEN_ID.fullmatch(run.id)
 
@@ -212,33 +213,38 @@ async def a_posted_run_is_called_by_its_name(target: Target) -> None:
     expect_member(accepted.json(), "run_id", run_id)
 
 
-@proves("RUN-13", script=True)
-async def a_cancel_that_races_the_end_leaves_one_terminal(client: Client) -> None:
+@proves("RUN-13", script=True, on=BOTH)
+async def a_cancel_that_races_the_end_leaves_one_terminal(target: Target, transport: str) -> None:
+    prompt = scripts.script(scripts.token("x"), scripts.wait(20))
+    client = await target.connect() if transport == "websocket" else None
     for delay_ms in range(0, 40, 4):
-        run = await client.start(scripts.script(scripts.token("x"), scripts.wait(20)))
+        run = await (client.start(prompt) if client else begun(target, transport, prompt))
         await asyncio.sleep(delay_ms / 1000)
-        await client.cancel()
-        events = await client.quiet(run)
-        expect_one_end(events, "done")
+        await stop(target, run)
+        expect_one_end(await quiet(run), "done")
 
 
-@proves("RUN-13", script=True)
-async def a_run_whose_agent_fails_ends(client: Client) -> None:
-    run = await client.start(scripts.script(scripts.token("x"), scripts.fail("upstream_error", "no answer")))
+@proves("RUN-13", script=True, on=BOTH)
+async def a_run_whose_agent_fails_ends(target: Target, transport: str) -> None:
+    run = await begun(
+        target, transport, scripts.script(scripts.token("x"), scripts.fail("upstream_error", "no answer"))
+    )
 
     await run.terminal()
 
 
-@proves("RUN-13", script=True, waits=lambda limits: limits["run_s"])
-async def a_run_whose_time_is_over_ends(client: Client, limits: Limits) -> None:
-    run = await client.start(scripts.script(scripts.wait(limits["run_s"] * 1000 + 8000)))
+@proves("RUN-13", script=True, on=BOTH, waits=lambda limits: limits["run_s"])
+async def a_run_whose_time_is_over_ends(target: Target, limits: Limits, transport: str) -> None:
+    run = await begun(target, transport, scripts.script(scripts.wait(limits["run_s"] * 1000 + 8000)))
 
     await run.terminal(beyond(limits["run_s"]))
 
 
-@proves("RUN-14", script=True)
-async def a_failing_agent_ends_the_run_with_an_error(client: Client) -> None:
-    run = await client.start(scripts.script(scripts.token("x"), scripts.fail("upstream_error", "no answer")))
+@proves("RUN-14", script=True, on=BOTH)
+async def a_failing_agent_ends_the_run_with_an_error(target: Target, transport: str) -> None:
+    run = await begun(
+        target, transport, scripts.script(scripts.token("x"), scripts.fail("upstream_error", "no answer"))
+    )
 
     terminal = await run.terminal()
 

@@ -5,6 +5,7 @@ import re
 from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
+from runwire_conformance.client.either import BOTH, begun, stop
 from runwire_conformance.client.expectations import expect_member
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
@@ -12,19 +13,19 @@ from runwire_conformance.trace.limits import Limits
 CHOSEN_ID = re.compile(r"[A-Za-z0-9_-]{21,64}")
 
 
-@proves("RUN-10")
-async def a_named_session_is_kept(client: Client, target: Target) -> None:
+@proves("RUN-10", on=BOTH)
+async def a_named_session_is_kept(target: Target, transport: str) -> None:
     session_id = new_run_id()
 
-    run = await client.start(target.short, session_id=session_id)
+    run = await begun(target, transport, target.short, session_id=session_id)
 
     assert run.opening is not None
     expect_member(run.opening, "session_id", session_id)
 
 
-@proves("RUN-10")
-async def an_unnamed_session_gets_an_id(client: Client, target: Target) -> None:
-    run = await client.start(target.short)
+@proves("RUN-10", on=BOTH)
+async def an_unnamed_session_gets_an_id(target: Target, transport: str) -> None:
+    run = await begun(target, transport, target.short)
 
     assert run.opening is not None
     assert CHOSEN_ID.fullmatch(run.opening["session_id"])
@@ -43,12 +44,12 @@ async def a_queued_run_that_is_cancelled_ends(client: Client, limits: Limits) ->
     await queued.terminal()
 
 
-@proves("RUN-16", script=True, connections=2, timing=True)
-async def runs_of_one_session_do_not_overlap(target: Target) -> None:
+@proves("RUN-16", script=True, on=BOTH, connections=2, timing=True)
+async def runs_of_one_session_do_not_overlap(target: Target, transport: str) -> None:
     session_id = new_run_id()
-    one, other = await target.connect(), await target.connect()
-    first = await one.start(scripts.script(scripts.wait(1000), scripts.token("1")), session_id=session_id)
-    second = await other.start(scripts.script(scripts.token("2")), session_id=session_id)
+    slowly = scripts.script(scripts.wait(1000), scripts.token("1"))
+    first = await begun(target, transport, slowly, session_id=session_id)
+    second = await begun(target, transport, scripts.script(scripts.token("2")), session_id=session_id)
 
     early = await second.terminal()
     late = await first.terminal()
@@ -58,15 +59,14 @@ async def runs_of_one_session_do_not_overlap(target: Target) -> None:
     assert second.events[0].at <= early.at
 
 
-@proves("RUN-17", script=True, connections=2)
-async def a_run_that_waits_for_its_session_is_queued(target: Target) -> None:
+@proves("RUN-17", script=True, on=BOTH, connections=2)
+async def a_run_that_waits_for_its_session_is_queued(target: Target, transport: str) -> None:
     session_id = new_run_id()
-    one, other = await target.connect(), await target.connect()
-    await one.start(scripts.ENDLESS, session_id=session_id)
+    first = await begun(target, transport, scripts.ENDLESS, session_id=session_id)
 
-    second = await other.start(scripts.THREE_TOKENS, session_id=session_id)
+    second = await begun(target, transport, scripts.THREE_TOKENS, session_id=session_id)
 
     assert second.opening is not None
     expect_member(second.opening, "status", "queued")
-    await one.cancel()
+    await stop(target, first)
     await second.terminal()

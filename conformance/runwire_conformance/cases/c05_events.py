@@ -6,6 +6,7 @@ from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import END, EVENT_S, EVENTS, LONG_S
+from runwire_conformance.client.either import BOTH, begun, stop
 from runwire_conformance.client.expectations import (
     expect_completed,
     expect_ended,
@@ -20,9 +21,11 @@ from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import json_of
 
 
-@proves("EVENT-1", script=True)
-async def the_text_of_a_sub_agent_is_no_answer(client: Client) -> None:
-    run = await client.start(
+@proves("EVENT-1", script=True, on=BOTH)
+async def the_text_of_a_sub_agent_is_no_answer(target: Target, transport: str) -> None:
+    run = await begun(
+        target,
+        transport,
         scripts.script(
             scripts.token("own "),
             scripts.call("c1", "helper"),
@@ -30,7 +33,7 @@ async def the_text_of_a_sub_agent_is_no_answer(client: Client) -> None:
             scripts.observe("c1", "part ", partial=True),
             scripts.observe("c1", "result "),
             scripts.token("words"),
-        )
+        ),
     )
 
     await run.whole()
@@ -38,9 +41,9 @@ async def the_text_of_a_sub_agent_is_no_answer(client: Client) -> None:
     expect_text(run, "own words")
 
 
-@proves("EVENT-2", script=True)
-async def a_surrogate_pair_that_an_agent_divides_is_joined(client: Client) -> None:
-    run = await client.start('{"runwire_script":[{"token":"a\\ud83d"},{"token":"\\ude80b"}]}')
+@proves("EVENT-2", script=True, on=BOTH)
+async def a_surrogate_pair_that_an_agent_divides_is_joined(target: Target, transport: str) -> None:
+    run = await begun(target, transport, '{"runwire_script":[{"token":"a\\ud83d"},{"token":"\\ude80b"}]}')
 
     await run.whole()
 
@@ -81,10 +84,11 @@ async def text_comes_while_the_agent_works(client: Client, target: Target) -> No
 @proves(
     "EVENT-7",
     script=True,
+    on=BOTH,
     watches=("EVENT-3", "EVENT-8", "EVENT-10", "EVENT-11", "EVENT-12", "EVENT-14", "EVENT-26"),
 )
-async def tool_events_name_their_call(client: Client) -> None:
-    run = await client.start(scripts.EVERYTHING)
+async def tool_events_name_their_call(target: Target, transport: str) -> None:
+    run = await begun(target, transport, scripts.EVERYTHING)
 
     events = await run.whole()
 
@@ -92,21 +96,26 @@ async def tool_events_name_their_call(client: Client) -> None:
     assert [event.type for event in tools if not isinstance(event.get("call_id"), str)] == []
 
 
-@proves("EVENT-3", script=True)
-async def a_sub_agent_is_not_named_on_a_token(client: Client) -> None:
-    run = await client.start(
-        '{"runwire_script":[{"token":"x","agent":"helper"},{"replace":"y","agent":"helper"}]}'
+@proves("EVENT-3", script=True, on=BOTH)
+async def a_sub_agent_is_not_named_on_a_token(target: Target, transport: str) -> None:
+    run = await begun(
+        target,
+        transport,
+        '{"runwire_script":[{"token":"x","agent":"helper"},{"replace":"y","parent_call_id":"c1"}]}',
     )
 
     events = await run.whole()
 
-    assert [event for event in events if event.type in {"token", "replace"} and "agent" in event] == []
+    named = [event for event in events if event.type in {"token", "replace"}]
+    assert [event for event in named if event.keys() & {"agent", "parent_call_id"}] == []
 
 
-@proves("EVENT-8", script=True)
-async def a_call_is_announced_once_with_its_whole_input(client: Client) -> None:
+@proves("EVENT-8", script=True, on=BOTH)
+async def a_call_is_announced_once_with_its_whole_input(target: Target, transport: str) -> None:
     arguments = {"query": "ü", "list": [1, 2.5, None, True], "nested": {"a": {"b": []}}}
-    run = await client.start(scripts.script(scripts.call("c1", "search", arguments), scripts.observe("c1")))
+    run = await begun(
+        target, transport, scripts.script(scripts.call("c1", "search", arguments), scripts.observe("c1"))
+    )
 
     events = await run.whole()
 
@@ -114,9 +123,9 @@ async def a_call_is_announced_once_with_its_whole_input(client: Client) -> None:
     assert [(call["call_id"], call["name"], call["input"]) for call in calls] == [("c1", "search", arguments)]
 
 
-@proves("EVENT-13", script=True)
-async def a_completed_run_has_an_observation_for_every_call(client: Client) -> None:
-    run = await client.start(scripts.EVERYTHING)
+@proves("EVENT-13", script=True, on=BOTH)
+async def a_completed_run_has_an_observation_for_every_call(target: Target, transport: str) -> None:
+    run = await begun(target, transport, scripts.EVERYTHING)
 
     events = await run.whole()
 
@@ -127,9 +136,9 @@ async def a_completed_run_has_an_observation_for_every_call(client: Client) -> N
     assert calls == final
 
 
-@proves("EVENT-14", script=True)
-async def partial_observations_are_text_that_adds_up(client: Client) -> None:
-    run = await client.start(scripts.EVERYTHING)
+@proves("EVENT-14", script=True, on=BOTH)
+async def partial_observations_are_text_that_adds_up(target: Target, transport: str) -> None:
+    run = await begun(target, transport, scripts.EVERYTHING)
 
     events = await run.whole()
 
@@ -137,12 +146,12 @@ async def partial_observations_are_text_that_adds_up(client: Client) -> None:
     assert "".join(partial) == "half done"
 
 
-@proves("EVENT-18", script=True, watches=("EVENT-20",))
-async def an_observation_that_is_too_large_is_cut(client: Client, limits: Limits) -> None:
+@proves("EVENT-18", script=True, on=BOTH, watches=("EVENT-20",))
+async def an_observation_that_is_too_large_is_cut(target: Target, limits: Limits, transport: str) -> None:
     content = {"text": "ü" * min(limits.whole("max_event_bytes"), MAX_MESSAGE // 4)}
     message = json.dumps({"prompt": scripts.script(scripts.call("c1"), scripts.observe("c1", content))})
     prompt = json.loads(message)["prompt"] if len(message) < limits["max_message_bytes"] else repeated(limits)
-    run = await client.start(prompt)
+    run = await begun(target, transport, prompt)
 
     event = await run.event("observation")
 
@@ -158,10 +167,12 @@ def repeated(limits: Limits) -> str:
     return scripts.script(scripts.call("c1"), scripts.observe("c1", "x" * size))
 
 
-@proves("EVENT-18", script=True)
-async def an_observation_that_is_too_deep_is_sent_as_text(client: Client, limits: Limits) -> None:
+@proves("EVENT-18", script=True, on=BOTH)
+async def an_observation_that_is_too_deep_is_sent_as_text(
+    target: Target, limits: Limits, transport: str
+) -> None:
     deep = deeply(limits.whole("json_depth"))
-    run = await client.start(scripts.script(scripts.call("c1"), scripts.observe("c1", deep)))
+    run = await begun(target, transport, scripts.script(scripts.call("c1"), scripts.observe("c1", deep)))
 
     event = await run.event("observation")
 
@@ -177,10 +188,10 @@ def deeply(depth: int) -> list[object]:
     return value
 
 
-@proves("EVENT-19", script=True)
-async def a_call_that_is_too_large_ends_the_run(client: Client, limits: Limits) -> None:
+@proves("EVENT-19", script=True, on=BOTH)
+async def a_call_that_is_too_large_ends_the_run(target: Target, limits: Limits, transport: str) -> None:
     call = scripts.call("c1", "t", "x" * limits.whole("max_event_bytes"))
-    run = await client.start(scripts.script(call, scripts.observe("c1")))
+    run = await begun(target, transport, scripts.script(call, scripts.observe("c1")))
 
     terminal = await run.terminal()
 
@@ -188,20 +199,22 @@ async def a_call_that_is_too_large_ends_the_run(client: Client, limits: Limits) 
     assert run.events[0].is_terminal, "the call was sent before the error"
 
 
-@proves("EVENT-19", script=True)
-async def a_call_that_is_too_deep_ends_the_run(client: Client, limits: Limits) -> None:
+@proves("EVENT-19", script=True, on=BOTH)
+async def a_call_that_is_too_deep_ends_the_run(target: Target, limits: Limits, transport: str) -> None:
     call = scripts.call("c1", "t", deeply(limits.whole("json_depth")))
-    run = await client.start(scripts.script(call, scripts.observe("c1")))
+    run = await begun(target, transport, scripts.script(call, scripts.observe("c1")))
 
     terminal = await run.terminal()
 
     expect_ended(terminal, type="error", code="payload_too_large")
 
 
-@proves("EVENT-20", script=True)
-async def a_token_beyond_the_size_of_an_event_is_divided(client: Client, limits: Limits) -> None:
+@proves("EVENT-20", script=True, on=BOTH)
+async def a_token_beyond_the_size_of_an_event_is_divided(
+    target: Target, limits: Limits, transport: str
+) -> None:
     text = "ü" * (limits.whole("max_event_bytes") // 2 + 10)
-    run = await client.start(scripts.script(scripts.token(text)))
+    run = await begun(target, transport, scripts.script(scripts.token(text)))
 
     await run.terminal()
 
@@ -225,9 +238,9 @@ async def a_refusal_says_its_code_and_whether_to_retry(client: Client) -> None:
     expect_member(refused, "retryable", False)
 
 
-@proves("EVENT-22", script=True)
-async def a_failure_says_its_code_and_whether_to_retry(client: Client) -> None:
-    run = await client.start(scripts.script(scripts.fail()))
+@proves("EVENT-22", script=True, on=BOTH)
+async def a_failure_says_its_code_and_whether_to_retry(target: Target, transport: str) -> None:
+    run = await begun(target, transport, scripts.script(scripts.fail()))
 
     terminal = await run.terminal()
 
@@ -235,30 +248,30 @@ async def a_failure_says_its_code_and_whether_to_retry(client: Client) -> None:
     assert isinstance(terminal.get("retryable"), bool)
 
 
-@proves("EVENT-23")
-async def a_cancelled_run_says_why(client: Client, target: Target) -> None:
-    run = await client.start(scripts.ENDLESS if target.profile.has_script_agent else target.long)
+@proves("EVENT-23", on=BOTH)
+async def a_cancelled_run_says_why(target: Target, transport: str) -> None:
+    run = await begun(target, transport, scripts.ENDLESS if target.profile.has_script_agent else target.long)
     await run.next_event()
-    await client.cancel()
+    await stop(target, run)
 
     terminal = await run.terminal()
 
     assert terminal.get("reason")
 
 
-@proves("EVENT-23", script=True)
-async def a_run_that_was_cut_says_why(client: Client, limits: Limits) -> None:
+@proves("EVENT-23", script=True, on=BOTH)
+async def a_run_that_was_cut_says_why(target: Target, limits: Limits, transport: str) -> None:
     times = int(limits["log_bytes"] / 4000) + 50
-    run = await client.start(scripts.script(scripts.repeat(times, scripts.thinking("x" * 4000))))
+    run = await begun(target, transport, scripts.script(scripts.repeat(times, scripts.thinking("x" * 4000))))
 
     terminal = await run.terminal(LONG_S)
 
     assert terminal.get("reason")
 
 
-@proves("EVENT-28")
-async def a_usage_counts_no_token_twice(client: Client, target: Target) -> None:
-    run = await client.start(target.short)
+@proves("EVENT-28", on=BOTH)
+async def a_usage_counts_no_token_twice(target: Target, transport: str) -> None:
+    run = await begun(target, transport, target.short)
 
     terminal = await run.terminal()
 
@@ -277,9 +290,9 @@ async def a_refusal_is_told_from_a_terminal(client: Client, target: Target) -> N
     await run.terminal()
 
 
-@proves("EVENT-26", script=True)
-async def an_empty_token_is_not_sent(client: Client) -> None:
-    run = await client.start(scripts.script(*scripts.tokens("a", "", "b")))
+@proves("EVENT-26", script=True, on=BOTH)
+async def an_empty_token_is_not_sent(target: Target, transport: str) -> None:
+    run = await begun(target, transport, scripts.script(*scripts.tokens("a", "", "b")))
 
     events = await run.whole()
 

@@ -6,6 +6,7 @@ from runwire_conformance.case import NotExercised, NotOffered, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import END, EVENT_S, beyond
+from runwire_conformance.client.either import BOTH, begun, quiet, stop
 from runwire_conformance.client.expectations import (
     expect_completed,
     expect_ended_by_user,
@@ -29,14 +30,14 @@ def long_enough(limits: Limits) -> float:
     return limits.seconds("cancel_deadline_ms") + LATE_S
 
 
-@proves("CANCEL-1")
+@proves("CANCEL-1", on=BOTH)
 async def a_cancelled_run_ends_as_cancelled_by_its_user(
-    client: Client, target: Target, limits: Limits
+    target: Target, limits: Limits, transport: str
 ) -> None:
-    run = await client.start(slow(target))
+    run = await begun(target, transport, slow(target))
     await run.next_event()
 
-    await client.cancel()
+    await stop(target, run)
 
     terminal = await run.terminal(long_enough(limits))
     expect_ended_by_user(terminal)
@@ -54,38 +55,40 @@ async def a_cancelled_run_ends_within_the_advertised_deadline(
     await run.terminal_within(limits.seconds("cancel_deadline_ms"), handed)
 
 
-@proves("CANCEL-2")
+@proves("CANCEL-2", on=BOTH)
 async def a_run_cancelled_by_its_name_ends_in_time_too(
-    client: Client, target: Target, limits: Limits
+    target: Target, limits: Limits, transport: str
 ) -> None:
-    run = await client.start(slow(target), run_id=new_run_id())
+    run = await begun(target, transport, slow(target), run_id=new_run_id())
     await run.next_event()
 
-    handed = await client.cancel(run)
+    handed = await stop(target, run, by_name=True)
 
     await run.terminal_within(limits.seconds("cancel_deadline_ms"), handed)
 
 
-@proves("CANCEL-3", script=True)
-async def a_cancelled_run_falls_silent(client: Client, limits: Limits) -> None:
-    run = await client.start(scripts.script(scripts.repeat(400, scripts.token("x"), scripts.wait(15))))
+@proves("CANCEL-3", script=True, on=BOTH)
+async def a_cancelled_run_falls_silent(target: Target, limits: Limits, transport: str) -> None:
+    run = await begun(
+        target, transport, scripts.script(scripts.repeat(400, scripts.token("x"), scripts.wait(15)))
+    )
     await run.next_event()
-    handed = await client.cancel()
+    handed = await stop(target, run)
 
-    await client.quiet(run)
+    await quiet(run)
 
-    late = handed + limits.seconds("cancel_quiet_ms") + client.clock.tolerance
+    late = handed + limits.seconds("cancel_quiet_ms") + run.conversation.clock.tolerance
     assert [
         event.type for event in run.events if event.type in {"token", "thinking"} and event.at > late
     ] == []
 
 
-@proves("CANCEL-4", script=True)
-async def a_tool_that_cannot_be_interrupted_is_fenced(client: Client, limits: Limits) -> None:
-    run = await client.start(scripts.BLOCKED)
+@proves("CANCEL-4", script=True, on=BOTH)
+async def a_tool_that_cannot_be_interrupted_is_fenced(target: Target, limits: Limits, transport: str) -> None:
+    run = await begun(target, transport, scripts.BLOCKED)
     await run.until_text("first ")
 
-    handed = await client.cancel()
+    handed = await stop(target, run)
 
     terminal = await run.terminal_within(limits.seconds("cancel_deadline_ms"), handed)
     expect_ended_by_user(terminal)
@@ -153,49 +156,50 @@ async def a_cancel_acts_on_the_start_right_before_it(client: Client, target: Tar
     expect_ended_by_user(terminal)
 
 
-@proves("CANCEL-7")
-async def a_repeated_cancel_changes_nothing(client: Client, target: Target) -> None:
-    run = await client.start(slow(target), run_id=new_run_id())
+@proves("CANCEL-7", on=BOTH)
+async def a_repeated_cancel_changes_nothing(target: Target, transport: str) -> None:
+    run = await begun(target, transport, slow(target), run_id=new_run_id())
     await run.next_event()
 
     for _ in range(3):
-        await client.cancel(run)
+        await stop(target, run, by_name=True)
 
-    events = await client.quiet(run)
+    events = await quiet(run)
     expect_one_end(events, "done")
     expect_ended_by_user(events[-1])
-    assert [message for message in client.messages if message.type == "error"] == []
+    assert [message for message in run.conversation.messages if message.type == "error"] == []
 
 
-@proves("CANCEL-8", script=True, timing=True)
-async def a_cancelled_agent_really_stops(client: Client, limits: Limits) -> None:
-    run = await client.start(scripts.script(scripts.repeat(2000, scripts.token("x"), scripts.wait(10))))
+@proves("CANCEL-8", script=True, on=BOTH, connections=2, timing=True)
+async def a_cancelled_agent_really_stops(target: Target, limits: Limits, transport: str) -> None:
+    run = await begun(
+        target, transport, scripts.script(scripts.repeat(2000, scripts.token("x"), scripts.wait(10)))
+    )
     await run.next_event()
-    await client.cancel()
+    await stop(target, run)
     await run.terminal()
 
-    told = await client.start(scripts.script(scripts.report(run.id)))
+    told = await begun(target, transport, scripts.script(scripts.report(run.id)))
 
     await told.terminal()
     report = object_of(told.text, "the report")
-    bound = limits["cancel_deadline_ms"] + client.clock.tolerance * 1000
+    bound = limits["cancel_deadline_ms"] + run.conversation.clock.tolerance * 1000
     assert report["stopped_after_ms"] <= bound
     assert report["steps_after_cancel"] <= bound / 10
 
 
-@proves("CANCEL-9", script=True, connections=2)
-async def a_queued_run_that_is_cancelled_never_runs(target: Target) -> None:
+@proves("CANCEL-9", script=True, on=BOTH, connections=2)
+async def a_queued_run_that_is_cancelled_never_runs(target: Target, transport: str) -> None:
     session_id = new_run_id()
-    one, other = await target.connect(), await target.connect()
-    first = await one.start(scripts.ENDLESS, session_id=session_id)
-    queued = await other.start(scripts.THREE_TOKENS, session_id=session_id)
+    first = await begun(target, transport, scripts.ENDLESS, session_id=session_id)
+    queued = await begun(target, transport, scripts.THREE_TOKENS, session_id=session_id)
 
-    handed = await other.cancel(queued)
+    handed = await stop(target, queued, by_name=True)
 
     terminal = await queued.terminal_within(target.limits.seconds("cancel_deadline_ms"), handed)
     expect_ended_by_user(terminal)
     assert [event.type for event in queued.events] == ["done"]
-    await one.cancel(first)
+    await stop(target, first, by_name=True)
     await first.terminal()
 
 
@@ -223,10 +227,10 @@ async def a_cancel_of_an_unknown_run_is_noticed(client: Client) -> None:
     expect_noticed(answer, "not_active")
 
 
-@proves("CANCEL-11", connections=2)
-async def any_connection_can_cancel(target: Target, limits: Limits) -> None:
-    one, other = await target.connect(), await target.connect()
-    run = await one.start(slow(target))
+@proves("CANCEL-11", on=BOTH, connections=2)
+async def any_connection_can_cancel(target: Target, limits: Limits, transport: str) -> None:
+    run = await begun(target, transport, slow(target), run_id=new_run_id())
+    other = await target.connect()
     await run.next_event()
 
     handed = await other.cancel(run)
@@ -235,9 +239,9 @@ async def any_connection_can_cancel(target: Target, limits: Limits) -> None:
     expect_ended_by_user(terminal)
 
 
-@proves("CANCEL-12", script=True, waits=lambda limits: limits["run_s"])
-async def a_deadline_is_no_cancel(client: Client, limits: Limits) -> None:
-    run = await client.start(scripts.script(scripts.wait(limits["run_s"] * 1000 + 8000)))
+@proves("CANCEL-12", script=True, on=BOTH, waits=lambda limits: limits["run_s"])
+async def a_deadline_is_no_cancel(target: Target, limits: Limits, transport: str) -> None:
+    run = await begun(target, transport, scripts.script(scripts.wait(limits["run_s"] * 1000 + 8000)))
 
     terminal = await run.terminal(beyond(limits["run_s"]))
 

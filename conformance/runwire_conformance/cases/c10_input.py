@@ -7,9 +7,9 @@ import time
 from runwire_conformance.case import Broken, NotOffered, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
+from runwire_conformance.client.either import BOTH
 from runwire_conformance.client.expectations import expect_ended_by_user, expect_member, expect_text
 from runwire_conformance.client.questions import (
-    BOTH,
     FORM,
     asked,
     closing,

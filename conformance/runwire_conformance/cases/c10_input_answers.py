@@ -6,6 +6,7 @@ from typing import Any
 from runwire_conformance.case import NotOffered, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
+from runwire_conformance.client.either import BOTH
 from runwire_conformance.client.expectations import (
     expect_completed,
     expect_member,
@@ -15,7 +16,6 @@ from runwire_conformance.client.expectations import (
     expect_valid,
 )
 from runwire_conformance.client.questions import (
-    BOTH,
     FORM,
     asked,
     closing,

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from urllib.parse import urlsplit
 
 from websockets.frames import Opcode
@@ -11,6 +11,7 @@ from websockets.frames import Opcode
 from runwire_conformance.case import NotOffered, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.harm import (
+    FLOOD_S,
     Line,
     head,
     line_to,
@@ -25,6 +26,9 @@ from runwire_conformance.trace.limits import Limits
 
 #: Frames of a flood, by far more than [LIMIT-14] grants: a server that bounds them ([LIMIT-15]) takes a few of them.
 FRAMES = 20_000
+
+#: Chunks of one byte that a body comes in.
+CHUNKS = 100_000
 
 #: How often the same is asked for again, and how many bytes of log that brings at most each time.
 TIMES, LOG_BYTES = 20, 100_000
@@ -160,6 +164,28 @@ def stream_unread(target: Target, prompt: str) -> AbstractAsyncContextManager[as
     body = json.dumps({"prompt": prompt, "on_disconnect": "cancel"}).encode()
     lines = ("Accept: text/event-stream", "Content-Type: application/json", f"Content-Length: {len(body)}")
     return request_begun(target, head(target, "POST", urlsplit(url).path, url, *lines) + b"\r\n" + body, url)
+
+
+@proves("LIMIT-17", connections=2, alone=True, timing=True, deadline_s=60)
+async def a_body_of_very_small_chunks_stops_nobody(target: Target) -> None:
+    if "sse" not in target.features:
+        raise NotOffered("the server takes no bodies")
+    url = target.runs_url
+    lines = ("Content-Type: application/json", "Transfer-Encoding: chunked")
+    data = (
+        head(target, "POST", urlsplit(url).path, url, *lines)
+        + b"\r\n"
+        + b"1\r\nx\r\n" * CHUNKS
+        + b"0\r\n\r\n"
+    )
+
+    async def harm() -> None:
+        async with request_begun(target, data, url) as reader:
+            with suppress(TimeoutError, OSError):
+                async with asyncio.timeout(FLOOD_S):
+                    await reader.read(1)
+
+    await while_others_are_served(target, harm())
 
 
 def halves(target: Target) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Chapters 6, 8 and 13: what a message, a wait and a slow line leave behind, which is nothing."""
+"""Chapters 6 to 10 and 13: what a message, a wait, a slow line and a run leave behind, which is nothing."""
 
 import asyncio
 import json
@@ -8,6 +8,9 @@ from runwire_conformance.case import Broken, NotExercised, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import EVENT_S, Conversation, Run
+from runwire_conformance.client.either import BOTH, begun, stop
+from runwire_conformance.client.expectations import expect_member, expect_text
+from runwire_conformance.client.questions import closing, give, opened
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 
@@ -103,7 +106,7 @@ async def held(conversation: Conversation, run: Run, seconds: float) -> None:
             )
 
 
-@proves("CLOSE-10", script=True, on=("websocket", "sse"), deadline_s=90, timing=True, connections=2)
+@proves("CLOSE-10", script=True, on=BOTH, deadline_s=90, timing=True, connections=2)
 async def a_reader_of_an_unfinished_run_is_let_be(target: Target, limits: Limits, transport: str) -> None:
     advertised = target.profile.limits.advertised.get("stream_s")
     oldest = float(advertised) * 0.9 if isinstance(advertised, int | float) else float("inf")
@@ -125,3 +128,61 @@ async def a_reader_of_an_unfinished_run_is_let_be(target: Target, limits: Limits
         await run.terminal()
 
     await asyncio.gather(follow(scripts.script(scripts.wait(span * 1000 + 20_000))), follow(busy))
+
+
+@proves("BEAT-3", script=True, timing=True, waits=lambda limits: 2 * limits.silence)
+async def a_connection_whose_runs_have_ended_still_has_heartbeats(client: Client) -> None:
+    for steps in ([scripts.token("x")], [scripts.fail()]):
+        await (await client.start(scripts.script(*steps))).terminal()
+    run = await client.start(scripts.ENDLESS)
+    await run.next_event()
+    await client.cancel()
+    terminal = await run.terminal()
+
+    first = await client.heartbeat(terminal.index)
+    await client.heartbeat(first.index, since=first.at)
+
+
+@proves("RESUME-1", script=True, connections=2)
+async def a_run_has_its_own_policy_and_not_that_of_the_run_before(target: Target, limits: Limits) -> None:
+    client = await target.connect()
+    before = await client.start(scripts.THREE_TOKENS, on_disconnect="cancel")
+    await before.terminal()
+    run = await client.start(scripts.ENDLESS)
+    await run.next_event()
+    client.drop()
+    await asyncio.sleep(limits["detach_grace_s"] * 0.3)  # within the grace, so that nothing may end it
+
+    again = await (await target.connect()).resume(run.id)
+
+    assert again.opening is not None
+    expect_member(again.opening, "status", "running")
+    await stop(target, again)
+    await again.terminal()
+
+
+@proves("INPUT-4", script=True, on=BOTH)
+async def a_request_of_the_run_before_answers_none_of_the_next(target: Target, transport: str) -> None:
+    session_id = new_run_id()
+    client = await target.connect() if transport == "websocket" else None
+    prompt = scripts.script(scripts.asking("q1"), scripts.echo("q1"))
+    for answer in (True, False):
+        members = {"session_id": session_id, "run_id": new_run_id()}
+        run = await (
+            client.start(prompt, **members) if client else begun(target, transport, prompt, **members)
+        )
+        await opened(run, "q1")
+        await give(target, run, "q1", answer)
+        await closing(run, "q1")
+        await run.terminal()
+        expect_text(run, json.dumps(answer), ("SCRIPT-8",))
+
+
+@proves("HTTP-5", script=True)
+async def the_text_of_a_run_is_its_own(target: Target) -> None:
+    session_id = new_run_id()
+    for text in ("first", "second"):
+        run = await begun(target, "sse", scripts.script(scripts.token(text)), session_id=session_id)
+        await run.terminal()
+        status = (await target.http("GET", target.run_url(run.id))).json()
+        expect_member(status, "text", text)

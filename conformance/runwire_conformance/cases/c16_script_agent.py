@@ -8,8 +8,9 @@ from runwire_conformance.case import NotOffered, TooSlow, proves, shows
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import LONG_S, contents
+from runwire_conformance.client.either import BOTH
 from runwire_conformance.client.expectations import expect_completed, expect_ended, expect_text
-from runwire_conformance.client.questions import FORM, asked, give
+from runwire_conformance.client.questions import FORM, asked, give, opened
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.trace import object_of
 
@@ -220,6 +221,32 @@ async def a_script_echoes_the_answer_as_json(target: Target) -> None:
         await give(target, run, "q1", data)
         await run.terminal()
         assert json.loads(run.text) == data
+
+
+#: Answers of which somebody's form, page or server has trimmed, composed or read something.
+ODD_ANSWERS = (
+    "  two \t\n",
+    "\ufeffe\u0301\u200d",
+    "null",
+    "0",
+    "\0</script>",
+    '{"type":"cancel"}',
+    "__proto__",
+)
+
+
+@proves("SCRIPT-8", script=True, on=BOTH)
+async def odd_answers_are_echoed_as_they_were_given(target: Target, transport: str) -> None:
+    names = [f"q{number}" for number in range(len(ODD_ANSWERS))]
+    steps = [(scripts.asking(name, "question"), scripts.echo(name), scripts.token("\n")) for name in names]
+    run = await asked(target, transport, *(step for three in steps for step in three))
+
+    for name, data in zip(names, ODD_ANSWERS, strict=True):
+        await opened(run, name)
+        await give(target, run, name, data)
+    await run.terminal()
+
+    assert [json.loads(line) for line in run.text.split("\n")[:-1]] == list(ODD_ANSWERS)
 
 
 @proves("SCRIPT-8", script=True)

@@ -250,6 +250,8 @@ class Run:
         self.started_at = now()
         #: The `started` or `resumed` that opened it here.
         self.opening = opening
+        #: What orders that a cancel is heeded which the judge sent elsewhere than in this conversation.
+        self.stopped_by: Owners = ()
         self._after = after
         self._looked = after + 1
         self._events: list[Message] = []
@@ -339,7 +341,7 @@ class Run:
             message for message in self.conversation.trace.messages("client") if message.type == "cancel"
         )
         named = any(message.get("run_id", self.run_id) == self.run_id for message in asked)
-        return ("CANCEL-2", "CANCEL-1", *END) if named else END
+        return (*self.stopped_by, "CANCEL-2", "CANCEL-1", *END) if named or self.stopped_by else END
 
     async def terminal_within(self, seconds: float, since: float) -> Message:
         """Return the terminal, which must come at most `seconds` plus T after `since`."""

@@ -7,11 +7,9 @@ from runwire_conformance.case import NotExercised, Wrong
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import Run
+from runwire_conformance.client.either import begun
 from runwire_conformance.client.expectations import expect_problem, expect_status, expect_valid
 from runwire_conformance.client.target import Target
-
-#: The transports that a case of this chapter plays on.
-BOTH = ("websocket", "sse")
 
 #: A form that wants a number, and says nothing of what else it holds.
 FORM = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -19,11 +17,7 @@ FORM = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": 
 
 async def asked(target: Target, transport: str, *steps: scripts.Step, **members: Any) -> Run:
     """Start a script and return its run when the first request is open."""
-    prompt = scripts.script(*steps)
-    if transport == "sse":
-        run = await (await target.start_stream(prompt, **members)).run()
-    else:
-        run = await (await target.connect()).start(prompt, **members)
+    run = await begun(target, transport, scripts.script(*steps), **members)
     await run.event("input_request")
     return run
 

@@ -29,9 +29,9 @@ from runwire_conformance.client.wire.http import (
     target_of,
 )
 from runwire_conformance.client.wire.websocket import FramePeer
-from runwire_conformance.trace.clock import Clock, Interval
+from runwire_conformance.trace.clock import Clock, Interval, now
 from runwire_conformance.trace.memory_budget import MemoryBudget
-from runwire_conformance.trace.trace import TELLING_HEADERS, Trace, parsed
+from runwire_conformance.trace.trace import TELLING_HEADERS, Message, Trace, parsed
 
 JSON = ("Content-Type", "application/json")
 ACCEPT_JSON = ("Accept", "application/json")
@@ -88,9 +88,16 @@ class Target:
         #: What must not be told of the conversations.
         self.redaction = options.redaction
         self.traces: list[Trace] = []
+        #: When the credentials of the case that are good for seconds may be too old.
+        self.credentials_end: list[float] = []
         self._open: list[Client | Stream] = []
         #: Each conversation with the view of the server, as one caller has it, that it was held in.
         self._held_in: list[tuple[Trace, Target]] = []
+
+    @property
+    def has_stale_credentials(self) -> bool:
+        """Whether a credential that is good for seconds may be too old by now: the judge may have been too slow."""
+        return any(end < now() for end in self.credentials_end)
 
     def counting(self) -> "Target":
         """Return this server for a case that counts places itself: a refusal with 429 is an answer like others."""
@@ -161,6 +168,7 @@ class Target:
         """Return a new token of one principal that is good for a few seconds; raises NotExercised."""
         if "short_lived_token" in self.options.hooks or "jwt" not in self.options.hooks:
             command = self.hook("short_lived_token")
+            self.credentials_end.append(now() + SHORT_LIFE_S)
             return self.redaction.add(await printed("short_lived_token", command))
         return await self.jwt(exp=int(time.time() + SHORT_LIFE_S))
 
@@ -170,10 +178,14 @@ class Target:
 
     async def ticket(self, *headers: tuple[str, str]) -> str:
         """Return a ticket for one handshake; raises Broken when none is issued."""
+        asked = now()
         response = await self.post(self.profile.endpoint("tickets"), {}, *headers)
-        ticket = response.json().get("ticket") if response.status == 200 else None
+        body = response.json() if response.status == 200 else Message()
+        ticket, life_s = body.get("ticket"), body.get("expires_in_s")
         if not isinstance(ticket, str):
             raise Broken(f"expected a ticket; came {_shown(response)}")
+        if isinstance(life_s, int | float):
+            self.credentials_end.append(asked + life_s)
         return self.redaction.add(ticket)
 
     def node(self, number: int) -> "Target":

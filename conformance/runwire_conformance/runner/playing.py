@@ -1,6 +1,7 @@
 """Plays one case, and tells what came of it."""
 
 import asyncio
+import re
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,6 +35,9 @@ from runwire_conformance.verdict.reason import Kind, kind_of
 #: Seconds for letting go of what a case opened.
 END_S = 5.0
 
+#: What a failure says that comes of a credential that was refused.
+CALLER_REFUSED = re.compile(r"(?:came|with) 401\b")
+
 #: The sentence by which there is a place again once one was given back.
 NO_PLACE = "LIMIT-4"
 
@@ -66,6 +70,13 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
     finally:
         alarms.discard(alarm)
     outcome = _outcome(case, problem, target.traces, target.limits, deadline_s)
+    if (
+        outcome.state is State.FAILED
+        and target.has_stale_credentials
+        and CALLER_REFUSED.search(outcome.reason)
+    ):
+        reason = f"a credential was too old before it was used: {outcome.reason}"
+        outcome = Outcome(State.NOT_JUDGED, reason, suspect=True)
     unsteady = target.clock.unsteady
     await _end(target)
     ended = now()

@@ -104,10 +104,11 @@ class Service:
         worker.start(created.predecessor, lambda: self._forget(created.run.key))
         return Accepted(created.run, existed=False)
 
-    async def ration(self, place: str, key: RunKey, after: int) -> None:
-        """Count the replay of a log from `after` for the caller of that name; raises Refusal ([LIMIT-8])."""
+    async def ration(self, place: str, key: RunKey, after: int, most: int | None = None) -> None:
+        """Count the replay of a log from `after`, of `most` bytes, for a caller; raises Refusal ([LIMIT-8])."""
         with suppress(RunNotFound):
-            self.rations.take(place, await self.store.bytes_after(key, after))
+            size = await self.store.bytes_after(key, after)
+            self.rations.take(place, size if most is None else min(most, size))
 
     async def resume(self, key: RunKey, reader: str, after: int, epoch: str | None = None) -> Snapshot:
         """Like `attach`, for somebody who comes back."""

@@ -14,6 +14,7 @@ from runwire_reference_server.access.admission import Admission, caller_of
 from runwire_reference_server.access.slots import Slots
 from runwire_reference_server.access.tickets import Issued
 from runwire_reference_server.observability.metrics import CONTENT_TYPE
+from runwire_reference_server.run_log.feed import PAGE_BYTES
 from runwire_reference_server.run_log.refusal import Refusal
 from runwire_reference_server.run_log.runs import RunKey
 from runwire_reference_server.run_log.store import Snapshot
@@ -125,6 +126,7 @@ class HttpEndpoints:
             headers = headers | {"ETag": etag}
             if matches_etag(request.headers.get("if-none-match"), etag):
                 return Response(status_code=304, headers=headers)  # [POLL-8]
+        await self._service.ration(caller_of(request.scope).slot, run.key, 0)
         body = {"run_id": run.key.run_id, "epoch": run.epoch, "status": run.status, "seq": run.seq}
         return JSONResponse(body | {"text": await self._service.text(run)}, headers=headers)
 
@@ -161,6 +163,7 @@ class HttpEndpoints:
         if wait_s is None:
             raise Refusal("bad_request", "wait is a number of seconds, given once")
         await self._service.get(key)
+        await self._service.ration(caller_of(request.scope).slot, key, after, PAGE_BYTES)
         give_back = await self._take_place(request)
         wait_s = 0.0 if request.method == "HEAD" else wait_s
         return await answered(Poll(key, after, epoch, wait_s), self._service, request.receive, give_back)

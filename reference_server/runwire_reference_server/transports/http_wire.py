@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -11,6 +11,9 @@ from runwire_reference_server.service import descriptors
 
 #: Bytes the kernel may hold for one reader; without a bound a Ping would wait behind megabytes.
 KERNEL_BUFFER_BYTES = 128 * 1024
+
+#: Bytes that are parsed in one turn of the event loop: others get their turn between.
+SLICE_BYTES = 8192
 
 #: How much of that may be unsent; where the kernel knows this bound, it asks for more as soon as a little was taken,
 #: and not only when a third is free: a reader that takes little is then seen to take it.
@@ -29,6 +32,8 @@ class HttpProtocol(H11Protocol):
         self.app_state = {**self.app_state, "wire": self}
         self.on_room: Callable[[], None] = _nobody
         self._written = 0
+        self._unread = bytearray()
+        self._planned = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Bound what waits in the kernel."""
@@ -40,6 +45,29 @@ class HttpProtocol(H11Protocol):
         """Tell the stream that its caller is gone."""
         super().connection_lost(exc)
         self.on_room()
+
+    def data_received(self, data: bytes) -> None:
+        """Hand bytes to the parser in slices: a body of very small chunks leaves others their turn ([LIMIT-17])."""
+        self._unread += data
+        if not self._planned:
+            self._parse_slice()
+
+    def _parse_slice(self) -> None:
+        self._planned = False
+        piece = bytes(self._unread[:SLICE_BYTES])
+        del self._unread[:SLICE_BYTES]
+        super().data_received(piece)
+        if self.transport.is_closing():
+            self._unread.clear()
+        elif (successor := self.transport.get_protocol()) is not self:  # it was upgraded
+            if self._unread:
+                cast(asyncio.Protocol, successor).data_received(bytes(self._unread))
+        elif self._unread:
+            self._planned = True
+            self.transport.pause_reading()
+            self.loop.call_soon(self._parse_slice)
+        elif not self.flow.read_paused:
+            self.transport.resume_reading()
 
     def resume_writing(self) -> None:
         """Let the stream go on."""

@@ -23,9 +23,6 @@ WAIT_S = 5.0
 #: The close code for a client that sends too many frames all the same.
 ABUSE = 4429
 
-#: Bytes that are parsed in one turn of the event loop: others get their turn between.
-SLICE_BYTES = 8192
-
 
 class Intake(Handshake):
     """The server's side of the frames of one connection.

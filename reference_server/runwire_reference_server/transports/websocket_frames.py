@@ -15,8 +15,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import InvalidState
 from websockets.protocol import State
 
-from runwire_reference_server.transports.http_wire import bound_kernel_buffer
-from runwire_reference_server.transports.intake import SLICE_BYTES, Intake
+from runwire_reference_server.transports.http_wire import SLICE_BYTES, bound_kernel_buffer
+from runwire_reference_server.transports.intake import Intake
 
 #: Seconds a peer has to answer a Close frame before the socket is cut.
 CLOSE_TIMEOUT_S = 2.0

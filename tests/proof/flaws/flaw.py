@@ -44,6 +44,8 @@ class Flaw:
     stand: Stand = field(default_factory=Stand)
     runs: int = 1
     """How often the proof tries it: more than once when it acts at random."""
+    clause: str = ""
+    """Which clause of the sentence it breaks, where the sentence has several; empty where nobody named it."""
 
 
 FLAWS: dict[str, Flaw] = {}
@@ -66,58 +68,60 @@ def register(flaw: Flaw) -> None:
     FLAWS[flaw.name] = flaw
 
 
-def flaw(requirement: str, *, runs: int = 1, **stand: Any) -> Callable[[Kind], Kind]:
+def flaw(requirement: str, *, runs: int = 1, clause: str = "", **stand: Any) -> Callable[[Kind], Kind]:
     """Register a Rewrite as a flaw; its docstring is the description. One that acts at random is tried `runs` times."""
 
     def registered(kind: Kind) -> Kind:
-        register(Flaw(snake(kind.__name__), requirement, sentence(kind.__doc__), kind, Stand(**stand), runs))
+        said = sentence(kind.__doc__)
+        register(Flaw(snake(kind.__name__), requirement, said, kind, Stand(**stand), runs, clause))
         return kind
 
     return registered
 
 
-def _by_hook(hook: str, requirement: str, stand: Mapping[str, Any]) -> Callable[[Any], Any]:
+def _by_hook(hook: str, requirement: str, clause: str, stand: Mapping[str, Any]) -> Callable[[Any], Any]:
     def registered(function: Any) -> Any:
         kind = type(function.__name__, (Rewrite,), {hook: function})
-        register(Flaw(function.__name__, requirement, sentence(function.__doc__), kind, Stand(**stand)))
+        name, said = function.__name__, sentence(function.__doc__)
+        register(Flaw(name, requirement, said, kind, Stand(**stand), clause=clause))
         return function
 
     return registered
 
 
-def says(requirement: str, **stand: Any) -> Callable[[SaysHook], SaysHook]:
+def says(requirement: str, *, clause: str = "", **stand: Any) -> Callable[[SaysHook], SaysHook]:
     """Register a rewrite of the server's messages."""
-    return _by_hook("server_message", requirement, stand)
+    return _by_hook("server_message", requirement, clause, stand)
 
 
-def hears(requirement: str, **stand: Any) -> Callable[[SaysHook], SaysHook]:
+def hears(requirement: str, *, clause: str = "", **stand: Any) -> Callable[[SaysHook], SaysHook]:
     """Register a rewrite of the client's messages."""
-    return _by_hook("client_message", requirement, stand)
+    return _by_hook("client_message", requirement, clause, stand)
 
 
-def reads(requirement: str, **stand: Any) -> Callable[[DataHook], DataHook]:
+def reads(requirement: str, *, clause: str = "", **stand: Any) -> Callable[[DataHook], DataHook]:
     """Register a rewrite of the client's frames before they are read."""
-    return _by_hook("client_data", requirement, stand)
+    return _by_hook("client_data", requirement, clause, stand)
 
 
-def controls(requirement: str, **stand: Any) -> Callable[[FrameHook], FrameHook]:
+def controls(requirement: str, *, clause: str = "", **stand: Any) -> Callable[[FrameHook], FrameHook]:
     """Register a rewrite of the server's control frames."""
-    return _by_hook("server_frame", requirement, stand)
+    return _by_hook("server_frame", requirement, clause, stand)
 
 
-def asks(requirement: str, **stand: Any) -> Callable[[RequestHook], RequestHook]:
+def asks(requirement: str, *, clause: str = "", **stand: Any) -> Callable[[RequestHook], RequestHook]:
     """Register a rewrite of requests."""
-    return _by_hook("request", requirement, stand)
+    return _by_hook("request", requirement, clause, stand)
 
 
-def answers(requirement: str, **stand: Any) -> Callable[[ResponseHook], ResponseHook]:
+def answers(requirement: str, *, clause: str = "", **stand: Any) -> Callable[[ResponseHook], ResponseHook]:
     """Register a rewrite of responses."""
-    return _by_hook("response", requirement, stand)
+    return _by_hook("response", requirement, clause, stand)
 
 
-def streams(requirement: str, **stand: Any) -> Callable[[BlockHook], BlockHook]:
+def streams(requirement: str, *, clause: str = "", **stand: Any) -> Callable[[BlockHook], BlockHook]:
     """Register a rewrite of the blocks of SSE streams."""
-    return _by_hook("block", requirement, stand)
+    return _by_hook("block", requirement, clause, stand)
 
 
 class Describes(Rewrite):

@@ -41,12 +41,9 @@ class Proxy:
         return f"http://127.0.0.1:{self.port}"
 
     @property
-    def holds_part_of_a_request(self) -> bool:
-        """Whether some connection of the judge has sent a part of a request's head and no more."""
-        return any(
-            wire.buffer.startswith((b"GET ", b"POST ")) and b"\r\n\r\n" not in wire.buffer
-            for wire in self._wires
-        )
+    def unread(self) -> list[bytes]:
+        """What has come on each connection and was not understood yet."""
+        return [bytes(wire.buffer) for wire in self._wires]
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Proxy]:

@@ -105,6 +105,7 @@ def _trial(
         tuple(also),
         seconds,
         blamed=int(outcome == "blamed"),
+        clause=flaw.clause,
         failed=tuple(sorted(failed)),
     )
 

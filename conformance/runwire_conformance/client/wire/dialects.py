@@ -78,6 +78,7 @@ DIALECTS: tuple[Dialect, ...] = (
             "gzip, deflate, br, zstd",
             ("sec-ch-ua-platform", '"Linux"'),
             ("sec-ch-ua-mobile", "?0"),
+            ("Cookie", "theme=dark; _ga=GA1.1.1234567890.1700000000"),
             *_SEC,
         ),
         stream=MappingProxyType({"Accept": "text/event-stream", "Cache-Control": "no-cache"}),
@@ -115,11 +116,12 @@ DIALECTS: tuple[Dialect, ...] = (
             ("Connection", "keep-alive"),
         ),
         content_type="application/json;charset=utf-8",
+        stream=MappingProxyType({"Accept": "text/event-stream;q=0.9, application/json;q=0.5"}),
     ),
     Dialect(
         "okhttp",
         (("Connection", "Keep-Alive"), ("Accept-Encoding", "gzip"), ("User-Agent", "okhttp/5.2.1")),
-        content_type="Application/JSON; Charset=UTF-8",
+        content_type='Application/JSON; Charset="UTF-8"',
         chunked=True,
     ),
     Dialect("Go", (("User-Agent", "Go-http-client/1.1"), ("Accept-Encoding", "gzip")), chunked=True),
@@ -144,6 +146,29 @@ DIALECTS: tuple[Dialect, ...] = (
         (("X-Forwarded-For", "127.0.0.1"), ("Via", "1.0 proxy"), ("Connection", "close"), ("Accept", "*/*")),
         version="1.0",
     ),
+)
+
+
+#: What else stands in the opening handshakes of browsers, of Go and behind a proxy, all of them as RFC 6455 has it.
+HANDSHAKES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
+    {
+        "Firefox": (
+            ("User-Agent", _FIREFOX),
+            ("Accept-Encoding", "gzip, deflate, br, zstd"),
+            ("Sec-WebSocket-Extensions", "permessage-deflate"),
+            ("Connection", "keep-alive, Upgrade"),
+            ("Sec-Fetch-Mode", "websocket"),
+            ("Pragma", "no-cache"),
+            ("Upgrade", "websocket"),
+        ),
+        "Chrome": (
+            ("User-Agent", _CHROME),
+            ("Cookie", "theme=dark; _ga=GA1.1.1234567890.1700000000"),
+            ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits"),
+        ),
+        "an older library": (("upgrade", "WebSocket"), ("connection", "upgrade")),
+        "a proxy": (("X-Forwarded-For", "127.0.0.1"), ("Via", "1.1 proxy"), ("X-Forwarded-Proto", "http")),
+    }
 )
 
 

@@ -102,12 +102,9 @@ class FramePeer:
         key = base64.b64encode(os.urandom(16)).decode()
         named = {name.lower() for name, _ in headers}
         lines = [] if "host" in named else [("Host", self._place.authority)]
-        lines += [
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Key", key),
-            ("Sec-WebSocket-Version", "13"),
-        ]
+        usual = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
+        lines += [line for line in usual if line[0].lower() not in named]
+        lines += [("Sec-WebSocket-Key", key), ("Sec-WebSocket-Version", "13")]
         if subprotocols:
             lines.append(("Sec-WebSocket-Protocol", ", ".join(subprotocols)))
         http = h11.Connection(h11.CLIENT)

@@ -3,6 +3,8 @@
 from . import (
     afterwards,
     authentication,
+    by_kind,
+    by_kind_left,
     cancel,
     caught_up,
     clauses,
@@ -50,6 +52,8 @@ from . import (
 __all__ = [
     "afterwards",
     "authentication",
+    "by_kind",
+    "by_kind_left",
     "cancel",
     "caught_up",
     "clauses",

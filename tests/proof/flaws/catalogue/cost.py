@@ -15,7 +15,7 @@ from tests.proof.flaws.http1 import Request, Response
 from tests.proof.flaws.link import Link
 from tests.proof.flaws.rewrite import Action, Frames, Hold, Message, Rewrite
 
-STOPPED_S = 8.0
+STOPPED_S = 12.0
 """For how long the server does nothing for anyone: longer than any answer may take, and soon over."""
 
 MANY_FRAMES, MANY_TIMES, LONG = 2500, 10, 500
@@ -27,6 +27,7 @@ SMALL = {"max_message_bytes": 65_536}
 class Stops(Rewrite):
     """Stops for everyone when something is done that it cannot bear."""
 
+    holds_frames = True
     until = 0.0
 
     def stop(self) -> None:
@@ -64,7 +65,9 @@ stopped_by_text("largest_prompts_stop_the_server", b" " * 20 * LONG, "A very lar
 
 @flaw("LIMIT-18", limits=SMALL)
 class CostlyTextsAreRefusedLate(Rewrite):
-    """A text of very many quotes is refused only after eight seconds, while others are served."""
+    """A text of very many quotes is refused only after twelve seconds, while others are served."""
+
+    holds_frames = True
 
     def client_data(self, link: Link, frames: tuple[Frame, ...]) -> None:
         if any(b'\\"' * LONG in frame.payload for frame in frames):
@@ -158,7 +161,19 @@ class HalfSentRequestsStopTheServer(Stops):
     """A request of which only a part arrives stops the server."""
 
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
-        if link.proxy.holds_part_of_a_request:
+        if any(
+            data.startswith((b"GET ", b"POST ")) and b"\r\n\r\n" not in data for data in link.proxy.unread
+        ):
+            self.stop()
+        yield from super().server_message(link, message)
+
+
+@flaw("LIMIT-17")
+class SmallChunksStopTheServer(Stops):
+    """A body of very many small chunks stops the server."""
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
+        if any(b"1\r\nx\r\n" * LONG in data for data in link.proxy.unread):
             self.stop()
         yield from super().server_message(link, message)
 

@@ -10,6 +10,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "tool_delta_without_call_id": ("MSG-3",),
     # Whoever says less is silent for longer.
     "no_heartbeats_after_the_run": ("BEAT-1",),
+    "no_heartbeats_after_a_cancel": ("BEAT-3",),
     "no_heartbeats_during_runs": ("BEAT-1",),
     "no_heartbeats_in_a_call": ("BEAT-1",),
     "no_heartbeats_while_blocked": ("BEAT-1",),
@@ -31,6 +32,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "streams_of_one_run_stop_the_server": ("BEAT-1", "BEAT-3"),
     "readers_that_take_nothing_stop_the_server": ("BEAT-1", "BEAT-3"),
     "half_sent_requests_stop_the_server": ("BEAT-1", "BEAT-3"),
+    "small_chunks_stop_the_server": ("BEAT-1", "BEAT-3"),
     "patterns_stop_the_server": ("BEAT-1", "BEAT-3"),
     # An `re` that was changed is one that nobody gave.
     "characters_cut_at_a_frame_are_garbled": ("MSG-29",),
@@ -75,6 +77,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "neighbours_swapped": ("EVENT-10",),
     "observation_of_no_call": ("EVENT-13",),
     "second_call_under_the_same_name": ("EVENT-11",),
+    "streams_finish_partial_results": ("EVENT-11", "EVENT-14"),
     # What should have been refused is answered, with what was not asked for.
     "after_ignored": ("SSE-16",),
     "cursor_beyond_the_end": ("RESUME-9",),

@@ -185,8 +185,39 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.transport.close()
 
 
+#: Bytes of a request that are read in one turn of the event loop.
+PIECE_BYTES = 8192
+
+
 class HttpProtocol(H11Protocol):
-    """uvicorn's HTTP with a short buffer, so that a stream notices a reader that takes nothing."""
+    """uvicorn's HTTP with short buffers: a stream notices a reader that takes nothing, and others get their turn."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._unread = bytearray()
+        self._reading: asyncio.Handle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Read a piece, and the rest in later turns of the loop [LIMIT-17]."""
+        self._unread += data
+        if self._reading is None:
+            self._read_piece()
+
+    def _read_piece(self) -> None:
+        self._reading = None
+        piece, self._unread = bytes(self._unread[:PIECE_BYTES]), self._unread[PIECE_BYTES:]
+        super().data_received(piece)
+        protocol: Any = self.transport.get_protocol()
+        if self.transport.is_closing():
+            self._unread.clear()
+        elif protocol is not self:
+            if self._unread:
+                protocol.data_received(bytes(self._unread))
+        elif self._unread:
+            self.transport.pause_reading()
+            self._reading = self.loop.call_soon(self._read_piece)
+        elif not self.flow.read_paused:
+            self.transport.resume_reading()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Keep little unsent."""
