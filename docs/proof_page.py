@@ -100,8 +100,8 @@ def clients(proof: dict[str, Any]) -> list[str]:
         "The judge of clients is proved in the same way: flawed clients, each of them a careful one with one behaviour",
         "replaced, judged by the scenarios of the requirement that they break.",
         "",
-        f"- **{len({flaw['requirement'] for flaw in blamed})} of {proof['observable']}** observable requirements",
-        "  of clients were seen broken and blamed",
+        f"- **{len({flaw['requirement'] for flaw in blamed})} of {proof['observable']}** observable requirements of",
+        "  clients were seen broken and blamed",
         f"- **{len(blamed)} of {len(flaws)}** flaws were blamed",
         f"- **{accused}** false accusations in **{runs}** runs of good and of benign clients",
         "",
@@ -109,8 +109,8 @@ def clients(proof: dict[str, Any]) -> list[str]:
         "|---|---|---|---|---|",
     ]
     for one in proof["good"]:
-        ids = f"{_ids(one['accused'])} | {_ids(one['not_exercised'])}"
-        lines.append(f"| {one['client']} | {one['description']} | {one['runs']} | {ids} |")
+        seen = f"{one['runs']} | {_ids(one['accused'])} | {_ids(one['not_exercised'])}"
+        lines.append(f"| {one['client']} | {one['description']} | {seen} |")
     lines += [
         f"| benign | {one['client']} | {one['runs']} | {_ids(one['accused'])} | |" for one in proof["benign"]
     ]

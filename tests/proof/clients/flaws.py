@@ -541,9 +541,9 @@ class ComesBackInStep(Client):
 
 
 @breaks("CLOSE-7", "CLOSE-9")
-class DoublesWithoutJitter(Client):
+class GrowsWithoutJitter(Client):
     def wait_s(self, again: Again) -> float:
-        return 0.0 if super().wait_s(again) == 0 else 0.16 * 2.0**self.failures
+        return 0.0 if super().wait_s(again) == 0 else 0.5 * 1.5 ** (self.failures - 1)
 
 
 @breaks("CLOSE-7", "CLOSE-9")

@@ -130,7 +130,9 @@ def main() -> None:
         else {"flaws": [], "good": [], "benign": []}
     )
     flaws = asyncio.run(flaws_tried([flaw for flaw in FLAWS if chosen(flaw.name)]))
-    proof = {"observable": len(bound()), "flaws": merged(before["flaws"], flaws, "flaw")}
+    known = {flaw.name for flaw in FLAWS}
+    kept = [one for one in before["flaws"] if one["flaw"] in known]
+    proof = {"observable": len(bound()), "flaws": merged(kept, flaws, "flaw")}
     benign = asyncio.run(benign_tried()) if chosen("benign") else before["benign"]
     good = [good_tried(one, options.runs) for one in GOOD_CLIENTS if chosen(one.name) and one.is_there()]
     libraries = [good_tried(one, 1) for one in LIBRARIES if chosen(one.name) and one.is_there()]
