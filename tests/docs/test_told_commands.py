@@ -33,6 +33,15 @@ PROGRAM = re.compile(
 #: What says how much, so that each command takes seconds.
 LESS = {"-n 500 -c 50": "-n 20 -c 5", "--examples 1000": "--examples 2", "--wait 30": "--wait 5"}
 
+#: A stream of AG-UI.
+AG_UI = (
+    '{"type":"RUN_STARTED","threadId":"t","runId":"r"}',
+    '{"type":"TEXT_MESSAGE_START","messageId":"m","role":"assistant"}',
+    '{"type":"TEXT_MESSAGE_CONTENT","messageId":"m","delta":"a"}',
+    '{"type":"TEXT_MESSAGE_END","messageId":"m"}',
+    '{"type":"RUN_FINISHED","threadId":"t","runId":"r"}',
+)
+
 #: Commands that go on until they are told to stop.
 STAYING = re.compile(r"^(runwire-server|python smallest\.py|runwire record --listen)(?!.*--(help|version))")
 
@@ -62,7 +71,7 @@ def test_commands_are_found() -> None:
 @pytest.fixture(scope="module")
 def binaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the commands in an environment with the wheel and the extras of the server."""
-    return installed(built(tmp_path_factory.mktemp("wheel")), "server,redis,openai,dify")
+    return installed(built(tmp_path_factory.mktemp("wheel")), "server,redis,openai,dify,ag-ui")
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +133,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, binaries: Path, address: st
     (place / "mymodule.py").write_text(
         "from runwire_reference_server.agents.demo import DemoAgent as MyAgent\n"
     )
+    (place / "stream").write_text("".join(f"data: {line}\n\n" for line in AG_UI))
     authority = trustme.CA()
     pair = authority.issue_cert("localhost")
     pair.private_key_pem.write_to_path(place / "key.pem")
