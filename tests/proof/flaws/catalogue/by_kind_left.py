@@ -88,7 +88,7 @@ def call_ids_used_before_are_renamed(flaw: Rewrite, link: Link, message: Message
     yield message
 
 
-@says("BEAT-1")
+@says("BEAT-3")
 def no_heartbeats_after_a_cancel(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """A connection on which a run was cancelled has no heartbeats any more."""
     if message.get("type") == "done" and message.get("status") == "cancelled":

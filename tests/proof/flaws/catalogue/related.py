@@ -10,7 +10,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "tool_delta_without_call_id": ("MSG-3",),
     # Whoever says less is silent for longer.
     "no_heartbeats_after_the_run": ("BEAT-1",),
-    "no_heartbeats_after_a_cancel": ("BEAT-3",),
+    "no_heartbeats_after_a_cancel": ("BEAT-1",),
     "no_heartbeats_during_runs": ("BEAT-1",),
     "no_heartbeats_in_a_call": ("BEAT-1",),
     "no_heartbeats_while_blocked": ("BEAT-1",),
