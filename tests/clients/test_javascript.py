@@ -27,6 +27,7 @@ def node() -> str:
     return require_program("node", apt="nodejs")
 
 
+@pytest.mark.whole
 def test_it_keeps_the_rules_in_node(node: str) -> None:
     command = [node, "--experimental-websocket", "--test"]
     result = subprocess.run(

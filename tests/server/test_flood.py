@@ -127,6 +127,7 @@ def test_a_burst_within_the_bound_is_served_to_the_last_frame(stand: Stand) -> N
         assert sum(opcode == PONG for opcode, _ in seen) == MOST_AT_ONCE - 100
 
 
+@pytest.mark.whole
 def test_a_client_that_takes_nothing_gets_one_pong_for_its_many_pings(stand: Stand) -> None:
     peer = Peer(stand)
     peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -46,6 +46,7 @@ def test_everything_is_found_from_the_discovery_url(mounted: str, path: str) -> 
     assert events == f"{mounted}{path}/v1/runs/{run_id}/events"
 
 
+@pytest.mark.whole
 def test_a_server_below_a_path_is_conformant(mounted: str) -> None:
     command = [
         str(Path(sys.executable).parent / "runwire"),

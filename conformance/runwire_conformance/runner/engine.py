@@ -277,6 +277,8 @@ class Engine:
 
     async def _confirm(self, todo: Sequence[Case], profile: Profile) -> None:
         """Play again, alone, what is suspect, until each requirement is either proved broken or cleared."""
+        if self._stops:
+            return
         suspects = [case for case in todo if case.outcome is not None and case.outcome.suspect]
         if "CLOSE-2" in self.ailing:
             suspects = [case for case in suspects if case.outcome and not case.outcome.broken_off]
