@@ -8,7 +8,7 @@ import pytest
 
 from runwire_conformance.case import Blocked, Broken, Claim, Violation, is_certain, leans_on, owned_by
 from runwire_conformance.rules import Finding
-from runwire_conformance.verdict.attribution import Failure, attribute, blockers
+from runwire_conformance.verdict.attribution import Failure, attribute, blockers, silenced
 from runwire_conformance.verdict.outcome import Case, Outcome, State
 
 
@@ -114,3 +114,15 @@ def test_leaning_adds_owners_but_to_what_says_whom_it_accuses() -> None:
     assert owned_by(breach.value) == ()
     with pytest.raises(Blocked), leans_on("MSG-28"):
         raise Blocked("LIMIT-4")
+
+
+@pytest.mark.parametrize(("elsewhere", "accused"), [(False, set()), (True, {"BEAT-3"})])
+def test_a_server_that_one_client_stopped_is_silent_for_that(elsewhere: bool, accused: set[str]) -> None:
+    silent = (Finding("BEAT-3", "nothing came for 9.0 s"),)
+    stopped = case("cost::stops", replace(FAILED, findings=silent), "LIMIT-17")
+    other = case("a::other", Outcome(State.PASSED, findings=silent if elsewhere else ()), "RUN-4")
+
+    silenced([stopped, other])
+
+    assert stopped.outcome is not None
+    assert {finding.requirement for finding in stopped.outcome.findings} == accused

@@ -50,7 +50,7 @@ from runwire_conformance.trace.clock import Clock, now
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.memory_budget import MemoryBudget
 from runwire_conformance.trace.trace import Trace
-from runwire_conformance.verdict.attribution import attribute
+from runwire_conformance.verdict.attribution import attribute, silenced
 from runwire_conformance.verdict.causes import ages_at_the_end
 from runwire_conformance.verdict.judge import is_crowded_out, moot_while, watched
 from runwire_conformance.verdict.outcome import Case, Outcome, State
@@ -498,6 +498,7 @@ class Engine:
                 case.outcome = moot_while(self._floods[0])
             else:
                 case.outcome = self._settled(outcome, ailing)
+        silenced(self.cases)
         attribute(self.cases, self.profile.broken, self.ailing)
 
     def _settled(self, outcome: Outcome, ailing: dict[str, str]) -> Outcome:

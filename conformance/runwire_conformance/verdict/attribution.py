@@ -11,6 +11,9 @@ from dataclasses import dataclass, replace
 from runwire_conformance.verdict.outcome import Case, State
 from runwire_conformance.verdict.verdict import explained, shown_of
 
+#: The sentence by which what one client does stops nobody, and those that a stopped server breaks by being silent.
+STOPS_NOBODY, SILENCE = "LIMIT-17", frozenset({"BEAT-1", "BEAT-3", "SSE-12"})
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -56,6 +59,21 @@ def blockers(failures: Sequence[Failure], accused: Collection[str]) -> tuple[dic
             broken |= {name: name for name in (told.owners[:1] if told.case in passed_on else told.accuses)}
             pending.remove(told)
     return blocked, passed_on
+
+
+def silenced(cases: Sequence[Case]) -> None:
+    """Drop the silence of a server that one client had stopped, where it was silent for nobody else."""
+    elsewhere = {
+        finding.requirement
+        for case in cases
+        if case.outcome is not None and STOPS_NOBODY not in case.claim.ids
+        for finding in case.outcome.findings
+    }
+    for case in cases:
+        outcome = case.outcome
+        if outcome is not None and outcome.state is State.FAILED and STOPS_NOBODY in case.claim.ids:
+            kept = [one for one in outcome.findings if one.requirement not in SILENCE - elsewhere]
+            case.outcome = replace(outcome, findings=tuple(kept))
 
 
 def attribute(cases: Sequence[Case], known_broken: Mapping[str, str], ailing: Mapping[str, str]) -> None:
