@@ -28,7 +28,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "pongs_stop_the_server": ("BEAT-1", "BEAT-3"),
     "heartbeats_stop_the_server": ("BEAT-1", "BEAT-3"),
     "replays_stop_the_server": ("BEAT-1", "BEAT-3"),
-    "repeated_starts_stop_the_server": ("BEAT-1", "BEAT-3"),
+    "repeated_starts_stop_the_server": ("BEAT-1", "BEAT-3", "CLOSE-2"),
     "streams_of_one_run_stop_the_server": ("BEAT-1", "BEAT-3"),
     "readers_that_take_nothing_stop_the_server": ("BEAT-1", "BEAT-3"),
     "half_sent_requests_stop_the_server": ("BEAT-1", "BEAT-3"),
@@ -51,9 +51,8 @@ RELATED: dict[str, tuple[str, ...]] = {
     "fenced_tool_speaks_after_the_end": ("CANCEL-4",),
     "late_thinking": ("CANCEL-4",),
     "token_after_the_end": ("CANCEL-4",),
-    # Whoever refuses a text after twelve seconds stops its own reader, too; one that stops cuts what it had taken.
+    # Whoever refuses a text after twelve seconds stops its own reader, too.
     "costly_texts_are_refused_late": ("LIMIT-17",),
-    "repeated_starts_stop_the_server": ("CLOSE-2",),
     # A refusal by who stands between comes before the answers to what was sent earlier.
     "runs_of_leavers_leak": ("MSG-31",),
     # A wrong log is wrong for whoever resumes it.
