@@ -12,8 +12,6 @@ import uvicorn
 from runwire_reference_server.transports import intake
 from runwire_reference_server.transports.websocket_frames import WireProtocol
 
-pytestmark = pytest.mark.whole
-
 #: Cases of permessage-deflate, which is never negotiated ([CONN-10]).
 WITHOUT = ["12.*", "13.*"]
 
