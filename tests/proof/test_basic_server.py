@@ -20,8 +20,9 @@ pytestmark = pytest.mark.whole
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 # What the twenty lines make of the sentences of class `basic`, worked out by hand: a message without `prompt`
-# is a KeyError, which ends the connection, and uvicorn ends it without a Close frame. All else they keep.
-BROKEN_BASIC = {"MSG-23", "CLOSE-2"}
+# is a KeyError, which ends the connection, and uvicorn ends it without a Close frame: that is accused, and what hangs
+# on it is blocked. All else they keep.
+BROKEN_BASIC, BLOCKED_BASIC = {"CLOSE-2"}, {"MSG-23"}
 
 # Sentences of class `core` that they break and that hang on no other: they have no discovery, no subprotocol,
 # no `ready`, `started`, `run_id` or `status`, answer no heartbeat, and take compression.
@@ -97,7 +98,7 @@ def test_every_basic_requirement_of_the_shortest_server_is_judged() -> None:
     basic = {r.id for r in catalogue().values() if r.conformance_class == "basic" and r.provable}
     judged = {name: verdicts.by_requirement[name] for name in basic}
     assert {name for name, verdict in judged.items() if verdict == "fail"} == BROKEN_BASIC
-    assert {name for name, verdict in judged.items() if verdict == "pass"} == basic - BROKEN_BASIC
+    assert {name for name, verdict in judged.items() if verdict == "pass"} == basic - BROKEN_BASIC - BLOCKED_BASIC
 
 
 def test_nothing_listens() -> None:

@@ -171,7 +171,10 @@ def _judge_one(
         return Judgement(requirement, Verdict.JUDGE_ERROR, reasons, cases=names)
     if left_out := _left_out(identifier, proving, undecided):
         return Judgement(requirement, Verdict.NOT_JUDGED, left_out, cases=names)
-    unplayed = [case for case in proving if identifier in case.claim.ids and _is_out_of_bounds(case.outcome)]
+    # The sentence that a case names first is the one whose clause it plays.
+    unplayed = [
+        case for case in proving if identifier in case.claim.ids[:1] and _is_out_of_bounds(case.outcome)
+    ]
     if not unplayed and any(outcome.state is State.PASSED for outcome in outcomes):
         return Judgement(requirement, Verdict.PASS, cases=names, witness=_witness(proving))
     reasons = tuple(
