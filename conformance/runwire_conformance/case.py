@@ -84,17 +84,6 @@ def is_certain(problem: BaseException) -> bool:
     return getattr(problem, "certain", False) or (cause is not None and is_certain(cause))
 
 
-@contextmanager
-def leans_on(*owners: str) -> Iterator[None]:
-    """Have what fails inside belong to the sentences `owners`, as a precondition of the case."""
-    try:
-        yield
-    except BaseException as problem:
-        if not isinstance(problem, Violation | NotExercised | NotOffered | NotJudged):
-            problem.owners = (*owners, *getattr(problem, "owners", ()))  # type: ignore[attr-defined]
-        raise
-
-
 class NotExercised(Exception):
     """The situation that a requirement speaks of never came about; says what to configure."""
 
@@ -165,7 +154,7 @@ def proves(
     busy: bool = False,
     beyond: tuple[str, ...] = (),
 ) -> Callable[[Function], Function]:
-    """Mark a function as a case that proves the requirements `ids`.
+    """Mark a function as a case that proves the requirements `ids`, and plays a clause of the first.
 
     With `on=("websocket", "sse")` it is played once over each; with `script` it needs the script agent; with
     `without` it is played only against a server that does not offer that feature. A case that leans on the judge's

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from runwire_conformance.case import Blocked, Broken, Claim, Violation, is_certain, leans_on, owned_by
+from runwire_conformance.case import Broken, Claim, is_certain, owned_by
 from runwire_conformance.rules import Finding
 from runwire_conformance.verdict.attribution import Failure, attribute, blockers, silenced
 from runwire_conformance.verdict.outcome import Case, Outcome, State
@@ -100,20 +100,6 @@ def test_what_is_awaited_inside_a_deadline_names_its_owners_too() -> None:
 
     assert (owned_by(late), is_certain(late)) == (("RUN-4",), True)
     assert (owned_by(TimeoutError()), is_certain(TimeoutError())) == ((), False)
-
-
-def test_leaning_adds_owners_but_to_what_says_whom_it_accuses() -> None:
-    with pytest.raises(Broken) as caught, leans_on("MSG-28"):
-        raise Broken("no answer", ("RUN-3",))
-    assert owned_by(caught.value) == ("MSG-28", "RUN-3")
-    with pytest.raises(AssertionError) as plain, leans_on("MSG-28"):
-        raise AssertionError("different")
-    assert owned_by(plain.value) == ("MSG-28",)
-    with pytest.raises(Violation) as breach, leans_on("MSG-28"):
-        raise Violation("RUN-7", "not busy")
-    assert owned_by(breach.value) == ()
-    with pytest.raises(Blocked), leans_on("MSG-28"):
-        raise Blocked("LIMIT-4")
 
 
 @pytest.mark.parametrize(("elsewhere", "accused"), [(False, set()), (True, {"BEAT-3"})])

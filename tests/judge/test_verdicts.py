@@ -56,6 +56,12 @@ def test_half_a_sentence_is_no_pass(why: str) -> None:
     assert judgement.impatient is (why == "impatient")
 
 
+def test_what_a_case_names_besides_is_shown_by_others() -> None:
+    unplayed = Outcome(State.NOT_EXERCISED, "set another idle_s on the server", impatient=True)
+
+    assert verdict(MUST, case(State.PASSED, MUST), case(unplayed, SHOULD, MUST)).verdict is Verdict.PASS
+
+
 def test_a_class_that_is_not_offered_is_not_failed_by_silence() -> None:
     silent = case(State.NOT_EXERCISED, OPTIONAL)
 
