@@ -27,6 +27,8 @@ class Broken(AssertionError):
     absent = False
     #: Whether what came is bytes that a sentence forbids, which no slowness of the judge explains.
     proven = False
+    #: Whether a refusal with `busy` is no want of places: another had one at the same time, or none was asked for.
+    compared = False
 
     def __init__(self, reason: str, owners: tuple[str, ...] = (), *, certain: bool = False) -> None:
         super().__init__(reason)

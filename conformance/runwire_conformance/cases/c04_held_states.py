@@ -160,9 +160,9 @@ ENDINGS: tuple[Ending, ...] = (
 ASKED: tuple[Ending, ...] = (is_cancelled_waiting, is_answered)
 
 
-async def ordinary(client: Client, where: str, after: str, **members: str) -> None:
+async def ordinary(target: Target, client: Client, where: str, after: str, **members: str) -> None:
     """Expect a run that ends as if nothing had been before it; raises Broken."""
-    run = await client.start(scripts.SHORT, **members)
+    run = await target.start_again(client, scripts.SHORT, **members)
     try:
         terminal = await run.terminal()
     except Broken as problem:
@@ -179,12 +179,13 @@ async def after_every_ending_the_next_run_is_an_ordinary_one(target: Target, lim
     client, other = await target.connect(), await target.connect()
     for ending in endings:
         session_id, after = new_run_id(), ending.__name__.replace("_", " ")
-        await ending(target, client, session_id)
-        with shows("RUN-6"):
-            await ordinary(client, "on the same connection", after)
         with shows("RUN-2"):
-            await ordinary(client, "in the same session", after, session_id=session_id)
-            await ordinary(other, "in the same session elsewhere", after, session_id=session_id)
+            await ending(target, client, session_id)
+        with shows("RUN-6"):
+            await ordinary(target, client, "on the same connection", after)
+        with shows("RUN-2"):
+            await ordinary(target, client, "in the same session", after, session_id=session_id)
+            await ordinary(target, other, "in the same session elsewhere", after, session_id=session_id)
 
 
 @proves("RUN-2", script=True, deadline_s=60, timing=True)
@@ -197,5 +198,5 @@ async def after_a_timeout_the_next_run_is_an_ordinary_one(target: Target, limits
     )
     await run.terminal(beyond(limits["run_s"]))
 
-    await ordinary(client, "on the same connection", "timed out")
-    await ordinary(client, "in the same session", "timed out", session_id=session_id)
+    await ordinary(target, client, "on the same connection", "timed out")
+    await ordinary(target, client, "in the same session", "timed out", session_id=session_id)

@@ -37,6 +37,13 @@ async def a_prompt_without_type_starts_a_run(client: Client, target: Target) -> 
     )
 
 
+@proves("RUN-2")
+async def a_prompt_alone_shows_what_its_agent_does(client: Client, target: Target) -> None:
+    await client.send({"prompt": target.short})
+
+    await client.message(lambda message: message.type == "token", "a token", seconds=EVENT_S)
+
+
 @proves("RUN-2", on=BOTH)
 async def a_run_shows_what_its_agent_does(target: Target, transport: str) -> None:
     run = await begun(target, transport, target.short)
@@ -294,7 +301,7 @@ async def a_run_beyond_its_time_ends_with_timeout(target: Target, limits: Limits
 @proves("RUN-23")
 async def a_connection_follows_several_runs(client: Client, target: Target, limits: Limits) -> None:
     runs = [
-        await client.start(slow(target), run_id=new_run_id())
+        await target.start_again(client, slow(target), run_id=new_run_id())
         for _ in range(limits.whole("runs_per_connection"))
     ]
 

@@ -244,9 +244,15 @@ class Client(Conversation):
         )
 
     async def resume(self, run_id: str, after: int = 0, **members: Any) -> Run:
-        """Resume a run and return it when it is `resumed`; raises Broken when it is refused."""
+        """Resume a run and return it when it is `resumed`; raises Broken when it is refused ([RESUME-27])."""
         place = len(self.messages) - 1
         answer = await self.ask({"type": "resume", "run_id": run_id, "after": after, **members})
+        if answer.get("code") == "busy" and any(
+            message.is_terminal and message.get("run_id") == run_id for message in self.messages
+        ):
+            problem = Violation("RESUME-27", "a resume of a finished run was refused with busy")
+            problem.compared = True
+            raise problem
         if answer.type != "resumed":
             raise Broken(f"expected resumed; came {json.dumps(answer)[:300]}", ("RESUME-9", "RUN-33"))
         return Run(self, run_id, max(place, answer.index), answer)

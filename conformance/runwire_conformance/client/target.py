@@ -284,18 +284,21 @@ class Target:
             )
         return client
 
-    async def start_again(self, client: Client, prompt: str) -> Run:
-        """Start a run on a connection that had others; raises Wrong when it alone is refused one with busy."""
+    async def start_again(self, client: Client, prompt: str, **members: Any) -> Run:
+        """Start a run on a connection, or in a session, that has or had others; raises Wrong when it is refused with
+        busy and one in another session is granted to another connection.
+        """
         try:
-            return await client.start(prompt)
-        except Blocked:
-            elsewhere = await (await self.connect()).start(
-                prompt
-            )  # raises Blocked when there is no place at all
-            await elsewhere.terminal()
-            raise Wrong(
-                "expected a further run on the connection; it was busy, and another was not"
-            ) from None
+            return await client.start(prompt, **members)
+        except (Blocked, Broken):
+            if not any(message.get("code") == "busy" for message in client.messages):
+                raise
+        # Raises Blocked or Broken when there is no place at all.
+        elsewhere = {name: value for name, value in members.items() if name != "session_id"}
+        await (await self.connect()).start(prompt, **elsewhere)
+        problem = Wrong("expected a further run; it was refused with busy, and one elsewhere was not")
+        problem.compared = problem.absent = True  # a place may just have become free: to be seen twice
+        raise problem
 
     # HTTP and SSE.
 

@@ -112,7 +112,8 @@ def _outcome(
             return Outcome(
                 state, str(problem), moot, suspect=suspect, impatient=isinstance(problem, BeyondPatience)
             )
-    if not (case.claim.busy or case.claim.alone) and any(map(is_refused_as_busy, traces)):
+    expects_busy = case.claim.busy or case.claim.alone or getattr(problem, "compared", False)
+    if not expects_busy and any(map(is_refused_as_busy, traces)):
         return Outcome(State.NOT_EXERCISED, f"blocked by {NO_PLACE}: {problem}", NO_PLACE, suspect=True)
     leaning = case.claim.timing or overtaken(traces, limits) or was_dropped(traces)
     proven = getattr(problem, "proven", False)
