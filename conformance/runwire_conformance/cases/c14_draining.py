@@ -23,6 +23,7 @@ DRAINING = ("DRAIN-1", "DRAIN-2", "DRAIN-3", "DRAIN-4", "DRAIN-5", "DRAIN-6", "D
     *DRAINING,
     script=True,
     last=True,
+    busy=True,  # nothing else is played meanwhile
     connections=4,
     waits=lambda limits: limits["drain_s"],
     beyond=("robust",),

@@ -27,6 +27,12 @@ from runwire_conformance.verdict.result import Report
 WHAT, ACCESS, GATE = "What to judge", "How to get in", "What fails"
 REPORTS, PLAY = "Reports", "How it plays"
 
+#: Seconds that a server which a hook drained or killed may take to be there again for the next round.
+RETURNS_S = 60.0
+
+#: The exit code when a round was not played: something was not judged.
+UNPLAYED = 3
+
 
 def check(
     url: Annotated[
@@ -231,7 +237,7 @@ def check(
     arguments += ["--lf"] if last_failed else []
     if wait:
         _wait(url, wait)
-    result = _repeated([*arguments, *further], url, repeat, strict, quiet)
+    result, complete = _repeated([*arguments, *further], url, repeat, strict, quiet)
     if baseline is not None and known is not None and not result.interrupted:
         if update_baseline:
             known = _update(baseline, known, result, strict)
@@ -243,7 +249,7 @@ def check(
         files.write(document_of(result, strict))
     except Unwritable as problem:
         fail(str(problem))
-    raise typer.Exit(result.exit_code(strict))
+    raise typer.Exit(result.exit_code(strict) or (0 if complete else UNPLAYED))
 
 
 def _watch(url: str) -> int:
@@ -261,20 +267,31 @@ def _wait(url: str, seconds: float) -> None:
         fail("--wait needs the server's URL in the call, as http://host:port")
 
 
-def _repeated(arguments: list[str], url: str, times: int, strict: bool, quiet: bool) -> Report:
-    """Judge so many times; return the worst judging, which knows how the others compare."""
-    reports = []
+def _repeated(arguments: list[str], url: str, times: int, strict: bool, quiet: bool) -> tuple[Report, bool]:
+    """Judge so many times; return the worst judging, which knows how the others compare, and whether all were."""
+    reports: list[Report] = []
+    complete = True
     for number in range(1, times + 1):
-        reports.append(judged(arguments, url, quiet=quiet))
+        try:
+            reports.append(judged(arguments, url, quiet=quiet, returns_s=RETURNS_S if reports else 0.0))
+        except typer.Exit:
+            if not reports:
+                raise
+            print(
+                f"runwire: round {number} of {times} was not played; told is what came before",
+                file=sys.stderr,
+            )
+            complete = False
+            break
         if reports[-1].interrupted:
             break
         if times > 1:
             print(f"{number} of {times}: {one_line(reports[-1], strict)}", flush=True)
     worst = max(reports, key=lambda report: report.exit_code(strict))
     if times == 1:
-        return worst
+        return worst, complete
     print()
-    return replace(worst, repeats=repeats_of([report.judgements for report in reports]))
+    return replace(worst, repeats=repeats_of([report.judgements for report in reports])), complete
 
 
 def _known(baseline: Path, update: bool) -> list[Known]:

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,9 @@ from runwire_conformance.runner import pytest_plugin
 from runwire_conformance.runner.judging import Judging
 from runwire_conformance.runner.progress import ProgressLine
 from runwire_conformance.verdict.result import Report
+
+#: Seconds between two looks at whether a server is there again.
+LOOK_S = 1.0
 
 SUITE = Path(pytest_plugin.__file__).parent.parent
 
@@ -60,11 +64,38 @@ def _progress(url: str, quiet: bool) -> Iterator[ProgressLine | None]:
             line.end()
 
 
-def judged(arguments: Sequence[str], url: str, *, quiet: bool = False) -> Report:
+def judged(arguments: Sequence[str], url: str, *, quiet: bool = False, returns_s: float = 0.0) -> Report:
     """Play the suite once and return what was found out; ends the command when there is nothing to judge.
 
     No configuration, plug-in or conftest of the user's is read, and nothing is written into the working directory.
+    A server that was drained or killed in an earlier round may take `returns_s` seconds to be there again.
     """
+    until = time.monotonic() + returns_s
+    code, judging, complaints = _played(arguments, url, quiet)
+    while _is_away(judging) and time.monotonic() < until:
+        time.sleep(LOOK_S)
+        code, judging, complaints = _played(arguments, url, quiet)
+    if code == pytest.ExitCode.USAGE_ERROR:
+        fail(_complaint(complaints))
+    if code == pytest.ExitCode.INTERRUPTED and (judging is None or not judging.played):
+        print("runwire: interrupted before anything was judged", file=sys.stderr)
+        raise typer.Exit(130)
+    if judging is None and code == pytest.ExitCode.NO_TESTS_COLLECTED:
+        fail("no case is left to play; see `runwire spec list` for classes and ids")
+    if code == pytest.ExitCode.INTERRUPTED and not _is_told(judging):
+        raise typer.Exit(130)  # Ctrl-C before anything was played, or a second one
+    if judging is None or not (judging.played or code == pytest.ExitCode.OK):
+        print(complaints, end="", file=sys.stderr)
+        raise typer.Exit(3)
+    if judging.refused is not None:
+        fail(judging.refused)
+    if not judging.played:
+        fail("no case was played, as pytest was told to do something else")
+    return judging.report()
+
+
+def _played(arguments: Sequence[str], url: str, quiet: bool) -> tuple[int, Judging | None, str]:
+    """Have pytest play; return its exit code, what was judged if anything was, and what it complained of."""
     from hypothesis.configuration import set_hypothesis_home_dir  # takes a while, and most commands need none
 
     os.environ.pop("PYTEST_ADDOPTS", None)
@@ -81,24 +112,14 @@ def judged(arguments: Sequence[str], url: str, *, quiet: bool = False) -> Report
         follower = _Follower(line)
         set_hypothesis_home_dir(home)  # or it would leave a folder in the user's
         code = pytest.main([*fixed, *arguments], plugins=[pytest_plugin, follower])
-    judging = follower.judging
-    if code == pytest.ExitCode.USAGE_ERROR:
-        fail(_complaint(complaints.getvalue()))
-    if code == pytest.ExitCode.INTERRUPTED and (judging is None or not judging.played):
-        print("runwire: interrupted before anything was judged", file=sys.stderr)
-        raise typer.Exit(130)
-    if judging is None and code == pytest.ExitCode.NO_TESTS_COLLECTED:
-        fail("no case is left to play; see `runwire spec list` for classes and ids")
-    if code == pytest.ExitCode.INTERRUPTED and not _is_told(judging):
-        raise typer.Exit(130)  # Ctrl-C before anything was played, or a second one
-    if judging is None or not (judging.played or code == pytest.ExitCode.OK):
-        print(complaints.getvalue(), end="", file=sys.stderr)
-        raise typer.Exit(3)
-    if judging.refused is not None:
-        fail(judging.refused)
-    if not judging.played:
-        fail("no case was played, as pytest was told to do something else")
-    return judging.report()
+    return code, follower.judging, complaints.getvalue()
+
+
+def _is_away(judging: Judging | None) -> bool:
+    """Whether there was no server to judge, or one that takes nothing new."""
+    if judging is None or judging.engine.interrupted:
+        return False
+    return judging.refused is not None or judging.engine.unusable is not None
 
 
 def _is_told(judging: Judging | None) -> bool:

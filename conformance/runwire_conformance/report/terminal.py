@@ -67,7 +67,9 @@ def in_words(report: Report) -> str:
 def one_line(report: Report, strict: bool = False) -> str:
     """Return what came of one judging among several."""
     counts = [f"{verdict} {len(report.by(verdict))}" for verdict in Verdict if report.by(verdict)]
-    return f"{' · '.join(counts)} · {report.seconds:.1f} s · exit {report.exit_code(strict)}"
+    failed = ", ".join(judgement.requirement.id for judgement in report.by(Verdict.FAIL))
+    said = f"{' · '.join(counts)} · {report.seconds:.1f} s · exit {report.exit_code(strict)}"
+    return f"{said} · failed {failed}" if failed else said
 
 
 def _baseline_lines(baseline: Comparison) -> list[str]:

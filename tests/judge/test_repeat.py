@@ -1,0 +1,84 @@
+"""`runwire check --repeat`: each round needs the server, which a hook may have taken away."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import typer
+
+from runwire_conformance.cli import check
+from runwire_conformance.verdict.result import Report
+from tests.support.check_reference_server import command, hooks_alone
+from tests.support.commands import closed_port, runwire
+
+SUPERVISOR = """
+while true; do
+  "$@" >log 2>&1 &
+  echo $! >pid
+  wait $!
+  sleep 3
+done
+"""
+"""Starts a server again when it has ended, a while later."""
+
+
+@contextmanager
+def supervised(folder: Path, port: int) -> Iterator[None]:
+    """Have a server that is started again whenever it ends; its process id stands in the file `pid`."""
+    words = [word if not word.startswith("--port") else f"--port={port}" for word in command(drain_s=1)]
+    supervisor = subprocess.Popen(["bash", "-c", SUPERVISOR, "supervisor", *words], cwd=folder)
+    try:
+        yield
+    finally:
+        supervisor.kill()
+        supervisor.wait()
+        subprocess.run(["bash", "-c", 'kill -KILL "$(cat pid)"'], cwd=folder, check=False)
+
+
+@pytest.mark.whole
+def test_a_server_that_a_hook_drains_is_waited_for_in_each_round(tmp_path: Path) -> None:
+    port = closed_port()
+    (tmp_path / "drain.toml").write_text(hooks_alone(drain='kill -TERM "$(cat pid)"'))
+    url = f"http://127.0.0.1:{port}"
+    asked = (
+        "check",
+        url,
+        "--requirement",
+        "DRAIN-1",
+        "--repeat",
+        "3",
+        "--config",
+        "drain.toml",
+        "--wait",
+        "60",
+    )
+
+    with supervised(tmp_path, port):
+        result = runwire(tmp_path, *asked)
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Judged 3 times, with the same verdicts each time" in result.stdout
+
+
+def test_what_was_judged_is_told_when_the_server_stays_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rounds: list[float] = []
+
+    def judged(arguments: list[str], url: str, *, quiet: bool, returns_s: float) -> Report:
+        rounds.append(returns_s)
+        if len(rounds) == 2:
+            raise typer.Exit(2)
+        return Report("http://server", "s", (), (), 1.0)
+
+    monkeypatch.setattr(check, "judged", judged)
+
+    report, complete = check._repeated([], "http://server", 3, strict=False, quiet=True)
+
+    assert (len(rounds), complete, report.url) == (2, False, "http://server")
+    assert rounds[0] == 0.0 < rounds[1]
+    assert "round 2 of 3 was not played" in capsys.readouterr().err
