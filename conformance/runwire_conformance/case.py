@@ -138,6 +138,7 @@ class Claim:
     waits: Callable[[Limits], float] | None = None
     busy: bool = False
     beyond: tuple[str, ...] = ()
+    hooks: tuple[str, ...] = ()
 
 
 def proves(
@@ -155,6 +156,7 @@ def proves(
     waits: Callable[[Limits], float] | None = None,
     busy: bool = False,
     beyond: tuple[str, ...] = (),
+    hooks: tuple[str, ...] = (),
 ) -> Callable[[Function], Function]:
     """Mark a function as a case that proves the requirements `ids`, and plays a clause of the first.
 
@@ -164,7 +166,8 @@ def proves(
     `searches` takes the longer the more examples the user asked for. One that an advertised limit makes wait says with
     `waits` for how many seconds, of which the forecast is made; it is not played when they are more than the patience.
     One that is `busy` makes the server refuse it so; any other that is refused as busy found no place. Of servers with
-    the features in `beyond` it asks more, and plays against the others too.
+    the features in `beyond` it asks more, and plays against the others too. `hooks` are the keys of `[hooks]` in
+    `runwire.toml` that it cannot be played without.
     """
     claim = Claim(
         ids,
@@ -180,7 +183,8 @@ def proves(
         searches,
         waits,
         busy,
-        beyond=beyond,
+        beyond,
+        hooks,
     )
 
     def marked(function: Function) -> Function:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runwire_conformance.rules import Finding
-from runwire_conformance.rules.answers import INVARIANTS, answered, round_trip
+from runwire_conformance.rules.answers import RULES, answered, round_trip
 from runwire_conformance.trace.trace import Record, Trace
 from tests.support.conversations import CONTEXT, TRACE
 from tests.support.talks import message, sign, talk
@@ -19,7 +19,7 @@ Lines = list[Record]
 
 def shown(*lines: Record, **more: Any) -> list[Finding]:
     """Return what the rules on answers find in a conversation."""
-    return [finding for rule in INVARIANTS for finding in rule(talk(*lines, **more), CONTEXT)]
+    return [finding for rule in RULES for finding in rule.judge(talk(*lines, **more), CONTEXT)]
 
 
 def pairs(*lines: Record, **more: Any) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runwire_conformance.rules import Finding, Placed, recorded_findings
-from runwire_conformance.rules.server_connections import SEVERAL
+from runwire_conformance.rules.server_connections import RULES
 from runwire_conformance.trace.trace import Record
 from tests.support.conversations import CONTEXT
 from tests.support.talks import message, sign, talk
@@ -19,7 +19,7 @@ Lines = list[Record]
 def shown(*connections: Lines) -> list[Placed]:
     """Return what the rules for several connections find in these."""
     traces = [talk(*lines) for lines in connections]
-    return [placed for rule in SEVERAL for placed in rule(traces)]
+    return [placed for rule in RULES for placed in rule.judge(traces)]
 
 
 def ready(at: float = 0.0, **members: Any) -> Record:

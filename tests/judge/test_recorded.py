@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runwire_conformance.rules import Finding
-from runwire_conformance.rules.recorded import HINDSIGHT
+from runwire_conformance.rules.recorded import RULES
 from runwire_conformance.trace.trace import Record
 from tests.support.conversations import CONTEXT
 from tests.support.talks import message, sign, talk
@@ -20,7 +20,7 @@ Lines = list[Record]
 def shown(*parts: Lines, **more: Any) -> list[Finding]:
     """Return what the rules find in a connection of these parts."""
     trace = talk(*(record for part in parts for record in part), **more)
-    return [finding for rule in HINDSIGHT for finding in rule(trace, CONTEXT)]
+    return [finding for rule in RULES for finding in rule.judge(trace, CONTEXT)]
 
 
 def says(at: float, kind: str, **members: Any) -> Lines:

@@ -135,7 +135,7 @@ async def a_subprotocol_that_carries_no_good_token_is_refused(target: Target) ->
         expect_challenge(await anonymous.refused_handshake(["runwire.v1", subprotocol]))
 
 
-@proves("AUTH-2")
+@proves("AUTH-2", hooks=("forbidden_token",))
 async def a_principal_that_may_not_is_forbidden(target: Target) -> None:
     caller = target.as_caller(target.hook("forbidden_token"))
 

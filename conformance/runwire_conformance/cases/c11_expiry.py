@@ -59,7 +59,7 @@ async def ends_with_its_credential(caller: Target, reader: Client | Stream) -> N
         )
 
 
-@proves("AUTH-13", timing=True, deadline_s=60)
+@proves("AUTH-13", timing=True, deadline_s=60, hooks=("short_lived_token",))
 async def a_connection_ends_with_the_credential_it_was_opened_with(target: Target) -> None:
     caller = target.as_caller(await target.short_lived_token())
     client = await opened(caller, "websocket")
@@ -70,7 +70,7 @@ async def a_connection_ends_with_the_credential_it_was_opened_with(target: Targe
     assert client.close_code == 4101
 
 
-@proves("AUTH-13", timing=True, deadline_s=60)
+@proves("AUTH-13", timing=True, deadline_s=60, hooks=("short_lived_token",))
 async def a_stream_ends_with_the_credential_it_was_opened_with(target: Target) -> None:
     if "sse" not in target.features:
         raise NotOffered("the server does not offer sse")
@@ -84,7 +84,7 @@ async def a_stream_ends_with_the_credential_it_was_opened_with(target: Target) -
     assert [message.type for message in stream.messages if message.is_terminal] == []
 
 
-@proves("AUTH-14", script=True, timing=True, connections=2, deadline_s=60)
+@proves("AUTH-14", script=True, timing=True, connections=2, deadline_s=60, hooks=("jwt", "short_lived_token"))
 async def a_run_waits_for_a_reader_whose_credential_expired(target: Target, limits: Limits) -> None:
     if "resume" not in target.features:
         raise NotOffered("the server does not offer resume")

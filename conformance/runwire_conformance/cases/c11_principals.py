@@ -25,7 +25,7 @@ async def two_tokens(target: Target) -> tuple[str, str]:
     return tokens[0], tokens[1]
 
 
-@proves("AUTH-11", connections=2)
+@proves("AUTH-11", connections=2, hooks=("other_token",))
 async def a_run_of_another_principal_is_not_found(target: Target) -> None:
     if "resume" not in target.features:
         raise NotOffered("the server does not offer resume")
@@ -40,7 +40,7 @@ async def a_run_of_another_principal_is_not_found(target: Target) -> None:
         expect_refused(answer, "not_found")
 
 
-@proves("AUTH-11")
+@proves("AUTH-11", hooks=("other_token",))
 async def a_run_of_another_principal_is_404(target: Target) -> None:
     if "sse" not in target.features:
         raise NotOffered("the server does not offer sse")
@@ -54,7 +54,7 @@ async def a_run_of_another_principal_is_404(target: Target) -> None:
     expect_problem(await other.post(other.run_url(run.id, "/cancel"), {}), 404, "not_found")
 
 
-@proves("AUTH-11", script=True, connections=2)
+@proves("AUTH-11", script=True, connections=2, hooks=("other_token",))
 async def a_run_of_another_principal_is_not_cancelled(target: Target) -> None:
     elsewhere = target.as_other()
     other, own = await elsewhere.connect(), await target.connect()
@@ -69,7 +69,7 @@ async def a_run_of_another_principal_is_not_cancelled(target: Target) -> None:
     expect_completed(await run.terminal())
 
 
-@proves("AUTH-11", script=True, connections=2)
+@proves("AUTH-11", script=True, connections=2, hooks=("other_token",))
 async def two_principals_may_choose_the_same_run_id(target: Target) -> None:
     other, own = await target.as_other().connect(), await target.connect()
     run_id = new_run_id()
@@ -82,7 +82,7 @@ async def two_principals_may_choose_the_same_run_id(target: Target) -> None:
     assert (run.text, second.text) == ("mine", "yours")
 
 
-@proves("AUTH-11", script=True, connections=2)
+@proves("AUTH-11", script=True, connections=2, hooks=("other_token",))
 async def two_principals_do_not_share_a_session(target: Target) -> None:
     other, own = await target.as_other().connect(), await target.connect()
     session_id = new_run_id()
@@ -97,7 +97,7 @@ async def two_principals_do_not_share_a_session(target: Target) -> None:
     await own.cancel(run)
 
 
-@proves("AUTH-11", script=True, connections=2)
+@proves("AUTH-11", script=True, connections=2, hooks=("other_token",))
 async def another_principal_cannot_answer(target: Target) -> None:
     if "input" not in target.features:
         raise NotOffered("the server does not offer input")
@@ -128,7 +128,7 @@ async def a_renewed_token_is_the_same_principal(target: Target) -> None:
     await again.terminal()
 
 
-@proves("AUTH-12", connections=2)
+@proves("AUTH-12", connections=2, hooks=("jwt",))
 async def another_subject_is_another_principal(target: Target) -> None:
     if "resume" not in target.features:
         raise NotOffered("the server does not offer resume")
@@ -142,7 +142,7 @@ async def another_subject_is_another_principal(target: Target) -> None:
     expect_refused(answer, "not_found")
 
 
-@proves("AUTH-12", connections=2)
+@proves("AUTH-12", connections=2, hooks=("jwt",))
 async def the_same_subject_of_another_issuer_is_another_principal(target: Target) -> None:
     if "resume" not in target.features:
         raise NotOffered("the server does not offer resume")

@@ -167,7 +167,7 @@ async def a_ticket_has_the_principal_it_was_issued_for(target: Target) -> None:
     await again.terminal()
 
 
-@proves("TICKET-7", connections=2)
+@proves("TICKET-7", connections=2, hooks=("other_token",))
 async def a_ticket_of_another_principal_opens_none_of_the_runs(target: Target) -> None:
     if "resume" not in target.features:
         raise NotOffered("the server does not offer resume")
@@ -181,7 +181,7 @@ async def a_ticket_of_another_principal_opens_none_of_the_runs(target: Target) -
     expect_refused(await client.ask({"type": "resume", "run_id": run.id, "after": 0}), "not_found")
 
 
-@proves("TICKET-7", timing=True, deadline_s=60)
+@proves("TICKET-7", timing=True, deadline_s=60, hooks=("short_lived_token",))
 async def a_connection_of_a_ticket_ends_with_the_credential_behind_it(target: Target) -> None:
     caller = target.as_caller(await target.short_lived_token())
     ticket = await caller.ticket()

@@ -172,6 +172,7 @@ async def a_run_that_is_started_on_two_nodes_at_once_is_one(target: Target) -> N
     connections=3,
     timing=True,
     waits=lambda limits: limits["worker_lost_s"] + limits["detach_grace_s"],
+    hooks=("kill",),
 )
 async def a_node_that_is_killed_takes_neither_runs_nor_readers_with_it(
     target: Target, limits: Limits

@@ -27,6 +27,7 @@ DRAINING = ("DRAIN-1", "DRAIN-2", "DRAIN-3", "DRAIN-4", "DRAIN-5", "DRAIN-6", "D
     connections=4,
     waits=lambda limits: limits["drain_s"],
     beyond=("robust",),
+    hooks=("drain",),
 )
 async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -> None:
     robust = "robust" in target.features

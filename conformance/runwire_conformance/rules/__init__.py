@@ -3,80 +3,116 @@
 Each names the requirement it found broken. The same code judges recorded conversations.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
 
-from runwire_conformance.trace.clock import LEAST_TOLERANCE_S
-from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.rules import (
+    answers,
+    client,
+    client_reconnects,
+    log,
+    messages,
+    recorded,
+    server_connections,
+    wire,
+)
+from runwire_conformance.rules.finding import Finding, Placed, RuleContext
+from runwire_conformance.rules.registry import Rule
 from runwire_conformance.trace.trace import Trace
 
+__all__ = [
+    "Finding",
+    "Placed",
+    "RuleContext",
+    "client_findings",
+    "findings",
+    "late_findings",
+    "recorded_findings",
+]
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A requirement that a conversation broke, what shows it, and the record at which it showed (-1: the whole)."""
+#: The rules for every conversation of every case, those that lean on the clock last.
+EVERYWHERE = sorted((*messages.RULES, *answers.RULES, *log.RULES, *wire.RULES), key=lambda rule: rule.timing)
 
-    requirement: str
-    text: str
-    record: int = -1
-
-    def __post_init__(self) -> None:
-        """Make what a server said fit to print."""
-        object.__setattr__(self, "text", fit(self.text))
-
-
-@dataclass(frozen=True, slots=True)
-class RuleContext:
-    """What an invariant may know beside the trace: the server's limits and the judge's tolerance in seconds."""
-
-    limits: Limits
-    tolerance: float = LEAST_TOLERANCE_S
-
-
-Invariant = Callable[[Trace, RuleContext], Iterator[Finding]]
-
-#: A connection of a recording by its number, and what was found there.
-Placed = tuple[int, Finding]
+#: Those for the server of a whole recording, beside the others, and those for its client.
+OF_RECORDINGS = (*recorded.RULES, *server_connections.RULES)
+OF_CLIENTS = (*client.RULES, *client_reconnects.RULES)
 
 
 def findings(trace: Trace, context: RuleContext) -> list[Finding]:
     """Return everything that a conversation breaks, each requirement at most once."""
-    from runwire_conformance.rules import answers, log, messages, wire
-
     found: dict[str, Finding] = {}
-    for invariant in (*messages.INVARIANTS, *answers.INVARIANTS, *log.INVARIANTS, *wire.INVARIANTS):
-        for finding in invariant(trace, context):
+    for rule in EVERYWHERE:
+        for finding in rule.judge(trace, context):
             found.setdefault(finding.requirement, finding)
     return list(found.values())
 
 
 def late_findings(trace: Trace, context: RuleContext) -> list[Finding]:
     """Return what a conversation breaks by the clock alone, which a busy machine may be the cause of."""
-    from runwire_conformance.rules import log, wire
-
-    return [finding for invariant in (*log.TIMED, *wire.TIMED) for finding in invariant(trace, context)]
+    return [finding for rule in EVERYWHERE if rule.timing for finding in rule.judge(trace, context)]
 
 
 def recorded_findings(traces: Sequence[Trace], context: RuleContext) -> list[Placed]:
     """Return everything that the server of a recording breaks, each requirement at most once a connection.
 
-    Beside the invariants that watch every conversation these are the rules that need the whole of it.
+    Beside the rules for every conversation these are the ones that need the whole of it.
     """
-    from runwire_conformance.rules import messages
-    from runwire_conformance.rules.recorded import HINDSIGHT
-    from runwire_conformance.rules.server_connections import SEVERAL
+    return _once(_recorded_findings(traces, context))
 
-    found: list[Placed] = []
+
+def _recorded_findings(traces: Sequence[Trace], context: RuleContext) -> Iterator[Placed]:
     for number, trace in enumerate(traces):
         # Where something is missing, only single messages can be judged.
-        if trace.whole:
-            found += [(number, finding) for finding in findings(trace, context)]
-        rules = HINDSIGHT if trace.whole else messages.INVARIANTS
-        found += [(number, finding) for rule in rules for finding in rule(trace, context)]
+        rules = (*EVERYWHERE, *recorded.RULES) if trace.whole else tuple(messages.RULES)
+        for rule in rules:
+            yield from ((number, finding) for finding in rule.judge(trace, context))
     if all(trace.whole for trace in traces):
-        for several in SEVERAL:
-            found += several(traces)
+        for several in server_connections.RULES:
+            yield from several.judge(traces)
+
+
+def client_findings(traces: Sequence[Trace], dated: bool = True) -> list[Placed]:
+    """Return everything that the client of a recording breaks, each requirement at most once a connection.
+
+    How it comes back is judged only where the connections are `dated`: where it is known when each began and ended.
+    """
+    return _once(_client_findings(traces, dated))
+
+
+def _client_findings(traces: Sequence[Trace], dated: bool) -> Iterator[Placed]:
+    for number, trace in enumerate(traces):
+        judges = [rule.judge for rule in client.RULES] if trace.whole else [client.it_sends_one_meaning]
+        for judge in judges:
+            yield from ((number, finding) for finding in judge(trace))
+    if dated and all(trace.whole for trace in traces):
+        for several in client_reconnects.RULES:
+            yield from several.judge(traces)
+
+
+def _once(found: Iterator[Placed]) -> list[Placed]:
     once: dict[tuple[int, str], Placed] = {}
     for number, finding in found:
         once.setdefault((number, finding.requirement), (number, finding))
     return list(once.values())
+
+
+@cache
+def shown_by() -> Mapping[str, frozenset[str]]:
+    """Return what a recording must show of each requirement that a rule judges (`Rule.seen_by`)."""
+    shown: dict[str, frozenset[str]] = {}
+    for rule in _registry():
+        for requirement, kinds in rule.seen_by.items():
+            shown[requirement] = shown.get(requirement, frozenset()) | kinds
+    return shown
+
+
+@cache
+def by_the_clock() -> frozenset[str]:
+    """Return the requirements that no rule can judge where nobody knows when things happened."""
+    otherwise = {name for rule in _registry() for name in rule.seen_by.keys() - rule.by_clock}
+    return frozenset(shown_by()) - otherwise
+
+
+def _registry() -> tuple[Rule[Any], ...]:
+    return (*EVERYWHERE, *OF_RECORDINGS, *OF_CLIENTS)

@@ -7,9 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from runwire_conformance.rules import Finding, Invariant, RuleContext
+from runwire_conformance.rules.finding import Finding, RuleContext
+from runwire_conformance.rules.registry import ConversationRule, Rules
 from runwire_conformance.trace.trace import Message, Trace, remembered
 from runwire_schemas import CLIENT_TYPES
+
+RULES = Rules[ConversationRule]()
+rule = RULES.rule
 
 #: Answers of a type that only one type of message gets; a `start` of a run that exists leads to `resumed`, too.
 ANSWER_TO = {
@@ -123,8 +127,10 @@ def round_trip(traces: Sequence[Trace]) -> float:
     return min(times, default=0.0)
 
 
+@rule("MSG-28")
+@rule("MSG-29", "MSG-30", seen_by=("error", "heartbeat", "notice", "resumed", "started"))
 def answers_fit_questions(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[MSG-28] to [MSG-30]: each `re` answers one message that had that `id`, once, and as such a message is."""
+    """Each `re` answers one message that had that `id`, once, and as such a message is."""
     asked: dict[str, set[str]] = {}
     used: set[str] = set()
     for place, record in enumerate(trace.records):
@@ -145,8 +151,9 @@ def answers_fit_questions(trace: Trace, _context: RuleContext) -> Iterator[Findi
             used.add(name)
 
 
+@rule("MSG-28")
 def answers_are_named(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[MSG-28]: no answer is without `re` while only messages with an `id` wait for one of its type."""
+    """No answer is without `re` while only messages with an `id` wait for one of its type."""
     free: Counter[str] = Counter()
     waiting: dict[str, set[str | None]] = {}
     for place, record in enumerate(trace.records):
@@ -180,8 +187,9 @@ def _asked_by(answer: Message) -> str:
     return {"started": "start", "resumed": "resume"}.get(answer.type, "")
 
 
+@rule("MSG-31")
 def answers_come_in_order(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[MSG-31]: `start` and `resume` messages are answered in the order in which they were sent."""
+    """`start` and `resume` messages are answered in the order in which they were sent."""
     early: Answered | None = None
     for one in answered(trace):
         if kind_of(one.question) in {"start", "resume"} and id_of(one.question) and "re" in one.answer:
@@ -191,8 +199,9 @@ def answers_come_in_order(trace: Trace, _context: RuleContext) -> Iterator[Findi
             early = one if early is None or one.asked > early.asked else early
 
 
+@rule("OBS-2", "RUN-10", "RUN-36")
 def started_says_what_was_asked(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[RUN-10], [RUN-36], [OBS-2]: `started` names the run, the session and the trace that the `start` named."""
+    """`started` names the run, the session and the trace that the `start` named."""
     for one in answered(trace):
         if one.answer.type != "started" or kind_of(one.question) != "start":
             continue
@@ -218,8 +227,10 @@ def _is_new(trace: Trace, one: Answered) -> bool:
     return following is not None and following.is_event
 
 
+@rule("RESUME-9", seen_by="resumed")
+@rule("RESUME-12", "RESUME-17")
 def resumed_says_what_was_asked(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[RESUME-9], [RESUME-12], [RESUME-17]: `resumed` is of the run, epoch and cursor that were asked for."""
+    """`resumed` is of the run, epoch and cursor that were asked for."""
     ready = next((message for message in trace.messages("server") if message.type == "ready"), None)
     features = ready.get("features") if ready is not None else None
     for one in answered(trace):
@@ -238,12 +249,3 @@ def resumed_says_what_was_asked(trace: Trace, _context: RuleContext) -> Iterator
             yield Finding("RESUME-12", text, one.place)
         elif isinstance(after, int) and told.get("next_seq", after + 1) != after + 1:
             yield Finding("RESUME-9", f"next_seq {told['next_seq']} for after {after}", one.place)
-
-
-INVARIANTS: tuple[Invariant, ...] = (
-    answers_fit_questions,
-    answers_are_named,
-    answers_come_in_order,
-    started_says_what_was_asked,
-    resumed_says_what_was_asked,
-)

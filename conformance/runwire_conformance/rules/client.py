@@ -6,15 +6,19 @@ only what no person and no second program could have done: what follows within `
 
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runwire_conformance.rules import Finding, Placed
 from runwire_conformance.rules.answers import answered, kind_of
+from runwire_conformance.rules.finding import Finding
 from runwire_conformance.rules.messages import REPEATED, faults_of
+from runwire_conformance.rules.registry import ClientRule, Rules
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import CROSSING_S, Message, Record, Trace
 from runwire_schemas import CLIENT_TYPES, schema
+
+RULES = Rules[ClientRule]()
+rule = RULES.rule
 
 #: Seconds within which nobody but the program itself acts again.
 BY_ITSELF_S = 1.0
@@ -27,26 +31,9 @@ ANSWERS = 3
 SLACK_S = 2.0
 
 
-def client_findings(traces: Sequence[Trace], dated: bool = True) -> list[Placed]:
-    """Return everything that the client of a recording breaks, each requirement at most once a connection.
-
-    How it comes back is judged only where the connections are `dated`: where it is known when each began and ended.
-    """
-    from runwire_conformance.rules.client_reconnects import RECONNECTING
-
-    found: dict[tuple[int, str], Placed] = {}
-    for number, trace in enumerate(traces):
-        for rule in SAYING if trace.whole else (it_sends_one_meaning,):
-            for finding in rule(trace):
-                found.setdefault((number, finding.requirement), (number, finding))
-    for several in RECONNECTING if dated and all(trace.whole for trace in traces) else ():
-        for number, finding in several(traces):
-            found.setdefault((number, finding.requirement), (number, finding))
-    return list(found.values())
-
-
+@rule("MSG-21", seen_by="said")
 def it_sends_one_meaning(trace: Trace) -> Iterator[Finding]:
-    """[MSG-21]: no member name twice, no `null` for an optional member."""
+    """No member name twice, no `null` for an optional member."""
     for place, record in said(trace, "client"):
         message = record.message
         if message is None:
@@ -62,8 +49,9 @@ def it_sends_one_meaning(trace: Trace) -> Iterator[Finding]:
                 yield Finding("MSG-21", f"{name} of {kind} is null", place)
 
 
+@rule("MSG-32", seen_by="said")
 def an_id_is_used_once(trace: Trace) -> Iterator[Finding]:
-    """[MSG-32]: an `id` names one message of a connection."""
+    """An `id` names one message of a connection."""
     used: set[str] = set()
     for place, record in said(trace, "client"):
         identifier = record.message.get("id") if record.message is not None else None
@@ -73,8 +61,9 @@ def an_id_is_used_once(trace: Trace) -> Iterator[Finding]:
             used.add(identifier)
 
 
+@rule("CONN-13")
 def it_leaves_another_protocol(trace: Trace) -> Iterator[Finding]:
-    """[CONN-13]: after a `ready` of another protocol or version nothing is said but the goodbye.
+    """After a `ready` of another protocol or version nothing is said but the goodbye.
 
     A first message may cross the `ready` ([CONN-20]).
     """
@@ -92,8 +81,9 @@ def it_leaves_another_protocol(trace: Trace) -> Iterator[Finding]:
             yield Finding("CONN-13", f"a {kind_of(message)} after a ready of {ready}", place)
 
 
+@rule("CONN-14")
 def it_takes_a_basic_server_for_one(trace: Trace) -> Iterator[Finding]:
-    """[CONN-14]: without `ready`, neither a `resume` nor a second run beside the first."""
+    """Without `ready`, neither a `resume` nor a second run beside the first."""
     if trace.transport != "websocket":
         return
     basic = running = False
@@ -114,8 +104,9 @@ def it_takes_a_basic_server_for_one(trace: Trace) -> Iterator[Finding]:
             running = True
 
 
+@rule("BEAT-10", seen_by="heartbeat", by_clock=True)
 def it_answers_no_heartbeat(trace: Trace) -> Iterator[Finding]:
-    """[BEAT-10]: heartbeats of the server are not answered."""
+    """Heartbeats of the server are not answered."""
     answers, since = 0, None
     for place, record in enumerate(trace.records):
         message = record.message
@@ -131,8 +122,9 @@ def it_answers_no_heartbeat(trace: Trace) -> Iterator[Finding]:
             answers = 0
 
 
+@rule("BEAT-11", by_clock=True)
 def it_gives_up_a_silent_connection(trace: Trace) -> Iterator[Finding]:
-    """[BEAT-11]: a connection that was silent for three times `heartbeat_s` is not used any more."""
+    """A connection that was silent for three times `heartbeat_s` is not used any more."""
     ready = next((message for message in trace.messages("server") if message.type == "ready"), None)
     limits = ready.get("limits") if ready is not None else None
     if trace.transport != "websocket" or not isinstance(limits, dict):
@@ -147,8 +139,9 @@ def it_gives_up_a_silent_connection(trace: Trace) -> Iterator[Finding]:
             yield Finding("BEAT-11", f"a message on a connection that was silent for {silent}", place)
 
 
+@rule("ERR-6", by_clock=True)
 def it_minds_retryable(trace: Trace) -> Iterator[Finding]:
-    """[ERR-6]: what was refused with `retryable` false is not sent again by itself."""
+    """What was refused with `retryable` false is not sent again by itself."""
     refused = refusals(trace)
     final: deque[tuple[float, str]] = deque()
     spoken: Counter[str] = Counter()
@@ -185,14 +178,3 @@ def body_of(message: Mapping[str, Any]) -> str:
     if plain.get("type") == "start":
         del plain["type"]
     return json.dumps(plain, sort_keys=True)
-
-
-SAYING: tuple[Callable[[Trace], Iterator[Finding]], ...] = (
-    it_sends_one_meaning,
-    an_id_is_used_once,
-    it_leaves_another_protocol,
-    it_takes_a_basic_server_for_one,
-    it_answers_no_heartbeat,
-    it_gives_up_a_silent_connection,
-    it_minds_retryable,
-)

@@ -5,11 +5,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from runwire_conformance.rules import Finding, Placed
 from runwire_conformance.rules.answers import kind_of
 from runwire_conformance.rules.client import BY_ITSELF_S, body_of, refusals, said
+from runwire_conformance.rules.finding import Finding, Placed
 from runwire_conformance.rules.recorded import FINISHED
+from runwire_conformance.rules.registry import ConnectionsRule, Rules
 from runwire_conformance.trace.trace import CROSSING_S, Message, Trace, remembered
+
+RULES = Rules[ConnectionsRule]()
+rule = RULES.rule
 
 #: Closes whose message is not to be sent again ([CLOSE-8]).
 NOT_AGAIN = frozenset({1002, 1003, 1007, 1008, 1009})
@@ -70,8 +74,10 @@ def _read(cursors: dict[str, int], message: Message) -> None:
         cursors[run_id] = seq
 
 
+@rule("CLOSE-4", seen_by="close 40")
+@rule("SSE-23")
 def it_comes_back_when_told(traces: Sequence[Trace]) -> Iterator[Placed]:
-    """[CLOSE-4], [SSE-23]: runs that a close of 4000 to 4099, or the end of a stream, cut are resumed."""
+    """Runs that a close of 4000 to 4099, or the end of a stream, cut are resumed."""
     for number, trace in enumerate(traces):
         end = end_of(trace)
         if end is None or not end.by_server:
@@ -89,8 +95,9 @@ def it_comes_back_when_told(traces: Sequence[Trace]) -> Iterator[Placed]:
                 yield number, Finding(requirement, f"{what}, and run {run_id} was not resumed", end.place)
 
 
+@rule("CLOSE-6", seen_by="close 44")
 def it_stays_away_when_told(traces: Sequence[Trace]) -> Iterator[Placed]:
-    """[CLOSE-6]: after a close of 4400 to 4499 no connection is opened by the client itself."""
+    """After a close of 4400 to 4499 no connection is opened by the client itself."""
     for number, trace in enumerate(traces):
         end = end_of(trace)
         if end is None or not end.by_server or not 4400 <= end.code <= 4499:
@@ -102,8 +109,9 @@ def it_stays_away_when_told(traces: Sequence[Trace]) -> Iterator[Placed]:
                 yield later, Finding("CLOSE-6", text, 0)
 
 
+@rule("CLOSE-7")
 def it_backs_off(traces: Sequence[Trace]) -> Iterator[Placed]:
-    """[CLOSE-7]: reconnections after 1001, 1011, 1012, 1013 or an unknown code are spread out."""
+    """Reconnections after 1001, 1011, 1012, 1013 or an unknown code are spread out."""
     quick = 0
     for number, (trace, following) in enumerate(pairwise(traces), start=1):
         # A stream that ends is to be resumed at once ([SSE-23]).
@@ -116,8 +124,9 @@ def it_backs_off(traces: Sequence[Trace]) -> Iterator[Placed]:
             yield number, Finding("CLOSE-7", text, 0)
 
 
+@rule("CLOSE-8", seen_by="close 10")
 def it_sends_nothing_bad_again(traces: Sequence[Trace]) -> Iterator[Placed]:
-    """[CLOSE-8]: the message that a connection was closed for is not sent on another.
+    """The message that a connection was closed for is not sent on another.
 
     It is known for certain only where a single one can have crossed the close.
     """
@@ -136,8 +145,9 @@ def it_sends_nothing_bad_again(traces: Sequence[Trace]) -> Iterator[Placed]:
                     yield later, Finding("CLOSE-8", text, place)
 
 
+@rule("RESUME-21")
 def it_resumes_over_a_hole(traces: Sequence[Trace]) -> Iterator[Placed]:
-    """[RESUME-21]: an event above the cursor plus one is followed by a `resume` from the cursor."""
+    """An event above the cursor plus one is followed by a `resume` from the cursor."""
     for number, trace in enumerate(traces):
         cursors: dict[str, int] = {}
         for place, record in said(trace, "server"):
@@ -155,8 +165,9 @@ def it_resumes_over_a_hole(traces: Sequence[Trace]) -> Iterator[Placed]:
                 yield number, Finding("RESUME-21", text, place)
 
 
+@rule("RESUME-22", seen_by="resume")
 def it_names_the_epoch(traces: Sequence[Trace]) -> Iterator[Placed]:
-    """[RESUME-22]: who comes back to a run names its epoch, and does not insist on one that is gone."""
+    """Who comes back to a run names its epoch, and does not insist on one that is gone."""
     cut: dict[str, tuple[float, str]] = {}
     gone: dict[tuple[str, str], float] = {}
     for number, trace in enumerate(traces):
@@ -190,8 +201,9 @@ def _has_some(resume: Message) -> bool:
     return isinstance(after := resume.get("after"), int) and after > 0
 
 
+@rule("ERR-8")
 def it_tries_again_under_another_name(traces: Sequence[Trace]) -> Iterator[Placed]:
-    """[ERR-8]: a failed run is tried again under a new `run_id`, a refused `start` under the same."""
+    """A failed run is tried again under a new `run_id`, a refused `start` under the same."""
     failed: dict[str, float] = {}
     again: dict[str, tuple[float, str]] = {}
     spoken = _starts(traces, _asked)
@@ -223,8 +235,9 @@ def _asked(message: Message) -> str:
     return body_of({name: value for name, value in message.items() if name != "run_id"})
 
 
+@rule("RUN-12")
 def it_can_start_again(traces: Sequence[Trace]) -> Iterator[Placed]:
-    """[RUN-12]: a `start` that is sent again on another connection has a `run_id` of the client's."""
+    """A `start` that is sent again on another connection has a `run_id` of the client's."""
     lost: list[tuple[float, str]] = []
     spoken = _starts(traces, body_of)
     for number, trace in enumerate(traces):
@@ -278,15 +291,3 @@ def _asked_of(trace: Trace) -> dict[str, float]:
 def _last(trace: Trace) -> float:
     """Return the last moment that a trace shows."""
     return max((record.at for record in trace.records), default=-math.inf)
-
-
-RECONNECTING: tuple[Callable[[Sequence[Trace]], Iterator[Placed]], ...] = (
-    it_comes_back_when_told,
-    it_stays_away_when_told,
-    it_backs_off,
-    it_sends_nothing_bad_again,
-    it_resumes_over_a_hole,
-    it_names_the_epoch,
-    it_tries_again_under_another_name,
-    it_can_start_again,
-)

@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from runwire_conformance.rules import Finding, Invariant, RuleContext
 from runwire_conformance.rules.answers import resumed_says_what_was_asked
-from runwire_conformance.trace.trace import CONTROL_TYPES, Message, Trace, remembered
+from runwire_conformance.rules.finding import Finding, RuleContext
+from runwire_conformance.rules.registry import ConversationRule, Rules
+from runwire_conformance.trace.trace import CONTROL_TYPES, EVENT_TYPES, Message, Trace, remembered
+
+RULES = Rules[ConversationRule]()
+rule = RULES.rule
 
 #: Types of messages that are events of a run whatever they hold.
 UNMISTAKABLE = frozenset(
@@ -67,8 +71,10 @@ def readings(trace: Trace) -> tuple[list[Reading], list[tuple[int, Message]]]:
     return found, stray
 
 
+@rule("RUN-3", seen_by=EVENT_TYPES)
+@rule("SSE-3", "SSE-4", seen_by="stream")
 def nothing_precedes_the_opening(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[RUN-3], [SSE-3], [SSE-4]: no event of a run comes before its `started` or `resumed`."""
+    """No event of a run comes before its `started` or `resumed`."""
     if trace.transport == "sse":
         yield from _stream_opens(trace)
         return
@@ -87,8 +93,11 @@ def _stream_opens(trace: Trace) -> Iterator[Finding]:
             return
 
 
+@rule("RESUME-10", "RESUME-25", seen_by="resumed")
+@rule("RESUME-16")
+@rule("RUN-28", "RUN-29", seen_by=EVENT_TYPES)
 def seq_has_no_hole(trace: Trace, context: RuleContext) -> Iterator[Finding]:
-    """[RUN-28], [RUN-29], [RESUME-10], [RESUME-16], [RESUME-25]: events are numbered without hole or repetition."""
+    """Events are numbered without hole or repetition."""
     if _has_unnumbered(trace) or _has_unreadable(trace):
         return  # [RUN-27] or [MSG-1] is broken, and the holes are what it broke
     if trace.transport == "sse" and any(_stream_opens(trace)):
@@ -143,8 +152,9 @@ def _misplaced(
     return Finding("RESUME-10" if reading.resumed else "RUN-28", what, place)
 
 
+@rule("RUN-4", "RUN-5", seen_by=("done", "error"))
 def it_ends_once(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[RUN-4], [RUN-5]: one terminal, and nothing after it."""
+    """One terminal, and nothing after it."""
     for reading in readings(trace)[0]:
         terminal = None
         for place, message in reading.events:
@@ -158,8 +168,10 @@ def it_ends_once(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
                 terminal = message
 
 
+@rule("EVENT-8", "EVENT-13", seen_by="tool_call")
+@rule("EVENT-10", "EVENT-11", "EVENT-12", seen_by="observation")
 def calls_pair(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[EVENT-8], [EVENT-10] to [EVENT-13]: calls and observations pair, in readings from the first event."""
+    """Calls and observations pair, in readings from the first event."""
     if _has_unnumbered(trace):
         return  # [RUN-27] is broken, and the pairs are what it broke
     for reading in readings(trace)[0]:
@@ -191,8 +203,9 @@ def _is_nameless(message: Message) -> bool:
     return message.type in {"tool_call", "observation"} and message.get("call_id") is None
 
 
+@rule("OBS-5", seen_by=("resumed", "started"))
 def trace_ids_agree(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[OBS-5]: started, resumed and terminal of a run name one trace."""
+    """Started, resumed and terminal of a run name one trace."""
     known: dict[str, object] = {}
     for place, record in enumerate(trace.records):
         message = record.message
@@ -209,8 +222,9 @@ def begins_something(message: Message) -> bool:
     return message.is_event and not final and message.type != "input_closed"
 
 
+@rule("CANCEL-3", seen_by="cancel", timing=True)
 def text_stops_after_cancel(trace: Trace, context: RuleContext) -> Iterator[Finding]:
-    """[CANCEL-3]: later than `cancel_quiet_ms` only what brings a cancelled run to its end."""
+    """Later than `cancel_quiet_ms` only what brings a cancelled run to its end."""
     if trace.deaf:
         return
     quiet = context.limits.seconds("cancel_quiet_ms") + context.tolerance
@@ -240,8 +254,10 @@ def text_stops_after_cancel(trace: Trace, context: RuleContext) -> Iterator[Find
                 yield Finding("CANCEL-3", f"a {message.type} {late:.2f} s after the cancel", place)
 
 
+@rule("INPUT-12", seen_by="input_closed")
+@rule("INPUT-19", seen_by="input_request")
 def requests_are_new_and_answers_kept(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[INPUT-12], [INPUT-19]: a `request_id` is that of one request, and closing it does not tell the answer."""
+    """A `request_id` is that of one request, and closing it does not tell the answer."""
     asked: dict[tuple[str, object], int] = {}
     given: dict[tuple[str, object], list[object]] = {}
     for message in trace.messages("client"):
@@ -260,20 +276,6 @@ def requests_are_new_and_answers_kept(trace: Trace, _context: RuleContext) -> It
 
 def _request(message: Message) -> tuple[str, object]:
     return str(message.get("run_id")), str(message.get("request_id"))
-
-
-#: Those that judge by the clock.
-TIMED: tuple[Invariant, ...] = (text_stops_after_cancel,)
-
-INVARIANTS: tuple[Invariant, ...] = (
-    nothing_precedes_the_opening,
-    seq_has_no_hole,
-    it_ends_once,
-    calls_pair,
-    trace_ids_agree,
-    requests_are_new_and_answers_kept,
-    *TIMED,
-)
 
 
 def _in_log(message: Message) -> bool:

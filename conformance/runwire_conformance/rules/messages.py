@@ -6,11 +6,15 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from runwire_conformance.rules import Finding, Invariant, RuleContext
+from runwire_conformance.rules.finding import Finding, RuleContext
+from runwire_conformance.rules.registry import ConversationRule, Rules
 from runwire_conformance.trace.json_reading import TooDeep, is_deep
-from runwire_conformance.trace.trace import Message, Trace
+from runwire_conformance.trace.trace import EVENT_TYPES, Message, Trace
 from runwire_schemas import SERVER_TYPES, schema, server_message_violations
 from runwire_spec import registries
+
+RULES = Rules[ConversationRule]()
+rule = RULES.rule
 
 #: How the fault of a text is told in which a member name stands twice in one object.
 REPEATED = "a member name is repeated"
@@ -21,8 +25,10 @@ _HALF = re.compile(r"\\[uU][dD][89a-fA-F]|[\ud800-\udfff]")
 MERGEABLE = {"token", "thinking", "tool_delta", "observation"}
 
 
+@rule("EVENT-2", seen_by="token")
+@rule("MSG-1", "MSG-5", seen_by="any")
 def is_json_object(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[MSG-1], [MSG-5], [EVENT-2]: text messages, one JSON object each, of valid JSON and Unicode."""
+    """Text messages, one JSON object each, of valid JSON and Unicode."""
     for place, record in _served(trace):
         if record.kind == "binary":
             yield Finding("MSG-1", f"a binary message of {record.payload}", place)
@@ -84,15 +90,17 @@ def _strict(text: str, message: Message | None, place: int) -> Iterator[Finding]
         yield Finding("EVENT-2" if divided else "MSG-5", "a string holds half a surrogate pair", place)
 
 
+@rule("MSG-2", seen_by="any")
 def has_type(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[MSG-2]: every message has a `type` that is a string."""
+    """Every message has a `type` that is a string."""
     for place, message in _messages(trace):
         if not message.type:
             yield Finding("MSG-2", f"type is {json.dumps(message.get('type'))}", place)
 
 
+@rule("MSG-3", "MSG-6", seen_by="any")
 def keeps_its_schema(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[MSG-3], [MSG-6]: messages are valid against the schema of their type; optional members are never null."""
+    """Messages are valid against the schema of their type; optional members are never null."""
     for place, message in _messages(trace):
         if message.type not in SERVER_TYPES:
             continue
@@ -114,8 +122,9 @@ def _nulls(message: Message) -> list[str]:
     ]
 
 
+@rule("RUN-27", seen_by=EVENT_TYPES)
 def events_are_placed(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[RUN-27]: every event has `run_id` and `seq`. A basic server's `error` without both ends the run too."""
+    """Every event has `run_id` and `seq`. A basic server's `error` without both ends the run too."""
     for place, message in _messages(trace):
         missing = [name for name in ("run_id", "seq") if name not in message]
         if message.is_event and missing:
@@ -130,8 +139,9 @@ def ends_unnumbered(message: Message) -> bool:
     return named and message.get("code") in {r["code"] for r in registries()["errors"] if r["use"] == "log"}
 
 
+@rule("EVENT-3", "EVENT-26", seen_by="token")
 def tokens_are_text(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[EVENT-3], [EVENT-26]: a token is the run's own text, and not empty."""
+    """A token is the run's own text, and not empty."""
     for place, message in _messages(trace):
         if message.type in {"token", "replace"}:
             for name in ("agent", "parent_call_id"):
@@ -141,8 +151,10 @@ def tokens_are_text(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
             yield Finding("EVENT-26", "a token with empty data", place)
 
 
+@rule("EVENT-7", seen_by=("observation", "tool_call", "tool_delta"))
+@rule("EVENT-14", seen_by="observation")
 def calls_are_named(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[EVENT-7], [EVENT-14]: tool events carry `call_id`, partial observations text."""
+    """Tool events carry `call_id`, partial observations text."""
     for place, message in _messages(trace):
         if message.type in {"tool_delta", "tool_call", "observation"} and "call_id" not in message:
             yield Finding("EVENT-7", f"{message.type} has no call_id", place)
@@ -154,8 +166,11 @@ def calls_are_named(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
                 )
 
 
+@rule("EVENT-21", "EVENT-23", seen_by="done")
+@rule("EVENT-22", "EVENT-24", seen_by="error")
+@rule("OBS-1", seen_by=("done", "error"))
 def endings_are_explained(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[EVENT-21] to [EVENT-24], [OBS-1]: what `done` and `error` carry."""
+    """What `done` and `error` carry."""
     for place, message in _messages(trace):
         if message.type == "done":
             if "status" not in message:
@@ -180,8 +195,9 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+@rule("EVENT-28", seen_by=("done", "error"))
 def usage_counts_once(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[EVENT-28]: the parts of a usage are within their totals."""
+    """The parts of a usage are within their totals."""
     for place, message in _messages(trace):
         if message.is_terminal:
             for excess in excesses(message.get("usage")):
@@ -198,8 +214,9 @@ def excesses(usage: object) -> Iterator[str]:
             yield f"{parts} {' and '.join(told)} are part of {counts[total]} {total}"
 
 
+@rule("ERR-1", "ERR-4", "ERR-5", "RUN-14", seen_by="error")
 def codes_mean_what_they_say(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[ERR-1], [ERR-4], [ERR-5], [RUN-14]: registered codes stand where they belong, with their `retryable`."""
+    """Registered codes stand where they belong, with their `retryable`."""
     known = {row["code"]: row for row in registries()["errors"]}
     for place, message in _messages(trace):
         if message.type not in {"error", "notice"}:
@@ -220,16 +237,18 @@ def codes_mean_what_they_say(trace: Trace, _context: RuleContext) -> Iterator[Fi
             yield Finding("ERR-4", f"{row['code']} with retryable {json.dumps(message['retryable'])}", place)
 
 
+@rule("BEAT-4", seen_by="heartbeat")
 def heartbeats_are_outside_the_log(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[BEAT-4]: a heartbeat has neither `run_id` nor `seq`."""
+    """A heartbeat has neither `run_id` nor `seq`."""
     for place, message in _messages(trace):
         for name in ("run_id", "seq"):
             if message.type == "heartbeat" and name in message:
                 yield Finding("BEAT-4", f"a heartbeat has {name}", place)
 
 
+@rule("EVENT-20", seen_by=EVENT_TYPES)
 def events_fit(trace: Trace, context: RuleContext) -> Iterator[Finding]:
-    """[EVENT-20]: no event is larger than `max_event_bytes`."""
+    """No event is larger than `max_event_bytes`."""
     most = context.limits.whole("max_event_bytes")
     for place, record in _served(trace):
         if record.message is not None and record.message.is_event:
@@ -239,8 +258,9 @@ def events_fit(trace: Trace, context: RuleContext) -> Iterator[Finding]:
                 yield Finding("EVENT-20", f"a {record.message.type} of {size} bytes", place)
 
 
+@rule("RESUME-24", "RESUME-26", seen_by=("thinking", "token", "tool_delta"))
 def merges_are_marked(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[RESUME-24], [RESUME-26]: `first_seq` stands on merged events, and only text is merged."""
+    """`first_seq` stands on merged events, and only text is merged."""
     for place, message in _messages(trace):
         first, last = message.get("first_seq"), message.get("seq")
         if not isinstance(first, int) or not isinstance(last, int):
@@ -250,22 +270,6 @@ def merges_are_marked(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
         text = message.type != "observation" or message.get("partial") is True
         if message.type not in MERGEABLE or not text:
             yield Finding("RESUME-26", f"a merged {message.type}", place)
-
-
-INVARIANTS: tuple[Invariant, ...] = (
-    is_json_object,
-    has_type,
-    keeps_its_schema,
-    events_are_placed,
-    tokens_are_text,
-    calls_are_named,
-    endings_are_explained,
-    usage_counts_once,
-    codes_mean_what_they_say,
-    heartbeats_are_outside_the_log,
-    events_fit,
-    merges_are_marked,
-)
 
 
 def _served(trace: Trace) -> Iterator[tuple[int, Any]]:

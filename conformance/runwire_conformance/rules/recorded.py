@@ -10,10 +10,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from runwire_conformance.rules import Finding, Invariant, RuleContext
 from runwire_conformance.rules.answers import Answered, answered, kind_of
+from runwire_conformance.rules.finding import Finding, RuleContext
+from runwire_conformance.rules.registry import ConversationRule, Rules
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import Message, Record, Trace, remembered
+
+RULES = Rules[ConversationRule]()
+rule = RULES.rule
 
 #: Seconds of a server's silence after which nothing that it had to send before is still under way.
 REST_S = 0.5
@@ -86,8 +90,9 @@ def own_limits(trace: Trace) -> Limits | None:
     return None
 
 
+@rule("RUN-7", "RUN-24", by_clock=True)
 def nothing_runs_beside_what_is_unfinished(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[RUN-7], [RUN-24]: nothing was accepted that may not be beside runs which went on after it."""
+    """Nothing was accepted that may not be beside runs which went on after it."""
     limits, openings = own_limits(trace), {one.place: one for one in answered(trace)}
     followed = Followed()
     for place, record in enumerate(trace.records):
@@ -125,8 +130,10 @@ def _goes_on(trace: Trace, run_id: str, place: int) -> bool:
     return False
 
 
+@rule("CANCEL-1", seen_by="cancel")
+@rule("CANCEL-2", seen_by="cancel", by_clock=True)
 def a_cancel_is_obeyed(trace: Trace, context: RuleContext) -> Iterator[Finding]:
-    """[CANCEL-1], [CANCEL-2]: a run that was cancelled while it was read ends as that, and in time."""
+    """A run that was cancelled while it was read ends as that, and in time."""
     allowed = context.limits.seconds("cancel_deadline_ms") + context.tolerance
     followed, rested, heard = Followed(), -math.inf, trace.began
     for place, record in enumerate(trace.records):
@@ -155,8 +162,9 @@ def _is_refused(trace: Trace, place: int, message: Message) -> bool:
     return place < last_refusals(trace).get(json.dumps(message.get("id")), -1)
 
 
+@rule("CANCEL-13", "ERR-3", by_clock=True)
 def it_goes_on_serving(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[CANCEL-13], [ERR-3]: neither a `cancel` nor a refused message was the last thing of a connection."""
+    """Neither a `cancel` nor a refused message was the last thing of a connection."""
     if trace.transport != "websocket":
         return
     limits = own_limits(trace)
@@ -190,10 +198,3 @@ def _settles(message: Message, said: Message | None) -> bool:
         return message.get("status") == "cancelled"
     refuses = message.type == "error" and "seq" not in message and message.word("code") in OF_ONE_MESSAGE
     return refuses and message.get("re") == said.get("id")
-
-
-HINDSIGHT: tuple[Invariant, ...] = (
-    nothing_runs_beside_what_is_unfinished,
-    a_cancel_is_obeyed,
-    it_goes_on_serving,
-)

@@ -5,15 +5,19 @@ one client: what is said of a run on one connection holds on the others, too.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from runwire_conformance.rules import Finding, Placed
 from runwire_conformance.rules.answers import Answered, answered, kind_of
+from runwire_conformance.rules.finding import Finding, Placed
 from runwire_conformance.rules.log import Reading, readings
 from runwire_conformance.rules.recorded import own_limits
+from runwire_conformance.rules.registry import ConnectionsRule, Rules
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import Message, Trace
+
+RULES = Rules[ConnectionsRule]()
+rule = RULES.rule
 
 #: Seconds for which every server keeps a log after its run's end, if it states no other time.
 SHORTEST_WINDOW_S = 60.0
@@ -28,8 +32,9 @@ TEXTS = {"token": "data", "thinking": "content", "tool_delta": "data", "observat
 Log = tuple[str, object]
 
 
+@rule("CONN-18")
 def connections_have_names_of_their_own(traces: Sequence[Trace]) -> Iterator[Placed]:
-    """[CONN-18]: no two connections have the same `connection_id`."""
+    """No two connections have the same `connection_id`."""
     known: set[str] = set()
     for number, _, place, ready in _readies(traces):
         name = ready.word("connection_id")
@@ -38,8 +43,9 @@ def connections_have_names_of_their_own(traces: Sequence[Trace]) -> Iterator[Pla
         known.add(name)
 
 
+@rule("CONN-17", by_clock=True)
 def connections_are_told_the_same(traces: Sequence[Trace]) -> Iterator[Placed]:
-    """[CONN-17]: connections that were open at the same time were told the same limits and features."""
+    """Connections that were open at the same time were told the same limits and features."""
     earlier: list[tuple[Trace, Message]] = []
     for number, trace, place, ready in _readies(traces):
         for other, told in earlier:
@@ -70,8 +76,9 @@ def _plain(value: Any) -> Any:
     return sorted(map(str, value)) if isinstance(value, list) else value
 
 
+@rule("RUN-19", "RUN-20")
 def a_run_id_names_one_start(traces: Sequence[Trace]) -> Iterator[Placed]:
-    """[RUN-19], [RUN-20]: a second `start` of a run is that run again, or is refused."""
+    """A second `start` of a run is that run again, or is refused."""
     first: dict[str, tuple[int, Answered, float]] = {}
     for number, one, at in _accepted(traces):
         run_id = str(one.question["run_id"])
@@ -126,8 +133,9 @@ def _has_resume(trace: Trace) -> bool:
     return isinstance(listed, list) and "resume" in listed
 
 
+@rule("RESUME-13")
 def no_cursor_is_beyond_the_end(traces: Sequence[Trace]) -> Iterator[Placed]:
-    """[RESUME-13]: what is resumed is not beyond the terminal of its log."""
+    """What is resumed is not beyond the terminal of its log."""
     ends: dict[Log, int] = {}
     for _, reading in _readings(traces):
         for _, message in reading.events:
@@ -142,8 +150,9 @@ def no_cursor_is_beyond_the_end(traces: Sequence[Trace]) -> Iterator[Placed]:
                 yield number, Finding("RESUME-13", text, one.place)
 
 
+@rule("RUN-30")
 def readers_see_one_log(traces: Sequence[Trace]) -> Iterator[Placed]:
-    """[RUN-30]: an event is the same for every reader of the run, and a merged one says what its parts say."""
+    """An event is the same for every reader of the run, and a merged one says what its parts say."""
     logs: dict[Log, dict[int, Message]] = {}
     merged: list[tuple[int, int, Log, Message]] = []
     for number, reading in _readings(traces):
@@ -189,12 +198,3 @@ def _readings(traces: Sequence[Trace]) -> Iterator[tuple[int, Reading]]:
     for number, trace in enumerate(traces):
         for reading in readings(trace)[0]:
             yield number, reading
-
-
-SEVERAL: tuple[Callable[[Sequence[Trace]], Iterator[Placed]], ...] = (
-    connections_have_names_of_their_own,
-    connections_are_told_the_same,
-    a_run_id_names_one_start,
-    no_cursor_is_beyond_the_end,
-    readers_see_one_log,
-)

@@ -3,10 +3,14 @@
 import math
 from collections.abc import Iterator
 
-from runwire_conformance.rules import Finding, Invariant, RuleContext
+from runwire_conformance.rules.finding import Finding, RuleContext
 from runwire_conformance.rules.log import readings
+from runwire_conformance.rules.registry import ConversationRule, Rules
 from runwire_conformance.trace.trace import EVENT_TYPES, Message, Trace
 from runwire_spec import registries
+
+RULES = Rules[ConversationRule]()
+rule = RULES.rule
 
 #: Features that are listed only with another ([CONF-3]).
 NEEDS = {"sse": "resume", "poll": "sse", "forms": "input", "tickets": "auth"}
@@ -17,8 +21,10 @@ MOST_UNASKED = 100
 ASKED = frozenset({"started", "resumed"})
 
 
+@rule("CONN-15", "CONN-16", "CONN-19", seen_by="socket")
+@rule("SSE-11", seen_by="stream")
 def ready_comes_first_and_once(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[CONN-15], [CONN-16], [CONN-19], [SSE-11]: `ready` opens a WebSocket and stands nowhere else."""
+    """`ready` opens a WebSocket and stands nowhere else."""
     served = [(place, r.message) for place, r in enumerate(trace.records) if r.side == "server" and r.message]
     for number, (place, message) in enumerate(served):
         if message.type != "ready":
@@ -36,8 +42,10 @@ def ready_comes_first_and_once(trace: Trace, _context: RuleContext) -> Iterator[
                 yield Finding("CONN-16", f"ready names {said}", place)
 
 
+@rule("BEAT-1", "BEAT-3", seen_by="socket", timing=True)
+@rule("SSE-12", seen_by="stream", timing=True)
 def it_is_never_silent(trace: Trace, context: RuleContext) -> Iterator[Finding]:
-    """[BEAT-1], [BEAT-3], [SSE-12]: something comes at least every `heartbeat_s`, give or take 2 s."""
+    """Something comes at least every `heartbeat_s`, give or take 2 s."""
     if trace.transport == "http" or trace.deaf or not trace.records:
         return
     allowed = context.limits.silence + context.tolerance
@@ -60,13 +68,15 @@ def it_is_never_silent(trace: Trace, context: RuleContext) -> Iterator[Finding]:
             followed.discard(record.message.word("run_id"))
 
 
+@rule("CLOSE-2", seen_by="close")
 def it_is_not_broken_off(trace: Trace, context: RuleContext) -> Iterator[Finding]:
-    """[CLOSE-2]: a WebSocket that is too young to have been given up on ends with a Close frame."""
+    """A WebSocket that is too young to have been given up on ends with a Close frame."""
     yield from _broken_off(trace, 0.0, context.limits["pong_timeout_s"])
 
 
+@rule("CLOSE-2", seen_by="close", timing=True)
 def it_is_not_given_up(trace: Trace, context: RuleContext) -> Iterator[Finding]:
-    """[CLOSE-2]: so does an older one, though a judge that was too slow to answer its Pings would be dropped."""
+    """So does an older one, though a judge that was too slow to answer its Pings would be dropped."""
     yield from _broken_off(trace, context.limits["pong_timeout_s"], math.inf)
 
 
@@ -82,8 +92,9 @@ def _broken_off(trace: Trace, youngest: float, oldest: float) -> Iterator[Findin
         spoken = spoken or record.side == "server"
 
 
+@rule("CLOSE-1", "LIMIT-6", seen_by="close")
 def it_ends_in_order(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[CLOSE-1], [LIMIT-6]: a WebSocket that is closed is closed with a registered code, and not for idleness early."""
+    """A WebSocket that is closed is closed with a registered code, and not for idleness early."""
     if trace.transport != "websocket" or trace.deaf:
         return
     known = {int(row["code"]) for row in registries()["close_codes"]}
@@ -110,8 +121,9 @@ def _ended(trace: Trace, run_id: str) -> bool:
     )
 
 
+@rule("FLOW-8", seen_by=("socket", "stream"), by_clock=True)
 def it_is_not_flooded(trace: Trace, context: RuleContext) -> Iterator[Finding]:
-    """[FLOW-8]: at most 100 messages and Pings a second that nobody asked for, reckoned from the opening."""
+    """At most 100 messages and Pings a second that nobody asked for, reckoned from the opening."""
     if trace.transport == "http":
         return
     allowed = float(MOST_UNASKED)
@@ -136,8 +148,9 @@ def is_unasked(message: Message) -> bool:
     return "seq" not in message and "re" not in message and message.type not in ASKED | EVENT_TYPES
 
 
+@rule("SSE-2", "SSE-6", "SSE-7", "SSE-8", "SSE-13", "SSE-26", seen_by="stream")
 def blocks_are_well_formed(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[SSE-2], [SSE-6] to [SSE-8], [SSE-13], [SSE-26]: the framing of a stream."""
+    """The framing of a stream."""
     if trace.transport != "sse":
         return
     blocks = [
@@ -175,8 +188,9 @@ def blocks_are_well_formed(trace: Trace, _context: RuleContext) -> Iterator[Find
             yield Finding("SSE-13", f"{message.type} has id {identifiers[0]}", place)
 
 
+@rule("CONF-3", seen_by="ready")
 def features_bring_what_they_need(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-    """[CONF-3]: `sse` is listed with `resume`, `poll` with `sse`, `forms` with `input`, `tickets` with `auth`."""
+    """`sse` is listed with `resume`, `poll` with `sse`, `forms` with `input`, `tickets` with `auth`."""
     for place, record in enumerate(trace.records):
         message = record.message
         if record.side != "server" or message is None or message.type != "ready":
@@ -188,8 +202,9 @@ def features_bring_what_they_need(trace: Trace, _context: RuleContext) -> Iterat
                 yield Finding("CONF-3", f"{name} is listed without {needed}", place)
 
 
+@rule("SSE-10", seen_by="stream", timing=True)
 def a_stream_ends_with_its_run(trace: Trace, context: RuleContext) -> Iterator[Finding]:
-    """[SSE-10]: nothing comes in a stream when its terminal is long gone."""
+    """Nothing comes in a stream when its terminal is long gone."""
     if trace.transport != "sse" or trace.deaf:
         return
     ended: float | None = None
@@ -200,17 +215,3 @@ def a_stream_ends_with_its_run(trace: Trace, context: RuleContext) -> Iterator[F
             late = f"{record.at - ended:.1f} s after the terminal"
             yield Finding("SSE-10", f"a {record.message.type} {late}", place)
         ended = record.at if record.message.is_terminal and ended is None else ended
-
-
-#: Those that judge by the clock.
-TIMED: tuple[Invariant, ...] = (it_is_never_silent, it_is_not_given_up, a_stream_ends_with_its_run)
-
-INVARIANTS: tuple[Invariant, ...] = (
-    ready_comes_first_and_once,
-    it_is_not_broken_off,
-    it_ends_in_order,
-    it_is_not_flooded,
-    blocks_are_well_formed,
-    features_bring_what_they_need,
-    *TIMED,
-)

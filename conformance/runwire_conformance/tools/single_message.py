@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from runwire_conformance.rules import RuleContext
 from runwire_conformance.rules.client import it_sends_one_meaning
-from runwire_conformance.rules.messages import INVARIANTS
+from runwire_conformance.rules.messages import RULES
 from runwire_conformance.tools.recording import Line
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import Message, Record, Side, Trace
@@ -67,8 +67,8 @@ def problems_of_lines(lines: Sequence[Line]) -> list[Problem]:
             found += [(number, problem) for problem in client_problems(line.place, message)]
     context = RuleContext(widest_limits())
     told_of = dict.fromkeys(it_sends_one_meaning(trace))
-    for invariant in INVARIANTS:
-        told_of |= dict.fromkeys(invariant(trace, context))
+    for rule in RULES:
+        told_of |= dict.fromkeys(rule.judge(trace, context))
     for finding in told_of:
         members = (trace.records[finding.record].message or {}).keys()
         if finding.requirement not in NOT_OF_BASIC or members & {"run_id", "seq"}:

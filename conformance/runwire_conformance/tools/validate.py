@@ -4,9 +4,8 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from runwire_conformance.rules import RuleContext, recorded_findings
+from runwire_conformance.rules import RuleContext, by_the_clock, client_findings, recorded_findings
 from runwire_conformance.rules.answers import round_trip
-from runwire_conformance.rules.client import client_findings
 from runwire_conformance.tools import ag_ui
 from runwire_conformance.tools.reading import Messages, read
 from runwire_conformance.tools.recording import Recorded, Recording
@@ -23,25 +22,6 @@ from runwire_conformance.trace.trace import Message, Trace
 from runwire_spec import catalogue
 
 __all__ = ["Judged", "Problem", "judged", "problems_of", "read", "stated_limits", "validate_file"]
-
-#: What is broken by the clock: not to be told where nobody knows when things happened.
-BY_THE_CLOCK = frozenset(
-    [
-        *(
-            "BEAT-1",
-            "BEAT-3",
-            "BEAT-10",
-            "BEAT-11",
-            "SSE-10",
-            "SSE-12",
-            "FLOW-8",
-            "CONN-17",
-            "ERR-3",
-            "ERR-6",
-        ),
-        *("CANCEL-2", "CANCEL-3", "CANCEL-13", "RUN-7", "RUN-24"),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +78,7 @@ def _problems_with(connections: Sequence[Recorded]) -> Iterator[Problem]:
         yield from _schema_problems(recorded)
     dated = all(one.dated for one in connections)
     for connection, finding in (*recorded_findings(traces, context), *client_findings(traces, dated)):
-        if traces[connection].timed or finding.requirement not in BY_THE_CLOCK:
+        if traces[connection].timed or finding.requirement not in by_the_clock():
             yield Problem(connections[connection].places[finding.record], finding.text, finding.requirement)
 
 

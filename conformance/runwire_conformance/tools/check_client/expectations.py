@@ -8,7 +8,7 @@ was not exercised, whatever the client reports: a client that never came has kep
 from collections.abc import Callable, Mapping
 
 from runwire_conformance.rules import Finding
-from runwire_conformance.rules.client import SAYING
+from runwire_conformance.rules.client import RULES
 from runwire_conformance.tools.check_client.back_off import evenness_of, haste_of
 from runwire_conformance.tools.check_client.scenario import Expectation
 from runwire_conformance.tools.check_client.shown import shows, shows_no_end_before
@@ -37,7 +37,7 @@ def standing_of(expectation: Expectation, moment: Moment) -> Standing:
 
 def findings_of(trace: Trace) -> list[Finding]:
     """Return what the rules for clients find in a conversation, whatever the play is about."""
-    return [finding for each in SAYING for finding in each(trace)]
+    return [finding for rule in RULES for finding in rule.judge(trace)]
 
 
 def attach(expectation: Expectation, moment: Moment) -> Standing:
