@@ -93,7 +93,7 @@ async def a_failure_says_whether_to_try_again(client: Client) -> None:
         ("payload_too_large", True, False),
         ("worker_lost", False, True),
     ):
-        more = {} if said is None else {"retryable": said}
+        more: dict[str, Any] = {} if said is None else {"retryable": said}
         run = await client.start(scripts.script(scripts.fail(code, **more)))
         terminal = await run.terminal()
         shown = f"fail with {code} and {more or 'no retryable'}: came {json.dumps(terminal)[:200]}"
