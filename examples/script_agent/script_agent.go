@@ -78,7 +78,7 @@ func (a *Agent) Play(ctx context.Context, steps []any, run Run, emit func(Event)
 		own.stoppedAt = time.Now()
 		close(own.stopped)
 	}()
-	count := 0
+	count, calls := 0, map[any]bool{} // whether each call is open
 	err := expanded(steps, func(step any) error {
 		if count++; count > maxSteps {
 			return failed("the script has more than %d steps", maxSteps)
@@ -89,7 +89,7 @@ func (a *Agent) Play(ctx context.Context, steps []any, run Run, emit func(Event)
 		if !run.CancelledAt().IsZero() {
 			own.late++
 		}
-		return a.step(ctx, step, run, emit)
+		return a.step(ctx, step, run, calls, emit)
 	})
 	if err == nil && run.NoneOpen != nil {
 		err = run.NoneOpen(ctx)
@@ -97,11 +97,14 @@ func (a *Agent) Play(ctx context.Context, steps []any, run Run, emit func(Event)
 	return err
 }
 
-func (a *Agent) step(ctx context.Context, step any, run Run, emit func(Event) error) error {
+func (a *Agent) step(ctx context.Context, step any, run Run, calls map[any]bool, emit func(Event) error) error {
 	name, value, event := checked(step)
 	if name == "" {
 		text, _ := json.Marshal(step)
 		return failed("unknown or malformed: %.80s", text)
+	}
+	if !inOrder(event, calls) {
+		return failed("a call is made once, and observed while it is open")
 	}
 	if run.NoneOpen != nil && name != "input_request" && name != "echo_input" { // [SCRIPT-7]
 		if err := run.NoneOpen(ctx); err != nil {
@@ -133,6 +136,9 @@ func (a *Agent) step(ctx context.Context, step any, run Run, emit func(Event) er
 		answer, err := run.Answer(ctx, text)
 		return emitJSON(answer, err, emit)
 	case "report":
+		if text == run.RunID {
+			return failed("report names no earlier script run")
+		}
 		told, err := a.told(ctx, [2]string{run.Principal, text})
 		return emitJSON(told, err, emit)
 	case "fail":
@@ -140,6 +146,21 @@ func (a *Agent) step(ctx context.Context, step any, run Run, emit func(Event) er
 		return &Failed{failure["code"].(string), failure["data"].(string), failure["retryable"]}
 	}
 	return emit(event)
+}
+
+// inOrder notes what becomes of a call; it returns false for one made twice, or observed when it is not open.
+func inOrder(event Event, calls map[any]bool) bool {
+	call := event["call_id"]
+	isOpen, wasMade := calls[call]
+	switch event["type"] {
+	case "tool_call":
+		calls[call] = true
+		return !wasMade
+	case "observation":
+		calls[call] = event["partial"] == true
+		return isOpen
+	}
+	return true
 }
 
 // expanded hands every step to play with each repeat unrolled, without holding them all.

@@ -75,6 +75,7 @@ export async function* play(steps, run) {
   report.stopped = new Promise((resolve) => (report.stop = resolve));
   reports.set(`${run.principal} ${run.runId}`, report);
   while (reports.size > MAX_REPORTS) reports.delete(reports.keys().next().value);
+  const calls = new Map(); // whether each is open
   const noneOpen = () => stoppable(run.noneOpen?.(), run.signal);
   try {
     let count = 0;
@@ -84,6 +85,7 @@ export async function* play(steps, run) {
       run.signal.throwIfAborted();
       if (run.cancelledAt != null) report.late += 1;
       const [name, value, beside] = checked(step);
+      inOrder(name, value, calls);
       if (name !== "input_request" && name !== "echo_input") await noneOpen(); // [SCRIPT-7]
       if (name in TEXTS) {
         if (value) yield { type: name, [TEXTS[name]]: value, ...(name === "thinking" ? beside : {}) };
@@ -99,7 +101,8 @@ export async function* play(steps, run) {
         if (answer === undefined) throw new Failed("agent_error", "echo_input names a request that was not opened");
         yield { type: "token", data: JSON.stringify(answer) };
       } else if (name === "report") {
-        const earlier = await told(reports.get(`${run.principal} ${value}`), run.signal);
+        const named = reports.get(`${run.principal} ${value}`);
+        const earlier = await told(named === report ? undefined : named, run.signal);
         yield { type: "token", data: JSON.stringify(earlier) };
       } else {
         yield { type: name, ...value, ...beside };
@@ -127,6 +130,15 @@ function checked(step) {
     throw new Failed("agent_error", `unknown or malformed: ${JSON.stringify(step).slice(0, 80)}`);
   const { [names[0]]: value, ...beside } = step;
   return [names[0], value, beside];
+}
+
+/** Notes what becomes of a call; throws for one made twice, or observed when it is not open. */
+function inOrder(name, value, calls) {
+  if (name === "tool_call" && calls.has(value.call_id)) throw new Failed("agent_error", "a call is made once");
+  if (name === "observation" && !calls.get(value.call_id))
+    throw new Failed("agent_error", "an observation is of a call that is open");
+  if (name === "tool_call" || name === "observation")
+    calls.set(value.call_id, name === "tool_call" || value.partial === true);
 }
 
 /** Waits for `promise`, but no longer than until `signal` is aborted. */

@@ -71,6 +71,7 @@ def refused(name):
 async def play(steps, run):
     """Yield the events of a script, without `run_id` and `seq`; an `input_request` keeps `expires_in_ms`."""
     run.late, run.stopped, reports[run.principal, run.run_id] = 0, asyncio.Event(), run
+    calls = {}  # whether each is open
     while len(reports) > MAX_REPORTS:
         del reports[next(iter(reports))]
     try:
@@ -81,6 +82,7 @@ async def play(steps, run):
                 await asyncio.sleep(0)  # a script that never waits still lets others have their turn
             run.late += run.cancelled_at is not None
             name, value, beside = checked(step)
+            in_order(name, value, calls)
             if name not in {"input_request", "echo_input"}:
                 await run.none_open()  # [SCRIPT-7]
             if name in TEXTS:
@@ -108,9 +110,9 @@ def expanded(steps):
     for step in steps:
         match step:
             case {"repeat": times, "steps": [_, *_] as inner, **more} if (
-                type(times) is int and times > 0 and not more
+                type(times) in (int, float) and 1 <= times < float("inf") and times == int(times) and not more
             ):
-                for _ in range(times):
+                for _ in range(int(times)):
                     yield from expanded(inner)
             case _:
                 yield step  # one that is no good is told when its turn comes
@@ -128,6 +130,16 @@ def checked(step):
     ):
         raise Failed(f"unknown or malformed: {json.dumps(step)[:80]}")
     return name, value, beside
+
+
+def in_order(name, value, calls):
+    """Note what becomes of a call; raises Failed for one made twice, or observed when it is not open."""
+    if name == "tool_call" and value["call_id"] in calls:
+        raise Failed("a call is made once")
+    if name == "observation" and not calls.get(value["call_id"]):
+        raise Failed("an observation is of a call that is open")
+    if name in {"tool_call", "observation"}:
+        calls[value["call_id"]] = name == "tool_call" or value.get("partial", False)
 
 
 def fits(value, shape):
@@ -170,7 +182,7 @@ async def answered(request_id, run):
 async def stopped(run_id, run):
     """Return what there is to tell of an earlier run, once its agent has stopped ([SCRIPT-9])."""
     earlier = reports.get((run.principal, run_id))
-    if earlier is None:
+    if earlier is None or earlier is run:
         raise Failed("report names no earlier script run")
     await earlier.stopped.wait()
     if earlier.cancelled_at is None:

@@ -222,7 +222,7 @@ class Run:
         self.log: list[str] = []
         self.bytes = self.steps = self.steps_after_cancel = 0
         self.calls: dict[str, bool] = {}
-        self.half: dict[str, Any] | None = None
+        self.halves: dict[Any, dict[str, Any]] = {}
         self.task: asyncio.Task[None] | None = None
         self.cancelled_at: float | None = None
         self.stopped: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -258,8 +258,6 @@ class Run:
         self.status = status
         if self.task:
             self.task.cancel()
-        else:
-            self.stopped.set_result(time.monotonic())
         session = sessions[self.session_id]
         session.remove(self)
         if session and session[0].task is None:
@@ -273,6 +271,12 @@ class Run:
         if not self.finished:
             self.cancelled_at = time.monotonic()
             self.end("cancelled", {"type": "done", "data": "cancelled", "reason": reason})
+
+    def expire(self) -> None:
+        """End the run because its time is over."""
+        if not self.finished:
+            self.cancelled_at = time.monotonic()
+            self.fail("the run took too long", "timeout")
 
     def fail(self, reason: str, code: str = "agent_error", retryable: bool | None = None) -> None:
         """End the run with an `error`."""
@@ -290,11 +294,10 @@ class Run:
     async def work(self) -> None:
         """Work until the agent ends, fails, takes too long or is stopped."""
         loop = asyncio.get_running_loop()
-        deadline = loop.call_later(LIMITS["run_s"], self.fail, "the run took too long", "timeout")
+        deadline = loop.call_later(LIMITS["run_s"], self.expire)
         try:
             await agent(self)
-            if self.half:
-                self.fit(self.half)
+            self.let_go(bool)
             if not all(self.calls.values()):
                 raise AgentError("a call has no observation")
             self.end("completed", {"type": "done", "data": "generation completed"})
@@ -311,15 +314,21 @@ class Run:
 
     def emit(self, event: dict[str, Any]) -> None:
         """Add an event of the agent, once its characters are whole and its call is one that may be."""
-        member = text_of(event)
-        held, self.half = self.half, None
-        if held and member and {**held, member: ""} == {**event, member: ""}:
-            event = {**event, member: held[member] + event[member]}
-        elif held:
-            self.fit(held)
-        if member and event["type"] != "replace" and "\ud800" <= event[member][-1:] <= "\udbff":
-            self.half = {**event, member: event[member][-1]}
-            event = {**event, member: event[member][:-1]}
+        member, replaces = text_of(event), event["type"] == "replace"
+        if replaces:
+            self.let_go(lambda held: held["type"] == "token")
+        if not member:
+            self.let_go(lambda held: held.get("call_id") == event.get("call_id"))
+        else:
+            beside = event | {member: ""} | ({"type": "token"} if replaces else {})
+            key = frozenset(beside.items())
+            told = self.halves.pop(key, beside)[member] + event[member]
+            if "\ud800" <= told[-1:] <= "\udbff":
+                self.halves[key] = beside | {member: told[-1]}
+                told = told[:-1]
+                if not told and not replaces:
+                    return
+            event = event | {member: told}
         call: Any = event.get("call_id")
         if event["type"] == "tool_call" and self.calls.setdefault(call, False) is not False:
             raise AgentError("a call is made once")
@@ -328,6 +337,12 @@ class Run:
                 raise AgentError("an observation of a call that is not open")
             self.calls[call] = not event.get("partial", False)
         self.fit(event)
+
+    def let_go(self, concerned: Any) -> None:
+        """Send the halves of characters whose other half can no longer come."""
+        for key, held in list(self.halves.items()):
+            if concerned(held):
+                self.fit(self.halves.pop(key))
 
     def fit(self, event: dict[str, Any]) -> None:
         """Append an event in a size that may be sent: text divided, a result cut, arguments neither."""
@@ -589,9 +604,15 @@ def counted(steps: Any) -> int:
         beside = step.keys() - {name}
         if "repeat" in step:
             times = step["repeat"]
-            if beside != {"steps"} or type(times) is not int or times < 1 or not step["steps"]:
+            if (
+                beside != {"steps"}
+                or not is_ms(times)
+                or times < 1
+                or times != int(times)
+                or not step["steps"]
+            ):
                 raise AgentError("repeat takes an integer of at least 1, and steps")
-            count += times * counted(step["steps"])
+            count += int(times) * counted(step["steps"])
             continue
         allowed = set() if name in ("token", "replace") else {"agent", "parent_call_id"}
         if not (
@@ -612,9 +633,13 @@ def members(optional: dict[str, Any] | None = None, **required: Any) -> Any:
     )
 
 
+def is_ms(value: Any) -> bool:
+    """Say whether a value is a finite number of at least 0."""
+    return type(value) in (int, float) and 0 <= value < math.inf
+
+
 CALL, ANY, STRING = text("(?s).{1,256}"), MEMBERS["data"], MEMBERS["prompt"]
 FLAG = {name: lambda value: isinstance(value, bool) for name in ("is_error", "partial", "retryable")}
-MS = {"wait_ms": lambda value: type(value) in (int, float) and 0 <= value < math.inf}
 STEPS: dict[str, Any] = {
     "token": STRING,
     "replace": STRING,
@@ -622,8 +647,8 @@ STEPS: dict[str, Any] = {
     "tool_delta": members(call_id=CALL, name=STRING, data=STRING),
     "tool_call": members(call_id=CALL, name=STRING, input=ANY),
     "observation": members(FLAG, call_id=CALL, content=ANY),
-    "wait_ms": MS["wait_ms"],
-    "block_ms": MS["wait_ms"],
+    "wait_ms": is_ms,
+    "block_ms": is_ms,
     "report": STRING,
     "fail": members(FLAG, code=lambda code: code in TERMINAL or text(".+:.+")(code), data=STRING),
     "repeat": ANY,
@@ -654,7 +679,7 @@ async def play(run: Run, steps: list[dict[str, Any]]) -> None:
     """Play steps in order, letting others have their turn."""
     for step in steps:
         if "repeat" in step:
-            for _ in range(step["repeat"]):
+            for _ in range(int(step["repeat"])):
                 await play(run, step["steps"])
             continue
         run.steps += 1
@@ -689,8 +714,8 @@ async def play_step(run: Run, name: str, value: Any, beside: dict[str, Any]) -> 
 async def report(run: Run, run_id: str) -> dict[str, Any]:
     """Wait until the agent of another run has stopped; return how long that took and what it still did."""
     other = runs.get(run_id, run)
-    if other is run:
-        raise AgentError("a report on a run that is not known")
+    if other is run or other.task is None:
+        raise AgentError("a report on a run that is not known, or never began")
     stopped_at = await asyncio.shield(other.stopped)
     took = None if other.cancelled_at is None else max(0, stopped_at - other.cancelled_at) * 1000
     return {"stopped_after_ms": took, "steps_after_cancel": other.steps_after_cancel}

@@ -46,6 +46,7 @@ MALFORMED: list[Any] = [
     {"repeat": 2},
     {"repeat": True, "steps": [{"token": "x"}]},
     {"repeat": 2, "steps": [{"token": "x"}], "agent": "a"},
+    {"observation": {"call_id": "c1", "content": 1}},
     {"report": "a-run-nobody-started-here"},
     {"echo_input": "never-opened"},
 ]
@@ -154,6 +155,28 @@ def test_a_malformed_step_ends_the_run_with_agent_error(port: Port, step: Any) -
 
     assert played["events"] == [{"type": "token", "data": "before"}]
     assert played["end"]["code"] == "agent_error"
+
+
+def test_a_call_is_made_once_and_observed_while_it_is_open(port: Port) -> None:
+    call = {"tool_call": {"call_id": "c1", "name": "search", "input": 1}}
+    part = {"observation": {"call_id": "c1", "content": "half", "partial": True}}
+    seen = {"observation": {"call_id": "c1", "content": "done"}}
+
+    assert port.play([call, part, part, seen])["end"] == "completed"
+    for steps in ([call, call], [call, seen, call], [call, seen, seen], [call, seen, part], [part]):
+        played = port.play(steps)
+        assert len(played["events"]) == len(steps) - 1
+        assert played["end"]["code"] == "agent_error"
+
+
+def test_a_number_of_times_may_have_a_fraction_of_nothing(port: Port) -> None:
+    played = port.play('{"runwire_script":[{"repeat":2.0,"steps":[{"token":"x"}]}]}')
+
+    assert (len(played["events"]), played["end"]) == (2, "completed")
+
+
+def test_a_report_of_itself_is_malformed(port: Port) -> None:
+    assert port.play([{"report": "itself"}], run_id="itself")["end"]["code"] == "agent_error"
 
 
 def test_fail_ends_with_its_code_and_text(port: Port) -> None:

@@ -1,11 +1,15 @@
 """The judge's readers and invariants: cut anywhere, silent on what is right, loud on what is wrong."""
 
+import asyncio
+import socket
+import sys
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runwire_conformance.client.wire.http import Place, open_socket
 from runwire_conformance.client.wire.sse import Block, BlockParser
 from runwire_conformance.rules import RuleContext, findings
 from runwire_conformance.trace.limits import Limits
@@ -139,3 +143,24 @@ def test_a_connection_that_the_judge_left_idle_is_told_apart(
     assert trace.idled(3.0) is idled
     trace.records.insert(0, Record(closed_at - 2.3, "server", "text", "{}", Message({"type": "done"})))
     assert not trace.idled(3.0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the sizes are those of Linux")
+def test_the_network_takes_little_for_a_reader_that_is_slow() -> None:
+    async def taken(listening: socket.socket) -> int:
+        _, writer = await open_socket(Place(*listening.getsockname(), tls=False), None, 16 * 1024)
+        server, _ = listening.accept()
+        server.setblocking(False)
+        count = 0
+        for _ in range(20):
+            try:
+                while True:
+                    count += server.send(bytes(4096))
+            except BlockingIOError:
+                await asyncio.sleep(0.01)
+        server.close()
+        writer.close()
+        return count
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        assert asyncio.run(taken(listening)) < 1_000_000

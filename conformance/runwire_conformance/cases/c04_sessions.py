@@ -2,13 +2,17 @@
 
 import re
 
-from runwire_conformance.case import NotExercised, proves
+from runwire_conformance.case import DeadlineMissed, NotExercised, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
+from runwire_conformance.client.conversation import beyond
 from runwire_conformance.client.either import BOTH, begun, stop
 from runwire_conformance.client.expectations import expect_member
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
+
+#: Seconds for which the tool of a run that was stopped blocks: much more than a run takes to begin.
+BLOCKS_S = 6.0
 
 CHOSEN_ID = re.compile(r"[A-Za-z0-9_-]{21,64}")
 
@@ -69,4 +73,24 @@ async def a_run_that_waits_for_its_session_is_queued(target: Target, transport: 
     assert second.opening is not None
     expect_member(second.opening, "status", "queued")
     await stop(target, first)
+    await second.terminal()
+
+
+@proves("RUN-38", script=True, on=BOTH, connections=2, deadline_s=40, timing=True)
+async def a_run_does_not_wait_for_the_tool_of_one_that_was_stopped(target: Target, transport: str) -> None:
+    session_id = new_run_id()
+    blocked = scripts.script(scripts.token("first "), scripts.block(BLOCKS_S * 1000))
+    first = await begun(target, transport, blocked, session_id=session_id)
+    await first.until_text("first ")
+    second = await begun(target, transport, scripts.THREE_TOKENS, session_id=session_id)
+
+    await stop(target, first, by_name=True)
+
+    end = await first.terminal()
+    began = (await second.next_event(beyond(BLOCKS_S))).at
+    if began - end.at > BLOCKS_S * 0.7:
+        raise DeadlineMissed(
+            f"the next run of the session began {began - end.at:.2f} s after the terminal of the one that was stopped, "
+            f"when its tool had blocked for {BLOCKS_S:g} s"
+        )
     await second.terminal()

@@ -170,6 +170,30 @@ async def a_repeated_cancel_changes_nothing(target: Target, transport: str) -> N
     assert [message for message in run.conversation.messages if message.type == "error"] == []
 
 
+@proves("CANCEL-7", script=True, connections=2)
+async def a_repeated_cancel_finds_nothing_only_when_the_run_has_ended(target: Target) -> None:
+    if "resume" not in target.features:
+        raise NotOffered("the server does not offer resume")
+    client, other = await target.connect(), await target.connect()
+    run = await client.start(scripts.BLOCKED, run_id=new_run_id())
+    await run.until_text("first ")
+    await client.cancel(run)
+    await client.send({"type": "cancel", "id": "again", "run_id": run.id})
+
+    await client.barrier()
+
+    answers = [message for message in client.messages if message.get("re") == "again"]
+    if answers:
+        expect_noticed(answers[0], "not_active")
+        looked = (await other.resume(run.id)).opening
+        assert looked is not None
+        assert looked["status"] not in {"running", "waiting", "queued"}, (
+            f"a repeated cancel was told that there is nothing to cancel; the run was {looked['status']} afterwards"
+        )
+    await run.terminal()
+    assert len(answers) < 2, "a repeated cancel was answered twice"
+
+
 @proves("CANCEL-8", script=True, on=BOTH, connections=2, timing=True)
 async def a_cancelled_agent_really_stops(target: Target, limits: Limits, transport: str) -> None:
     run = await begun(

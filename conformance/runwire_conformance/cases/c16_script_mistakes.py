@@ -79,3 +79,57 @@ async def a_question_that_is_too_large_ends_the_run(client: Client, limits: Limi
         terminal = await run.terminal()
         assert failure(terminal) == ("error", "payload_too_large"), f"came {json.dumps(terminal)[:200]}"
         assert "input_request" not in {event.type for event in run.events}
+
+
+@proves("SCRIPT-3", script=True)
+async def a_failure_says_whether_to_try_again(client: Client) -> None:
+    for code, said, expected in (
+        ("agent_error", None, False),
+        ("agent_error", True, True),
+        ("upstream_error", None, True),
+        ("upstream_error", False, False),
+        ("vendor:broke", None, False),
+        ("vendor:broke", True, True),
+        ("payload_too_large", True, False),
+        ("worker_lost", False, True),
+    ):
+        more: dict[str, Any] = {} if said is None else {"retryable": said}
+        run = await client.start(scripts.script(scripts.fail(code, **more)))
+        terminal = await run.terminal()
+        shown = f"fail with {code} and {more or 'no retryable'}: came {json.dumps(terminal)[:200]}"
+        assert (terminal.get("code"), terminal.get("retryable")) == (code, expected), shown
+
+
+@proves("SCRIPT-4", script=True)
+async def a_call_that_breaks_the_order_is_malformed(client: Client) -> None:
+    call, seen = scripts.call("c1"), scripts.observe("c1")
+    part = scripts.observe("c1", "half", partial=True)
+    for steps in ([call, call], [seen], [part], [call, seen, call], [call, seen, seen], [call, seen, part]):
+        run = await client.start(scripts.script(*steps))
+        terminal = await run.terminal()
+        named = [next(iter(step)) for step in steps]
+        assert failure(terminal) == ("error", "agent_error"), f"{named}: came {json.dumps(terminal)[:200]}"
+
+
+@proves("SCRIPT-4", script=True)
+async def a_time_or_a_number_out_of_range_is_malformed(client: Client) -> None:
+    one = [scripts.token("x")]
+    for step in (
+        {"wait_ms": -1},
+        {"block_ms": -0.5},
+        {"repeat": 0, "steps": one},
+        {"repeat": 1.5, "steps": one},
+        {"repeat": "2", "steps": one},
+    ):
+        run = await client.start(scripts.script(step))
+        terminal = await run.terminal()
+        assert failure(terminal) == ("error", "agent_error"), f"{step}: came {json.dumps(terminal)[:200]}"
+
+
+@proves("SCRIPT-1", script=True)
+async def a_whole_number_may_be_written_with_a_fraction(client: Client) -> None:
+    run = await client.start('{"runwire_script":[{"repeat":2.0,"steps":[{"token":"x"}]},{"wait_ms":1e1}]}')
+
+    terminal = await run.terminal()
+
+    assert (terminal.get("status"), run.text) == ("completed", "xx"), f"came {json.dumps(terminal)[:200]}"

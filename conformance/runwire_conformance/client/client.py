@@ -20,7 +20,7 @@ from runwire_conformance.client.wire.websocket import (
 )
 from runwire_conformance.rules.flood import flood_of
 from runwire_conformance.trace.clock import Interval, now
-from runwire_conformance.trace.limits import Limits
+from runwire_conformance.trace.limits import RUNS, Limits
 from runwire_conformance.trace.trace import Message, Trace, parsed
 from runwire_spec import registries
 
@@ -223,7 +223,7 @@ class Client(Conversation):
         advertised.
         """
         if answer.get("code") == "busy" and not self.counts_places and not self._has_unfinished():
-            why = "a start was refused with busy, with no run on its connection"
+            why = f"a start was refused with busy, with no run on its connection; {self.limits.remedy(*RUNS)}"
             raise Blocked("LIMIT-4", f"blocked by LIMIT-4: {why}")
 
     def _missed(self, problem: Broken) -> Broken:

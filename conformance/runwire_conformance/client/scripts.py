@@ -79,9 +79,9 @@ def echo(request_id: str) -> Step:
     return {"echo_input": request_id}
 
 
-def fail(code: str = "agent_error", data: str = "on purpose") -> Step:
+def fail(code: str = "agent_error", data: str = "on purpose", **members: Any) -> Step:
     """End with an error."""
-    return {"fail": {"code": code, "data": data}}
+    return {"fail": {"code": code, "data": data, **members}}
 
 
 def repeat(times: int, *steps: Step) -> Step:

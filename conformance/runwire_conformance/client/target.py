@@ -30,6 +30,7 @@ from runwire_conformance.client.wire.http import (
 )
 from runwire_conformance.client.wire.websocket import FramePeer
 from runwire_conformance.trace.clock import Clock, Interval, now
+from runwire_conformance.trace.limits import PLACES
 from runwire_conformance.trace.memory_budget import MemoryBudget
 from runwire_conformance.trace.trace import TELLING_HEADERS, Message, Trace, parsed
 
@@ -213,6 +214,13 @@ class Target:
                 f"would take {seconds:.15g} s; set a smaller {setting} on the server or use --patience {seconds:.15g}"
             )
 
+    def needs(self, limit: str, least: float, why: str) -> None:
+        """Raise NotExercised when a limit is below `least` and has to be more, as `why` says."""
+        if self.limits[limit] < least:
+            raise NotExercised(
+                f"{limit} is {self.limits[limit]:g}, too little {why}; set it to {least:g} or more on the server"
+            )
+
     # WebSocket.
 
     async def handshake(
@@ -377,7 +385,10 @@ class Target:
     def _expect_a_place(self, response: Response, what: str) -> None:
         """Raise Blocked when there is no place for the judge, who keeps below what the server advertises."""
         if response.status == 429 and not self.counts_places:
-            raise Blocked("LIMIT-4", f"blocked by LIMIT-4: {what} was refused with {_shown(response)}")
+            raise Blocked(
+                "LIMIT-4",
+                f"blocked by LIMIT-4: {what} was refused with {_shown(response)}; {self.limits.remedy(*PLACES)}",
+            )
 
     # The end.
 

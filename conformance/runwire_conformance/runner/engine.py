@@ -96,7 +96,7 @@ INTERRUPTED, STOPPED = "interrupted", "stopped at the first failure"
 MOST_LAST, MOST_SENT = 200, 120
 
 #: An `idle_s` or `run_s` below which a connection may be closed or a run be over that a case still needs, in seconds.
-LEAST_IDLE_S, LEAST_RUN_S = 3.0, 4.0
+LEAST_IDLE_S, LEAST_RUN_S = 3.0, 5.0
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ from runwire_conformance.client.wire.http import Unanswered, Unreachable
 from runwire_conformance.runner.assertion import in_words, lacking_in_words
 from runwire_conformance.runner.forecast import wait_of
 from runwire_conformance.trace.clock import now
-from runwire_conformance.trace.limits import Limits
+from runwire_conformance.trace.limits import PLACES, RUNS, Limits
 from runwire_conformance.trace.memory_budget import KEPT_RECORDS
 from runwire_conformance.trace.trace import Trace
 from runwire_conformance.verdict.outcome import Case, Outcome, State
@@ -114,7 +114,8 @@ def _outcome(
             )
     expects_busy = case.claim.busy or case.claim.alone or getattr(problem, "compared", False)
     if not expects_busy and any(map(is_refused_as_busy, traces)):
-        return Outcome(State.NOT_EXERCISED, f"blocked by {NO_PLACE}: {problem}", NO_PLACE, suspect=True)
+        reason = f"blocked by {NO_PLACE}: {problem}; {limits.remedy(*PLACES, *RUNS)}"
+        return Outcome(State.NOT_EXERCISED, reason, NO_PLACE, suspect=True)
     leaning = case.claim.timing or overtaken(traces, limits) or was_dropped(traces)
     proven = getattr(problem, "proven", False)
     failed = Outcome(

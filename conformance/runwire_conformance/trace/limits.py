@@ -6,6 +6,10 @@ from typing import Any
 
 from runwire_spec import registries
 
+#: The limits that may refuse the judge a connection, and those that may refuse it a run.
+PLACES = ("connections_per_principal",)
+RUNS = ("runs_per_principal", "kept_bytes_per_principal")
+
 #: No limit is so large, whatever a server writes: neither infinite nor beyond a double.
 BEYOND = 1e300
 
@@ -33,6 +37,11 @@ class Limits:
     def whole(self, name: str) -> int:
         """Return a limit that is a whole number."""
         return int(self[name])
+
+    def remedy(self, *names: str) -> str:
+        """Return what to do about a server that says it is busy: the limits to raise, as they are advertised."""
+        told = " or ".join(f"{name} (advertised {self[name]:.15g})" for name in names)
+        return f"raise {told}, or wait until what others began has ended"
 
     @property
     def silence(self) -> float:

@@ -153,10 +153,11 @@ def expanded(steps: list[Any]) -> Iterator[Any]:
 
 def _repeated(step: dict[str, Any]) -> Iterator[Any]:
     times, steps = step["repeat"], step.get("steps")
-    whole = isinstance(times, int) and not isinstance(times, bool) and times >= 1
+    number = isinstance(times, int | float) and not isinstance(times, bool)
+    whole = number and 1 <= times < float("inf") and times == int(times)
     if not whole or not isinstance(steps, list) or not steps or step.keys() != {"repeat", "steps"}:
         raise AgentError("agent_error", "repeat needs a whole number of at least 1, and steps beside it")
-    for _ in range(times):
+    for _ in range(int(times)):
         yield from steps
 
 

@@ -12,6 +12,8 @@ class ErrorCode:
     status: int | None
     retryable: bool
     ends_runs: bool = False
+    overridable: bool = False
+    """Whether a server can know better than `retryable` ([ERR-4])."""
 
 
 ERRORS: Mapping[str, ErrorCode] = MappingProxyType(
@@ -26,12 +28,12 @@ ERRORS: Mapping[str, ErrorCode] = MappingProxyType(
         "unsupported": ErrorCode(415, False),
         "busy": ErrorCode(429, True),
         "rate_limited": ErrorCode(429, True),
-        "internal": ErrorCode(500, True, ends_runs=True),
+        "internal": ErrorCode(500, True, ends_runs=True, overridable=True),
         "unavailable": ErrorCode(503, True),
-        "timeout": ErrorCode(None, True, ends_runs=True),
-        "content_filtered": ErrorCode(None, False, ends_runs=True),
-        "agent_error": ErrorCode(None, False, ends_runs=True),
-        "upstream_error": ErrorCode(None, True, ends_runs=True),
+        "timeout": ErrorCode(None, True, ends_runs=True, overridable=True),
+        "content_filtered": ErrorCode(None, False, ends_runs=True, overridable=True),
+        "agent_error": ErrorCode(None, False, ends_runs=True, overridable=True),
+        "upstream_error": ErrorCode(None, True, ends_runs=True, overridable=True),
         "worker_lost": ErrorCode(None, True, ends_runs=True),
     }
 )

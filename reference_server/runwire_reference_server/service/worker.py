@@ -137,10 +137,10 @@ class Worker:
                     if count % YIELD_EVERY == 0:
                         await asyncio.sleep(0)
         except AgentError as failure:
-            retryable = failure.retryable
-            if retryable is None:
-                retryable = failure.code in ERRORS and ERRORS[failure.code].retryable
             code = failure.code if may_end_a_run(failure.code) else "agent_error"  # [RUN-14]
+            known, retryable = ERRORS.get(code), failure.retryable
+            if retryable is None or (known is not None and not known.overridable):  # [ERR-4]
+                retryable = known is not None and known.retryable
             terminal = error(code, failure.data, retryable, failure.usage)
         except StoreGone:
             raise

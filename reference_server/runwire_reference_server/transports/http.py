@@ -20,6 +20,7 @@ from runwire_reference_server.run_log.runs import RunKey
 from runwire_reference_server.run_log.store import Snapshot
 from runwire_reference_server.service.service import Accepted, Service
 from runwire_reference_server.transports.http_headers import (
+    accept_of,
     accepts_event_stream,
     is_json,
     matches_etag,
@@ -93,7 +94,7 @@ class HttpEndpoints:
             raise Refusal("bad_request", str(found[0]))
         wanted = run_request(message, trace_id(request.headers.get("traceparent")))
         principal = caller_of(request.scope).principal
-        if not names_event_stream(request.headers.get("accept")):
+        if not names_event_stream(accept_of(request.headers)):
             accepted = await self._service.start(principal, wanted)
             run = accepted.run
             self._tell(request, accepted)
@@ -132,8 +133,8 @@ class HttpEndpoints:
 
     async def events(self, request: Request) -> ASGIApp:
         """`GET {runs}/{run_id}/events` ([SSE-14] to [SSE-19])."""
-        polls = self._settings.serves("poll") and names_json_alone(request.headers.get("accept"))
-        if not polls and not accepts_event_stream(request.headers.get("accept")):
+        polls = self._settings.serves("poll") and names_json_alone(accept_of(request.headers))
+        if not polls and not accepts_event_stream(accept_of(request.headers)):
             return problem(Refusal("unsupported", "events come as text/event-stream"), 406)
         cursor = read_cursor(request.headers.getlist("last-event-id"), request.query_params.getlist("after"))
         if cursor is None:

@@ -3,27 +3,37 @@
 import re
 from collections.abc import Sequence
 
-_CURSOR = re.compile(r"(?:([A-Za-z0-9_-]{1,64})\.)?([0-9]{1,16})")
+from starlette.datastructures import Headers
+
+_CURSOR = re.compile(r"(?:([A-Za-z0-9_-]{1,64})\.)?(0|[1-9][0-9]{0,15})")
 _FIELDS = r"-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 _TRACEPARENT = re.compile(rf"00{_FIELDS}|(?!00|ff)[0-9a-f]{{2}}{_FIELDS}(?:-.*)?")
+
+_WEIGHT = re.compile(r"q=([01](?:\.[0-9]{0,3})?)")
 
 EVENT_STREAM = "text/event-stream"
 
 
+def accept_of(headers: Headers) -> str | None:
+    """Return the `Accept` of a request as one list, None without one."""
+    return ",".join(headers.getlist("accept")) or None
+
+
 def accepts_event_stream(accept: str | None) -> bool:
     """Whether an `Accept` header admits an event stream; an absent one admits everything (RFC 9110 12.5.1)."""
-    return accept is None or not {EVENT_STREAM, "text/*", "*/*"}.isdisjoint(_ranges(accept))
+    weights = _weights(accept)
+    ranges = [media for media in (EVENT_STREAM, "text/*", "*/*") if media in weights]
+    return not weights or (bool(ranges) and weights[ranges[0]] > 0)
 
 
 def names_event_stream(accept: str | None) -> bool:
     """Whether an `Accept` header names the event stream itself ([HTTP-2])."""
-    return accept is not None and EVENT_STREAM in _ranges(accept)
+    return _weights(accept).get(EVENT_STREAM, 0) > 0
 
 
 def names_json_alone(accept: str | None) -> bool:
     """Whether an `Accept` header asks for JSON and not for the event stream, as a poll does."""
-    ranges = _ranges(accept or "")
-    return "application/json" in ranges and EVENT_STREAM not in ranges
+    return _weights(accept).get("application/json", 0) > 0 and not names_event_stream(accept)
 
 
 def read_wait(query: Sequence[str], most_s: float) -> float | None:
@@ -61,11 +71,12 @@ def trace_id(traceparent: str | None) -> str | None:
     return found[1] or found[2] if found else None
 
 
-def _ranges(accept: str) -> set[str]:
-    """Return the media ranges of an `Accept` header that are not excluded by `q=0`."""
-    ranges = set()
-    for part in accept.split(","):
+def _weights(accept: str | None) -> dict[str, float]:
+    """Return the weight of each media range of an `Accept` header (RFC 9110 12.4.2)."""
+    weights = {}
+    for part in (accept or "").split(","):
         media, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        if not any(re.fullmatch(r"q=0(\.0*)?", parameter) for parameter in parameters):
-            ranges.add(media)
-    return ranges
+        given = [found[1] for name in parameters if (found := _WEIGHT.fullmatch(name))]
+        if media:
+            weights[media] = float(given[0]) if given else 1.0
+    return weights

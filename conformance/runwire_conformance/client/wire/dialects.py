@@ -25,7 +25,7 @@ class Dialect:
     """How one client spells its requests.
 
     `headers` stand in its own order and case; `chunked` bodies have no length; `stream` are the headers that it adds
-    when it asks for a stream.
+    when it asks for a stream. One without `host` does not say whom it asks.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Dialect:
     content_type: str = "application/json"
     chunked: bool = False
     version: str = "1.1"
+    host: bool = True
     stream: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType({"Accept": "text/event-stream"})
     )
@@ -41,7 +42,7 @@ class Dialect:
         """Return the bytes of a request, `headers` winning over the dialect's own."""
         named = {name.lower() for name, _ in headers}
         lines = [
-            ("Host", place.authority),
+            *([("Host", place.authority)] if self.host else []),
             *(line for line in self.headers if line[0].lower() not in named),
             *headers,
         ]

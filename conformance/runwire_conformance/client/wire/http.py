@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,10 @@ Headers = Sequence[tuple[str, str]]
 #: Seconds to open a TCP connection, and to get the head of a response.
 CONNECT_S = 5.0
 RESPONSE_S = 10.0
+
+#: The largest segment of a connection whose reader is slow. A server's kernel sizes its buffer by it: with the 64 KB of
+#: a loopback interface it would take four megabytes at once, and a Ping would wait behind them.
+SEGMENT_BYTES = 1400
 
 #: A body of more bytes is sent only when the head alone gets no answer in this many seconds (RFC 9110 section 10.1.1).
 LARGE_BODY = 65_536
@@ -67,7 +72,7 @@ def target_of(url: str) -> str:
 async def open_socket(
     place: Place, tls: ssl.SSLContext | None, receive_buffer: int | None = None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Open a connection; `receive_buffer` bounds the kernel's share of what is not yet read. Raises Unreachable."""
+    """Open a connection; `receive_buffer` bounds the kernels' share of what is not yet read. Raises Unreachable."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(CONNECT_S):
@@ -76,6 +81,8 @@ async def open_socket(
             raw.setblocking(False)
             if receive_buffer is not None:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+                with suppress(OSError, AttributeError):  # not every system lets a client choose it
+                    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT_BYTES)
             try:
                 await loop.sock_connect(raw, found[0][4])
             except BaseException:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .limits import Limits
@@ -85,31 +85,37 @@ def fitted(event: dict[str, Any], limits: Limits) -> Iterator[dict[str, Any]]:
 
 
 class Halves:
-    """Holds back the first half of a surrogate pair until the agent hands over the second [EVENT-2]."""
+    """Holds back the first half of a surrogate pair until the agent goes on with that text [EVENT-31, EVENT-32]."""
 
     def __init__(self) -> None:
-        self._held: dict[str, Any] | None = None
+        self._held: dict[object, dict[str, Any]] = {}
 
     def joined(self, event: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield what can be appended now that this event has come."""
         member = "content" if event.get("partial") else TEXT.get(event["type"])
-        held, self._held = self._held, None
-        if held and member and {**event, member: ""} == {**held, member: ""}:
-            event = {**event, member: held[member] + event[member]}
-        elif held:
-            yield held
-        if member and event["type"] != "replace" and "\ud800" <= event[member][-1:] <= "\udbff":
-            self._held = {**event, member: event[member][-1]}
-            event = {**event, member: event[member][:-1]}
-            if not event[member]:
+        replaces = event["type"] == "replace"
+        if replaces:
+            yield from self.rest(lambda held: held["type"] == "token")
+        if not member:
+            yield from self.rest(lambda held: held.get("call_id") == event.get("call_id"))
+            yield event
+            return
+        beside = event | {member: ""} | ({"type": "token"} if replaces else {})
+        key = frozenset(beside.items())
+        text = self._held.pop(key, beside)[member] + event[member]
+        if "\ud800" <= text[-1:] <= "\udbff":
+            self._held[key] = beside | {member: text[-1]}
+            text = text[:-1]
+            if not text and not replaces:
                 return
-        yield event
+        yield event | {member: text}
 
-    def rest(self) -> Iterator[dict[str, Any]]:
-        """Yield the half that no other followed."""
-        if self._held:
-            yield self._held
-            self._held = None
+    def rest(self, concerned: Callable[[dict[str, Any]], bool] = bool) -> Iterator[dict[str, Any]]:
+        """Yield the halves whose other half can no longer come."""
+        for key, held in tuple(self._held.items()):
+            if concerned(held):
+                del self._held[key]
+                yield held
 
 
 def _pieces(event: dict[str, Any], member: str, room: int) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,7 @@ from .problems import Problem
 from .runs import Run
 from .service import Service
 
-CURSOR = re.compile(r"(?:([A-Za-z0-9_-]{1,64})\.)?([0-9]{1,16})")
+CURSOR = re.compile(r"(?:([A-Za-z0-9_-]{1,64})\.)?(0|[1-9][0-9]{0,15})")
 PIECE = 4096
 
 router = APIRouter()

@@ -136,8 +136,6 @@ class Run:
             self._grace.cancel()
         if self.task and not self.task.done():
             self.task.cancel()
-        elif self.task is None:
-            self.agent_stopped()
         self.on_end(self)
 
     def complete(self) -> None:
@@ -153,6 +151,12 @@ class Run:
         if not self.finished:
             self.cancelled_at = time.monotonic()
             self.end("cancelled", {"type": "done", "data": "cancelled", "reason": reason})
+
+    def expire(self) -> None:
+        """End the run because its time is over."""
+        if not self.finished:
+            self.cancelled_at = time.monotonic()
+            self.fail("timeout", "the run took too long")
 
     def fail(self, code: str, text: str, retryable: bool | None = None) -> None:
         """End the run with an `error`."""

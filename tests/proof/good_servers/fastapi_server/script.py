@@ -95,9 +95,9 @@ def expanded(steps: Any) -> int:
         names = step.keys() - {"agent", "parent_call_id"}
         if names == {"repeat", "steps"}:
             times = step["repeat"]
-            if not isinstance(times, int) or isinstance(times, bool) or times < 1 or not step["steps"]:
+            if not is_number(times) or times < 1 or times != int(times) or not step["steps"]:
                 raise AgentError("repeat takes an integer of at least 1, and steps")
-            count += times * expanded(step["steps"])
+            count += int(times) * expanded(step["steps"])
             continue
         name = next(iter(names)) if len(names) == 1 else ""
         if name not in STEPS or not STEPS[name](step[name]):
@@ -121,7 +121,7 @@ class ScriptAgent:
         """Play the steps in order [SCRIPT-1]."""
         for step in steps:
             if "repeat" in step:
-                for _ in range(step["repeat"]):
+                for _ in range(int(step["repeat"])):
                     await self.play(step["steps"])
             else:
                 await self.step(step)
@@ -163,7 +163,7 @@ class ScriptAgent:
     async def report(self, run_id: str) -> str:
         """Wait until the agent of an earlier run has stopped; tell how long that took [SCRIPT-9]."""
         other = self.service.runs.get(run_id)
-        if other is None or other is self.run:
+        if other is None or other is self.run or other.task is None:
             raise AgentError("a report of a run that is not known")
         await other.stopped.wait()
         took = None

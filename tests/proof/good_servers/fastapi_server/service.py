@@ -67,7 +67,7 @@ class Service:
 
     async def _work(self, run: Run) -> None:
         loop = asyncio.get_running_loop()
-        deadline = loop.call_later(self.limits.run_s, run.fail, "timeout", "the run took too long")
+        deadline = loop.call_later(self.limits.run_s, run.expire)
         try:
             await self.agent(run, self)
             run.complete()

@@ -28,26 +28,46 @@ func with(event object, name string, value any) object {
 // append adds an event of the agent to the log, once its characters are whole.
 func (r *run) append(event object) error {
 	member := divisible(event)
-	held := r.half
-	r.half = nil
-	if held != nil {
-		if member != "" && same(with(held, member, ""), with(event, member, "")) {
-			event = with(event, member, joinHalves(textOf(held, member)+textOf(event, member)))
-		} else if err := r.add(held); err != nil {
-			return err
+	isReplace := event["type"] == "replace"
+	err := r.letGo(func(held object) bool {
+		return (isReplace && held["type"] == "token") || (member == "" && same(held["call_id"], event["call_id"]))
+	})
+	if err != nil || member == "" {
+		if err == nil {
+			err = r.add(event)
 		}
+		return err
 	}
-	if text := textOf(event, member); member != "" && event["type"] != "replace" && len(text) >= 3 {
+	beside := with(event, member, "")
+	if isReplace {
+		beside["type"] = "token"
+	}
+	key := encode(beside)
+	text := joinHalves(textOf(r.halves[key], member) + textOf(event, member))
+	delete(r.halves, key)
+	if len(text) >= 3 {
 		last := text[len(text)-3:]
 		if unit, is := half(last); is && unit < 0xdc00 {
-			r.half = with(event, member, last)
-			if len(text) == 3 {
+			r.halves[key] = with(beside, member, last)
+			if text = text[:len(text)-3]; text == "" && !isReplace {
 				return nil
 			}
-			event = with(event, member, text[:len(text)-3])
 		}
 	}
-	return r.add(event)
+	return r.add(with(event, member, text))
+}
+
+// letGo adds the halves whose other half can no longer come.
+func (r *run) letGo(concerned func(object) bool) error {
+	for key, held := range r.halves {
+		if concerned(held) {
+			delete(r.halves, key)
+			if err := r.add(held); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // add checks what the call of an event allows, and writes the event in sizes that may be sent.
@@ -142,10 +162,8 @@ func (r *run) write(event object) error {
 
 // complete ends the run of an agent that came to its end.
 func (r *run) complete() error {
-	if r.half != nil {
-		if err := r.add(r.half); err != nil {
-			return err
-		}
+	if err := r.letGo(func(object) bool { return true }); err != nil {
+		return err
 	}
 	for _, isOpen := range r.calls {
 		if isOpen {

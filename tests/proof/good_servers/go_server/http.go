@@ -19,7 +19,7 @@ var (
 	hosts   = regexp.MustCompile(`(?i)^` + loopback + `$`)
 	origins = regexp.MustCompile(`^https?://` + loopback + `$`)
 	paths   = regexp.MustCompile(`^/v1/runs/([^/]+)(/events|/cancel)?$`)
-	cursors = regexp.MustCompile(`^(?:([A-Za-z0-9_-]{1,64})\.)?([0-9]{1,16})$`)
+	cursors = regexp.MustCompile(`^(?:([A-Za-z0-9_-]{1,64})\.)?(0|[1-9][0-9]{0,15})$`)
 )
 
 // exchange is one request with its answer.

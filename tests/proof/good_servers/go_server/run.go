@@ -41,7 +41,8 @@ type run struct {
 	bytes            int
 	text             strings.Builder
 	calls            map[string]bool
-	half             object
+	halves           map[string]object
+	neverBegan       bool
 	readers          map[chan struct{}]bool
 	grace            *time.Timer
 	cancelledAt      time.Time
@@ -65,7 +66,7 @@ func newRun(start object, traceID string, onEnd func(*run)) *run {
 	made := &run{
 		id: textOf(start, "run_id"), epoch: base64.RawURLEncoding.EncodeToString(random(8)),
 		sessionID: textOf(start, "session_id"), traceID: traceID, start: start, status: "queued",
-		stop: make(chan struct{}), stopped: make(chan struct{}), calls: map[string]bool{},
+		stop: make(chan struct{}), stopped: make(chan struct{}), calls: map[string]bool{}, halves: map[string]object{},
 		readers: map[chan struct{}]bool{}, onEnd: onEnd,
 	}
 	if made.id == "" {
@@ -137,9 +138,7 @@ func (r *run) end(status string, terminal object) {
 		r.grace.Stop()
 	}
 	close(r.stop)
-	if wasQueued {
-		r.agentStopped()
-	}
+	r.neverBegan = wasQueued
 	r.onEnd(r)
 }
 
@@ -148,6 +147,14 @@ func (r *run) cancel(reason string) {
 	if !r.finished() {
 		r.cancelledAt = time.Now()
 		r.end("cancelled", object{"type": "done", "data": "cancelled", "reason": reason})
+	}
+}
+
+// expire ends the run because its time is over.
+func (r *run) expire() {
+	if !r.finished() {
+		r.cancelledAt = time.Now()
+		r.fail("timeout", "the run took too long", nil)
 	}
 }
 

@@ -24,6 +24,16 @@ func msOf(value any) float64 {
 	return math.Min(ms, 1e9)
 }
 
+// timesOf returns a whole number of at least 0, however it is written, or -1 for what is none.
+func timesOf(value any) int {
+	digits, is := value.(json.Number)
+	times, err := digits.Float64()
+	if !is || err != nil || times < 0 || times > 1<<53 || times != math.Trunc(times) {
+		return -1
+	}
+	return int(times)
+}
+
 func isMs(value any) bool { return msOf(value) >= 0 }
 
 // shape returns a test for objects with these members; a name that ends in ? may be absent.
@@ -91,7 +101,7 @@ func count(value any) (float64, error) {
 		step, isStep := item.(object)
 		name := nameOf(step)
 		if is = is && isStep; is && name == "repeat steps" {
-			times := cursorOf(step["repeat"])
+			times := timesOf(step["repeat"])
 			inner, err := count(step["steps"])
 			if err != nil || times < 1 || inner == 0 || len(step) != 2 {
 				return 0, agentFailed("repeat takes an integer of at least 1, and steps")
@@ -146,7 +156,7 @@ func playAll(r *run, list []any) error {
 	for _, item := range list {
 		step := item.(object)
 		if _, repeats := step["repeat"]; repeats {
-			for time := cursorOf(step["repeat"]); time > 0; time-- {
+			for time := timesOf(step["repeat"]); time > 0; time-- {
 				if err := playAll(r, step["steps"].([]any)); err != nil {
 					return err
 				}
@@ -231,8 +241,9 @@ func pause(r *run, ms float64) error {
 func report(r *run, runID string) (object, error) {
 	mu.Lock()
 	other := runs[runID]
+	isVain := other == nil || other == r || other.status == "queued" || other.neverBegan
 	mu.Unlock()
-	if other == nil || other == r {
+	if isVain {
 		return nil, agentFailed("a report on a run that is not known")
 	}
 	select {

@@ -64,7 +64,7 @@ func play(r *run) {
 	deadline := time.AfterFunc(seconds("run_s", 1), func() {
 		mu.Lock()
 		defer mu.Unlock()
-		r.fail("timeout", "the run took too long", nil)
+		r.expire()
 	})
 	go func() {
 		err := work(r)

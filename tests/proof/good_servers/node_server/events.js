@@ -66,31 +66,35 @@ export function* fitted(event) {
   }
 }
 
-/** Holds back the first half of a character until the agent hands over the second. */
+/** Holds back the first half of a character until the agent goes on with that text [EVENT-31, EVENT-32]. */
 export class Halves {
-  #held;
+  #held = new Map();
 
   /** Returns the events that can be appended now that this one has come. */
   join(event) {
-    const ready = [];
     const member = textOf(event);
-    const held = this.#held;
-    this.#held = undefined;
-    if (held && member && JSON.stringify({ ...held, [member]: "" }) === JSON.stringify({ ...event, [member]: "" })) {
-      event = { ...event, [member]: held[member] + event[member] };
-    } else if (held) {
-      ready.push(held);
-    }
-    if (member && event.type !== "replace" && /[\ud800-\udbff]$/.test(event[member])) {
-      this.#held = { ...event, [member]: event[member].slice(-1) };
-      event = { ...event, [member]: event[member].slice(0, -1) };
-      if (event[member] === "") return ready;
-    }
-    return [...ready, event];
+    const ready = this.#given(
+      event.type === "replace" ? (held) => held.type === "token" : (held) => !member && held.call_id === event.call_id,
+    );
+    if (!member) return [...ready, event];
+    const beside = { ...event, [member]: "", ...(event.type === "replace" && { type: "token" }) };
+    const key = JSON.stringify(Object.entries(beside).sort());
+    const text = (this.#held.get(key)?.[member] ?? "") + event[member];
+    this.#held.delete(key);
+    const half = /[\ud800-\udbff]$/.exec(text)?.[0] ?? "";
+    if (half) this.#held.set(key, { ...beside, [member]: half });
+    const whole = text.slice(0, text.length - half.length);
+    return half && !whole && event.type !== "replace" ? ready : [...ready, { ...event, [member]: whole }];
   }
 
-  /** Returns the half that no other followed. */
+  /** Returns the halves that no other followed. */
   rest() {
-    return this.#held ? [this.#held] : [];
+    return this.#given(() => true);
+  }
+
+  #given(concerned) {
+    const given = [...this.#held].filter(([, held]) => concerned(held));
+    for (const [key] of given) this.#held.delete(key);
+    return given.map(([, held]) => held);
   }
 }

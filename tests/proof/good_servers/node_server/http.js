@@ -156,7 +156,7 @@ function cursorOf(request, runId) {
   const query = new URLSearchParams(request.url.split("?")[1] ?? "").getAll("after").filter((text) => text !== "");
   const header = (request.headersDistinct["last-event-id"] ?? []).filter((text) => text !== "");
   const given = header.length > 0 ? header : query.length > 0 ? query : ["0"];
-  const [, epoch, digits] = /^(?:([A-Za-z0-9_-]{1,64})\.)?([0-9]{1,16})$/.exec(given[0]) ?? [];
+  const [, epoch, digits] = /^(?:([A-Za-z0-9_-]{1,64})\.)?(0|[1-9][0-9]{0,15})$/.exec(given[0]) ?? [];
   if (given.length > 1 || digits === undefined) throw new Refusal("bad_request", "no cursor");
   const run = get(runId);
   if (epoch !== undefined && epoch !== run.epoch) throw new Refusal("not_found", "this log is gone");

@@ -30,6 +30,7 @@ export class Run {
   stop = new AbortController();
   cancelledAt = undefined;
   stepsAfterCancel = 0;
+  neverBegan = false;
   #bytes = 0;
   #text = [];
   #calls = new Map();
@@ -125,7 +126,7 @@ export class Run {
     this.#commit(this.#line({ ...terminal, ...state, trace_id: this.traceId }));
     clearTimeout(this.#grace);
     this.stop.abort();
-    if (wasQueued) this.agentStopped();
+    this.neverBegan = wasQueued;
     this.onEnd(this);
   }
 
@@ -141,6 +142,12 @@ export class Run {
     if (this.finished) return;
     this.cancelledAt = performance.now();
     this.end("cancelled", { type: "done", data: "cancelled", reason });
+  }
+
+  /** Ends the run because its time is over. */
+  expire() {
+    if (!this.finished) this.cancelledAt = performance.now();
+    this.fail("timeout", "the run took too long");
   }
 
   /** Ends the run with an `error`. */

@@ -132,7 +132,7 @@ async function tell(runId, run, runs) {
 /** Waits until the agent of an earlier run has stopped; tells how long that took [SCRIPT-9]. */
 async function report(runId, run, runs) {
   const other = runs.get(runId);
-  if (!other || other === run) throw new AgentError("a report on a run that is not known");
+  if (!other || other === run || other.status === "queued" || other.neverBegan) throw new AgentError("a report on a run that is not known");
   const stoppedAt = await other.stopped;
   const took = other.cancelledAt === undefined ? null : Math.max(0, stoppedAt - other.cancelledAt);
   return { stopped_after_ms: took, steps_after_cancel: other.stepsAfterCancel };

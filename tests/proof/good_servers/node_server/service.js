@@ -45,7 +45,7 @@ export function begin(start, headerTraceId) {
 
 async function work(run) {
   run.status = "running";
-  const deadline = setTimeout(() => run.fail("timeout", "the run took too long"), limits.run_s * 1000);
+  const deadline = setTimeout(() => run.expire(), limits.run_s * 1000);
   try {
     await play(run, runs);
     run.complete();

@@ -1,0 +1,71 @@
+"""Chapter 5: halves of characters that wait for their other half, and those that wait in vain."""
+
+from runwire_conformance.case import proves
+from runwire_conformance.cases.c04_clauses import HIGH, LOW, raw
+from runwire_conformance.client.conversation import contents
+from runwire_conformance.client.either import BOTH, begun
+from runwire_conformance.client.target import Target
+
+CALL = '"call_id":"c1","name":"search"'
+
+
+@proves("EVENT-31", script=True, on=BOTH)
+async def a_half_waits_while_others_speak(target: Target, transport: str) -> None:
+    prompt = raw(
+        f'{{"token":"a{HIGH}"}}',
+        f'{{"thinking":"a{HIGH}","agent":"one"}}',
+        f'{{"thinking":"b{HIGH}","agent":"two"}}',
+        f'{{"token":"{LOW}b"}}',
+        f'{{"thinking":"{LOW}","agent":"one"}}',
+        f'{{"thinking":"{LOW}","agent":"two"}}',
+        f'{{"replace":"c{HIGH}"}}',
+        '{"thinking":"so"}',
+        f'{{"token":"{LOW}d"}}',
+    )
+
+    run = await begun(target, transport, prompt)
+    events = await run.whole()
+
+    def told(agent: str) -> str:
+        return "".join(str(event["content"]) for event in events if event.get("agent") == agent)
+
+    first = "".join(str(event["data"]) for event in events if event.type == "token")
+    assert first.startswith("a🚀b"), f"two halves of the answer with a thought between them became {first!r}"
+    assert (told("one"), told("two")) == ("a🚀", "b🚀"), (
+        f"halves of two agents' thoughts became {told('one')!r}, {told('two')!r}"
+    )
+    assert run.text == "c🚀d", f"a replace and the token that goes on from it became {run.text!r}"
+
+
+@proves("EVENT-32", script=True, on=BOTH)
+async def a_half_that_nothing_completes_is_told_as_one(target: Target, transport: str) -> None:
+    prompt = raw(
+        f'{{"token":"a{HIGH}"}}',
+        '{"replace":"b"}',
+        f'{{"token":"{LOW}c"}}',
+        f'{{"tool_delta":{{{CALL},"data":"x{HIGH}"}}}}',
+        f'{{"tool_call":{{{CALL},"input":{{}}}}}}',
+        f'{{"observation":{{"call_id":"c1","content":"y{HIGH}","partial":true}}}}',
+        '{"observation":{"call_id":"c1","content":"ok"}}',
+        f'{{"token":"d{HIGH}"}}',
+        f'{{"token":"ef{HIGH}"}}',
+    )
+
+    events = contents(await (await begun(target, transport, prompt)).whole())
+
+    came: list[tuple[str, str]] = []
+    for event in events:
+        text = str(event.get("data" if "data" in event else "content", ""))
+        goes_on = came and came[-1][0] == event["type"] and event["type"] != "observation"
+        came[-1:] = [(came[-1][0], came[-1][1] + text)] if goes_on else [*came[-1:], (event["type"], text)]
+    parts = [text for kind, text in came if kind == "observation"]
+    came = [pair for pair in came if pair[0] not in {"observation", "done"}]
+    assert came == [
+        ("token", "a\ufffd"),
+        ("replace", "b"),
+        ("token", "\ufffdc"),
+        ("tool_delta", "x\ufffd"),
+        ("tool_call", ""),
+        ("token", "d\ufffdef\ufffd"),
+    ], f"came {came}"
+    assert ("".join(parts[:-1]), parts[-1]) == ("y\ufffd", "ok"), f"observations came as {parts}"
