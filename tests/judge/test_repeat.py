@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from runwire_conformance.cli import check
+from runwire_conformance.cli.outcome import exit_code, worst_of
 from runwire_conformance.verdict.result import Report
 from tests.support.check_reference_server import command, hooks_alone
 from tests.support.commands import closed_port, runwire
@@ -24,6 +24,8 @@ while true; do
 done
 """
 """Starts a server again when it has ended, a while later."""
+
+PASSED = Report("http://server", "s", (), (), 1.0)
 
 
 @contextmanager
@@ -64,21 +66,20 @@ def test_a_server_that_a_hook_drains_is_waited_for_in_each_round(tmp_path: Path)
     assert "Judged 3 times, with the same verdicts each time" in result.stdout
 
 
-def test_what_was_judged_is_told_when_the_server_stays_away(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rounds: list[float] = []
+def test_what_was_judged_is_told_when_the_server_stays_away(capsys: pytest.CaptureFixture[str]) -> None:
+    def away() -> Report:
+        raise typer.Exit(2)
 
-    def judged(arguments: list[str], url: str, *, quiet: bool, returns_s: float) -> Report:
-        rounds.append(returns_s)
-        if len(rounds) == 2:
-            raise typer.Exit(2)
-        return Report("http://server", "s", (), (), 1.0)
+    report, complete = worst_of(lambda: PASSED, 3, strict=False, again=away)
 
-    monkeypatch.setattr(check, "judged", judged)
-
-    report, complete = check._repeated([], "http://server", 3, strict=False, quiet=True)
-
-    assert (len(rounds), complete, report.url) == (2, False, "http://server")
-    assert rounds[0] == 0.0 < rounds[1]
+    assert (complete, exit_code(report, complete, strict=False)) == (False, 3)
+    assert report.url == PASSED.url
     assert "round 2 of 3 was not played" in capsys.readouterr().err
+
+
+def test_nothing_is_told_when_the_server_was_never_there() -> None:
+    def away() -> Report:
+        raise typer.Exit(2)
+
+    with pytest.raises(typer.Exit):
+        worst_of(away, 3, strict=False)

@@ -1,37 +1,42 @@
 """`runwire check`: judge a server."""
 
 import sys
-from dataclasses import replace
-from datetime import date
-from pathlib import Path
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from runwire_conformance.cli.common import check_names, fail
+from runwire_conformance.cli.outcome import Gate, exit_code, prepare, tell, worst_of
+from runwire_conformance.cli.report_options import (
+    ACCESS,
+    PLAY,
+    WHAT,
+    BadgeFile,
+    Baseline,
+    CtrfFile,
+    HtmlFile,
+    JsonFile,
+    JunitFile,
+    Quiet,
+    Repeat,
+    ReportFolder,
+    Requirements,
+    Strict,
+    SummaryFile,
+    TimeLimit,
+    UpdateBaseline,
+)
 from runwire_conformance.cli.suite_run import judged
 from runwire_conformance.cli.waiting import listens_within
 from runwire_conformance.cli.watch import watched
 from runwire_conformance.client.search_options import EXAMPLES
 from runwire_conformance.client.server_url import server_url
-from runwire_conformance.report.document import document_of
-from runwire_conformance.report.files import Files, Unwritable
-from runwire_conformance.report.terminal import failures, not_exercised, one_line, table
+from runwire_conformance.report.files import Files
 from runwire_conformance.runner.suite import case_names
-from runwire_conformance.verdict.baseline import Comparison, Known, compare, renewed
-from runwire_conformance.verdict.baseline_file import BaselineError, read_baseline, write_baseline
-from runwire_conformance.verdict.repeats import repeats_of
-from runwire_conformance.verdict.result import Report
-
-#: The groups of the help.
-WHAT, ACCESS, GATE = "What to judge", "How to get in", "What fails"
-REPORTS, PLAY = "Reports", "How it plays"
 
 #: Seconds that a server which a hook drained or killed may take to be there again for the next round.
 RETURNS_S = 60.0
-
-#: The exit code when a round was not played: something was not judged.
-UNPLAYED = 3
 
 
 def check(
@@ -45,9 +50,7 @@ def check(
             "--class", help="only these classes, by commas", rich_help_panel=WHAT, metavar="CLASSES"
         ),
     ] = "",
-    requirement: Annotated[
-        str, typer.Option(help="only these requirements, by commas", rich_help_panel=WHAT, metavar="IDS")
-    ] = "",
+    requirement: Requirements = "",
     token: Annotated[
         str,
         typer.Option(help="bearer token", envvar="RUNWIRE_TOKEN", rich_help_panel=ACCESS, metavar="TOKEN"),
@@ -76,48 +79,16 @@ def check(
         str,
         typer.Option(help="a prompt with an answer of several seconds", rich_help_panel=WHAT, metavar="TEXT"),
     ] = "",
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            help="write every form of the report into this folder", rich_help_panel=REPORTS, metavar="FOLDER"
-        ),
-    ] = None,
-    json_file: Annotated[
-        Path | None,
-        typer.Option("--json", help="write the report as JSON", rich_help_panel=REPORTS, metavar="FILE"),
-    ] = None,
-    html: Annotated[
-        Path | None,
-        typer.Option(help="write the report as one HTML file", rich_help_panel=REPORTS, metavar="FILE"),
-    ] = None,
-    summary: Annotated[
-        Path | None,
-        typer.Option(
-            help="write Markdown, as for a CI's step summary", rich_help_panel=REPORTS, metavar="FILE"
-        ),
-    ] = None,
-    ctrf: Annotated[
-        Path | None, typer.Option(help="write CTRF JSON", rich_help_panel=REPORTS, metavar="FILE")
-    ] = None,
-    junitxml: Annotated[
-        Path | None, typer.Option(help="write JUnit XML", rich_help_panel=REPORTS, metavar="FILE")
-    ] = None,
-    badge: Annotated[
-        Path | None,
-        typer.Option(help="write the JSON of a shields.io endpoint", rich_help_panel=REPORTS, metavar="FILE"),
-    ] = None,
-    baseline: Annotated[
-        Path | None,
-        typer.Option(help="failures that are known; all else fails", rich_help_panel=GATE, metavar="FILE"),
-    ] = None,
-    update_baseline: Annotated[
-        bool,
-        typer.Option("--update-baseline", help="have the baseline know what fails now", rich_help_panel=GATE),
-    ] = False,
-    strict: Annotated[
-        bool,
-        typer.Option("--strict", help="advice and what was not exercised fail too", rich_help_panel=GATE),
-    ] = False,
+    report: ReportFolder = None,
+    json_file: JsonFile = None,
+    html: HtmlFile = None,
+    summary: SummaryFile = None,
+    ctrf: CtrfFile = None,
+    junitxml: JunitFile = None,
+    badge: BadgeFile = None,
+    baseline: Baseline = None,
+    update_baseline: UpdateBaseline = False,
+    strict: Strict = False,
     patience: Annotated[
         float,
         typer.Option(
@@ -147,18 +118,8 @@ def check(
     quick: Annotated[
         bool, typer.Option("--quick", help="leave out what waits longer than 5 s", rich_help_panel=WHAT)
     ] = False,
-    time_limit: Annotated[
-        float | None,
-        typer.Option(
-            help="seconds after which nothing more is begun; what is left is not judged",
-            min=1,
-            rich_help_panel=PLAY,
-            metavar="SECONDS",
-        ),
-    ] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="no progress line", rich_help_panel=PLAY)
-    ] = False,
+    time_limit: TimeLimit = None,
+    quiet: Quiet = False,
     wait: Annotated[
         float,
         typer.Option(
@@ -176,9 +137,7 @@ def check(
     concurrency: Annotated[
         int | None, typer.Option(help="connections at once", min=1, rich_help_panel=PLAY, metavar="N")
     ] = None,
-    repeat: Annotated[
-        int, typer.Option(help="judge so many times", min=1, rich_help_panel=PLAY, metavar="N")
-    ] = 1,
+    repeat: Repeat = 1,
     keyword: Annotated[
         str,
         typer.Option(
@@ -211,14 +170,9 @@ def check(
     check_names(classes, requirement)
     if watch:
         raise typer.Exit(_watch(url))
-    if update_baseline and baseline is None:
-        fail("name the file to update with --baseline FILE")
-    known = _known(baseline, update_baseline) if baseline else None
+    gate = Gate.read(baseline, update_baseline, strict)
     files = Files(report, json_file, html, summary, ctrf, badge, junitxml)
-    try:
-        files.prepare()
-    except Unwritable as problem:
-        fail(str(problem))
+    prepare(files)
     arguments = [f"--runwire-patience={patience}", f"--runwire-seed={seed}", f"--runwire-examples={examples}"]
     for option, value in {
         "url": url, "class": classes, "requirement": requirement, "token": token, "cafile": cafile, "config": config,
@@ -237,19 +191,11 @@ def check(
     arguments += ["--lf"] if last_failed else []
     if wait:
         _wait(url, wait)
-    result, complete = _repeated([*arguments, *further], url, repeat, strict, quiet)
-    if baseline is not None and known is not None and not result.interrupted:
-        if update_baseline:
-            known = _update(baseline, known, result, strict)
-        result = replace(result, baseline=_compared(baseline, known, result, strict))
-    for part in (failures(result), not_exercised(result), table(result, strict)):
-        if part:
-            print(part, end="\n\n")
-    try:
-        files.write(document_of(result, strict))
-    except Unwritable as problem:
-        fail(str(problem))
-    raise typer.Exit(result.exit_code(strict) or (0 if complete else UNPLAYED))
+    played = partial(judged, [*arguments, *further], url, quiet=quiet)
+    result, complete = worst_of(played, repeat, strict, partial(played, returns_s=RETURNS_S))
+    result = gate.applied(result, case_names())
+    tell(result, strict, files)
+    raise typer.Exit(exit_code(result, complete, strict))
 
 
 def _watch(url: str) -> int:
@@ -265,54 +211,3 @@ def _wait(url: str, seconds: float) -> None:
             fail(f"nothing listens at {url} after {seconds:g} s")
     except ValueError:
         fail("--wait needs the server's URL in the call, as http://host:port")
-
-
-def _repeated(arguments: list[str], url: str, times: int, strict: bool, quiet: bool) -> tuple[Report, bool]:
-    """Judge so many times; return the worst judging, which knows how the others compare, and whether all were."""
-    reports: list[Report] = []
-    complete = True
-    for number in range(1, times + 1):
-        try:
-            reports.append(judged(arguments, url, quiet=quiet, returns_s=RETURNS_S if reports else 0.0))
-        except typer.Exit:
-            if not reports:
-                raise
-            print(
-                f"runwire: round {number} of {times} was not played; told is what came before",
-                file=sys.stderr,
-            )
-            complete = False
-            break
-        if reports[-1].interrupted:
-            break
-        if times > 1:
-            print(f"{number} of {times}: {one_line(reports[-1], strict)}", flush=True)
-    worst = max(reports, key=lambda report: report.exit_code(strict))
-    if times == 1:
-        return worst, complete
-    print()
-    return replace(worst, repeats=repeats_of([report.judgements for report in reports])), complete
-
-
-def _known(baseline: Path, update: bool) -> list[Known]:
-    if update and not baseline.exists():
-        return []
-    try:
-        return read_baseline(baseline)
-    except BaselineError as problem:
-        fail(str(problem))
-
-
-def _compared(baseline: Path, known: list[Known], result: Report, strict: bool) -> Comparison:
-    failing = result.failing(strict)
-    today = date.today()
-    return compare(known, result.judgements, failing, case_names(), today, str(baseline))
-
-
-def _update(baseline: Path, known: list[Known], result: Report, strict: bool) -> list[Known]:
-    new = renewed(known, result.judgements, result.failing(strict), case_names())
-    try:
-        write_baseline(baseline, new)
-    except BaselineError as problem:
-        fail(str(problem))
-    return new

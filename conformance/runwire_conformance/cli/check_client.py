@@ -4,19 +4,34 @@ import asyncio
 import difflib
 import sys
 import time
-from dataclasses import replace
-from datetime import date
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from runwire_conformance.cli.common import fail, requirement_called
-from runwire_conformance.report.document import document_of
-from runwire_conformance.report.files import Files, Unwritable
-from runwire_conformance.report.terminal import failures, not_exercised, one_line, table
+from runwire_conformance.cli.outcome import Gate, exit_code, prepare, tell, worst_of
+from runwire_conformance.cli.report_options import (
+    PLAY,
+    WHAT,
+    BadgeFile,
+    Baseline,
+    CtrfFile,
+    HtmlFile,
+    JsonFile,
+    JunitFile,
+    Quiet,
+    Repeat,
+    ReportFolder,
+    Requirements,
+    Strict,
+    SummaryFile,
+    TimeLimit,
+    UpdateBaseline,
+)
+from runwire_conformance.report.files import Files
 from runwire_conformance.tools.check_client.desk import Desk
 from runwire_conformance.tools.check_client.judging import Choice, Judged, mistaken_placeholder, report_of
+from runwire_conformance.tools.check_client.junit import as_junit
 from runwire_conformance.tools.check_client.play import Played
 from runwire_conformance.tools.check_client.process import Client, Process, Unstartable
 from runwire_conformance.tools.check_client.profile import NoClaim, Profile, bound, profile_of
@@ -24,13 +39,8 @@ from runwire_conformance.tools.check_client.scenario import scenarios
 from runwire_conformance.tools.check_client.suite import AT_ONCE, PATIENCE_S, NobodyCame, Suite
 from runwire_conformance.tools.check_client.told import PLACEHOLDERS, Told
 from runwire_conformance.tools.check_client.wire_log import WireLog
-from runwire_conformance.verdict.baseline import compare, renewed
-from runwire_conformance.verdict.baseline_file import BaselineError, read_baseline, write_baseline
-from runwire_conformance.verdict.repeats import repeats_of
+from runwire_conformance.verdict.judgement import Judgement
 from runwire_conformance.verdict.result import Report
-
-#: The groups of the help.
-WHAT, GATE, REPORTS, PLAY = "What to judge", "What fails", "Reports", "How it plays"
 
 
 def check_client(
@@ -38,8 +48,8 @@ def check_client(
         list[str] | None,
         typer.Argument(
             metavar="-- COMMAND...",
-            help="what starts the client; {url}, {websocket}, {runs}, {prompt}, {transport}, {token}, {token_url} and"
-            " {act} in it are filled in, and stand in its environment as RUNWIRE_URL and so on",
+            help="what starts the client; {url}, {websocket}, {runs}, {prompt}, {transport}, {token}, {token_url},"
+            " {act}, {run} and {cursor} in it are filled in, and stand in its environment as RUNWIRE_URL and so on",
         ),
     ] = None,
     claim: Annotated[
@@ -54,9 +64,7 @@ def check_client(
         str,
         typer.Option(help="what it speaks, by commas", rich_help_panel=WHAT, metavar="NAMES"),
     ] = "websocket,sse",
-    requirement: Annotated[
-        str, typer.Option(help="only these requirements, by commas", rich_help_panel=WHAT, metavar="IDS")
-    ] = "",
+    requirement: Requirements = "",
     keyword: Annotated[
         str,
         typer.Option("-k", help="only scenarios whose name holds this", rich_help_panel=WHAT, metavar="TEXT"),
@@ -75,45 +83,16 @@ def check_client(
     listed: Annotated[
         bool, typer.Option("--list", help="list the scenarios and play none", rich_help_panel=WHAT)
     ] = False,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            help="write every form of the report into this folder", rich_help_panel=REPORTS, metavar="FOLDER"
-        ),
-    ] = None,
-    json_file: Annotated[
-        Path | None,
-        typer.Option("--json", help="write the report as JSON", rich_help_panel=REPORTS, metavar="FILE"),
-    ] = None,
-    html: Annotated[
-        Path | None,
-        typer.Option(help="write the report as one HTML file", rich_help_panel=REPORTS, metavar="FILE"),
-    ] = None,
-    summary: Annotated[
-        Path | None,
-        typer.Option(
-            help="write Markdown, as for a CI's step summary", rich_help_panel=REPORTS, metavar="FILE"
-        ),
-    ] = None,
-    ctrf: Annotated[
-        Path | None, typer.Option(help="write CTRF JSON", rich_help_panel=REPORTS, metavar="FILE")
-    ] = None,
-    badge: Annotated[
-        Path | None,
-        typer.Option(help="write the JSON of a shields.io endpoint", rich_help_panel=REPORTS, metavar="FILE"),
-    ] = None,
-    baseline: Annotated[
-        Path | None,
-        typer.Option(help="failures that are known; all else fails", rich_help_panel=GATE, metavar="FILE"),
-    ] = None,
-    update_baseline: Annotated[
-        bool,
-        typer.Option("--update-baseline", help="have the baseline know what fails now", rich_help_panel=GATE),
-    ] = False,
-    strict: Annotated[
-        bool,
-        typer.Option("--strict", help="advice and what was not exercised fail too", rich_help_panel=GATE),
-    ] = False,
+    report: ReportFolder = None,
+    json_file: JsonFile = None,
+    html: HtmlFile = None,
+    summary: SummaryFile = None,
+    ctrf: CtrfFile = None,
+    junitxml: JunitFile = None,
+    badge: BadgeFile = None,
+    baseline: Baseline = None,
+    update_baseline: UpdateBaseline = False,
+    strict: Strict = False,
     patience: Annotated[
         float,
         typer.Option(
@@ -126,12 +105,9 @@ def check_client(
     concurrency: Annotated[
         int, typer.Option(help="clients at once", min=1, rich_help_panel=PLAY, metavar="N")
     ] = AT_ONCE,
-    repeat: Annotated[
-        int, typer.Option(help="judge so many times", min=1, rich_help_panel=PLAY, metavar="N")
-    ] = 1,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="no progress line", rich_help_panel=PLAY)
-    ] = False,
+    repeat: Repeat = 1,
+    time_limit: TimeLimit = None,
+    quiet: Quiet = False,
 ) -> None:
     """Judge a client.
 
@@ -147,18 +123,12 @@ def check_client(
         _list(profile, choice)
         raise typer.Exit
     words = _listening(command or [], port) if listen else _words(command or [])
-    if update_baseline and baseline is None:
-        fail("name the file to update with --baseline FILE")
-    files = Files(report, json_file, html, summary, ctrf, badge)
-    try:
-        files.prepare()
-        known = (
-            [] if baseline is None or (update_baseline and not baseline.exists()) else read_baseline(baseline)
-        )
-    except (Unwritable, BaselineError) as problem:
-        fail(str(problem))
+    gate = Gate.read(baseline, update_baseline, strict)
+    files = Files(report, json_file, html, summary, ctrf, badge, junitxml)
+    prepare(files)
     options = ("--claim", claim) + (() if transport == "websocket,sse" else ("--transport", transport))
     options += () if patience == PATIENCE_S else ("--patience", f"{patience:g}")
+    options += () if time_limit is None else ("--time-limit", f"{time_limit:g}")
     judged = Judged(tuple(words), profile, choice, options, time.time())
 
     desk = Desk() if listen else None
@@ -166,37 +136,21 @@ def check_client(
     async def launch(told: Told, log: WireLog) -> Client:
         return await (desk.launch(told, log) if desk else Process.start(words, told, log))
 
-    reports: list[Report] = []
     line = _Line(quiet)
-    for number in range(1, repeat + 1):
-        suite = Suite(profile, launch, patience, concurrency, choice.has, line)
-        reports.append(_played(suite, judged, line, desk, port))
-        if reports[-1].interrupted:
-            break
-        if repeat > 1:
-            print(f"{number} of {repeat}: {one_line(reports[-1], strict)}", flush=True)
-    result = max(reports, key=lambda one: one.exit_code(strict))
-    if len(reports) > 1:
-        result = replace(result, repeats=repeats_of([one.judgements for one in reports]))
-    if baseline is not None and not result.interrupted:
-        names = frozenset(f"{one.name}[{on}]" for one in scenarios() for on in one.transports)
-        failing = result.failing(strict)
-        if update_baseline:
-            known = renewed(known, result.judgements, failing, names)
-            try:
-                write_baseline(baseline, known)
-            except BaselineError as problem:
-                fail(str(problem))
-        compared = compare(known, result.judgements, failing, names, date.today(), str(baseline))
-        result = replace(result, baseline=compared)
-    for part in (failures(result), not_exercised(result), table(result, strict)):
-        if part:
-            print(part, end="\n\n")
-    try:
-        files.write(document_of(result, strict))
-    except Unwritable as problem:
-        fail(str(problem))
-    raise typer.Exit(result.exit_code(strict))
+    suites: list[tuple[tuple[Judgement, ...], Suite]] = []
+
+    def judge() -> Report:
+        suite = Suite(profile, launch, patience, concurrency, choice.has, line, time_limit)
+        found = _played(suite, judged, line, desk, port)
+        suites.append((found.judgements, suite))
+        return found
+
+    result, complete = worst_of(judge, repeat, strict)
+    suite = next(suite for found, suite in suites if found is result.judgements)
+    names = frozenset(f"{one.name}[{on}]" for one in scenarios() for on in one.transports)
+    result = gate.applied(result, names)
+    tell(result, strict, files, as_junit(suite.plays, result))
+    raise typer.Exit(exit_code(result, complete, strict))
 
 
 def _profile(claim: str, transport: str) -> Profile:

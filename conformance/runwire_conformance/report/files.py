@@ -10,7 +10,7 @@ from runwire_conformance.report.document import Document, as_json
 from runwire_conformance.report.html import as_html
 from runwire_conformance.report.markdown import as_markdown
 
-#: The file in the folder that pytest writes itself.
+#: The file in the folder that pytest writes itself where a server was judged.
 JUNIT = "junit.xml"
 
 
@@ -48,9 +48,10 @@ class Files:
             if path is not None and not path.parent.is_dir():
                 raise Unwritable(f"cannot write {path}: {path.parent} is no folder")
 
-    def write(self, document: Document) -> None:
-        """Write every form that was asked for; raises Unwritable."""
-        for path, text in self._texts(document):
+    def write(self, document: Document, junit: str = "") -> None:
+        """Write every form that was asked for; raises Unwritable. `junit` is empty where pytest wrote it."""
+        places = [place for place in (self.junit, self.folder and self.folder / JUNIT) if junit and place]
+        for path, text in [*self._texts(document), *((place, junit) for place in places)]:
             try:
                 path.write_text(text, encoding="utf-8")
             except OSError as problem:

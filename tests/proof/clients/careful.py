@@ -68,13 +68,23 @@ class Client:
         self.ids = 0
         self.asked: str | None = None
         self.socket: ClientConnection | None = None
+        #: Seconds that a refusal asks to wait at the least.
+        self.least_s = 0.0
+        if told["run"]:
+            self.take_up(told["run"], *told["cursor"].split("."))
+
+    def take_up(self, run_id: str, epoch: str, seq: str) -> None:
+        """Go on with a run that somebody else began."""
+        self.run_id, self.epoch, self.cursor, self.accepted = run_id, epoch, int(seq), True
+        self.furthest = self.cursor
 
     async def run(self) -> None:
         """Follow the run to its end."""
         try:
             while True:
                 again = await self.attempt()
-                await asyncio.sleep(self.wait_s(again))
+                await asyncio.sleep(max(self.wait_s(again), self.least_s))
+                self.least_s = 0.0
         except Stop:
             return
 
@@ -267,12 +277,17 @@ class Client:
             raise Returning
         if not self.may_try_again(message):
             self.stopped(f"refused with {message['code']}")
+        self.least_s = self.asked_to_wait_s(message)
         self.before_another_start()
         raise Returning
 
     def may_try_again(self, message: Message) -> bool:
         """[ERR-6], [ERR-7]"""
         return message.get("retryable") is True
+
+    def asked_to_wait_s(self, message: Message) -> float:
+        """Return the seconds that a refusal asks for."""
+        return float(message.get("retry_after_ms", 0) / 1000)
 
     def before_another_start(self) -> None:
         """[ERR-8]: a refused start keeps its run_id."""
@@ -375,9 +390,15 @@ class Client:
 
     async def discover(self) -> None:
         """Fetch the discovery document."""
-        _, _, body = await self.fetch("GET", self.told["url"] + "/.well-known/runwire")
+        _, media, body = await self.fetch("GET", self.told["url"] + "/.well-known/runwire")
+        if not media.startswith("application/json"):
+            self.no_discovery()
         self.discovered = json.loads(body)
         self.heartbeat_s = self.discovered["limits"]["heartbeat_s"]
+
+    def no_discovery(self) -> None:
+        """[HTTP-22]"""
+        raise ConnectionError("a page came in place of the discovery document")
 
     async def fall_back(self) -> Again:
         """[FALL-1], [FALL-2]"""
@@ -467,8 +488,8 @@ class Client:
 
     async def gathered(self) -> Again:
         """[FALL-3]: poll until the run has ended."""
-        while True:
-            page = f"/events?after={self.cursor}&wait=1" if self.polls_pages() else ""
+        while self.polls_on():
+            page = f"/events?after={self.poll_from()}&wait=1" if self.polls_pages() else ""
             url = f"{self.runs_url()}/{self.run_id}{page}"
             status, _, body = await self.fetch("GET", url, accept="application/json")
             state = json.loads(body) if status == 200 else {}
@@ -477,6 +498,15 @@ class Client:
             if state.get("status") in {"completed", "failed", "cancelled", "incomplete"} and not page:
                 self.stopped("read by polling")
             await asyncio.sleep(0.5)
+        raise Stop
+
+    def polls_on(self) -> bool:
+        """[FALL-3]: again and again."""
+        return True
+
+    def poll_from(self) -> int:
+        """The cursor that a poll tells."""
+        return self.cursor
 
     def polls_pages(self) -> bool:
         """[FALL-3]"""

@@ -2,11 +2,12 @@
 
 import { Run } from "../../../clients/javascript/src/runwire.js";
 
-const { RUNWIRE_URL, RUNWIRE_PROMPT, RUNWIRE_TRANSPORT, RUNWIRE_TOKEN, RUNWIRE_TOKEN_URL, RUNWIRE_ACT } = process.env;
+const { RUNWIRE_URL, RUNWIRE_PROMPT, RUNWIRE_TRANSPORT, RUNWIRE_TOKEN, RUNWIRE_TOKEN_URL, RUNWIRE_ACT, RUNWIRE_RUN } = process.env;
 const token = RUNWIRE_TOKEN
   ? async ({ refused }) => (refused ? (await (await fetch(RUNWIRE_TOKEN_URL)).json()).token : RUNWIRE_TOKEN)
   : undefined;
-const run = new Run(RUNWIRE_PROMPT, { discovery: RUNWIRE_URL, transport: RUNWIRE_TRANSPORT, token });
+const options = { discovery: RUNWIRE_URL, transport: RUNWIRE_TRANSPORT, token };
+const run = RUNWIRE_RUN ? new Run(null, { ...options, runId: RUNWIRE_RUN }) : new Run(RUNWIRE_PROMPT, options);
 const report = (shown) => console.log(JSON.stringify({ runwire: shown }));
 const calls = {};
 

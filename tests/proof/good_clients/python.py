@@ -12,7 +12,7 @@ from runwire_client import Run
 
 TOLD = {
     name: os.environ[f"RUNWIRE_{name}"]
-    for name in ("URL", "PROMPT", "TRANSPORT", "TOKEN", "TOKEN_URL", "ACT")
+    for name in ("URL", "PROMPT", "TRANSPORT", "TOKEN", "TOKEN_URL", "ACT", "RUN")
 }
 
 
@@ -31,7 +31,10 @@ def token(refused: str | None) -> str:
 
 async def main() -> None:
     """Follow one run to its end."""
-    run = Run(TOLD["PROMPT"], discovery=TOLD["URL"], transport=TOLD["TRANSPORT"], token=token)  # type: ignore[arg-type]
+    prompt = None if TOLD["RUN"] else TOLD["PROMPT"]
+    run = Run(
+        prompt, discovery=TOLD["URL"], transport=TOLD["TRANSPORT"], token=token, run_id=TOLD["RUN"] or None
+    )  # type: ignore[arg-type]
     results: dict[str, str] = {}
     called: set[str] = set()
 

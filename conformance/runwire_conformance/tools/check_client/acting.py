@@ -72,6 +72,8 @@ class Acting:
     def looked_at(self) -> None:
         """Go on with a run whose stream is gathered: it ends while somebody polls it."""
         self._run.said = min(self._run.last, self._run.said + max(2, self._run.last // 2))
+        if self._run.said == self._run.last and self._log.mark("over") is None:
+            self._log.note("mark", name="over")
 
     def asked(self, reader: Reader, re: str | None) -> None:
         """Answer a `cancel` that the scenario refuses."""

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from runwire_conformance.tools.check_client.profile import Profile, bound
@@ -83,7 +83,14 @@ class Judged:
 
 def report_of(suite: Suite, judged: Judged, seconds: float, interrupted: bool = False) -> Report:
     """Return the report on everything that was played."""
-    partial = judged.choice.partial or ("interrupted" if interrupted else "")
+    if interrupted:
+        suite.leave_out("interrupted")
+    narrowed = (
+        judged.choice.partial,
+        "interrupted" if interrupted else "",
+        "the time limit was over" if suite.timed_out else "",
+    )
+    partial = ", ".join(filter(None, narrowed))
     judgements = judge_client(suite.plays, judged.profile, judged.choice.wanted, suite.returning)
     slowest = max(suite.plays, key=lambda play: play.seconds, default=None)
     return Report(
@@ -120,7 +127,18 @@ def _remarks(suite: Suite, profile: Profile) -> list[str]:
         )
     if wrong := next((play.misreported for play in suite.plays if play.misreported), ""):
         remarks.append(f"A report of it was not understood: {wrong}")
-    return remarks
+    return [*remarks, *_hurried(suite)]
+
+
+def _hurried(suite: Suite) -> Iterator[str]:
+    """Yield where a client did not wait as long as a refusal asked it to, which no sentence binds it to."""
+    for play in suite.plays:
+        asked = play.scenario.attaches[0].get("refuse", {}).get("retry_after_ms", 0) / 1000
+        if play.tried_again_s is not None and play.tried_again_s < asked:
+            yield (
+                f"Asked to wait {asked:g} s before it tries again, it came back after {play.tried_again_s:.1f} s"
+                f" ({play.transport}); no sentence binds a client to wait so long"
+            )
 
 
 def mistaken_placeholder(words: Sequence[str]) -> str:

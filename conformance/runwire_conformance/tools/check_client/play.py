@@ -44,6 +44,8 @@ class Played:
     attached: bool = False
     reported: frozenset[str] = frozenset()
     exit_code: int | None = None
+    #: Seconds until it tried again what was refused for now.
+    tried_again_s: float | None = None
     #: Why it was not played, as the client cannot take part; why the judge left it out; what failed in the judge.
     unplayed: str = ""
     left_out: str = ""
@@ -108,6 +110,7 @@ async def play(
         bool(stage.log.attaches),
         frozenset(name for one in stage.log.of("report") for name in one.members),
         ended,
+        tried_again_s(stage.log),
     )
 
 
@@ -140,6 +143,13 @@ def _marked(log: WireLog) -> tuple[Finding, ...]:
             trace.marks.setdefault(finding.record, finding.requirement)
             found.append(finding)
     return tuple(found)
+
+
+def tried_again_s(log: WireLog) -> float | None:
+    """Return the seconds from the first end of a reader to the next attempt, None when there was none."""
+    ended = log.mark("ended")
+    again = next((one for one in log.attaches if ended is not None and one.at > ended.at), None)
+    return None if ended is None or again is None else again.at - ended.at
 
 
 def _last_sign(log: WireLog) -> float:

@@ -84,6 +84,8 @@ class StreamReader:
     line_end: str = "\n"
     cut_every: int = 0
     comments: bool = False
+    #: What stands behind the colon of a field.
+    space: str = " "
     transport: str = "sse"
     broken_off: bool = False
     closed: bool = False
@@ -95,17 +97,20 @@ class StreamReader:
         """Write the first block ([SSE-2])."""
         if self.comments:
             self.raw(f": hello{self.line_end}{self.line_end}")
-        self.raw(f"retry: 2000{self.line_end}id: {event_id}{self.line_end}{self.line_end}")
+        self.raw(self.line_end.join([self._field("retry", "2000"), self._field("id", event_id), "", ""]))
 
     def say(self, message: Mapping[str, Any], event_id: str = "") -> None:
         """Write a message as one event ([SSE-6]), with an id where it is an event of the run ([SSE-7])."""
         text = json.dumps(message, ensure_ascii=False)
         lines = [":", ": id: e9.99"] if self.comments else []
-        lines += [f"id: {event_id}"] if event_id else []
+        lines += [self._field("id", event_id)] if event_id else []
         lines += [":data: no"] if self.comments else []
-        self.raw(self.line_end.join([*lines, f"data: {text}", "", ""]), Message(message))
+        self.raw(self.line_end.join([*lines, self._field("data", text), "", ""]), Message(message))
         if self.comments and event_id:
             self.raw(self.line_end.join([f"id: {event_id}", "retry: 2000", "", ""]))
+
+    def _field(self, name: str, value: str) -> str:
+        return f"{name}:{self.space}{value}"
 
     def raw(self, text: str, message: Message | None = None) -> None:
         """Write text as it is."""

@@ -33,6 +33,14 @@ class ScenarioRun:
         defaults = {row["limit"]: float(row["default"]) for row in registries()["limits"]}
         numbers = {name: int(value) if value.is_integer() else value for name, value in defaults.items()}
         self.limits = {**numbers, "heartbeat_s": self.scenario.heartbeat_s}
+        if self.scenario.given:
+            self.begun(None)
+            self.said = self.scenario.given
+
+    @property
+    def cursor(self) -> str:
+        """The cursor up to which the run was read before the client is told of it ([SSE-14])."""
+        return f"{self.epoch}.{self.scenario.given}" if self.scenario.given else ""
 
     def begun(self, run_id: str | None) -> None:
         """Take the name that a client gives the run, or choose one."""
@@ -64,13 +72,14 @@ class ScenarioRun:
     def started(self, re: str | None) -> Message:
         """Return the answer to an accepted `start`."""
         said = {"type": "started", "run_id": self.run_id, "epoch": self.epoch, "session_id": SESSION_ID}
+        said |= self.scenario.members
         return {**said, "trace_id": TRACE_ID, "status": "running", **({"re": re} if re else {})}
 
     def resumed(self, after: int, re: str | None) -> Message:
         """Return the answer to an accepted `resume`."""
         said = {"type": "resumed", "run_id": self.run_id, "epoch": self.epoch, "next_seq": after + 1}
         said |= {"last_seq": max(self.said, after), "trace_id": TRACE_ID, "status": self.status}
-        return {**said, **({"re": re} if re else {})}
+        return {**said, **self.scenario.members, **({"re": re} if re else {})}
 
     def ready(self, members: Mapping[str, Any]) -> Message:
         """Return the first message of a connection, with what the scenario has otherwise."""

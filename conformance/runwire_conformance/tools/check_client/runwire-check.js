@@ -1,5 +1,5 @@
 // What a page includes that `runwire check-client --listen` judges. `await runwireCheck.begin()` gives what the page is
-// told of a scenario: url, websocket, runs, prompt, transport, token, token_url, act. `runwireCheck.report({text, ended})`
+// told of a scenario: url, websocket, runs, prompt, transport, token, token_url, act, run, cursor. `runwireCheck.report({text, ended})`
 // says what it shows. When the scenario is over the page is loaded again, for the next one.
 
 globalThis.runwireCheck = (() => {

@@ -67,6 +67,9 @@ class Scenario:
     window_s: float = WINDOW_S
     stream: Mapping[str, Any] = field(default_factory=dict)
     fragments: int = 0
+    given: int = 0
+    members: Mapping[str, Any] = field(default_factory=dict)
+    discovery: tuple[Plan, ...] = ()
     handshakes: tuple[Plan, ...] = ({"do": "accept"},)
     attaches: tuple[Plan, ...] = ({"steps": [{"rest": True}]},)
 
@@ -156,10 +159,13 @@ def _scenario(table: Mapping[str, Any]) -> Scenario:
             "window_s",
             "stream",
             "fragments",
+            "given",
+            "members",
         )
         if name in table
     }
     given |= {"pace_s": table["pace_ms"] / 1000} if "pace_ms" in table else {}
+    given |= {"discovery": tuple(table["discovery"])} if "discovery" in table else {}
     given |= {"handshakes": tuple(table["handshake"])} if "handshake" in table else {}
     given |= {"attaches": tuple(table["attach"])} if "attach" in table else {}
     return Scenario(
@@ -196,6 +202,10 @@ def _mistakes(scenario: Scenario) -> Iterator[str]:
         if name not in known:
             yield f"no class of clients is called {name}; there are: {', '.join(sorted(known))}"
     steps = [step for plan in scenario.attaches for step in plan.get("steps", ())]
+    if any("gather" in plan for plan in scenario.discovery):
+        yield "a discovery document is no stream to gather"
+    if scenario.given >= len(scenario.log):
+        yield f"given {scenario.given}: the log has {len(scenario.log)} events, and the last one ends it"
     if any("answer" in plan for plan in scenario.attaches) and "websocket" in scenario.transports:
         yield "answer is what a gateway says over HTTP, and not over a WebSocket"
     if (scenario.basic or scenario.handshakes != ({"do": "accept"},)) and "sse" in scenario.transports:
@@ -233,9 +243,13 @@ def _does_not_apply(scenario: Scenario, expectation: Expectation) -> Iterator[st
         number = expectation.get("number")
         if number == 1 and (expectation.get("run_id") or expectation.get("token")):
             yield "the first attempt has nothing to be the same or new as"
-        asked = {"by", "after", "epoch", "run_id", "token", "over"} & expectation.members.keys()
+        if number == 1 and expectation.get("by") == "resume" and not scenario.given:
+            yield "the first attempt has no run to resume"
+        asked = {"by", "after", "epoch", "run_id", "token", "over", "elsewhere"} & expectation.members.keys()
         if not asked and (expectation.get("optional") or expectation.get("returning")):
             yield f"an attempt {number} of which nothing is asked shows nothing"
+    if see == "shows" and scenario.given and expectation.get("text") is not None:
+        yield "whether a client shows what came before the cursor that it is given is its own choice"
     if see == "shows" and not claims_to_resume(scenario) and _breaks_off(scenario):
         yield "a client that need not resume does not see the end of a run that is broken off"
     if see == "attach" and expectation.get("returning") and not claims_to_resume(scenario):

@@ -88,7 +88,7 @@ def shows_no_end_before(expectation: Expectation, moment: Moment) -> Standing:
             continue
         if mark is None or one.at < mark.at:
             asked = any(said.get("type") == "cancel" and said.at < one.at for said in moment.log.of("says"))
-            if asked:
+            if asked or (one.get("ended") == "cancelled" and moment.log.attaches):
                 return broken(f"the run is shown as {one.get('ended')} before its terminal came")
             return missing(moment, "the client never cancelled")
         return HELD

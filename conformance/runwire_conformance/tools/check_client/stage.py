@@ -84,6 +84,8 @@ class Stage:
             self._new_token() if self.scenario.token else "",
             f"http://{origin}{TOKEN}" if self.scenario.token else "",
             self.scenario.act,
+            self.run.run_id if self.scenario.given else "",
+            self.run.cursor,
         )
 
     def _new_token(self) -> str:
@@ -120,13 +122,23 @@ class Stage:
         if request.upgrades:
             await self._handshake(wire, request, seen)
         elif request.path == DISCOVERY:
-            self.log.note("discovery", wire.number, **seen)
-            trace = self._trace("http", request)
-            self._json(wire, 200, self._discovery(), trace)
+            self._discover(wire, request, seen)
         elif request.path == RUNS or request.path.startswith(f"{RUNS}/"):
             await self._runs(wire, request, seen)
         else:
             self._problem(wire, NOT_FOUND)
+
+    def _discover(self, wire: Wire, request: Request, seen: Mapping[str, Any]) -> None:
+        self.log.note("discovery", wire.number, **seen)
+        trace = self._trace("http", request)
+        asked = len(self.log.of("discovery"))
+        if asked > len(self.scenario.discovery):
+            self._json(wire, 200, self._discovery(), trace)
+            return
+        status = self.scenario.discovery[asked - 1].get("status", 200)
+        trace.add("server", "response", f"{status} a page of a gateway", code=status)
+        self.log.note("mark", wire.number, name="ended", attach=0)
+        wire.answer(status, "text/html", PAGE)
 
     def _discovery(self) -> dict[str, Any]:
         base = f"http://{HOST}:{self._ports[1]}" if self.scenario.foreign else ""
@@ -311,7 +323,12 @@ class Stage:
         trace = self._trace("sse", request)
         style = self.scenario.stream
         reader = StreamReader(
-            wire, trace, style.get("line_end", "\n"), style.get("cut_every", 0), style.get("comments", False)
+            wire,
+            trace,
+            style.get("line_end", "\n"),
+            style.get("cut_every", 0),
+            style.get("comments", False),
+            "" if style.get("tight") else " ",
         )
         self.acting.attached(reader, re=None, token=request.token, **asked)
         while await wire.read():

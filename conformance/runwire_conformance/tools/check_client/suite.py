@@ -38,6 +38,10 @@ class Suite:
     at_once: int = AT_ONCE
     chosen: Callable[[Scenario], bool] = lambda _: True
     told: Told = lambda *_: None
+    #: Seconds after which nothing more is begun.
+    time_limit_s: float | None = None
+    #: Whether that was so.
+    timed_out: bool = False
     plays: list[Played] = field(default_factory=list)
     #: The members of reports that came so far.
     reports: frozenset[str] = frozenset()
@@ -50,7 +54,22 @@ class Suite:
         return [(one, name) for one in scenarios() if self.chosen(one) for name in self.profile.plays(one)]
 
     async def run(self) -> Sequence[Played]:
-        """Play everything; raises NobodyCame and Unstartable."""
+        """Play everything; raises NobodyCame and Unstartable. What the time limit leaves over is left out."""
+        try:
+            async with asyncio.timeout(self.time_limit_s):
+                await self._all()
+        except TimeoutError:
+            self.timed_out = True
+            self.leave_out(f"the time limit of {self.time_limit_s:g} s was over")
+        return self.plays
+
+    def leave_out(self, why: str) -> None:
+        """Note that what was not played to its end is not judged."""
+        done = {(one.scenario.name, one.transport) for one in self.plays}
+        left = [(one, name) for one, name in self.planned if (one.name, name) not in done]
+        self.plays += [replace(_unplayed(one, name, ""), left_out=why) for one, name in left]
+
+    async def _all(self) -> None:
         came = await self._first()
         slots = asyncio.Semaphore(self.at_once)
         waiting = [(one, name) for one, name in self.planned if name in came]
@@ -90,7 +109,6 @@ class Suite:
                 self._keep(suspect)  # it does not come back anywhere, which is told once
                 continue
             self._keep(await self._play(suspect.scenario, suspect.transport))
-        return self.plays
 
     async def _first(self) -> set[str]:
         """Return the transports over which the client comes, as a run to its end shows."""

@@ -22,6 +22,9 @@ class Told:
     token_url: str = ""
     #: What its user does: `cancel` when the first text came, or nothing.
     act: str = ""
+    #: A run that somebody else began, and the cursor to go on from (an epoch, a dot and a `seq`), or nothing.
+    run: str = ""
+    cursor: str = ""
 
     @property
     def environment(self) -> dict[str, str]:

@@ -38,6 +38,7 @@ func main() {
 		c.transport = "websocket"
 	}
 	c.run = newRun(c.onText)
+	c.takeUp(os.Getenv("RUNWIRE_RUN"), os.Getenv("RUNWIRE_CURSOR"))
 	for {
 		atOnce, err := c.attempt()
 		var end stopped
@@ -50,6 +51,17 @@ func main() {
 		}
 		time.Sleep(c.wait(atOnce))
 	}
+}
+
+// takeUp goes on with a run that somebody else began, at a cursor [SSE-14].
+func (c *client) takeUp(id, cursor string) {
+	if id == "" {
+		return
+	}
+	at := strings.LastIndex(cursor, ".")
+	c.run.id, c.run.accepted, c.run.epoch = id, true, cursor[:max(at, 0)]
+	c.run.cursor, _ = strconv.Atoi(cursor[at+1:])
+	c.furthest = c.run.cursor
 }
 
 // wait is growing back-off with full jitter for whoever got no further [CLOSE-7], [CLOSE-9].

@@ -1,0 +1,89 @@
+"""The options that every command which judges has: reports, what fails, how often and how long."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+#: The groups of the help.
+WHAT, ACCESS, GATE = "What to judge", "How to get in", "What fails"
+REPORTS, PLAY = "Reports", "How it plays"
+
+ReportFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        help="write every form of the report into this folder",
+        rich_help_panel=REPORTS,
+        metavar="FOLDER",
+    ),
+]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option("--json", help="write the report as JSON", rich_help_panel=REPORTS, metavar="FILE"),
+]
+HtmlFile = Annotated[
+    Path | None,
+    typer.Option("--html", help="write the report as one HTML file", rich_help_panel=REPORTS, metavar="FILE"),
+]
+SummaryFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--summary",
+        help="write Markdown, as for a CI's step summary",
+        rich_help_panel=REPORTS,
+        metavar="FILE",
+    ),
+]
+CtrfFile = Annotated[
+    Path | None, typer.Option("--ctrf", help="write CTRF JSON", rich_help_panel=REPORTS, metavar="FILE")
+]
+JunitFile = Annotated[
+    Path | None, typer.Option("--junitxml", help="write JUnit XML", rich_help_panel=REPORTS, metavar="FILE")
+]
+BadgeFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--badge",
+        help="write the JSON of a shields.io endpoint",
+        rich_help_panel=REPORTS,
+        metavar="FILE",
+    ),
+]
+Baseline = Annotated[
+    Path | None,
+    typer.Option(
+        "--baseline",
+        help="failures that are known; all else fails",
+        rich_help_panel=GATE,
+        metavar="FILE",
+    ),
+]
+UpdateBaseline = Annotated[
+    bool,
+    typer.Option("--update-baseline", help="have the baseline know what fails now", rich_help_panel=GATE),
+]
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="advice and what was not exercised fail too", rich_help_panel=GATE),
+]
+Requirements = Annotated[
+    str,
+    typer.Option(
+        "--requirement", help="only these requirements, by commas", rich_help_panel=WHAT, metavar="IDS"
+    ),
+]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(
+        "--time-limit",
+        help="seconds after which nothing more is begun; what is left is not judged",
+        min=1,
+        rich_help_panel=PLAY,
+        metavar="SECONDS",
+    ),
+]
+Repeat = Annotated[
+    int, typer.Option("--repeat", help="judge so many times", min=1, rich_help_panel=PLAY, metavar="N")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress line", rich_help_panel=PLAY)]
