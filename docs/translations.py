@@ -54,7 +54,7 @@ def recorded() -> dict[str, str]:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
     """Link each page with its translation."""
     own = page.file.src_uri
-    pairs = {_published(source_of(path)): f"zh/{path.name}" for path in CHINESE.glob("*.md")}
+    pairs = {published(source_of(path)): f"zh/{path.name}" for path in CHINESE.glob("*.md")}
     there = {translated: source for source, translated in pairs.items()}
     if own in pairs:
         return f"<small>[中文](<{_relative(own, pairs[own])}>)</small>\n\n{markdown}"
@@ -69,8 +69,11 @@ def on_post_build(config: MkDocsConfig) -> None:
     shutil.copy(site / "sitemap.xml", site / "zh/sitemap.xml")
 
 
-def _published(source: Path) -> str:
+def published(source: Path) -> str:
+    """Return where a source stands on the site."""
     path = source.relative_to(ROOT)
+    if path.parts[0] == "clients":
+        return f"clients/{path.parent.name}.md"
     return str(path.relative_to("docs/pages") if path.is_relative_to("docs/pages") else path)
 
 

@@ -1,15 +1,18 @@
 """JSON Schema 2020-12 for every message, HTTP body and document of Runwire, with vectors.
 
-The schema files lie in `v1/`; the functions here are for Python. Everything is built once and immutable.
+The schema files lie in `v1/`, in an installed package in `v1.zip`; the functions here are for Python.
+Everything is built once and immutable.
 """
 
 import json
 import re
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from io import BytesIO
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -236,5 +239,9 @@ def _inlined(part: Any) -> Any:
     return {"allOf": [_inlined(found)], **inlined} if inlined else _inlined(found)
 
 
+@cache
 def _v1() -> Traversable:
+    packed = files(__package__).joinpath("v1.zip")
+    if packed.is_file():  # `hatch_build.py` made it for a wheel
+        return zipfile.Path(BytesIO(packed.read_bytes()))
     return files(__package__).joinpath("v1")

@@ -31,6 +31,21 @@ def test_a_source_that_changes_is_noticed() -> None:
     assert told.startswith("primer.md lags behind spec/primer.md") and "--seen primer.md" in told
 
 
+def test_every_guide_is_translated() -> None:
+    guides = {*ROOT.glob("docs/pages/*.md"), *ROOT.glob("clients/*/README.md"), ROOT / "spec/primer.md"}
+    written_by_programs = {ROOT / "docs/pages/performance.md"}
+
+    assert {translations.source_of(path) for path in PAGES} == guides - written_by_programs
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_translation_leads_to_translations_where_there_are_any(page: Path) -> None:
+    translated = {f"../{translations.published(translations.source_of(path))}": path.name for path in PAGES}
+    links = re.findall(r"\]\(<?([^)>#\s]+)", FENCE.sub("", page.read_text(encoding="utf-8")))
+
+    assert [f"{link} is also {translated[link]}" for link in links if link in translated] == []
+
+
 def blocks(text: str) -> list[str]:
     """Return the blocks of code, without comments and what a person reads."""
     return [re.sub(r" *#.*", "", TAG.sub("", block)) for block in FENCE.findall(text)]

@@ -178,6 +178,36 @@ def test_the_command_listens_until_ctrl_c(tmp_path: Path, server_url: str) -> No
     assert [str(problem) for problem in problems_of(recording)] == []
 
 
+@pytest.mark.parametrize("earlier", ["earlier\n", None], ids=["over-a-file", "new"])
+def test_a_recording_of_nothing_replaces_nothing(
+    tmp_path: Path, server_url: str, earlier: str | None
+) -> None:
+    file = tmp_path / "r.jsonl"
+    if earlier is not None:
+        file.write_text(earlier)
+        file.chmod(0o644)
+    process = subprocess.Popen(
+        [RUNWIRE, "record", "--listen", "0", server_url, "-o", "r.jsonl"],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None and "point the client at" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=patience(30))
+
+    assert "nothing is recorded" in said and "Traceback" not in said
+    assert (file.read_text() if file.exists() else None) == earlier
+    assert earlier is None or stat.S_IMODE(file.stat().st_mode) == 0o644
+
+
+def test_a_server_that_is_not_there_replaces_no_recording(tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").write_text("earlier\n")
+
+    result = runwire(tmp_path, "record", f"http://127.0.0.1:{closed_port()}", "x", "-o", "r.jsonl")
+
+    assert result.returncode == 2
+    assert (tmp_path / "r.jsonl").read_text() == "earlier\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runwire_schemas import names, transcripts, vectors
 from tests.support.wheel_stand import built, called, installed
 
 pytestmark = pytest.mark.whole
@@ -51,8 +52,13 @@ def test_the_wheel_knows_schemas_and_specification(binaries: Path, namesakes: Pa
 
     shown = called(binaries / "runwire", "spec", "show", "RUN-4", cwd=namesakes)
     judged = called(binaries / "runwire", "validate", "talk.jsonl", cwd=namesakes)
+    code = "import runwire_schemas as s; print(len(s.names()), len([*s.vectors()]), len([*s.transcripts('valid')]))"
+    packed = called(binaries / "python", "-c", code, cwd=namesakes)
 
     assert (shown.returncode, judged.returncode) == (0, 1), shown.stderr + judged.stderr
+    assert packed.stdout.split() == [
+        str(len([*found])) for found in (names(), vectors(), transcripts("valid"))
+    ]
     assert "talk.jsonl:2:" in judged.stdout
 
 
@@ -71,8 +77,7 @@ def test_the_wheel_holds_modules_and_what_they_read(tmp_path: Path) -> None:
         names = [Path(name) for name in wheel.namelist()]
 
     data = [name for name in names if name.suffix != ".py"]
-    folders = Counter(name.parent for name in data)
-    assert len(data) < 200 and max(folders.values()) < 50, folders.most_common(3)
+    assert len(data) <= 60 and len(names) <= 400, Counter(name.parent for name in names).most_common(5)
     assert {name.parts[0] for name in names if not name.parts[0].endswith(".dist-info")} == {
         *(
             "runwire_client",

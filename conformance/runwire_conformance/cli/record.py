@@ -13,7 +13,7 @@ from runwire_conformance.client.locate import ServerUnusable, locate
 from runwire_conformance.client.reach import NoRunwireServer
 from runwire_conformance.client.target import Options, Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable, place_of
-from runwire_conformance.tools.recorder import MOST_HEAD, Proxy, Writer, open_recording
+from runwire_conformance.tools.recorder import MOST_HEAD, Proxy, RecordingFile, Writer
 from runwire_conformance.tools.recording import Recording, Unreadable
 from runwire_conformance.tools.replay import report_of
 from runwire_conformance.tools.validate import read
@@ -50,7 +50,10 @@ def record(
             )
             asyncio.run(work)
     except KeyboardInterrupt:
-        print(f"runwire: {writer.lines} lines are recorded", file=sys.stderr)
+        said = (
+            f"{writer.lines} lines are recorded" if writer.lines else "nothing was said, nothing is recorded"
+        )
+        print(f"runwire: {said}", file=sys.stderr)
     except OSError as problem:
         fail(f"{problem.filename or f'port {listen}'}: {problem.strerror}")
     except (NoRunwireServer, ServerUnusable, Broken, Blocked, Unreachable, Unanswered) as problem:
@@ -75,8 +78,8 @@ def replay(
     raise typer.Exit(report.exit_code(strict))
 
 
-def _opened(output: str) -> IO[str]:
-    return open_recording(output) if output != "-" else open(1, "w", encoding="utf-8", closefd=False)
+def _opened(output: str) -> RecordingFile | IO[str]:
+    return RecordingFile(output) if output != "-" else open(1, "w", encoding="utf-8", closefd=False)
 
 
 async def _ask(url: str, prompt: str, given: Options, writer: Writer, sse: bool) -> None:

@@ -6,10 +6,11 @@ import binascii
 import json
 import os
 import re
+import stat
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol, Self
 from urllib.parse import parse_qs, urlsplit
 
 import h11
@@ -34,18 +35,30 @@ LEAST_SECRET = 8
 _BEARER = re.compile(r"bearer\.([A-Za-z0-9_-]+)")
 
 
-class Writer:
-    """A recording that is being written. Only its owner can read the file, and no known credential gets into it."""
+class Output(Protocol):
+    """Where a recording goes: what `print` needs of a file."""
 
-    def __init__(self, file: IO[str], url: str, secrets: list[str] | None = None) -> None:
+    def write(self, text: str, /) -> object:
+        """Write a text."""
+
+    def flush(self) -> object:
+        """Let go of what was written."""
+
+
+class Writer:
+    """A recording that is being written, from the first message on. No known credential gets into it."""
+
+    def __init__(self, file: Output, url: str, secrets: list[str] | None = None) -> None:
         self._file = file
         self._began = time.monotonic()
         self._redaction = Redaction()
         self.keep_secret(*secrets or [])
         self.lines = 0
-        self._line(
-            {"recording": 1, "url": masked(url.partition("?")[0]), "began": datetime.now(UTC).isoformat()}
-        )
+        self._head = {
+            "recording": 1,
+            "url": masked(url.partition("?")[0]),
+            "began": datetime.now(UTC).isoformat(),
+        }
 
     def keep_secret(self, *secrets: str) -> None:
         """Leave these texts out of every further line."""
@@ -54,7 +67,9 @@ class Writer:
                 self._redaction.add(secret)
 
     def write(self, transport: Transport, connection: int, record: Record) -> None:
-        """Write one line."""
+        """Write one line, before the first one the head of the recording."""
+        if not self.lines:
+            self._line(self._head)
         at = round((record.at - self._began) * 1000, 1)
         place = {"at_ms": at, "from": record.side, "transport": transport, "connection": connection}
         self._line(place | content_of(record))
@@ -65,11 +80,39 @@ class Writer:
         print(fit_json(text), file=self._file, flush=True)
 
 
-def open_recording(path: str) -> IO[str]:
-    """Open a file for a recording, readable by its owner alone; raises OSError."""
-    descriptor = os.open(Path(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    os.fchmod(descriptor, 0o600)
-    return os.fdopen(descriptor, "w", encoding="utf-8")
+class RecordingFile:
+    """A file for a recording, readable by its owner alone; raises OSError.
+
+    An earlier file of that name stays as it was until the first line: a recording of nothing replaces nothing.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self._new = not self._path.exists()
+        self._untouched = True
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
+        self._file = os.fdopen(descriptor, "w", encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        if self._new and self._untouched:
+            self._path.unlink(missing_ok=True)
+
+    def write(self, text: str, /) -> None:
+        """Write a text; the first one takes the place of what the file held."""
+        descriptor = self._file.fileno()
+        if self._untouched and stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.fchmod(descriptor, 0o600)
+            os.ftruncate(descriptor, 0)
+        self._untouched = False
+        self._file.write(text)
+
+    def flush(self) -> None:
+        """Let go of what was written."""
+        self._file.flush()
 
 
 class Proxy:
