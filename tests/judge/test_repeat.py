@@ -11,7 +11,9 @@ import pytest
 import typer
 
 from runwire_conformance.cli.outcome import exit_code, worst_of
+from runwire_conformance.verdict.judgement import Judgement, Verdict
 from runwire_conformance.verdict.result import Report
+from runwire_spec import catalogue
 from tests.support.check_reference_server import command, hooks_alone
 from tests.support.commands import closed_port, runwire
 
@@ -25,7 +27,7 @@ done
 """
 """Starts a server again when it has ended, a while later."""
 
-PASSED = Report("http://server", "s", (), (), 1.0)
+PASSED = Report("http://server", "s", (Judgement(catalogue()["RUN-4"], Verdict.PASS),), (), 1.0)
 
 
 @contextmanager
