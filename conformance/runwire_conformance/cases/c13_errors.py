@@ -141,7 +141,7 @@ async def a_new_connection_is_welcome_after_most_closes(client: Client, target: 
     assert not 4400 <= code <= 4499
 
 
-@proves("CLOSE-3", script=True)
+@proves("CLOSE-3", script=True, busy=True)
 async def who_was_refused_for_now_may_come_again(client: Client) -> None:
     await client.start(scripts.SILENT, on_disconnect="cancel")
 

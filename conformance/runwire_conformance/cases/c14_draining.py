@@ -47,11 +47,6 @@ async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -
             await connection.message(
                 lambda m: m.type == "notice" and m.get("code") == "draining", "notice draining"
             )
-    with shows("DRAIN-9"), suppress(*(() if robust else (Exception,))):
-        late = await target.connect()
-        second = await late.next_message(0)
-        assert (second.type, second.get("code")) == ("notice", "draining"), f"came {second.type} after ready"
-        await late.leave()
     with shows("DRAIN-8"):
         idle.counts_places = True  # what it is refused with is the question
         answer = await idle.ask({"type": "start", "prompt": scripts.THREE_TOKENS})
@@ -63,6 +58,11 @@ async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -
     with shows("DRAIN-4"):
         if "resume" in target.features:
             await idle.resume(endless.id)
+    with shows("DRAIN-9"), suppress(*(() if robust else (Exception,))):
+        late = await target.connect()
+        second = await late.next_message(0)
+        assert (second.type, second.get("code")) == ("notice", "draining"), f"came {second.type} after ready"
+        await late.leave()
     with shows("DRAIN-3"):
         expect_completed(await brief.terminal(beyond(limits["drain_s"])))
         assert brief.text == "x", "a run that ended while draining lost its text"

@@ -3,9 +3,10 @@
 import json
 from typing import Any
 
-from runwire_conformance.case import NotOffered, proves
+from runwire_conformance.case import NotOffered, proves, shows
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
+from runwire_conformance.client.expectations import expect_ended
 from runwire_conformance.client.questions import FORM
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
@@ -38,7 +39,11 @@ async def every_code_that_ends_runs_can_be_made_to(client: Client) -> None:
         "vendor:broke",
     ):
         run = await client.start(scripts.script(scripts.token("x"), scripts.fail(code)))
-        assert failure(await run.terminal()) == ("error", code)
+        terminal = await run.terminal()
+        with shows("RUN-14"):
+            expect_ended(terminal, type="error")
+        with shows("SCRIPT-3"):
+            expect_ended(terminal, code=code)
 
 
 @proves("SCRIPT-13", script=True)

@@ -6,8 +6,8 @@ import itertools
 import json
 import secrets
 import time
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
@@ -294,17 +294,28 @@ class Target:
 
     async def start_again(self, client: Client, prompt: str, **members: Any) -> Run:
         """Start a run on a connection, or in a session, that has or had others; raises Wrong when it is refused with
-        busy and one in another session is granted to another connection.
+        busy and one elsewhere is not.
+        """
+        async with self.compared(prompt):
+            return await client.start(prompt, **members)
+
+    @asynccontextmanager
+    async def compared(self, prompt: str) -> AsyncIterator[None]:
+        """Have what is refused with busy compared with a start on a further connection.
+
+        Raises Wrong when that one is granted, and Blocked or Broken when there is no place at all.
         """
         try:
-            return await client.start(prompt, **members)
+            yield
         except (Blocked, Broken):
-            if not any(message.get("code") == "busy" for message in client.messages):
+            if not any(message.get("code") == "busy" for client in self._open for message in client.messages):
                 raise
-        # Raises Blocked or Broken when there is no place at all.
-        elsewhere = {name: value for name, value in members.items() if name != "session_id"}
-        await (await self.connect()).start(prompt, **elsewhere)
-        problem = Wrong("expected a further run; it was refused with busy, and one elsewhere was not")
+        else:
+            return
+        await (await self.connect()).start(prompt, run_id=new_run_id())
+        problem = Wrong(
+            "expected a further run or reader; it was refused with busy, and a start elsewhere was not"
+        )
         problem.compared = problem.absent = True  # a place may just have become free: to be seen twice
         raise problem
 

@@ -144,17 +144,23 @@ def _outcome(
             return Outcome(State.NOT_JUDGED, reason, suspect=True)
         return replace(failed, reason=reason, suspect=True, kind=Kind.ENDLESS)
     if isinstance(problem, AssertionError | Unreachable | Unanswered):
-        told = case.explain is not None and not isinstance(problem, Broken)
-        details = case.explain(problem) if told and case.explain is not None else ""
         absent = failed.absent or isinstance(problem, DeadlineMissed | Unreachable | Unanswered)
         suspect = (leaning or absent) and not proven
-        return replace(failed, reason=in_words(problem), suspect=suspect, details=details)
+        reason = in_words(problem)
+        details = "" if isinstance(problem, Broken) else _placed(case, problem, reason)
+        return replace(failed, reason=reason, suspect=suspect, details=details)
     if isinstance(problem, LACKING):
         # What a case reads from the server's answer is missing, or of another kind.
-        details = case.explain(problem) if case.explain is not None else ""
-        return replace(failed, reason=lacking_in_words(problem), kind=Kind.LACKING, details=details)
+        reason = lacking_in_words(problem)
+        return replace(failed, reason=reason, kind=Kind.LACKING, details=_placed(case, problem, reason))
     shown = "".join(traceback.format_exception(problem))
     return Outcome(State.JUDGE_ERROR, f"{type(problem).__name__}: {problem}", details=shown)
+
+
+def _placed(case: Case, problem: Exception, reason: str) -> str:
+    """Return what a case ended with and the line at which it did, where the line is known."""
+    place = case.explain(problem) if case.explain is not None else ""
+    return f"{reason}\nat {place}" if place else ""
 
 
 async def _end(target: Target) -> None:

@@ -313,9 +313,9 @@ class Trace:
 
         On a busy machine that is the judge's own slowness.
         """
-        closes = (r for r in self.records if r.side == "server" and r.kind == "close" and r.code == 1000)
-        if (close := next(closes, None)) is None:
-            return False
+        close = next((r for r in self.records if r.kind == "close"), None)
+        if close is None or close.side != "server" or close.code != 1000:
+            return False  # nobody closed, the client did, or the server for another reason
         # What the client sent last may have crossed the close, and the end of a run was under way for a while.
         uses = [
             r.at for r in self.records if r.is_use and (r.side == "server" or r.at <= close.at - CROSSING_S)

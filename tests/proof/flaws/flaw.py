@@ -31,6 +31,8 @@ class Stand:
     """The judge is told of a second node on the same Redis, and how to kill it; the flaw stands before the first."""
     auth: bool = False
     """The server wants credentials, and the judge is given all of them."""
+    patience_s: float = 10
+    """Seconds that the judge waits for what a flawed server leaves out: hardly a bound of the servers is longer."""
 
 
 @dataclass(frozen=True, slots=True)

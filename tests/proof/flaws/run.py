@@ -26,9 +26,6 @@ HIDDEN = re.compile(r"blocked by ([A-Z0-9, -]+)")
 WRONGLY = "blamed wrongly"
 """The outcome of a flaw that is blamed, together with a sentence that it does not break."""
 
-PATIENCE_S = 10
-"""Seconds that the judge waits for what a flawed server leaves out: no bound of the servers here is longer."""
-
 CAUGHT = 0.99
 """The share of its runs in which a flaw that acts at random must be blamed."""
 
@@ -47,7 +44,10 @@ async def try_thoroughly(flaw: Flaw, stands: Stands) -> tuple[Trial, Verdicts | 
 async def try_flaw(flaw: Flaw, stands: Stands, *, whole: bool = False) -> tuple[Trial, Verdicts | None]:
     """Judge a server with `flaw`, by the cases of its requirement or, if `whole`, by all."""
     begun = time.monotonic()
-    options = [f"--patience={PATIENCE_S}", *([] if whole else ["-k", _cases_of(flaw.requirement)])]
+    options = [
+        f"--patience={flaw.stand.patience_s:g}",
+        *([] if whole else ["-k", _cases_of(flaw.requirement)]),
+    ]
     try:
         async with stands.behind(flaw.stand, flaw.make()) as (proxy, server):
             settings = server.settings(flaw.stand)

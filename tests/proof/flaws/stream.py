@@ -39,7 +39,8 @@ class Stream(Link):
             await self.put_block(f"{line}data: {encode(message)}\n\n".encode("utf-8", "surrogatepass"))
 
     async def put_text(self, text: str) -> None:
-        await self.put_block(f"data: {text}\n\n".encode("utf-8", "surrogatepass"))
+        line, self.replaced_id = (f"id: {self.replaced_id}\n" if self.replaced_id else ""), ""
+        await self.put_block(f"{line}data: {text}\n\n".encode("utf-8", "surrogatepass"))
 
     async def put_block(self, block: bytes) -> None:
         """Send a block, as the rewrite leaves it."""
@@ -101,6 +102,7 @@ async def _block(link: Stream, block: bytes) -> None:
         original = Original(message, lines["data"], block)
         actions = tuple(link.rewrite.server_message(link, message))
         link.note(message)
+        link.replaced_id = "" if message in actions else lines.get("id", "")
         await link.send(actions, original)
     else:
         await link.put_block(block)

@@ -92,7 +92,7 @@ class StreamsAreNoReaders(CancelsLate):
                 await link.proxy.send_aside({"type": "cancel", "run_id": run_id})
 
 
-@flaw("RUN-33")
+@flaw("RUN-33", patience_s=20)
 class LogsKeptForEighteenSeconds(Rewrite):
     """Eighteen seconds after its end the log of a run is gone."""
 

@@ -71,7 +71,7 @@ class TwoMessagesInOneFrame(Rewrite):
             yield message
 
 
-@flaw("CLOSE-2")
+@flaw("CLOSE-2", patience_s=25)
 class ConnectionsEndAfterThreeSeconds(Rewrite):
     """Every WebSocket connection breaks off three seconds after its opening, whatever happens on it."""
 

@@ -183,7 +183,7 @@ class TwoReadersAtMost(Rewrite):
     """A third reader of a run is refused."""
 
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:
-        run_id = message.get("run_id")
+        run_id = str(message.get("run_id"))
         third = is_resume(message) and sum(run_id in other.followed for other in link.proxy.links) >= 2
         yield Answer(refusal("busy", message, retryable=True)) if third else message
 

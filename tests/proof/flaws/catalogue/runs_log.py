@@ -173,7 +173,7 @@ class LogGoneAtTheEnd(Rewrite):
     """The log of a run is gone as soon as the run has ended."""
 
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:
-        gone = message.get("type") == "resume" and message.get("run_id") in link.proxy.book.finished
+        gone = message.get("type") == "resume" and str(message.get("run_id")) in link.proxy.book.finished
         yield Answer(refusal("not_found", message)) if gone else message
 
 
