@@ -113,12 +113,10 @@ def placed(drafted: Draft, place: bytes, seq: int, at: bytes) -> Entry:
     Its place is written behind the text that is there: no event is encoded twice.
     """
     head, text = drafted.head, drafted.text
-    data = b"%b%b%b%d%b" % (head, text, place, seq, at)
-    return (
-        Entry(seq, drafted.kind, data, head, len(head) + len(text))
-        if text
-        else Entry(seq, drafted.kind, data)
-    )
+    data = b"".join((head, text, place, b"%d" % seq, at))
+    if text:
+        return Entry(seq, drafted.kind, data, head, len(head) + len(text))
+    return Entry(seq, drafted.kind, data)
 
 
 def merged(entries: Iterable[Entry], max_bytes: int) -> Iterator[Entry]:

@@ -12,7 +12,6 @@ from runwire_reference_server.run_log.events import TERMINALS, Event
 from runwire_reference_server.run_log.registry import ERRORS, may_end_a_run
 from runwire_reference_server.run_log.runs import RunKey
 from runwire_reference_server.run_log.store import RunNotFound, Snapshot, Store, StoreGone
-from runwire_reference_server.service.calls import paired
 from runwire_reference_server.service.input_requests import InputRequests
 from runwire_reference_server.service.settings import Settings
 from runwire_reference_server.service.writer import Writer
@@ -116,12 +115,17 @@ class Worker:
     async def _play(self, writer: Writer) -> None:
         terminal = done("generation completed")
         append, appender = writer.append, writer.appender
+        open_calls: set[object] = set()
         count = 0
         try:
-            async with aclosing(cast(Any, paired(self._agent.run(self._task)))) as events:
+            async with aclosing(cast(Any, self._agent.run(self._task))) as events:
                 async for event in events:
                     kind = event["type"]
                     if kind in APPENDED or ":" in kind:
+                        if kind == "tool_call":
+                            open_calls.add(event["call_id"])
+                        elif kind == "observation" and not event.get("partial"):
+                            open_calls.discard(event["call_id"])
                         if not append(event):
                             return
                     elif kind in TERMINALS:
@@ -136,6 +140,8 @@ class Worker:
                     count += 1
                     if count % YIELD_EVERY == 0:
                         await asyncio.sleep(0)
+            if open_calls and terminal.get("status") == "completed":  # [EVENT-13]
+                raise AgentError("agent_error", "the agent came to its end while a call had no observation")
         except AgentError as failure:
             retryable = failure.retryable
             if retryable is None:
