@@ -171,7 +171,7 @@ class Server:
                 Route(run + "/input", endpoints.input, methods=["POST"]),
             ]
         if settings.ag_ui:
-            from runwire_reference_server.transports.ag_ui.endpoint import AgUiEndpoint
+            from runwire_reference_server.integrations.ag_ui_endpoint.endpoint import AgUiEndpoint
 
             ag_ui = AgUiEndpoint(self.service, self.slots, self.admission)
             routes += [

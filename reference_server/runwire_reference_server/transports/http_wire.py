@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from runwire_reference_server.service import descriptors
+from runwire_reference_server.observability import descriptors
 
 #: Bytes the kernel may hold for one reader; without a bound a Ping would wait behind megabytes.
 KERNEL_BUFFER_BYTES = 128 * 1024
