@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.targets import TARGETS, Found
 
 #: Pixels: of the plot, of the names beside the bars, of a bar with its gap, and of what a bar's figure takes.
-WIDTH, NAMES, ROW, FIGURE = 900, 430, 22, 70
+WIDTH, NAMES, ROW, FIGURE = 900, 430, 22, 130
 
 #: Grey that is read on a light page and on a dark one; and the colours of what holds, what does not, what is compared.
 INK, HOLDS, FAILS, OTHERS, OURS = "#7a7f87", "#2f9e62", "#d9534f", "#9aa4b2", "#3b7dd8"

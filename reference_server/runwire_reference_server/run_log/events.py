@@ -32,7 +32,7 @@ def encode(message: Mapping[str, Any]) -> str:
     return encoded(message).decode()
 
 
-class Draft(msgspec.Struct, frozen=True):
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """An event that has no place in a log yet, as JSON text without its closing brace.
 
     What is text stands last: `head` leads up to it, `text` is its JSON string. Any other event is a head alone, and

@@ -60,6 +60,7 @@ class HttpProtocol(H11Protocol):
         if self.transport.is_closing():
             self._unread.clear()
         elif (successor := self.transport.get_protocol()) is not self:  # it was upgraded
+            self.app_state = {}  # which names this protocol: nobody else does any more
             if self._unread:
                 cast(asyncio.Protocol, successor).data_received(bytes(self._unread))
         elif self._unread:
