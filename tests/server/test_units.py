@@ -10,9 +10,7 @@ from runwire_reference_server.run_log.event_sizes import Fitter, TooLarge
 from runwire_reference_server.run_log.events import Entry, answer_text, draft, merged, place_of, placed, stamp
 from runwire_reference_server.run_log.registry import ERRORS, LIMITS
 from runwire_reference_server.run_log.runs import (
-    ANYONE,
     TRANSITIONS,
-    RunKey,
     RunRequest,
     Status,
     after_event,
@@ -36,10 +34,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 def session(*followed: str) -> Session:
     """Return a session of the default settings that follows some runs."""
-    result = Session(Settings(), "c1", TRACE)
-    for run_id in followed:
-        result.follow(RunKey(ANYONE, run_id))
-    return result
+    return Session(Settings(), "c1", TRACE, followed=followed)
 
 
 def test_the_error_codes_are_those_of_the_specification() -> None:

@@ -22,11 +22,15 @@ def text_frame(data: bytes) -> bytes:
 
 def websocket_frames(entries: Sequence[Entry], _epoch: bytes) -> bytes:
     """Return a frame for each entry."""
+    if len(entries) == 1:
+        return text_frame(entries[0].data)
     return b"".join([text_frame(item.data) for item in entries])
 
 
 def event_blocks(entries: Sequence[Entry], epoch: bytes) -> bytes:
     """Return a block for each entry, with its cursor as `id` ([SSE-4], [SSE-6])."""
+    if len(entries) == 1:
+        return b"id: %b.%d\ndata: %b\n\n" % (epoch, entries[0].seq, entries[0].data)
     return b"".join([b"id: %b.%d\ndata: %b\n\n" % (epoch, item.seq, item.data) for item in entries])
 
 

@@ -65,6 +65,7 @@ class WebSocketConnection(OpenConnection):
         self._principal, self._slot = caller.principal, caller.slot
         self._cut_short = False
         self._readers: dict[str, Reader] = {}
+        session.followed = self._readers.keys()
         self._answers: list[Message] = []
         self._answers_taken: asyncio.Future[None] | None = None
         self._command: asyncio.Task[None] | None = None
@@ -167,7 +168,7 @@ class WebSocketConnection(OpenConnection):
         """Refuse one unfinished run more than the connection may follow ([RUN-24], [RESUME-27])."""
         if not self._session.may_be_full(run_id) or await self._finished(run_id):
             return
-        finished = [await self._finished(followed) for followed in self._session.followed]
+        finished = [await self._finished(followed) for followed in tuple(self._readers)]
         if finished.count(False) >= self._settings.number("runs_per_connection"):
             raise Refusal("busy", "the connection follows as many runs as it may")
 
@@ -206,7 +207,6 @@ class WebSocketConnection(OpenConnection):
         reader = self._readers.get(key.run_id) or Reader(self._service, key, websocket_frames, self.wake)
         run = await reader.attach(after, epoch, resume=resume)
         self._readers[key.run_id] = reader
-        self._session.follow(key)
         return run
 
     async def _cancel(self, run_ids: tuple[str, ...], re: str | None) -> None:
@@ -249,7 +249,6 @@ class WebSocketConnection(OpenConnection):
 
     def _leave(self, reader: Reader) -> None:
         del self._readers[reader.key.run_id]
-        self._session.leave(reader.key.run_id)
         self._last_used = self._loop.time()
         reader.leave(by_server=False)
 

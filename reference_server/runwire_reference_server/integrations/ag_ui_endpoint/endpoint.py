@@ -86,8 +86,7 @@ class AgUiEndpoint(HttpEndpoints):
         asked = read_input(await self._body(request))
         cursor = read_cursor(request.headers.getlist("last-event-id"))
         caller = caller_of(request.scope)
-        give_back = await self._take_place(request)
-        try:
+        async with self._place(request) as give_back:
             if asked.resume:
                 key, start = await self._continue(caller.principal, asked)
                 await self._service.ration(caller.slot, key, 0)
@@ -100,9 +99,6 @@ class AgUiEndpoint(HttpEndpoints):
             translation = Translation(asked.thread_id, asked.run_id)
             stream = AgUiStream(self._service, key, give_back, caller.remaining_s, translation)
             await stream.begin(start, cursor)
-        except BaseException:
-            await give_back()
-            raise
         here = posixpath.dirname(self._settings.ag_ui_path)
         where = posixpath.relpath(self._settings.runs_path, here)
         return stream.open_with([], {"Location": f"{where}/{key.run_id}/events"})
