@@ -52,7 +52,7 @@ class WebSocketConnection(OpenConnection):
     """One accepted connection. One task reads; writing is a callback."""
 
     __slots__ = (
-        "_answers", "_answers_taken", "_client", "_close_code", "_command", "_cut_short", "_idle_s", "_last_used",
+        "_answers", "_answers_taken", "_client", "_close_code", "_cut_short", "_idle_s", "_last_used",
         "_principal", "_readers", "_session", "_settings", "_slot", "_socket",
     )  # fmt: skip
     transport = "websocket"
@@ -68,7 +68,6 @@ class WebSocketConnection(OpenConnection):
         session.followed = self._readers.keys()
         self._answers: list[Message] = []
         self._answers_taken: asyncio.Future[None] | None = None
-        self._command: asyncio.Task[None] | None = None
         self._settings = service.settings
         self._idle_s = self._settings.seconds("idle_s")
         self._last_used = self._last_sent
@@ -87,9 +86,6 @@ class WebSocketConnection(OpenConnection):
         finally:
             self._end(_REASONS.get(self._close_code, "bad_message"), self._ids)
             by_server = self._close_code is not None
-            if self._command is not None:
-                # What a client asked for happens, or its reader would stay.
-                await asyncio.wait({self._command})
             for reader in tuple(self._readers.values()):
                 if (left := reader.leave(by_server=by_server)) is not None:
                     await left
@@ -142,16 +138,11 @@ class WebSocketConnection(OpenConnection):
             case Close(code):
                 self.close(code)
             case Start() | Resume() | Cancel() | Input():
-                # What a client asked for happens, even if it goes away meanwhile.
-                self._command = self._loop.create_task(self._serve_or_refuse(command))
-                await asyncio.shield(self._command)
-                self._command = None
-
-    async def _serve_or_refuse(self, command: Start | Resume | Cancel | Input) -> None:
-        try:
-            await self._serve(command)
-        except Refusal as reason:
-            self.answer(refusal(reason.code, str(reason), command.re, reason.retry_after_s))
+                # What a client asked for happens, even if it goes away meanwhile: that is only read afterwards.
+                try:
+                    await self._serve(command)
+                except Refusal as reason:
+                    self.answer(refusal(reason.code, str(reason), command.re, reason.retry_after_s))
 
     async def _serve(self, command: Start | Resume | Cancel | Input) -> None:
         match command:
