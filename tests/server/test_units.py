@@ -174,6 +174,12 @@ def test_equality_is_that_of_json(left: object, right: object, equal: bool) -> N
     assert equal_as_json(left, right) is equal
 
 
+def test_a_number_that_no_double_holds_makes_a_body_too() -> None:
+    first, second = (RunRequest("x", inputs={"n": sign * 10**400}).body() for sign in (1, -1))
+
+    assert first != second
+
+
 def log(*events: dict[str, object]) -> list[Entry]:
     """Return entries numbered from 1."""
     place = place_of(RUN_ID)

@@ -131,7 +131,7 @@ def _canonical(value: Any) -> Any:
         try:
             return float(value) + 0.0  # there is one zero
         except OverflowError:
-            return math.copysign(math.inf, value)
+            return math.inf if value > 0 else -math.inf
     return value
 
 
