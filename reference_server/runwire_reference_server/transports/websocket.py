@@ -124,6 +124,7 @@ class WebSocketConnection(OpenConnection):
             command = self._session.receive(message["text"])
             if not (isinstance(command, Send) and command.message["type"] == "heartbeat"):
                 self._last_used = self._loop.time()
+            # What a client asked for happens, even if it goes away meanwhile: that is only read afterwards.
             await self._carry_out(command)
             while len(self._answers) > MAX_ANSWERS_WAITING and not self._wire.lost:
                 self._answers_taken = self._loop.create_future()
@@ -132,28 +133,23 @@ class WebSocketConnection(OpenConnection):
             self._close_code = message["code"]
 
     async def _carry_out(self, command: Command) -> None:
-        match command:
-            case Send(message):
-                self.answer(message)
-            case Close(code):
-                self.close(code)
-            case Start() | Resume() | Cancel() | Input():
-                # What a client asked for happens, even if it goes away meanwhile: that is only read afterwards.
-                try:
-                    await self._serve(command)
-                except Refusal as reason:
-                    self.answer(refusal(reason.code, str(reason), command.re, reason.retry_after_s))
-
-    async def _serve(self, command: Start | Resume | Cancel | Input) -> None:
-        match command:
-            case Cancel(run_ids, re):
-                await self._cancel(run_ids, re)
-            case Start():
-                await self._start(command)
-            case Resume():
-                await self._resume(command)
-            case Input(run_id, request_id, data):
-                await self._service.input(RunKey(self._principal, run_id), request_id, data)
+        try:
+            match command:
+                case Send(message):
+                    self.answer(message)
+                case Close(code):
+                    self.close(code)
+                case Cancel(run_ids, re):
+                    await self._cancel(run_ids, re)
+                case Start():
+                    await self._start(command)
+                case Resume():
+                    await self._resume(command)
+                case Input(run_id, request_id, data):
+                    await self._service.input(RunKey(self._principal, run_id), request_id, data)
+        except Refusal as reason:
+            re = getattr(command, "re", None)
+            self.answer(refusal(reason.code, str(reason), re, reason.retry_after_s))
 
     async def _make_sure_of_room(self, run_id: str | None) -> None:
         """Refuse one unfinished run more than the connection may follow ([RUN-24], [RESUME-27])."""
