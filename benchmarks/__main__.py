@@ -25,6 +25,7 @@ from benchmarks.loads import (
     stores,
 )
 from benchmarks.page import write_page
+from benchmarks.plot import write_plot
 from benchmarks.targets import QUICK, TARGETS
 
 HERE = Path(__file__).parent.parent
@@ -72,7 +73,9 @@ def main() -> int:
         print("  ".join(target.row(found)))
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     PUBLISHED.write_text(json.dumps({"machine": machine, "loads": found}, indent=2) + "\n", encoding="utf-8")
-    write_page(HERE / "docs" / "pages" / "performance.md", machine, found)
+    pages = HERE / "docs" / "pages"
+    write_page(pages / "performance.md", machine, found)
+    write_plot(pages / "performance.svg", found)
     return 0
 
 

@@ -18,7 +18,13 @@ def write_page(path: Path, machine: str, found: Found) -> None:
 
 def tables(machine: str, found: Found) -> str:
     """Return targets and figures as Markdown."""
-    lines = [f"Measured on {machine}.", "", "| what | found | target | holds |", "|---|---|---|---|"]
+    lines = [
+        f"Measured on {machine}.",
+        "",
+        "![What was found, beside targets and others](performance.svg)",
+        "",
+    ]
+    lines += ["| what | found | target | holds |", "|---|---|---|---|"]
     lines += [f"| {' | '.join(target.row(found))} |" for target in TARGETS]
     costs = {
         name: found[name] for name in found if "runwire WS" in found[name] and "p50" not in str(found[name])

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -52,15 +52,12 @@ PREFLIGHT = {
 
 @dataclass(slots=True)
 class Server:
-    """The ASGI application. Its parts can be replaced before it serves, which is how tests make it misbehave."""
+    """The ASGI application."""
 
     settings: Settings
     service: Service
     slots: Slots
     admission: Admission
-    session_class: type[Session] = Session
-    connection_class: type[WebSocketConnection] = WebSocketConnection
-    endpoints_class: type[HttpEndpoints] = HttpEndpoints
     _routes: ASGIApp | None = field(default=None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,7 +98,10 @@ class Server:
         except Refusal as reason:
             await problem(reason)(scope, receive, send)
             return
-        await self._routes(scope, receive, send)
+        if scope["type"] == "websocket":
+            await self._websocket(WebSocket(scope, receive, send))
+        else:
+            await self._routes(scope, receive, send)
 
     def _health(self, path: str) -> Response:
         """Answer a probe from an allowed address, by whatever `Host`: it tells nothing about anybody."""
@@ -111,7 +111,7 @@ class Server:
             return JSONResponse({"status": "without store"}, 503)
         return JSONResponse({"status": "ok"})
 
-    async def websocket(self, socket: WebSocket) -> None:
+    async def _websocket(self, socket: WebSocket) -> None:
         """Refuse or accept a handshake, and serve the connection ([CONN-6] to [CONN-9])."""
         offered = socket.scope["subprotocols"]
         if offered and SUBPROTOCOL not in offered:
@@ -125,12 +125,12 @@ class Server:
             return
         try:
             given = trace_id(socket.headers.get("traceparent"))
-            session = self.session_class(
+            session = Session(
                 self.settings, new_identifier(), given or new_trace_id(), trace_given=given is not None
             )
             await socket.receive()
             await socket.accept(SUBPROTOCOL if offered else None)
-            await self.connection_class(socket, self.service, caller, session).serve()
+            await WebSocketConnection(socket, self.service, caller, session).serve()
         finally:
             await give_back()
 
@@ -156,9 +156,8 @@ class Server:
 
     def _build(self) -> ASGIApp:
         settings = self.settings
-        endpoints = self.endpoints_class(self.service, self.slots, self.admission)
-        routes: list[Route | WebSocketRoute] = [
-            WebSocketRoute(settings.websocket_path, self.websocket),
+        endpoints = HttpEndpoints(self.service, self.slots, self.admission)
+        routes = [
             Route(settings.websocket_path, endpoints.upgrade_required, methods=["GET"]),
             Route(settings.discovery_path, endpoints.discovery, methods=["GET"]),
         ]
@@ -172,7 +171,7 @@ class Server:
                 Route(run + "/input", endpoints.input, methods=["POST"]),
             ]
         if settings.ag_ui:
-            from runwire_reference_server.transports.ag_ui.endpoint import AgUiEndpoint
+            from runwire_reference_server.integrations.ag_ui_endpoint.endpoint import AgUiEndpoint
 
             ag_ui = AgUiEndpoint(self.service, self.slots, self.admission)
             routes += [

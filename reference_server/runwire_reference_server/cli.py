@@ -176,7 +176,7 @@ def main() -> None:
         _fail(str(problem))
     if settings.ag_ui:
         try:
-            import runwire_reference_server.transports.ag_ui.endpoint  # noqa: F401
+            import runwire_reference_server.integrations.ag_ui_endpoint.endpoint  # noqa: F401
         except ModuleNotFoundError as missing:
             _fail(f"{_AG_UI_EXTRA} (no module {missing.name})")
     set_up(options.log_level, json=is_json(options.log_format))

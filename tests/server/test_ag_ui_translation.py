@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runwire_reference_server.integrations.ag_ui_endpoint.events import Translation
+from runwire_reference_server.integrations.ag_ui_endpoint.interrupts import asked_by
 from runwire_reference_server.run_log.events import Event
-from runwire_reference_server.transports.ag_ui.events import Translation
-from runwire_reference_server.transports.ag_ui.interrupts import asked_by
 from tests.support.ag_ui_stand import EVENT, faults
 
 RUN = "r" * 22

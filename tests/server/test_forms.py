@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from runwire_reference_server.service import forms
-from runwire_reference_server.service.forms import MAX_BYTES, MAX_DEPTH, BadForm, check_form, fits_form
+from runwire_reference_server.agents import forms
+from runwire_reference_server.agents.forms import MAX_BYTES, MAX_DEPTH, BadForm, check_form, fits_form
 
 
 def nested(depth: int) -> Any:

@@ -10,9 +10,7 @@ from runwire_reference_server.run_log.event_sizes import Fitter, TooLarge
 from runwire_reference_server.run_log.events import Entry, answer_text, draft, merged, place_of, placed, stamp
 from runwire_reference_server.run_log.registry import ERRORS, LIMITS
 from runwire_reference_server.run_log.runs import (
-    ANYONE,
     TRANSITIONS,
-    RunKey,
     RunRequest,
     Status,
     after_event,
@@ -36,10 +34,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 def session(*followed: str) -> Session:
     """Return a session of the default settings that follows some runs."""
-    result = Session(Settings(), "c1", TRACE)
-    for run_id in followed:
-        result.follow(RunKey(ANYONE, run_id))
-    return result
+    return Session(Settings(), "c1", TRACE, followed=followed)
 
 
 def test_the_error_codes_are_those_of_the_specification() -> None:
@@ -177,6 +172,12 @@ def test_a_bomb_of_brackets_is_refused_and_not_followed() -> None:
 )
 def test_equality_is_that_of_json(left: object, right: object, equal: bool) -> None:
     assert equal_as_json(left, right) is equal
+
+
+def test_a_number_that_no_double_holds_makes_a_body_too() -> None:
+    first, second = (RunRequest("x", inputs={"n": sign * 10**400}).body() for sign in (1, -1))
+
+    assert first != second
 
 
 def log(*events: dict[str, object]) -> list[Entry]:

@@ -63,14 +63,15 @@ def test_an_answer_that_needs_no_waiting_waits_for_nothing() -> None:
         raise AssertionError("a task was made of it")
 
     connection = WebSocketConnection.__new__(WebSocketConnection)
-    connection.__dict__ |= {
+    for name, value in {
         "_socket": SimpleNamespace(receive=receive),
-        "session": SimpleNamespace(receive=lambda _: Send({"type": "heartbeat"})),
+        "_session": SimpleNamespace(receive=lambda _: Send({"type": "heartbeat"})),
         "_loop": SimpleNamespace(time=lambda: 0.0, create_task=forbidden),
         "_close_code": None,
         "_answers": said,
         "_woken": True,
-    }
+    }.items():
+        setattr(connection, name, value)
 
     with pytest.raises(StopIteration):  # it ends without ever giving way
         connection._read().send(None)

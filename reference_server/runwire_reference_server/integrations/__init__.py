@@ -1,1 +1,1 @@
-"""Agents that ask a model or an application."""
+"""Agents that ask a model or an application, and an endpoint for clients of another protocol."""

@@ -4,7 +4,6 @@ No label ever holds anything of a caller's: no prompt, credential, `run_id` or `
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -75,7 +74,7 @@ class Metrics:
         self._resumes = Counter(
             "runwire_resumes", "Attempts to resume, by outcome.", ["outcome"], registry=self.registry
         )
-        self.slow_readers = Counter(
+        self._slow_readers = Counter(
             "runwire_slow_readers", "Readers dropped because they took nothing.", registry=self.registry
         )
         self._auth_failures = Counter(
@@ -90,19 +89,16 @@ class Metrics:
         for transport in ("websocket", "sse"):
             self._connections.labels(transport)
 
-    @contextmanager
-    def connection(self, transport: str) -> Iterator[None]:
-        """Count a connection (`websocket`) or stream (`sse`) while it is open."""
-        gauge = self._connections.labels(transport)
-        gauge.inc()
-        try:
-            yield
-        finally:
-            gauge.dec()
+    def connected(self, transport: str) -> None:
+        """Count a connection (`websocket`) or stream (`sse`) that is open."""
+        self._connections.labels(transport).inc()
 
-    def disconnected(self, reason: str) -> None:
-        """Count the end of a connection."""
+    def disconnected(self, transport: str, reason: str) -> None:
+        """Count its end."""
+        self._connections.labels(transport).dec()
         self._disconnects.labels(reason).inc()
+        if reason == "slow":
+            self._slow_readers.inc()
 
     def resumed(self, outcome: str) -> None:
         """Count a resume, `resumed` or the code it was refused with."""

@@ -68,23 +68,30 @@ class Fitter:
 
     def __init__(self, max_event_bytes: int, json_depth: int) -> None:
         self._room = max_event_bytes - ENVELOPE_BYTES
+        self._plain_room = self._room - max(len(head) for _, head in _PLAIN.values())
         self._depth = json_depth
         self._held: dict[bytes, tuple[Event, str]] = {}
         self._known: set[bytes] = set()
 
+    def plain(self, event: Event) -> Draft | None:
+        """Return the draft of a text without anything beside it that fits as it is, which most events are."""
+        kind = event["type"]
+        plain = _PLAIN.get(kind)
+        if plain is None or len(event) != 2 or self._held:
+            return None
+        text = event.get(plain[0])
+        if type(text) is not str or not text:
+            return None
+        try:
+            quoted = encoded(text)
+        except UnicodeEncodeError:
+            return None
+        return Draft(kind, plain[1], quoted) if len(quoted) < self._plain_room else None
+
     def fit(self, event: Event) -> Sequence[Draft]:
         """Return what to append for `event`; raises TooLarge and Malformed."""
-        plain = _PLAIN.get(event["type"])
-        if plain is not None and len(event) == 2 and not self._held:
-            text = event.get(plain[0])
-            if type(text) is str and text:
-                try:
-                    quoted = encoded(text)
-                except UnicodeEncodeError:
-                    return list(self._fitted(event))
-                if len(quoted) < self._room - len(plain[1]):
-                    return (Draft(event["type"], plain[1], quoted),)
-        return list(self._fitted(event))
+        drafted = self.plain(event)
+        return list(self._fitted(event)) if drafted is None else (drafted,)
 
     def _fitted(self, event: Event) -> Iterator[Draft]:
         kind = event["type"]

@@ -32,7 +32,7 @@ def encode(message: Mapping[str, Any]) -> str:
     return encoded(message).decode()
 
 
-class Draft(msgspec.Struct, frozen=True):
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """An event that has no place in a log yet, as JSON text without its closing brace.
 
     What is text stands last: `head` leads up to it, `text` is its JSON string. Any other event is a head alone, and
@@ -113,12 +113,10 @@ def placed(drafted: Draft, place: bytes, seq: int, at: bytes) -> Entry:
     Its place is written behind the text that is there: no event is encoded twice.
     """
     head, text = drafted.head, drafted.text
-    data = b"%b%b%b%d%b" % (head, text, place, seq, at)
-    return (
-        Entry(seq, drafted.kind, data, head, len(head) + len(text))
-        if text
-        else Entry(seq, drafted.kind, data)
-    )
+    data = b"".join((head, text, place, b"%d" % seq, at))
+    if text:
+        return Entry(seq, drafted.kind, data, head, len(head) + len(text))
+    return Entry(seq, drafted.kind, data)
 
 
 def merged(entries: Iterable[Entry], max_bytes: int) -> Iterator[Entry]:

@@ -10,7 +10,7 @@ from time import time_ns
 
 import msgspec
 
-from runwire_reference_server.run_log.events import TERMINALS, Draft, Entry, merged, place_of, stamp
+from runwire_reference_server.run_log.events import TERMINALS, Draft, Entry, merged, place_of, placed, stamp
 from runwire_reference_server.run_log.frames import Form
 from runwire_reference_server.run_log.runs import RunKey
 from runwire_reference_server.run_log.store import RunNotFound
@@ -82,15 +82,12 @@ class Feed:
         """Put a draft at the end; returns the size of the log."""
         self.seq = seq = self.seq + 1
         self.at_ms = at_ms = time_ns() // 1_000_000
-        head, text = drafted.head, drafted.text
-        data = b"%b%b%b%d%b" % (head, text, self._place, seq, stamp(at_ms))
-        self.size = size = self.size + len(data)
-        if text:
-            self.entries.append(Entry(seq, drafted.kind, data, head, len(head) + len(text)))
-        else:
-            self.entries.append(Entry(seq, drafted.kind, data))
+        entry = placed(drafted, self._place, seq, stamp(at_ms))
+        more = len(entry.data)
+        self.size = size = self.size + more
+        self.entries.append(entry)
         self._totals.append(size)
-        self._owner.kept += len(data)
+        self._owner.kept += more
         for wake in self._watchers:
             wake()
         return size
@@ -153,8 +150,12 @@ class Feed:
         start, stop = after - self.first, len(self.entries)
         if start >= stop:
             return None
-        told = self.entries[start:] if stop - start == 1 else self._bounded(start, most_bytes)
-        page = page_of(told, self.epoch, form, max_event_bytes, more=start + len(told) < stop)
+        if stop - start == 1:
+            last = self.entries[-1]
+            page = Page(after, last.seq, form((last,), self.epoch), last.kind in TERMINALS, False)
+        else:
+            told = self._bounded(start, most_bytes)
+            page = page_of(told, self.epoch, form, max_event_bytes, more=start + len(told) < stop)
         self._pages[form] = page
         return page
 

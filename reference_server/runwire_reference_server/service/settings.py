@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from types import MappingProxyType
 
@@ -18,6 +19,7 @@ class SettingError(ValueError):
     """A setting is out of its bounds; the message names it and the remedy."""
 
 
+@lru_cache(maxsize=16)
 def is_loopback(host: str) -> bool:
     """Whether `host` is this machine and nobody else."""
     try:

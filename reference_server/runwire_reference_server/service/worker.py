@@ -12,7 +12,6 @@ from runwire_reference_server.run_log.events import TERMINALS, Event
 from runwire_reference_server.run_log.registry import ERRORS, may_end_a_run
 from runwire_reference_server.run_log.runs import RunKey
 from runwire_reference_server.run_log.store import RunNotFound, Snapshot, Store, StoreGone
-from runwire_reference_server.service.calls import paired
 from runwire_reference_server.service.input_requests import InputRequests
 from runwire_reference_server.service.settings import Settings
 from runwire_reference_server.service.writer import Writer
@@ -116,12 +115,15 @@ class Worker:
     async def _play(self, writer: Writer) -> None:
         terminal = done("generation completed")
         append, appender = writer.append, writer.appender
+        calls: dict[object, bool] = {}  # whether each is open
         count = 0
         try:
-            async with aclosing(cast(Any, paired(self._agent.run(self._task)))) as events:
+            async with aclosing(cast(Any, self._agent.run(self._task))) as events:
                 async for event in events:
                     kind = event["type"]
                     if kind in APPENDED or ":" in kind:
+                        if kind in {"tool_call", "observation"}:
+                            _pair(calls, event)
                         if not append(event):
                             return
                     elif kind in TERMINALS:
@@ -136,6 +138,8 @@ class Worker:
                     count += 1
                     if count % YIELD_EVERY == 0:
                         await asyncio.sleep(0)
+            if any(calls.values()) and terminal.get("status") == "completed":  # [EVENT-13]
+                raise AgentError("agent_error", "the agent came to its end while a call had no observation")
         except AgentError as failure:
             code = failure.code if may_end_a_run(failure.code) else "agent_error"  # [RUN-14]
             known, retryable = ERRORS.get(code), failure.retryable
@@ -207,3 +211,19 @@ class Worker:
     async def _time_out(self) -> None:
         with suppress(StoreGone):
             await self.end(error("timeout", "the run took too long", True))
+
+
+def _pair(calls: dict[object, bool], event: Event) -> None:
+    """Note a call or what came of it; raises AgentError for a call made twice or observed when it is not open.
+
+    ([EVENT-8], [EVENT-10] to [EVENT-13].)
+    """
+    name = event["call_id"]
+    if event["type"] == "tool_call":
+        if name in calls:
+            raise AgentError("agent_error", "the agent made a call twice")
+        calls[name] = True
+    elif not calls.get(name):
+        raise AgentError("agent_error", "the agent observed a call that is not open")
+    else:
+        calls[name] = bool(event.get("partial"))

@@ -3,7 +3,8 @@
 import logging
 import posixpath
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -30,7 +31,7 @@ from runwire_reference_server.transports.http_headers import (
     read_wait,
     trace_id,
 )
-from runwire_reference_server.transports.poll import Poll, answered
+from runwire_reference_server.transports.poll import Poll
 from runwire_reference_server.transports.problems import problem
 from runwire_reference_server.transports.session import Message, resumed, run_request, started
 from runwire_reference_server.transports.sse import HEADERS as STREAM_HEADERS
@@ -100,19 +101,14 @@ class HttpEndpoints:
             self._tell(request, accepted)
             body = {"run_id": run.key.run_id, "epoch": run.epoch, "status": run.status}
             return JSONResponse(body, 202, NO_STORE | self._location(run))
-        give_back = await self._take_place(request)
-        try:
+        async with self._place(request) as give_back:
             accepted = await self._service.start(principal, wanted)
             self._tell(request, accepted)
             if accepted.existed:
                 await self._service.ration(caller_of(request.scope).slot, accepted.run.key, 0)
-            stream = EventStream(
-                self._service, accepted.run.key, give_back, caller_of(request.scope).remaining_s
-            )
+            remaining_s = caller_of(request.scope).remaining_s
+            stream = EventStream(self._service, accepted.run.key, give_back, remaining_s)
             run = await stream.attach(0)
-        except BaseException:
-            await give_back()
-            raise
         opening: list[Message] = [started(accepted.run)]
         if accepted.existed:
             opening.append(resumed(run, 0))
@@ -148,14 +144,10 @@ class HttpEndpoints:
             return Response(status_code=204, headers=NO_STORE)  # [SSE-17]
         if request.method == "HEAD":
             return Response(headers=STREAM_HEADERS)  # [HTTP-20]
-        give_back = await self._take_place(request)
-        stream = EventStream(self._service, key, give_back, caller_of(request.scope).remaining_s)
-        try:
+        async with self._place(request) as give_back:
+            stream = EventStream(self._service, key, give_back, caller_of(request.scope).remaining_s)
             await self._service.ration(caller_of(request.scope).slot, key, after)
             run = await stream.attach(after, epoch, resume=True)
-        except BaseException:
-            await give_back()
-            raise
         return stream.open_with([resumed(run, after)], {})
 
     async def _poll(self, request: Request, key: RunKey, after: int, epoch: str | None) -> Response:
@@ -165,9 +157,12 @@ class HttpEndpoints:
             raise Refusal("bad_request", "wait is a number of seconds, given once")
         await self._service.get(key)
         await self._service.ration(caller_of(request.scope).slot, key, after, PAGE_BYTES)
-        give_back = await self._take_place(request)
         wait_s = 0.0 if request.method == "HEAD" else wait_s
-        return await answered(Poll(key, after, epoch, wait_s), self._service, request.receive, give_back)
+        give_back = await self._slots.take(caller_of(request.scope).slot)
+        try:
+            return await Poll(key, after, epoch, wait_s).answer(self._service, request.receive)
+        finally:
+            await give_back()
 
     async def cancel(self, request: Request) -> Response:
         """`POST {runs}/{run_id}/cancel` ([HTTP-6], [HTTP-15])."""
@@ -202,8 +197,15 @@ class HttpEndpoints:
         ticket = await self._tickets.issue(Issued(caller.credential, request.headers.get("origin")), lifetime)
         return JSONResponse({"ticket": ticket, "expires_in_s": lifetime}, headers=NO_STORE)
 
-    async def _take_place(self, request: Request) -> Callable[[], Awaitable[None]]:
-        return await self._slots.take(caller_of(request.scope).slot)
+    @asynccontextmanager
+    async def _place(self, request: Request) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Take a place among the caller's connections; yields what gives it back, which is done here on a fault."""
+        give_back = await self._slots.take(caller_of(request.scope).slot)
+        try:
+            yield give_back
+        except BaseException:
+            await give_back()
+            raise
 
     def _tell(self, request: Request, accepted: Accepted, transport: str = "http") -> None:
         """Log a run that began."""

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from runwire_reference_server.service import descriptors
+from runwire_reference_server.observability import descriptors
 
 #: Bytes the kernel may hold for one reader; without a bound a Ping would wait behind megabytes.
 KERNEL_BUFFER_BYTES = 128 * 1024
@@ -60,6 +60,7 @@ class HttpProtocol(H11Protocol):
         if self.transport.is_closing():
             self._unread.clear()
         elif (successor := self.transport.get_protocol()) is not self:  # it was upgraded
+            self.app_state = {}  # which names this protocol: nobody else does any more
             if self._unread:
                 cast(asyncio.Protocol, successor).data_received(bytes(self._unread))
         elif self._unread:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,13 +91,3 @@ async def _left(receive: Receive) -> None:
     """Return when whoever asked is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def answered(
-    poll: Poll, service: Service, receive: Receive, give_back: Callable[[], Awaitable[None]]
-) -> Response:
-    """Answer a poll that has a place among the connections, and give that back."""
-    try:
-        return await poll.answer(service, receive)
-    finally:
-        await give_back()

@@ -4,12 +4,12 @@
 came of it, and the session says which messages that makes.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from runwire_reference_server.run_log.registry import ERRORS
-from runwire_reference_server.run_log.runs import RunKey, RunRequest
+from runwire_reference_server.run_log.runs import RunRequest
 from runwire_reference_server.run_log.store import Snapshot
 from runwire_reference_server.service.settings import Settings
 from runwire_reference_server.transports.strict_json import BadMessage, NotJson, read_object
@@ -73,13 +73,13 @@ Command = Send | Close | Start | Resume | Cancel | Input
 
 @dataclass(slots=True)
 class Session:
-    """The state of one connection: which runs it follows."""
+    """The state of one connection: `followed` are the ids of the runs that it has a reader of."""
 
     settings: Settings
     connection_id: str
     trace_id: str
     trace_given: bool = False
-    followed: dict[str, RunKey] = field(default_factory=dict)
+    followed: Collection[str] = ()
 
     def ready(self) -> Message:
         """Return the first message of the connection ([CONN-15] to [CONN-18])."""
@@ -129,30 +129,14 @@ class Session:
     def _start(self, message: Message, re: str | None) -> Command:
         run_id = message.get("run_id")
         if run_id is None and self.followed:
-            return Send(
-                refusal("busy", "a run is in progress; name a run_id to follow several", re)
-            )  # [RUN-7]
-        return Start(self.request(message), re)
-
-    def request(self, message: Mapping[str, Any]) -> RunRequest:
-        """Return what a valid `start` asks for."""
-        request = run_request(message)
-        if request.trace_id is None and self.trace_given:
-            return run_request(message, self.trace_id)  # [OBS-3]
-        return request
+            told = "a run is in progress; name a run_id to follow several"
+            return Send(refusal("busy", told, re))  # [RUN-7]
+        return Start(run_request(message, self.trace_id if self.trace_given else None), re)  # [OBS-3]
 
     def may_be_full(self, run_id: str | None) -> bool:
         """Whether a further run is one too many, if all that are followed are unfinished ([RUN-24])."""
         most = self.settings.number("runs_per_connection")
         return run_id not in self.followed and len(self.followed) >= most
-
-    def follow(self, key: RunKey) -> None:
-        """Note that the connection has a reader of the run."""
-        self.followed[key.run_id] = key
-
-    def leave(self, run_id: str) -> None:
-        """Note that the run's terminal is being sent."""
-        self.followed.pop(run_id, None)
 
 
 def started(run: Snapshot, re: str | None = None) -> Message:

@@ -1,9 +1,7 @@
 """One run as a stream of server-sent events (chapter 9)."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextvars import copy_context
 
 from starlette.types import Receive, Scope, Send
 
@@ -14,6 +12,7 @@ from runwire_reference_server.run_log.runs import RunKey
 from runwire_reference_server.run_log.store import RunNotFound, Snapshot, StoreGone
 from runwire_reference_server.service.reader import Reader
 from runwire_reference_server.service.service import Service
+from runwire_reference_server.transports.connection import OpenConnection
 from runwire_reference_server.transports.http_wire import HttpProtocol
 from runwire_reference_server.transports.session import Message
 
@@ -25,14 +24,10 @@ HEADERS = {
 }
 
 
-log = logging.getLogger(__name__)
-
-
-class EventStream:
+class EventStream(OpenConnection):
     """An ASGI response that sends a run's events from a cursor until its terminal.
 
-    Its body is written as a WebSocket connection's frames are: by a callback, while the socket has room. `forms` are
-    how a page is written in a body of chunks, and in one that the end of the connection ends.
+    `forms` are how a page is written in a body of chunks, and in one that the end of the connection ends.
     """
 
     transport = "sse"
@@ -47,26 +42,18 @@ class EventStream:
         remaining_s: Callable[[], float | None],
     ) -> None:
         """`on_end` is awaited when the stream has ended; `remaining_s` tells how long the credential lasts."""
-        self._service = service
-        self._loop = asyncio.get_running_loop()
+        super().__init__(service, remaining_s)
         self._reader = Reader(service, key, self.forms[0], self.wake)
         self._epoch = self._trace_id = ""
         self._opening: Sequence[Message] = ()
         self._headers: Mapping[str, str] = HEADERS
         self._on_end = on_end
-        self._remaining_s = remaining_s
         self._closing: str | None = None
-        self._heartbeat_s = service.settings.seconds("heartbeat_s")
         self._stall_s = service.settings.seconds("pong_timeout_s")
-        self._last_sent = self._loop.time()
         self._taken, self._moved_at = 0, self._last_sent
-        self._wire: HttpProtocol | None = None
         self._chunked = True
-        self._woken = False
-        self._context = copy_context()  # that of each turn, which is then not copied anew
         self._ended = asyncio.Event()
-        self._end = "client"
-        self._stop_clock: Callable[[], None] = lambda: None
+        self._end_reason = "client"
 
     async def attach(self, after: int, epoch: str | None = None, *, resume: bool = False) -> Snapshot:
         """Count as a reader of the run from `after`; raises Refusal. What is attached must be served."""
@@ -80,40 +67,20 @@ class EventStream:
         self._headers = HEADERS | dict(headers)
         return self
 
-    def notify_draining(self) -> None:
-        """A stream has no message that would say so."""
-
     def close(self, code: int) -> None:
         """End once the log is sent as far as it goes."""
         self._closing = "draining" if code == 4000 else "store"
         self.wake()
 
-    def wake(self) -> None:
-        """Write what there is in the next turn of the event loop."""
-        if not self._woken and self._wire is not None:
-            self._woken = True
-            self._loop.call_soon(self._write, context=self._context)
-
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Send the stream, and give up the reader at the end."""
-        self._service.connections.add(self)
-        begun = self._loop.time()
-        wire: HttpProtocol = scope["state"]["wire"]
+        self._count()
         try:
-            with self._service.metrics.connection(self.transport):
-                await self._serve(wire, scope, send)
+            await self._serve(scope["state"]["wire"], scope, send)
         finally:
-            self._wire = None
-            wire.on_room = lambda: None
-            self._service.connections.discard(self)
-            self._stop_clock()
-            if self._end == "slow":
-                self._service.metrics.slow_readers.inc()
-            self._service.metrics.disconnected(self._end)
-            told = {"reason": self._end, "duration_s": round(self._loop.time() - begun, 3)}
-            ids = {"trace_id": self._trace_id, "address": scope.get("runwire.client")}
-            log.info("a connection ended", extra={"transport": self.transport} | ids | told)
-            left = self._reader.leave(by_server=self._end not in {"client", "finished"})
+            reason = self._end_reason
+            self._end(reason, {"trace_id": self._trace_id, "address": scope.get("runwire.client")})
+            left = self._reader.leave(by_server=reason not in {"client", "finished"})
             if left is not None:
                 await left
             await self._on_end()
@@ -125,8 +92,7 @@ class EventStream:
         if scope["method"] != "HEAD":
             self._chunked = scope["http_version"] == "1.1"
             self._reader.form = self.forms[0 if self._chunked else 1]
-            self._wire = wire
-            wire.on_room = self.wake
+            self._open(wire)
             self._send(self._opening_text().encode())
             self._tick()
             self._write()
@@ -141,19 +107,17 @@ class EventStream:
 
     def _hand_on(self, page: Page) -> bool:
         """Write a page; returns whether the stream ends with it."""
-        assert self._wire is not None
         self._last_sent = self._loop.time()
         self._wire.write(page.data)
         return page.terminal
 
     def _send(self, data: bytes) -> None:
-        assert self._wire is not None
         self._last_sent = self._loop.time()
         self._wire.write(chunk(data) if self._chunked else data)
 
-    def _finish(self, end: str) -> None:
+    def _finish(self, reason: str) -> None:
         if not self._ended.is_set():
-            self._end = end
+            self._end_reason = reason
             self._ended.set()
 
     def _write(self) -> None:
@@ -177,25 +141,20 @@ class EventStream:
         if self._closing is not None and not (self._reader.filling or self._woken):
             self._finish(self._closing)
 
-    def _tick(self) -> None:
-        """Look at everything that comes with time, and plan the next look."""
-        wire, now = self._wire, self._loop.time()
-        if wire is None:
-            return
+    def _beat(self) -> None:
+        if self._wire.room:
+            self._send(self.heartbeat)
+
+    def _expire(self) -> None:
+        self._finish("expired")
+
+    def _due(self, now: float) -> float | None:
+        """Cut the connection of a caller that takes nothing ([SSE-20])."""
+        wire = self._wire
         if wire.taken != self._taken or not wire.waiting:
             self._taken, self._moved_at = wire.taken, now
         elif self._moved_at + self._stall_s <= now + 0.001:
-            self._finish("slow")  # [SSE-20]
+            self._finish("slow")
             wire.abort()
-            return
-        left = self._remaining_s()
-        if left is not None and left <= 0:
-            self._finish("expired")  # [AUTH-13]
-        next_beat = self._last_sent + self._heartbeat_s
-        if next_beat <= now + 0.001:
-            if wire.room:
-                self._send(self.heartbeat)
-            next_beat = now + self._heartbeat_s
-        due = min(next_beat, self._moved_at + self._stall_s if wire.waiting else now + self._stall_s / 2)
-        due = due if left is None else min(due, now + max(left, 0))
-        self._stop_clock = self._service.clock.at(due, self._tick)
+            return None
+        return self._moved_at + self._stall_s if wire.waiting else now + self._stall_s / 2

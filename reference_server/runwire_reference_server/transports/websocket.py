@@ -1,14 +1,7 @@
-"""The WebSocket transport: carries out what the session decides, and writes what its readers have.
-
-One task reads. Writing is a callback: whoever has something to say asks for it, once a turn of the event loop, and it
-takes what is there as long as the socket has room.
-"""
+"""The WebSocket transport: carries out what the session decides, and writes what its readers have."""
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable
-from contextvars import copy_context
 
 from starlette.websockets import WebSocket
 
@@ -20,6 +13,7 @@ from runwire_reference_server.run_log.runs import RunKey
 from runwire_reference_server.run_log.store import RunNotFound, Snapshot, StoreGone
 from runwire_reference_server.service.reader import Reader
 from runwire_reference_server.service.service import Service
+from runwire_reference_server.transports.connection import OpenConnection
 from runwire_reference_server.transports.intake import ABUSE, WAIT_S
 from runwire_reference_server.transports.session import (
     Cancel,
@@ -36,7 +30,6 @@ from runwire_reference_server.transports.session import (
     resumed,
     started,
 )
-from runwire_reference_server.transports.websocket_frames import WireProtocol
 
 #: How many answers may wait for a client before its next message is read.
 MAX_ANSWERS_WAITING = 1000
@@ -55,81 +48,58 @@ _REASONS = {
 log = logging.getLogger(__name__)
 
 
-class WebSocketConnection:
-    """One accepted connection."""
+class WebSocketConnection(OpenConnection):
+    """One accepted connection. One task reads; writing is a callback."""
 
-    session_class: type[Session] = Session
+    __slots__ = (
+        "_answers", "_answers_taken", "_client", "_close_code", "_cut_short", "_idle_s", "_last_used",
+        "_principal", "_readers", "_session", "_settings", "_slot", "_socket",
+    )  # fmt: skip
+    transport = "websocket"
 
     def __init__(self, socket: WebSocket, service: Service, caller: Caller, session: Session) -> None:
-        self.service = service
-        self.session = session
+        super().__init__(service, caller.remaining_s)
+        self._session = session
         self._socket = socket
-        self._wire: WireProtocol = socket.state.wire
+        self._client = socket.scope.get("runwire.client")
         self._principal, self._slot = caller.principal, caller.slot
-        self._remaining_s = caller.remaining_s
         self._cut_short = False
         self._readers: dict[str, Reader] = {}
-        self._answers: deque[Message] = deque()
-        self._command: asyncio.Task[None] | None = None
-        self._woken = False
-        self._context = copy_context()  # that of each turn, which is then not copied anew
-        self._answers_taken = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
+        session.followed = self._readers.keys()
+        self._answers: list[Message] = []
+        self._answers_taken: asyncio.Future[None] | None = None
         self._settings = service.settings
-        self._heartbeat_s = self._settings.seconds("heartbeat_s")
         self._idle_s = self._settings.seconds("idle_s")
-        self._last_sent = self._last_used = self._loop.time()
+        self._last_used = self._last_sent
         self._close_code: int | None = None
-        self._stop_clock: Callable[[], None] = lambda: None
-        self._ids = {
-            "transport": "websocket",
-            "connection_id": session.connection_id,
-            "trace_id": session.trace_id,
-            "address": socket.scope.get("runwire.client"),
-        }
 
     async def serve(self) -> None:
         """Serve the connection until it ends."""
-        begun = self._loop.time()
-        with self.service.metrics.connection("websocket"):
-            await self._serve_until_ended()
-        reason = _REASONS.get(self._close_code, "bad_message")
-        self.service.metrics.disconnected(reason)
-        told = {"reason": reason, "duration_s": round(self._loop.time() - begun, 3)}
-        log.info("a connection ended", extra=self._ids | told)
-
-    async def _serve_until_ended(self) -> None:
-        self.service.connections.add(self)
-        self.answer(self.session.ready())
-        if self.service.draining:
+        self._count()
+        self._open(self._socket.state.wire)
+        self.answer(self._session.ready())
+        if self._service.draining:
             self.notify_draining()
-        self._wire.on_room = self.wake
         self._tick()
         try:
             await self._read()
         finally:
-            self.service.connections.discard(self)
-            self._stop_clock()
-            self._wire.on_room = lambda: None
+            self._end(_REASONS.get(self._close_code, "bad_message"), self._ids)
             by_server = self._close_code is not None
-            if self._command is not None:
-                await asyncio.wait(
-                    {self._command}
-                )  # what a client asked for happens, or its reader would stay
             for reader in tuple(self._readers.values()):
                 if (left := reader.leave(by_server=by_server)) is not None:
                     await left
+
+    @property
+    def _ids(self) -> dict[str, object]:
+        session = self._session
+        ids = {"connection_id": session.connection_id, "trace_id": session.trace_id}
+        return ids | {"address": self._client}
 
     def answer(self, message: Message) -> None:
         """Send a control message in its turn."""
         self._answers.append(message)
         self.wake()
-
-    def wake(self) -> None:
-        """Write what there is in the next turn of the event loop."""
-        if not self._woken:
-            self._woken = True
-            self._loop.call_soon(self._write, context=self._context)
 
     def notify_draining(self) -> None:
         """Tell the client that no new runs are taken on ([DRAIN-2])."""
@@ -151,52 +121,41 @@ class WebSocketConnection:
             if message.get("bytes") is not None:
                 self.close(1003)  # [MSG-9]
                 continue
-            command = self.session.receive(message["text"])
+            command = self._session.receive(message["text"])
             if not (isinstance(command, Send) and command.message["type"] == "heartbeat"):
                 self._last_used = self._loop.time()
+            # What a client asked for happens, even if it goes away meanwhile: that is only read afterwards.
             await self._carry_out(command)
             while len(self._answers) > MAX_ANSWERS_WAITING and not self._wire.lost:
-                self._answers_taken.clear()
-                await self._answers_taken.wait()
+                self._answers_taken = self._loop.create_future()
+                await self._answers_taken
         if self._close_code is None and message.get("code") in {1002, 1007, 1009, 4001, ABUSE}:
             self._close_code = message["code"]
-            if self._close_code == 4001:
-                self.service.metrics.slow_readers.inc()
 
     async def _carry_out(self, command: Command) -> None:
-        match command:
-            case Send(message):
-                self.answer(message)
-            case Close(code):
-                self.close(code)
-            case Start() | Resume() | Cancel() | Input():
-                # What a client asked for happens, even if it goes away meanwhile.
-                self._command = self._loop.create_task(self._serve_or_refuse(command))
-                await asyncio.shield(self._command)
-                self._command = None
-
-    async def _serve_or_refuse(self, command: Start | Resume | Cancel | Input) -> None:
         try:
-            await self._serve(command)
+            match command:
+                case Send(message):
+                    self.answer(message)
+                case Close(code):
+                    self.close(code)
+                case Cancel(run_ids, re):
+                    await self._cancel(run_ids, re)
+                case Start():
+                    await self._start(command)
+                case Resume():
+                    await self._resume(command)
+                case Input(run_id, request_id, data):
+                    await self._service.input(RunKey(self._principal, run_id), request_id, data)
         except Refusal as reason:
-            self.answer(refusal(reason.code, str(reason), command.re, reason.retry_after_s))
-
-    async def _serve(self, command: Start | Resume | Cancel | Input) -> None:
-        match command:
-            case Cancel(run_ids, re):
-                await self._cancel(run_ids, re)
-            case Start():
-                await self._start(command)
-            case Resume():
-                await self._resume(command)
-            case Input(run_id, request_id, data):
-                await self.service.input(RunKey(self._principal, run_id), request_id, data)
+            re = getattr(command, "re", None)
+            self.answer(refusal(reason.code, str(reason), re, reason.retry_after_s))
 
     async def _make_sure_of_room(self, run_id: str | None) -> None:
         """Refuse one unfinished run more than the connection may follow ([RUN-24], [RESUME-27])."""
-        if not self.session.may_be_full(run_id) or await self._finished(run_id):
+        if not self._session.may_be_full(run_id) or await self._finished(run_id):
             return
-        finished = [await self._finished(followed) for followed in self.session.followed]
+        finished = [await self._finished(followed) for followed in tuple(self._readers)]
         if finished.count(False) >= self._settings.number("runs_per_connection"):
             raise Refusal("busy", "the connection follows as many runs as it may")
 
@@ -204,18 +163,20 @@ class WebSocketConnection:
         if run_id is None:
             return False
         try:
-            return (await self.service.store.get(RunKey(self._principal, run_id))).status.finished
+            return (await self._service.store.get(RunKey(self._principal, run_id))).status.finished
         except RunNotFound:
             return False
 
     async def _start(self, command: Start) -> None:
         await self._make_sure_of_room(command.request.run_id)
-        accepted = await self.service.start(self._principal, command.request)
+        accepted = await self._service.start(self._principal, command.request)
         run = accepted.run
         if accepted.existed:
-            await self.service.ration(self._slot, run.key, 0)
+            await self._service.ration(self._slot, run.key, 0)
         else:
-            log.info("a run began", extra=self._ids | {"trace_id": run.trace_id})
+            log.info(
+                "a run began", extra={"transport": self.transport} | self._ids | {"trace_id": run.trace_id}
+            )
         await self._follow(run.key, 0, run.epoch, resume=False)
         self.answer(started(run, command.re))
         if accepted.existed:
@@ -224,20 +185,19 @@ class WebSocketConnection:
     async def _resume(self, command: Resume) -> None:
         key = RunKey(self._principal, command.run_id)
         await self._make_sure_of_room(command.run_id)
-        await self.service.ration(self._slot, key, command.after)
+        await self._service.ration(self._slot, key, command.after)
         run = await self._follow(key, command.after, command.epoch, resume=True)
         self.answer(resumed(run, command.after, command.re))
 
     async def _follow(self, key: RunKey, after: int, epoch: str | None, *, resume: bool) -> Snapshot:
         """Attach a reader, or move the one the connection has ([RUN-25])."""
-        reader = self._readers.get(key.run_id) or Reader(self.service, key, websocket_frames, self.wake)
+        reader = self._readers.get(key.run_id) or Reader(self._service, key, websocket_frames, self.wake)
         run = await reader.attach(after, epoch, resume=resume)
         self._readers[key.run_id] = reader
-        self.session.follow(key)
         return run
 
     async def _cancel(self, run_ids: tuple[str, ...], re: str | None) -> None:
-        ended = [await self.service.cancel(RunKey(self._principal, run_id)) for run_id in run_ids]
+        ended = [await self._service.cancel(RunKey(self._principal, run_id)) for run_id in run_ids]
         if not any(ended):
             self.answer(notice("not_active", "no unfinished run was found", re))  # [CANCEL-10]
 
@@ -245,15 +205,15 @@ class WebSocketConnection:
         """Write the answers that wait and a page of each reader, and close when there is nothing left to say."""
         self._woken = False
         wire = self._wire
-        if not wire.room or wire.lost:
-            if wire.lost:
-                self._answers_taken.set()
+        if wire is None or not wire.room or wire.lost:
+            if wire is not None and wire.lost:
+                self._go_on_reading()
             return
         parts: list[bytes] = []
         if self._answers:
             parts += [text_frame(encoded(answer)) for answer in self._answers]
             self._answers.clear()
-            self._answers_taken.set()
+            self._go_on_reading()
         more = False
         if not self._cut_short:
             try:
@@ -276,7 +236,6 @@ class WebSocketConnection:
 
     def _leave(self, reader: Reader) -> None:
         del self._readers[reader.key.run_id]
-        self.session.leave(reader.key.run_id)
         self._last_used = self._loop.time()
         reader.leave(by_server=False)
 
@@ -284,25 +243,24 @@ class WebSocketConnection:
     def _filling(self) -> bool:
         return any(reader.filling for reader in self._readers.values())
 
-    def _tick(self) -> None:
-        """Send a heartbeat when one is due, close when idle, and plan the next look ([BEAT-1], [LIMIT-5])."""
-        now = self._loop.time()
-        next_beat = self._last_sent + self._heartbeat_s
-        if next_beat <= now + 0.001:
-            self.answer({"type": "heartbeat"})
-            next_beat = now + self._heartbeat_s
-        due = min(next_beat, now + self._idle_s)
-        left = self._remaining_s()
-        if left is not None:
-            if left <= 0:
-                self._cut_short = True
-                self.close(4101)  # [AUTH-13]
-                return
-            due = min(due, now + left)
-        if not self._readers:
-            idle_at = self._last_used + self._idle_s
-            if idle_at <= now + 0.001:
-                self.close(1000)
-                return
-            due = min(due, idle_at)
-        self._stop_clock = self.service.clock.at(due, self._tick)
+    def _go_on_reading(self) -> None:
+        taken, self._answers_taken = self._answers_taken, None
+        if taken is not None and not taken.done():
+            taken.set_result(None)
+
+    def _beat(self) -> None:
+        self.answer({"type": "heartbeat"})
+
+    def _expire(self) -> None:
+        self._cut_short = True
+        self.close(4101)
+
+    def _due(self, now: float) -> float | None:
+        """Close an idle connection ([LIMIT-5])."""
+        if self._readers:
+            return now + self._idle_s
+        idle_at = self._last_used + self._idle_s
+        if idle_at > now + 0.001:
+            return idle_at
+        self.close(1000)
+        return None

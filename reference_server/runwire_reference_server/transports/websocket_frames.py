@@ -22,6 +22,11 @@ from runwire_reference_server.transports.intake import Intake
 CLOSE_TIMEOUT_S = 2.0
 
 
+#: Hears nothing of requests and frames, which hold credentials and prompts ([AUTH-8]).
+_QUIET = logging.getLogger(__name__)
+_QUIET.setLevel(logging.WARNING)
+
+
 class WireProtocol(WebSocketsSansIOProtocol):
     """One WebSocket connection at the level of frames and bytes; its scope's state has it as `wire`.
 
@@ -29,10 +34,16 @@ class WireProtocol(WebSocketsSansIOProtocol):
     the peer is gone.
     """
 
+    #: uvicorn's own attributes are as many as a small dictionary holds.
+    __slots__ = (
+        "_failed", "_heard_out", "_intake", "_planned", "_received", "_received_before", "_socket", "_taken_before",
+        "_unread", "_written", "on_room", "room",
+    )  # fmt: skip
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.close_timeout = CLOSE_TIMEOUT_S
-        self.conn = self._intake = Intake(max_size=self.config.ws_max_size, logger=_quiet())
+        self.conn = self._intake = Intake(max_size=self.config.ws_max_size, logger=_QUIET)
         self._intake.takes = self.writable.is_set
         self._intake.warn = self._warn
         self._unread = bytearray()
@@ -232,13 +243,6 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
 def _nobody() -> None:
     """Nobody writes."""
-
-
-def _quiet() -> logging.Logger:
-    """Return a logger that hears nothing of requests and frames: they hold credentials and prompts ([AUTH-8])."""
-    logger = logging.getLogger("runwire_reference_server.run_log.frames")
-    logger.setLevel(logging.WARNING)
-    return logger
 
 
 class _CountingTransport:

@@ -13,12 +13,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from runwire_reference_server.access.admission import caller_of
+from runwire_reference_server.integrations.ag_ui_endpoint.events import Translation
+from runwire_reference_server.integrations.ag_ui_endpoint.interrupts import Asked, answer_of, asked_by
+from runwire_reference_server.integrations.ag_ui_endpoint.stream import AgUiStream, read_cursor
 from runwire_reference_server.run_log.refusal import Refusal
 from runwire_reference_server.run_log.runs import Principal, RunKey, RunRequest
 from runwire_reference_server.run_log.store import InputState, RunNotFound
-from runwire_reference_server.transports.ag_ui.events import Translation
-from runwire_reference_server.transports.ag_ui.interrupts import Asked, answer_of, asked_by
-from runwire_reference_server.transports.ag_ui.stream import AgUiStream, read_cursor
 from runwire_reference_server.transports.http import NO_STORE, HttpEndpoints
 from runwire_reference_server.transports.http_headers import accepts_event_stream, trace_id
 from runwire_reference_server.transports.problems import problem
@@ -86,8 +86,7 @@ class AgUiEndpoint(HttpEndpoints):
         asked = read_input(await self._body(request))
         cursor = read_cursor(request.headers.getlist("last-event-id"))
         caller = caller_of(request.scope)
-        give_back = await self._take_place(request)
-        try:
+        async with self._place(request) as give_back:
             if asked.resume:
                 key, start = await self._continue(caller.principal, asked)
                 await self._service.ration(caller.slot, key, 0)
@@ -100,9 +99,6 @@ class AgUiEndpoint(HttpEndpoints):
             translation = Translation(asked.thread_id, asked.run_id)
             stream = AgUiStream(self._service, key, give_back, caller.remaining_s, translation)
             await stream.begin(start, cursor)
-        except BaseException:
-            await give_back()
-            raise
         here = posixpath.dirname(self._settings.ag_ui_path)
         where = posixpath.relpath(self._settings.runs_path, here)
         return stream.open_with([], {"Location": f"{where}/{key.run_id}/events"})

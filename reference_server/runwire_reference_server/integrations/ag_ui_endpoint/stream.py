@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from runwire_reference_server.integrations.ag_ui_endpoint.events import AgUiEvent, Translation
 from runwire_reference_server.run_log.events import Entry, Event, encode
 from runwire_reference_server.run_log.feed import Page
 from runwire_reference_server.run_log.refusal import Refusal
 from runwire_reference_server.run_log.runs import RunKey
 from runwire_reference_server.run_log.store import RunNotFound, Snapshot
 from runwire_reference_server.service.service import Service
-from runwire_reference_server.transports.ag_ui.events import AgUiEvent, Translation
 from runwire_reference_server.transports.sse import EventStream
 
 _CURSOR = re.compile(r"([A-Za-z0-9_-]{1,64})\.([0-9]{1,16})(?:\.([0-9]{1,4}))?")

@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from runwire_reference_server.integrations.ag_ui_endpoint.interrupts import interrupt_of, tool_call_id
 from runwire_reference_server.run_log.events import Entry, Event
-from runwire_reference_server.transports.ag_ui.interrupts import interrupt_of, tool_call_id
 
 AgUiEvent = dict[str, Any]
 
