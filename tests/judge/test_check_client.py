@@ -70,6 +70,10 @@ SHOWN = 'expect = [{id = "EVENT-6", see = "shows", text = "a"}]\n'
             HEAD.replace("resumes", "watches") + SHOWN + "attach = [{steps = [{events = 2}, {close = 4000}]}]",
             "need not resume does not see the end",
         ),
+        (HEAD + SHOWN + "given = 9", "given 9: the log has 9 events"),
+        (HEAD + SHOWN + "given = 3", "what came before the cursor"),
+        (HEAD + SHOWN + "discovery = [{gather = true}]", "is no stream to gather"),
+        (HEAD + 'expect = [{id = "RESUME-22", see = "attach", number = 1, by = "resume"}]', "has no run to resume"),
         ("[[scenario]", "x.toml: "),
     ],
 )  # fmt: skip
@@ -208,6 +212,24 @@ def test_what_is_shown_counts_when_the_log_was_whole() -> None:
     assert standing(seen(*whole), "shows", text="ab").state is State.BROKEN
     assert standing(seen(*whole), "shows", text="a").state is State.HELD
     assert standing(seen(*whole), "shows", ended="completed").state is State.NOT_EXERCISED
+
+
+def test_a_run_that_a_client_stopped_watching_is_not_cancelled() -> None:
+    left = seen(START, (2.0, "report", 0, {"ended": "cancelled"}))
+
+    assert standing(left, "shows_no_end_before", mark="over").state is State.BROKEN
+    assert (
+        standing(seen((2.0, "report", 0, {"ended": "cancelled"})), "shows_no_end_before", mark="over").state
+        is State.NOT_EXERCISED
+    )
+
+
+def test_one_poll_is_no_polling() -> None:
+    gathered = attach(1.0, 1, "start", transport="sse")
+    polls = [(at, "poll", 0, {"page": True}) for at in (7.0, 8.0)]
+
+    assert standing(seen(gathered, polls[0]), "polls").state is State.ABSENT
+    assert standing(seen(gathered, *polls), "polls").state is State.HELD
 
 
 def played(name: str, transport: str, *states: State) -> Played:

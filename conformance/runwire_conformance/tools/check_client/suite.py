@@ -101,6 +101,8 @@ class Suite:
             else:
                 self._keep(played)
 
+        # What waits longest begins first, so that nothing is waited for in the end.
+        waiting.sort(key=lambda planned: planned[0].window_s, reverse=True)
         async with asyncio.TaskGroup() as group:
             for scenario, name in waiting:
                 group.create_task(one_of_several(scenario, name))
