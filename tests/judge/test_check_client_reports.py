@@ -89,6 +89,7 @@ def test_a_time_limit_ends_with_3_and_says_so_in_every_report(tmp_path: Path) ->
     document = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
     skipped = list(ElementTree.parse(tmp_path / "r.xml").iter("skipped"))
     assert ended.returncode == 3, ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
     assert document["partial"] == "the time limit was over"
     assert "--time-limit 2" in document["command"]
     assert {one.get("message") for one in skipped} == {"the time limit of 2 s was over"}

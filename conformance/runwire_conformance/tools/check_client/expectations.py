@@ -103,7 +103,8 @@ def _as_asked(expectation: Expectation, came: Seen, first: Seen, moment: Moment)
     within = expectation.get("within_s")
     ended = end_of(moment.log.attaches[expectation.get("number") - 2], moment) if within else None
     if within and ended is not None and came.at - ended.at > within:
-        return broken(f"the client came back after {came.at - ended.at:.1f} s")
+        # A busy machine is slow once; what is so again, alone, is the client's.
+        return Standing(State.ABSENT, f"the client came back after {came.at - ended.at:.1f} s")
     return HELD
 
 

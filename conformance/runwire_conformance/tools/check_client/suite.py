@@ -14,8 +14,8 @@ from runwire_conformance.tools.check_client.scenario import Scenario, scenarios
 FIRST = "what_is_said"
 RETURNING = frozenset({"told_to_resume_at_once", "a_stream_that_ends_early"})
 
-#: Scenarios that are played at once.
-AT_ONCE = 4
+#: Scenarios that are played at once: in most of them a client waits.
+AT_ONCE = 8
 
 #: Seconds that a client is waited for where no sentence states a time.
 PATIENCE_S = 10.0
