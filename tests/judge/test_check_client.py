@@ -214,6 +214,17 @@ def test_what_is_shown_counts_when_the_log_was_whole() -> None:
     assert standing(seen(*whole), "shows", ended="completed").state is State.NOT_EXERCISED
 
 
+def test_what_another_sentence_explains_is_not_held_against_this_one() -> None:
+    log = seen(
+        START, (2.0, "mark", 1, {"name": "over"}), (2.5, "report", 0, {"text": "b", "ended": "completed"})
+    )
+    wrong = {"see": "shows", "text": "a"}
+
+    assert standing(log, **wrong).state is State.BROKEN
+    blocked = standing(log, **wrong, blocked={"b": "EVENT-6"})
+    assert (blocked.state, blocked.reason) == (State.NOT_EXERCISED, "blocked by EVENT-6")
+
+
 def test_a_run_that_a_client_stopped_watching_is_not_cancelled() -> None:
     left = seen(START, (2.0, "report", 0, {"ended": "cancelled"}))
 

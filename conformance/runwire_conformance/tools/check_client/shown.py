@@ -48,6 +48,8 @@ def shows(expectation: Expectation, moment: Moment) -> Standing:
         wrong = wrong or _differs(name, wanted, shown[name])
     if not wrong:
         return HELD if whole is not None else PENDING
+    if sentence := (expectation.get("blocked") or {}).get(shown.get("text")):
+        return missing(moment, f"blocked by {sentence}")
     # Whoever says that the run has ended shows what it shows; others may still be at it.
     return broken(wrong) if moment.over or (settled and "ended" in shown) else PENDING
 
