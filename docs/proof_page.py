@@ -89,9 +89,10 @@ def clients(proof: dict[str, Any]) -> list[str]:
     """Return what was measured of the judge of clients."""
     flaws = proof["flaws"]
     blamed = [flaw for flaw in flaws if flaw["outcome"] == "blamed"]
-    runs, accused = 0, 0
+    runs, busy, accused = 0, 0, 0
     for one in proof["good"] + proof["benign"]:
         runs += one["runs"]
+        busy += one.get("busy_runs", 0)
         accused += sum(one["accused"].values()) if isinstance(one["accused"], dict) else len(one["accused"])
     place = {identifier: number for number, identifier in enumerate(catalogue())}
     lines = [
@@ -103,16 +104,20 @@ def clients(proof: dict[str, Any]) -> list[str]:
         f"- **{len({flaw['requirement'] for flaw in blamed})} of {proof['observable']}** observable requirements of",
         "  clients were seen broken and blamed",
         f"- **{len(blamed)} of {len(flaws)}** flaws were blamed",
-        f"- **{accused}** false accusations in **{runs}** runs of good and of benign clients",
+        f"- **{accused}** false accusations in **{runs}** runs of good and of benign clients, **{busy}** of them with",
+        "  every core kept busy",
         "",
-        "| client | how it is judged | runs | accused of | not exercised |",
-        "|---|---|---|---|---|",
+        "| client | how it is judged | runs | of them busy | longest run | accused of | not exercised |",
+        "|---|---|---|---|---|---|---|",
     ]
     for one in proof["good"]:
-        seen = f"{one['runs']} | {_ids(one['accused'])} | {_ids(one['not_exercised'])}"
+        longest = max(one.get("seconds", 0), one.get("busy_seconds", 0))
+        how = f"{one['runs']} | {one.get('busy_runs', 0)} | {longest:.0f} s"
+        seen = f"{how} | {_ids(one['accused'])} | {_ids(one['not_exercised'])}"
         lines.append(f"| {one['client']} | {one['description']} | {seen} |")
     lines += [
-        f"| benign | {one['client']} | {one['runs']} | {_ids(one['accused'])} | |" for one in proof["benign"]
+        f"| benign | {one['client']} | {one['runs']} | | | {_ids(one['accused'])} | |"
+        for one in proof["benign"]
     ]
     lines += [
         "",

@@ -128,12 +128,17 @@ async def test_stop(node: Node, tmp_path: Path) -> None:
         options = ("--agent=ag-ui", f"--agent-url={framework.url}/agent", "--ag-ui", *UNHURRIED)
         with served(tmp_path, *options) as stand:
             await node.stock(f"{stand.url}/ag-ui", step, thread=new_id())
-            told = stand.ask("GET", f"/v1/runs/{run}").json
+            limits = stand.ask("GET", "/.well-known/runwire").json["limits"]
+            for _ in tries(limits["cancel_deadline_ms"] / 1000, 0.1):
+                if (told := stand.ask("GET", f"/v1/runs/{run}").json)["status"] != "running":
+                    break
+                await asyncio.sleep(0.1)
             with stand.connection() as socket:
                 socket.send(json.dumps({"type": "resume", "run_id": run, "after": told["seq"] - 1}))
                 events = [json.loads(socket.recv(patience(20))) for _ in range(2)]
 
     assert alone > said + 10, "the agent works on, and nobody can tell it to stop"
+    assert told["status"] == "cancelled", "the stop did not end the run within the deadline"
     assert (events[1]["type"], events[1]["status"], events[1]["reason"]) == ("done", "cancelled", "user")
 
 

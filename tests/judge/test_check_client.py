@@ -70,6 +70,10 @@ SHOWN = 'expect = [{id = "EVENT-6", see = "shows", text = "a"}]\n'
             HEAD.replace("resumes", "watches") + SHOWN + "attach = [{steps = [{events = 2}, {close = 4000}]}]",
             "need not resume does not see the end",
         ),
+        (HEAD + SHOWN + "given = 9", "given 9: the log has 9 events"),
+        (HEAD + SHOWN + "given = 3", "what came before the cursor"),
+        (HEAD + SHOWN + "discovery = [{gather = true}]", "is no stream to gather"),
+        (HEAD + 'expect = [{id = "RESUME-22", see = "attach", number = 1, by = "resume"}]', "has no run to resume"),
         ("[[scenario]", "x.toml: "),
     ],
 )  # fmt: skip
@@ -175,7 +179,7 @@ START, BACK = attach(1.0, 1, "start"), attach(3.0, 2, "resume", 3)
         (seen(START, ended(2.0, 1), BACK), {"by": "resume", "after": 3, "epoch": "e1"}, State.HELD),
         (seen(START, ended(2.0, 1), BACK), {"after": 4}, State.BROKEN),
         (seen(START, ended(2.0, 1), BACK), {"epoch": "e2"}, State.BROKEN),
-        (seen(START, ended(2.0, 1), BACK), {"within_s": 0.5}, State.BROKEN),
+        (seen(START, ended(2.0, 1), BACK), {"within_s": 0.5}, State.ABSENT),
         (seen(START, ended(2.0, 1), attach(3.0, 2, "resume", 0)), {"after": 4}, State.NOT_EXERCISED),
         (seen(START, ended(2.0, 1), attach(3.0, 2, "resume", 0)), {"after": 4, "exact": True}, State.BROKEN),
         (seen(START, ended(2.0, 1), attach(3.0, 2, "start")), {"by": "resume"}, State.NOT_EXERCISED),
@@ -208,6 +212,35 @@ def test_what_is_shown_counts_when_the_log_was_whole() -> None:
     assert standing(seen(*whole), "shows", text="ab").state is State.BROKEN
     assert standing(seen(*whole), "shows", text="a").state is State.HELD
     assert standing(seen(*whole), "shows", ended="completed").state is State.NOT_EXERCISED
+
+
+def test_what_another_sentence_explains_is_not_held_against_this_one() -> None:
+    log = seen(
+        START, (2.0, "mark", 1, {"name": "over"}), (2.5, "report", 0, {"text": "b", "ended": "completed"})
+    )
+    wrong = {"see": "shows", "text": "a"}
+
+    assert standing(log, **wrong).state is State.BROKEN
+    blocked = standing(log, **wrong, blocked={"b": "EVENT-6"})
+    assert (blocked.state, blocked.reason) == (State.NOT_EXERCISED, "blocked by EVENT-6")
+
+
+def test_a_run_that_a_client_stopped_watching_is_not_cancelled() -> None:
+    left = seen(START, (2.0, "report", 0, {"ended": "cancelled"}))
+
+    assert standing(left, "shows_no_end_before", mark="over").state is State.BROKEN
+    assert (
+        standing(seen((2.0, "report", 0, {"ended": "cancelled"})), "shows_no_end_before", mark="over").state
+        is State.NOT_EXERCISED
+    )
+
+
+def test_one_poll_is_no_polling() -> None:
+    gathered = attach(1.0, 1, "start", transport="sse")
+    polls = [(at, "poll", 0, {"page": True}) for at in (7.0, 8.0)]
+
+    assert standing(seen(gathered, polls[0]), "polls").state is State.ABSENT
+    assert standing(seen(gathered, *polls), "polls").state is State.HELD
 
 
 def played(name: str, transport: str, *states: State) -> Played:

@@ -52,6 +52,11 @@ class SaysThatAllIsWell(Client):
         self.report(text="w1 w2 w3 w4 w5 w6 w7 w8 ", calls={"c1": "found", "c2": "found"}, ended="completed")
 
 
+class SaysThatItIsCancelled(Client):
+    async def run(self) -> None:
+        self.report(ended="cancelled")
+
+
 class SaysThatItFailed(Client):
     async def run(self) -> None:
         self.report(ended="failed", code="internal", gave_up="no")
@@ -71,7 +76,8 @@ class ConnectsAndSaysThatAllIsWell(SaysThatAllIsWell):
 
 
 @pytest.mark.parametrize(
-    "kind", [SaysThatAllIsWell, SaysThatItFailed, SaysNothing, ConnectsAndSaysThatAllIsWell]
+    "kind",
+    [SaysThatAllIsWell, SaysThatItFailed, SaysThatItIsCancelled, SaysNothing, ConnectsAndSaysThatAllIsWell],
 )
 def test_a_client_that_does_nothing_passes_no_scenario(kind: type[Client]) -> None:
     async def all_of_them() -> list[State]:

@@ -139,14 +139,20 @@ async def test_a_stop_ends_the_run_on_both_servers(beside: Stand, node: Node, tm
             stopping = {"runId": run, "prompt": "without end", "stopAfter": 200}
             (seen,) = await node.stock(f"{stand.url}/ag-ui", stopping, thread=thread)
             for server in (stand, beside):
-                await status_at(server, run, "cancelled")
+                await status_at(server, run, "cancelled", within_s=cancel_deadline_s(server))
 
     assert len(seen["text"]) >= 200
 
 
-async def status_at(stand: Stand, run: str, *wanted: str) -> str:
+def cancel_deadline_s(stand: Stand) -> float:
+    """Return the seconds within which a server ends a run that is cancelled, as it advertises."""
+    deadline_ms: float = stand.ask("GET", "/.well-known/runwire").json["limits"]["cancel_deadline_ms"]
+    return deadline_ms / 1000
+
+
+async def status_at(stand: Stand, run: str, *wanted: str, within_s: float = 30.0) -> str:
     """Return the status of a run once it is one of these."""
-    for _ in tries(30, 0.1):
+    for _ in tries(within_s, 0.1):
         status: str = stand.ask("GET", f"/v1/runs/{run}").json.get("status", "")
         if status in wanted:
             return status

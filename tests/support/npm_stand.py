@@ -10,19 +10,23 @@ import pytest
 from tests.support.patience import patience
 from tests.support.programs import require_program
 
-FOLDER = Path(__file__).parents[2] / "build/npm-client"
+BUILD = Path(__file__).parents[2] / "build"
 
 
-def installed(*packages: str) -> Path:
-    """Return the `node_modules` that holds `packages` (`name@range`); skips where npm cannot install them."""
+def installed(*packages: str, apart: str = "npm-client") -> Path:
+    """Return the `node_modules` that holds `packages` (`name@range`); skips where npm cannot install them.
+
+    Packages that want other versions of what the others want are installed `apart`, in a folder of this name.
+    """
+    folder = BUILD / apart
     npm = require_program("npm", apt="npm")
-    modules = FOLDER / "node_modules"
+    modules = folder / "node_modules"
     missing = [one for one in packages if not (modules / one.rsplit("@", 1)[0]).is_dir()]
     if missing:
-        FOLDER.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         options = [
             "--prefix",
-            str(FOLDER),
+            str(folder),
             "--no-package-lock",
             "--ignore-scripts",
             "--no-audit",

@@ -43,6 +43,8 @@ def findings_of(trace: Trace) -> list[Finding]:
 def attach(expectation: Expectation, moment: Moment) -> Standing:
     """The nth `start` or `resume` is as it has to be."""
     number, log = expectation.get("number"), moment.log
+    if moment.scenario.discovery and log.mark("paged") is None:
+        return missing(moment, "the client did not ask for the discovery document")
     if number > 1:
         if len(log.attaches) < number - 1:
             before = never_came(moment) if not log.attaches else "the client did not come back often enough"
@@ -53,7 +55,7 @@ def attach(expectation: Expectation, moment: Moment) -> Standing:
     if len(log.attaches) < number:
         if not moment.over:
             return PENDING
-        if number == 1 and not (expectation.get("over") and moment.log.of("handshake")):
+        if number == 1 and not (expectation.get("over") and (log.of("handshake") or log.mark("paged"))):
             return Standing(State.NOT_EXERCISED, never_came(moment))
         if number == 1:
             return Standing(State.ABSENT, f"the client never started its run over {expectation.get('over')}")
@@ -101,7 +103,8 @@ def _as_asked(expectation: Expectation, came: Seen, first: Seen, moment: Moment)
     within = expectation.get("within_s")
     ended = end_of(moment.log.attaches[expectation.get("number") - 2], moment) if within else None
     if within and ended is not None and came.at - ended.at > within:
-        return broken(f"the client came back after {came.at - ended.at:.1f} s")
+        # A busy machine is slow once; what is so again, alone, is the client's.
+        return Standing(State.ABSENT, f"the client came back after {came.at - ended.at:.1f} s")
     return HELD
 
 

@@ -101,9 +101,13 @@ class Process:
             pass
         self._signal(signal.SIGKILL)
         await self._process.wait()
+        # Its pipes are read to their ends, or the loop would be closed over them; a process that left its group and
+        # still holds one is not waited for.
+        await asyncio.wait([*self._reading, self._waiting], timeout=END_S)
         for task in (*self._reading, self._waiting):
             task.cancel()
         await asyncio.gather(*self._reading, self._waiting, return_exceptions=True)
+        await asyncio.sleep(0)
 
     def _signal(self, number: signal.Signals) -> None:
         try:

@@ -262,7 +262,7 @@ def _does_not_apply(scenario: Scenario, expectation: Expectation) -> Iterator[st
         yield "without token and foreign there is no credential to keep"
     if see == "discovers" and scenario.transports != ("auto",):
         yield "only a client that may choose its transport falls back"
-    if see == "polls" and not any("gather" in plan.get("answer", {}) for plan in scenario.attaches):
+    if see == "polls" and not gathers(scenario):
         yield "no stream is gathered"
     if see == "leaves" and "sse" in scenario.transports:
         yield "a stream has no ready"
@@ -271,6 +271,11 @@ def _does_not_apply(scenario: Scenario, expectation: Expectation) -> Iterator[st
 def claims_to_resume(scenario: Scenario) -> bool:
     """Whether a client that takes part claims that it comes back."""
     return bool({"resumes", "falls_back"} & {scenario.conformance_class, scenario.also})
+
+
+def gathers(scenario: Scenario) -> bool:
+    """Whether a proxy gathers a stream of it, so that its log has to be polled."""
+    return any("gather" in plan.get("answer", {}) for plan in scenario.attaches)
 
 
 def _breaks_off(scenario: Scenario) -> bool:

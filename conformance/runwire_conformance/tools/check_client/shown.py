@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from runwire_conformance.tools.check_client.scenario import Expectation
+from runwire_conformance.tools.check_client.scenario import Expectation, gathers
 from runwire_conformance.tools.check_client.standing import (
     HELD,
     PENDING,
@@ -27,6 +27,8 @@ def shows(expectation: Expectation, moment: Moment) -> Standing:
     whole = moment.log.mark("over")
     if whole is None and moment.over and end_of(moment.log.attaches[-1], moment) is None:
         return Standing(State.NOT_EXERCISED, "the scenario did not come so far")
+    if whole is None and moment.over and gathers(moment.scenario):
+        return Standing(State.NOT_EXERCISED, "the client did not poll the log to its end")
     if whole is None and moment.over:  # what was cut is shown as whole by nobody who stays away
         return Standing(State.AWAY, "the client did not come back for the rest, as it does elsewhere")
     settled = moment.over or (
@@ -46,6 +48,8 @@ def shows(expectation: Expectation, moment: Moment) -> Standing:
         wrong = wrong or _differs(name, wanted, shown[name])
     if not wrong:
         return HELD if whole is not None else PENDING
+    if sentence := (expectation.get("blocked") or {}).get(shown.get("text")):
+        return missing(moment, f"blocked by {sentence}")
     # Whoever says that the run has ended shows what it shows; others may still be at it.
     return broken(wrong) if moment.over or (settled and "ended" in shown) else PENDING
 

@@ -137,7 +137,7 @@ class Stage:
             return
         status = self.scenario.discovery[asked - 1].get("status", 200)
         trace.add("server", "response", f"{status} a page of a gateway", code=status)
-        self.log.note("mark", wire.number, name="ended", attach=0)
+        self.log.note("mark", wire.number, name="paged")
         wire.answer(status, "text/html", PAGE)
 
     def _discovery(self) -> dict[str, Any]:

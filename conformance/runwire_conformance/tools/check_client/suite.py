@@ -14,8 +14,8 @@ from runwire_conformance.tools.check_client.scenario import Scenario, scenarios
 FIRST = "what_is_said"
 RETURNING = frozenset({"told_to_resume_at_once", "a_stream_that_ends_early"})
 
-#: Scenarios that are played at once.
-AT_ONCE = 4
+#: Scenarios that are played at once: in most of them a client waits.
+AT_ONCE = 8
 
 #: Seconds that a client is waited for where no sentence states a time.
 PATIENCE_S = 10.0
@@ -82,14 +82,14 @@ class Suite:
                 )
         again: list[Played] = []
         self.returning = returns(
-            await asyncio.gather(
-                *(
-                    self._play(one, name)
+            await self._together(
+                [
+                    (one, name)
                     for one in scenarios()
                     if one.name in RETURNING
                     for name in self.profile.plays(one)
                     if name in came
-                )
+                ]
             )
         )
 
@@ -101,6 +101,8 @@ class Suite:
             else:
                 self._keep(played)
 
+        # What waits longest begins first, so that nothing is waited for in the end.
+        waiting.sort(key=lambda planned: planned[0].window_s, reverse=True)
         async with asyncio.TaskGroup() as group:
             for scenario, name in waiting:
                 group.create_task(one_of_several(scenario, name))
@@ -114,7 +116,7 @@ class Suite:
         """Return the transports over which the client comes, as a run to its end shows."""
         first = next(one for one in scenarios() if one.name == FIRST)
         transports = [name for name in TRANSPORTS if name in self.profile.transports]
-        tried = await asyncio.gather(*(self._play(first, name) for name in transports))
+        tried = await self._together([(first, name) for name in transports])
         self.reports = frozenset(member for played in tried for member in played.reported)
         came = {played.transport for played in tried if played.attached}
         if not any(played.connected for played in tried):
@@ -127,6 +129,18 @@ class Suite:
             )
             raise NobodyCame(f"{ended}, and said {said}" if said else f"{ended}, and said nothing")
         return came | ({"auto"} if came else set())
+
+    async def _together(self, planned: Sequence[tuple[Scenario, str]]) -> list[Played]:
+        """Play these at once; whatever happens, each has ended its client when this ends."""
+        tasks = [asyncio.create_task(self._play(one, name)) for one, name in planned]
+        try:
+            return await asyncio.gather(*tasks)
+        except Exception:
+            for task in tasks:
+                task.cancel()
+            raise
+        finally:
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _play(self, scenario: Scenario, name: str) -> Played:
         try:

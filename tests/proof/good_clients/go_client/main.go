@@ -55,11 +55,11 @@ func main() {
 
 // takeUp goes on with a run that somebody else began, at a cursor [SSE-14].
 func (c *client) takeUp(id, cursor string) {
-	if id == "" {
+	at := strings.LastIndex(cursor, ".")
+	if id == "" || at < 0 {
 		return
 	}
-	at := strings.LastIndex(cursor, ".")
-	c.run.id, c.run.accepted, c.run.epoch = id, true, cursor[:max(at, 0)]
+	c.run.id, c.run.accepted, c.run.epoch = id, true, cursor[:at]
 	c.run.cursor, _ = strconv.Atoi(cursor[at+1:])
 	c.furthest = c.run.cursor
 }
