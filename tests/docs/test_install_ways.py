@@ -56,6 +56,7 @@ def variables(tools: Path, folder: Path) -> dict[str, str]:
         "PIPX_BIN_DIR": str(folder / "bin"),
         "PATH": f"{folder / 'bin'}:{tools}:/usr/local/bin:/usr/bin:/bin",
     }
+    home["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # as pip takes the best of several indexes
     return home | {name: settings[key] for key, name in UV_NAMES.items() if key in settings}
 
 
