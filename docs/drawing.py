@@ -26,7 +26,7 @@ class Step:
 def picture(parts: Sequence[str], width: int, height: int, title: str) -> str:
     """Return a figure of one line, as Markdown leaves a block of HTML without blank lines alone."""
     head = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}" xmlns="http://www.w3.org/2000/svg">'
-    return f'<figure class="picture">{head}{"".join(parts)}</svg></figure>'
+    return f'<figure class="picture" tabindex="0">{head}{"".join(parts)}</svg></figure>'
 
 
 def text(x: float, y: float, said: str, anchor: str = "middle", kind: str = "") -> str:

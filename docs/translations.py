@@ -13,7 +13,9 @@ from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
+from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
+from mkdocs.utils.templates import TemplateContext
 
 ROOT = Path(__file__).parent.parent
 CHINESE = ROOT / "docs/pages/zh"
@@ -61,6 +63,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if own in there:
         return f"<small>[English](<{_relative(own, there[own])}>)</small>\n\n{markdown}"
     return markdown
+
+
+def on_page_context(context: TemplateContext, page: Page, config: MkDocsConfig, nav: Navigation) -> None:  # noqa: ARG001
+    """Have the theme speak the language of the page."""
+    config.theme["language"] = "zh" if page.file.src_uri.startswith("zh/") else "en"
 
 
 def on_post_build(config: MkDocsConfig) -> None:

@@ -53,7 +53,7 @@ def test_the_wheel_knows_schemas_and_specification(binaries: Path, namesakes: Pa
     shown = called(binaries / "runwire", "spec", "show", "RUN-4", cwd=namesakes)
     judged = called(binaries / "runwire", "validate", "talk.jsonl", cwd=namesakes)
     code = "import runwire_schemas as s; print(len(s.names()), len([*s.vectors()]), len([*s.transcripts('valid')]))"
-    packed = called(binaries / "python", "-c", code, cwd=namesakes)
+    packed = called(binaries / "python", "-c", code, cwd=binaries)
 
     assert (shown.returncode, judged.returncode) == (0, 1), shown.stderr + judged.stderr
     assert packed.stdout.split() == [
