@@ -169,8 +169,8 @@ async def three_runs_of_a_session_come_in_their_order(target: Target, transport:
 
     ends = [await run.terminal(LONG_S) for run in runs]
     for earlier, run in zip(ends, runs[1:], strict=False):
-        begun = run.events[0].at
-        assert earlier.at < begun + target.clock.tolerance, (
+        first_at = run.events[0].at
+        assert earlier.at < first_at + target.clock.tolerance, (
             "a run began before the one in front of it had ended"
         )
 
