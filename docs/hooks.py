@@ -8,7 +8,6 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from runwire_conformance.trace.short_limits import SHORT_LIMITS
 from runwire_spec import Requirement, catalogue, registries
 
 ROOT = Path(__file__).parent.parent
@@ -72,7 +71,6 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     own = page.file.src_uri.removeprefix("spec/") if page.file.src_uri.startswith("spec/") else None
     folder = "" if own is not None else "../" * page.file.src_uri.count("/") + "spec/"
     markdown = INCLUDED.sub(lambda found: included(ROOT / found[1], found[2]), markdown)
-    markdown = markdown.replace("<<< short limits", table_of_short_limits())
     parts = CODE.split(markdown)
     for place in range(0, len(parts), 2):
         text = LABEL.sub(r"<small>\1: <b>\2</b></small>", parts[place])
@@ -102,15 +100,6 @@ def link(identifier: str, own: str | None, folder: str) -> str:
         return f"[{identifier}]"
     chapter = "" if requirement.chapter == own else folder + requirement.chapter
     return f"[{identifier}]({chapter}#{identifier})"
-
-
-def table_of_short_limits() -> str:
-    """Return the limits that make a test server quick to judge, with the registry's default beside each."""
-    defaults = {row["limit"]: row["default"] for row in registries()["limits"]}
-    rows = [
-        f"| `{name}` | {defaults[name]} | {one.value} | {one.why} |" for name, one in SHORT_LIMITS.items()
-    ]
-    return "\n".join(["| limit | default | for tests | why |", "|---|---|---|---|", *rows])
 
 
 def index_of_requirements() -> str:

@@ -131,6 +131,15 @@ def test_the_quick_limits_are_limits_of_the_registry() -> None:
     assert set(SHORT_LIMITS) <= {row["limit"] for row in registries()["limits"]} & set(LIMITS)
 
 
+@pytest.mark.parametrize("page", ["test-servers.md", "zh/test-servers.md"])
+def test_the_page_tells_the_quick_limits(page: str) -> None:
+    text = (Path(__file__).parents[2] / "docs/pages" / page).read_text(encoding="utf-8")
+    defaults = {row["limit"]: row["default"] for row in registries()["limits"]}
+
+    for name, advice in SHORT_LIMITS.items():
+        assert f"| `{name}` | {defaults[name]} | {advice.value} | {advice.why} |" in text
+
+
 @pytest.mark.parametrize(
     ("words", "plays"),
     [

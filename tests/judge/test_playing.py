@@ -39,7 +39,9 @@ def test_who_finds_no_place_has_shown_nothing_and_is_played_again() -> None:
     outcome = played(refused)
 
     assert (outcome.state, outcome.moot, outcome.suspect) == (State.NOT_EXERCISED, "LIMIT-4", True)
-    assert outcome.reason == "blocked by LIMIT-4: expected started; came a refusal"
+    assert outcome.reason.startswith("blocked by LIMIT-4: expected started; came a refusal; raise ")
+    for limit in ("connections_per_principal", "runs_per_principal", "kept_bytes_per_principal"):
+        assert f"{limit} (advertised {PROFILE.limits[limit]:.15g})" in outcome.reason
 
 
 @pytest.mark.parametrize("by_its_own_doing", ["busy", "alone"])

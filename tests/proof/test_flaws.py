@@ -13,7 +13,7 @@ from tests.proof import proof
 from tests.proof.benign import BENIGN
 from tests.proof.conditions import CONDITIONS, EVERY
 from tests.proof.flaws import catalogue
-from tests.proof.flaws.flaw import FLAWS, Flaw
+from tests.proof.flaws.flaw import CLAUSES, FLAWS, Flaw
 from tests.proof.good_servers import GOOD_SERVERS
 from tests.proof.kill_table import Trial, observable, without_flaw
 from tests.proof.proof import DATA, differing
@@ -99,6 +99,14 @@ def test_the_list_of_survivors_names_flaws() -> None:
 def test_every_flaw_breaks_an_observable_requirement() -> None:
     assert {flaw.requirement for flaw in FLAWS.values()} <= set(observable())
     assert catalogue.__all__
+
+
+def test_the_clauses_of_a_sentence_are_broken_by_flaws_of_that_sentence() -> None:
+    for requirement, clauses in CLAUSES.items():
+        assert len(clauses) > 1, f"{requirement} has one clause: {list(clauses)}"
+        for clause, names in clauses.items():
+            told = {name: (FLAWS[name].requirement, FLAWS[name].clause) for name in names}
+            assert told == dict.fromkeys(names, (requirement, clause))
 
 
 def test_verdicts_that_differ_between_runs_are_told() -> None:

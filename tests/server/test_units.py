@@ -289,6 +289,8 @@ def test_a_large_observation_is_cut_and_a_large_call_is_an_error() -> None:
         ("application/json", False, False),
         ("text/event-stream;q=0", False, False),
         ("text/*", True, False),
+        ("text/event-stream;q=0, */*", False, False),
+        ("*/*;q=0, text/event-stream; q=0.2", True, True),
     ],
 )
 def test_accept_is_read_as_http_has_it(header: str | None, accepts: bool, names: bool) -> None:
@@ -305,6 +307,9 @@ def test_accept_is_read_as_http_has_it(header: str | None, accepts: bool, names:
         (".5", None),
         ("-1", None),
         ("5\n", None),
+        ("05", None),
+        ("e-1.00", None),
+        ("0", (None, 0)),
     ],
 )
 def test_a_cursor_is_epoch_and_seq(text: str, cursor: object) -> None:

@@ -124,33 +124,29 @@ async def a_finished_log_is_kept_longer_than_a_moment(client: Client, target: Ta
     assert contents(await again.whole()) == log
 
 
-@proves("RUN-15", script=True, deadline_s=60, timing=True, connections=2)
-async def time_spent_queued_is_not_running(target: Target, limits: Limits) -> None:
+@proves("RUN-15", script=True, on=BOTH, deadline_s=60, timing=True, connections=2)
+async def time_spent_queued_is_not_running(target: Target, limits: Limits, transport: str) -> None:
     each = limits["run_s"] * 0.7
     target.within_patience(each * 2, "run_s")
     session_id = new_run_id()
-    client = await target.connect()
-    first = await client.start(
-        scripts.script(scripts.wait(each * 1000)), run_id=new_run_id(), session_id=session_id
-    )
-    second = await client.start(
-        scripts.script(scripts.wait(each * 1000)), run_id=new_run_id(), session_id=session_id
-    )
+    working = scripts.script(scripts.wait(each * 1000))
+    first = await begun(target, transport, working, session_id=session_id)
+    second = await begun(target, transport, working, session_id=session_id)
 
     ends = [await run.terminal(beyond(each * 2)) for run in (first, second)]
 
     assert [end.get("status") for end in ends] == ["completed"] * 2, f"came {[dict(end) for end in ends]}"
 
 
-@proves("RUN-15", script=True, deadline_s=60, timing=True)
-async def time_spent_waiting_is_not_running(target: Target, limits: Limits) -> None:
+@proves("RUN-15", script=True, on=BOTH, deadline_s=60, timing=True)
+async def time_spent_waiting_is_not_running(target: Target, limits: Limits, transport: str) -> None:
     if "input" not in target.features:
         raise NotOffered("the server does not offer input")
     waits = limits["run_s"] + 1
     target.within_patience(waits, "run_s")
     if limits["input_s"] < waits + 2:
         raise NotExercised("input_s is shorter than run_s; set a longer input_s on the server")
-    run = await asked(target, "websocket", scripts.asking("q1"), scripts.token("on"))
+    run = await asked(target, transport, scripts.asking("q1"), scripts.token("on"))
 
     await asyncio.sleep(waits)
     assert not any(event.is_terminal for event in run.events), "a run that waited for its user ended"
@@ -160,23 +156,22 @@ async def time_spent_waiting_is_not_running(target: Target, limits: Limits) -> N
     assert (await run.terminal()).get("status") == "completed"
 
 
-@proves("RUN-16", script=True, connections=2, timing=True)
-async def three_runs_of_a_session_come_in_their_order(target: Target) -> None:
+@proves("RUN-16", script=True, on=BOTH, connections=3, timing=True)
+async def three_runs_of_a_session_come_in_their_order(target: Target, transport: str) -> None:
     session_id = new_run_id()
-    one, other = await target.connect(), await target.connect()
     prompts = [
         scripts.script(scripts.wait(ms), scripts.token("x"), scripts.wait(ms)) for ms in (500, 400, 10)
     ]
 
     runs = [
-        await client.start(prompt, run_id=new_run_id(), session_id=session_id)
-        for client, prompt in zip((one, other, one), prompts, strict=True)
+        await begun(target, transport, prompt, run_id=new_run_id(), session_id=session_id)
+        for prompt in prompts
     ]
 
     ends = [await run.terminal(LONG_S) for run in runs]
     for earlier, run in zip(ends, runs[1:], strict=False):
-        begun = run.events[0].at
-        assert earlier.at < begun + target.clock.tolerance, (
+        first_at = run.events[0].at
+        assert earlier.at < first_at + target.clock.tolerance, (
             "a run began before the one in front of it had ended"
         )
 

@@ -12,50 +12,55 @@ from runwire_conformance.client.expectations import expect_member, expect_refuse
 from runwire_conformance.client.target import Target, new_run_id
 
 
-@proves("RUN-18", connections=2)
-async def two_starts_at_once_become_one_run(target: Target) -> None:
+@proves("RUN-18", on=BOTH, connections=2)
+async def two_starts_at_once_become_one_run(target: Target, transport: str) -> None:
     run_id = new_run_id()
-    one, other = await target.connect(), await target.connect()
-    message = {"type": "start", "prompt": target.short, "run_id": run_id}
+    clients = [await target.connect() if transport == "websocket" else None for _ in range(2)]
 
-    answers = await asyncio.gather(one.ask(message), other.ask(message))
+    one, other = await asyncio.gather(
+        *(start_answered(target, client, prompt=target.short, run_id=run_id) for client in clients)
+    )
 
     if "resume" in target.features:
-        assert [answer.type for answer in answers] == ["started", "started"]
-        assert answers[0]["epoch"] == answers[1]["epoch"]
+        assert "epoch" in one and one["epoch"] == other.get("epoch"), (
+            f"came {json.dumps(one)[:200]} and {json.dumps(other)[:200]}"
+        )
     else:
-        assert sorted(answer.type for answer in answers) == ["error", "started"]
+        assert sorted(answer.type for answer in (one, other)) == ["error", "started"]
 
 
-@proves("RUN-19", connections=2)
-async def a_repeated_start_replays_the_run(target: Target) -> None:
+@proves("RUN-19", on=BOTH, connections=2)
+async def a_repeated_start_replays_the_run(target: Target, transport: str) -> None:
     run_id = new_run_id()
-    one, other = await target.connect(), await target.connect()
-    first = await one.start(target.short, run_id=run_id)
+    first = await begun(target, transport, target.short, run_id=run_id)
     await first.terminal()
 
-    again = await other.start(target.short, run_id=run_id)
+    again = await begun(target, transport, target.short, run_id=run_id)
 
     await again.terminal()
     assert again.epoch == first.epoch
-    kinds = [message.type for message in other.messages if message.type in {"started", "resumed"}]
-    assert kinds == ["started", "resumed"]
+    said = again.conversation.messages
+    assert [message.type for message in said if message.type in {"started", "resumed"}] == [
+        "started",
+        "resumed",
+    ]
     expect_same_log(contents(again.events), contents(first.events))
 
 
-@proves("RUN-19")
-async def defaults_belong_to_the_same_body(client: Client, target: Target) -> None:
+@proves("RUN-19", on=BOTH, connections=2)
+async def defaults_belong_to_the_same_body(target: Target, transport: str) -> None:
     run_id = new_run_id()
-    first = await client.start(target.short, run_id=run_id)
+    first = await begun(target, transport, target.short, run_id=run_id)
     await first.terminal()
 
-    again = await client.start(target.short, run_id=run_id, on_disconnect="grace")
+    again = await begun(target, transport, target.short, run_id=run_id, on_disconnect="grace")
 
     assert again.epoch == first.epoch
+    await again.terminal()
 
 
-@proves("RUN-37")
-async def two_spellings_of_a_body_are_the_same(client: Client, target: Target) -> None:
+@proves("RUN-37", on=BOTH)
+async def two_spellings_of_a_body_are_the_same(target: Target, transport: str) -> None:
     numbers = {"n": 1, "list": [1.5, None, True], "name": {"a": 1, "b": 2}}
     spelled = '{"name":{"b":2e0,"a":1.0},"list":[15e-1,null,true],"n":1.0}'
     trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
@@ -67,24 +72,25 @@ async def two_spellings_of_a_body_are_the_same(client: Client, target: Target) -
         ({"inputs": numbers}, {"inputs": json.loads(spelled)}),
         ({"inputs": {"n": 2**53}}, {"inputs": {"n": 2**53 + 1}}),
     ):
-        run = await client.start(target.brief, run_id=new_run_id(), **first)
+        run = await begun(target, transport, target.brief, run_id=new_run_id(), **first)
         await run.terminal()
-        answer = await client.ask({"type": "start", "prompt": target.brief, "run_id": run.id, **again})
-        assert (answer.type, answer.get("epoch")) == ("started", run.epoch), (
+        body = {"prompt": target.brief, "run_id": run.id, **again}
+        answer = await start_answered(target, client_of(run), **body)
+        assert answer.get("epoch") == run.epoch, (
             f"{json.dumps(first)} and {json.dumps(again)} were taken for two bodies: {json.dumps(answer)[:200]}"
         )
-        await client.barrier()
+        if isinstance(run.conversation, Client):
+            await run.conversation.leave()
 
 
-@proves("RUN-20")
-async def another_prompt_under_the_same_id_is_a_conflict(client: Client, target: Target) -> None:
-    run_id = new_run_id()
-    run = await client.start(target.short, run_id=run_id)
+@proves("RUN-20", on=BOTH)
+async def another_prompt_under_the_same_id_is_a_conflict(target: Target, transport: str) -> None:
+    run = await begun(target, transport, target.short, run_id=new_run_id())
     await run.terminal()
 
-    answer = await client.ask({"type": "start", "prompt": target.short + " ", "run_id": run_id})
+    answer = await start_answered(target, client_of(run), prompt=target.short + " ", run_id=run.id)
 
-    expect_refused(answer, "conflict")
+    expect_member(answer, "code", "conflict")
 
 
 @proves("RUN-20", on=BOTH)

@@ -51,19 +51,19 @@ async def a_run_shows_what_its_agent_does(target: Target, transport: str) -> Non
     await run.event("token")
 
 
-@proves("RUN-2", script=True, connections=2)
-async def two_runs_of_one_prompt_have_an_agent_each(target: Target) -> None:
-    one, other = await target.connect(), await target.connect()
-    doomed, run = await one.start(scripts.ENDLESS), await other.start(scripts.ENDLESS)
+@proves("RUN-2", script=True, on=BOTH, connections=2)
+async def two_runs_of_one_prompt_have_an_agent_each(target: Target, transport: str) -> None:
+    doomed = await begun(target, transport, scripts.ENDLESS)
+    run = await begun(target, transport, scripts.ENDLESS)
     await doomed.next_event()
-    await one.cancel()
+    await stop(target, doomed)
     await doomed.terminal()
     seen = len(run.events)
 
     for _ in range(seen + 3):
         event = await run.next_event()
         expect_ended(event, type="token")
-    await other.cancel()
+    await stop(target, run)
 
 
 @proves("RUN-3")
@@ -150,6 +150,16 @@ async def nothing_follows_the_terminal(client: Client, target: Target) -> None:
         if m.is_event and m.type not in {"done", "error"}
     ]
     assert after == []
+
+
+@proves("RUN-5", on=BOTH)
+async def no_event_follows_the_end_of_a_run(target: Target, transport: str) -> None:
+    run = await begun(target, transport, target.short)
+
+    events = await quiet(run)
+
+    first = next(place for place, event in enumerate(events) if event.is_terminal)
+    assert [event.type for event in events[first + 1 :] if not event.is_terminal] == []
 
 
 async def settled(client: Client) -> None:
@@ -258,16 +268,16 @@ async def a_failing_agent_ends_the_run_with_an_error(target: Target, transport: 
     expect_ended(terminal, type="error", code="upstream_error")
 
 
-@proves("RUN-15", script=True, connections=3, waits=lambda limits: limits["run_s"] * 1.2, timing=True)
-async def a_run_beyond_its_time_ends_with_timeout(target: Target, limits: Limits) -> None:
+@proves(
+    "RUN-15", script=True, on=BOTH, connections=4, waits=lambda limits: limits["run_s"] * 1.2, timing=True
+)
+async def a_run_beyond_its_time_ends_with_timeout(target: Target, limits: Limits, transport: str) -> None:
     # Time as queued or waiting is not counted: such a run takes longer than `run_s` and less than that at its work.
     share_s = limits["run_s"] * 0.6
 
     async def times_out() -> None:
-        client = await target.connect()
-        run = await client.start(
-            scripts.script(scripts.token("x"), scripts.block(limits["run_s"] * 1000 + 8000))
-        )
+        endless = scripts.script(scripts.token("x"), scripts.block(limits["run_s"] * 1000 + 8000))
+        run = await begun(target, transport, endless)
         running = await run.next_event()
         terminal = await run.terminal_within(limits["run_s"], running.at)
         expect_ended(terminal, type="error", code="timeout")
@@ -275,27 +285,24 @@ async def a_run_beyond_its_time_ends_with_timeout(target: Target, limits: Limits
             raise Wrong(f"expected the run to last {limits['run_s']:g} s; it ended too early")
 
     async def is_queued() -> None:
-        client, session_id = await target.connect(), new_run_id()
+        session_id = new_run_id()
         working = scripts.script(scripts.wait(share_s * 1000), scripts.token("done"))
-        before = await client.start(working, session_id=session_id, run_id=new_run_id())
-        run = await client.start(working, session_id=session_id, run_id=new_run_id())
+        before = await begun(target, transport, working, session_id=session_id)
+        run = await begun(target, transport, working, session_id=session_id)
         await before.terminal(beyond(share_s))
         expect_completed(await run.terminal(beyond(share_s)), owners=("RUN-16", "SCRIPT-2"))
 
     async def waits() -> None:
         if "input" not in target.features:
             return
-        client = await target.connect()
         expires: dict[str, Any] = {"expires_in_ms": int(share_s * 1000)}
-        run = await client.start(
-            scripts.script(
-                scripts.asking("q1", **expires), scripts.wait(share_s * 1000), scripts.token("done")
-            )
+        asks = scripts.script(
+            scripts.asking("q1", **expires), scripts.wait(share_s * 1000), scripts.token("done")
         )
+        run = await begun(target, transport, asks)
         expect_completed(await run.terminal(beyond(2 * share_s)), owners=("INPUT-16", "SCRIPT-2"))
 
-    several = limits.whole("runs_per_connection") > 1
-    await asyncio.gather(times_out(), waits(), *([is_queued()] if several else []))
+    await asyncio.gather(times_out(), waits(), is_queued())
 
 
 @proves("RUN-23")

@@ -2,14 +2,12 @@
 
 import re
 
-from runwire_conformance.case import DeadlineMissed, NotExercised, proves
+from runwire_conformance.case import DeadlineMissed, proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import beyond
 from runwire_conformance.client.either import BOTH, begun, stop
 from runwire_conformance.client.expectations import expect_member
 from runwire_conformance.client.target import Target, new_run_id
-from runwire_conformance.trace.limits import Limits
 
 #: Seconds for which the tool of a run that was stopped blocks: much more than a run takes to begin.
 BLOCKS_S = 6.0
@@ -35,17 +33,16 @@ async def an_unnamed_session_gets_an_id(target: Target, transport: str) -> None:
     assert CHOSEN_ID.fullmatch(run.opening["session_id"])
 
 
-@proves("RUN-13", script=True)
-async def a_queued_run_that_is_cancelled_ends(client: Client, limits: Limits) -> None:
-    if limits.whole("runs_per_connection") < 2:
-        raise NotExercised("runs_per_connection is 1")
+@proves("RUN-13", script=True, on=BOTH, connections=2)
+async def a_queued_run_that_is_cancelled_ends(target: Target, transport: str) -> None:
     session_id = new_run_id()
-    await client.start(scripts.ENDLESS, session_id=session_id, run_id=new_run_id())
-    queued = await client.start(scripts.THREE_TOKENS, session_id=session_id, run_id=new_run_id())
+    first = await begun(target, transport, scripts.ENDLESS, session_id=session_id)
+    queued = await begun(target, transport, scripts.THREE_TOKENS, session_id=session_id)
 
-    await client.cancel(queued)
+    await stop(target, queued, by_name=True)
 
     await queued.terminal()
+    await stop(target, first)
 
 
 @proves("RUN-16", script=True, on=BOTH, connections=2, timing=True)

@@ -258,6 +258,18 @@ async def done_says_how_it_ended(client: Client, target: Target) -> None:
     assert done.get("status") in {"completed", "incomplete", "cancelled"}
 
 
+@proves("EVENT-21", on=BOTH)
+async def every_done_says_how_it_ended(target: Target, transport: str) -> None:
+    run = await begun(target, transport, target.brief)
+
+    terminal = await run.terminal()
+
+    if terminal.type == "done":
+        assert terminal.get("status") in {"completed", "incomplete", "cancelled"}, (
+            f"came {json.dumps(terminal)}"
+        )
+
+
 @proves("EVENT-22")
 async def a_refusal_says_its_code_and_whether_to_retry(client: Client) -> None:
     refused = await client.ask({"type": "start", "prompt": 7})

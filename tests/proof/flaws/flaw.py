@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -52,6 +54,14 @@ class Flaw:
 
 FLAWS: dict[str, Flaw] = {}
 
+#: The clauses of sentences that have several, and the flaws that break each.
+CLAUSES: Mapping[str, Mapping[str, list[str]]] = tomllib.loads(
+    (Path(__file__).parent / "clauses.toml").read_text(encoding="utf-8")
+)
+_CLAUSE_OF = {
+    name: clause for clauses in CLAUSES.values() for clause, names in clauses.items() for name in names
+}
+
 Kind = TypeVar("Kind", bound=type[Rewrite])
 SaysHook = Callable[[Rewrite, Link, Message], Iterable[Action]]
 RequestHook = Callable[[Rewrite, Request], Request | Response]
@@ -67,7 +77,7 @@ def register(flaw: Flaw) -> None:
         raise ValueError(f"two flaws are called {flaw.name}")
     if not flaw.description:
         raise ValueError(f"{flaw.name}: say what the server does wrong")
-    FLAWS[flaw.name] = flaw
+    FLAWS[flaw.name] = replace(flaw, clause=flaw.clause or _CLAUSE_OF.get(flaw.name, ""))
 
 
 def flaw(requirement: str, *, runs: int = 1, clause: str = "", **stand: Any) -> Callable[[Kind], Kind]:

@@ -36,6 +36,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "patterns_stop_the_server": ("BEAT-1", "BEAT-3"),
     # An `re` that was changed is one that nobody gave.
     "characters_cut_at_a_frame_are_garbled": ("MSG-29",),
+    "ids_repeated_in_streams": ("MSG-29",),
     "long_ids_accepted": ("MSG-29",),
     "numbers_for_ids_repeated": ("MSG-29",),
     "re_cut_to_32": ("MSG-29",),
