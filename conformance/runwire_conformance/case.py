@@ -20,7 +20,8 @@ class Broken(AssertionError):
 
     `owners` are the sentences that order what was expected, the likeliest first, where a case only needs it to come
     to its own: it is blocked when one of them is found broken by itself (`attribution`). Where they are `certain`, as
-    nothing in the case bears on it, the first is accused even if no other case shows it broken.
+    nothing in the case bears on it, the first is accused even if no other case shows it broken. `status` is the HTTP
+    status of the answer that was not expected.
     """
 
     #: Whether nothing came within a wait that no sentence states; it has to be looked for again, alone and patiently.
@@ -30,10 +31,13 @@ class Broken(AssertionError):
     #: Whether a refusal with `busy` is no want of places: another had one at the same time, or none was asked for.
     compared = False
 
-    def __init__(self, reason: str, owners: tuple[str, ...] = (), *, certain: bool = False) -> None:
+    def __init__(
+        self, reason: str, owners: tuple[str, ...] = (), *, certain: bool = False, status: int | None = None
+    ) -> None:
         super().__init__(reason)
         self.owners = owners
         self.certain = certain
+        self.status = status
 
 
 class Wrong(Broken):
@@ -68,22 +72,50 @@ def shows(requirement: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def explains(*requirements: str) -> Iterator[None]:
+    """Have what fails inside explain findings of these `requirements`, where no other case shows the same."""
+    try:
+        yield
+    except BaseException as problem:
+        problem.__runwire_explains__ = frozenset(requirements)  # type: ignore[attr-defined]
+        raise
+
+
 def shown_by(problem: BaseException) -> str | None:
     """Return the requirement that a failure shows broken, where the case can tell which."""
-    cause = problem.__cause__  # a deadline's, which is the cancelled wait
-    return getattr(problem, "__runwire_requirement__", None) or (shown_by(cause) if cause else None)
+    shown: str | None = _carried(problem, "__runwire_requirement__")
+    return shown
 
 
 def owned_by(problem: BaseException) -> tuple[str, ...]:
     """Return the sentences that order what a case was waiting for when it failed."""
-    cause = problem.__cause__  # a deadline's, which is the cancelled wait
-    return getattr(problem, "owners", ()) or (owned_by(cause) if cause else ())
+    return _carried(problem, "owners") or ()
 
 
 def is_certain(problem: BaseException) -> bool:
     """Whether the first of a failure's owners broke its sentence, whatever the case is about."""
-    cause = problem.__cause__
-    return getattr(problem, "certain", False) or (cause is not None and is_certain(cause))
+    return bool(_carried(problem, "certain"))
+
+
+def refused_with(problem: BaseException) -> int | None:
+    """Return the HTTP status of the answer that a failure is about."""
+    status: int | None = _carried(problem, "status")
+    return status
+
+
+def explained_by(problem: BaseException) -> frozenset[str]:
+    """Return the requirements whose findings in the conversations of the case a failure explains."""
+    return _carried(problem, "__runwire_explains__") or frozenset()
+
+
+def _carried(problem: BaseException | None, name: str) -> Any:
+    """Return what a failure carries, or else its cause: a deadline's is the cancelled wait."""
+    while problem is not None:
+        if value := getattr(problem, name, None):
+            return value
+        problem = problem.__cause__
+    return None
 
 
 class NotExercised(Exception):

@@ -85,7 +85,7 @@ def test_a_case_that_was_not_played_hides_none_behind_it() -> None:
 
 
 def test_a_case_that_knows_which_sentence_was_broken_accuses_that_one_alone() -> None:
-    outcome = Outcome(State.FAILED, "a second end", breach="RUN-4")
+    outcome = Outcome(State.FAILED, "a second end", violated="RUN-4")
 
     assert set(accused(case(outcome, MUST))) == {"RUN-4"}
     assert verdict(MUST, case(outcome, MUST)).reasons == ("blocked by RUN-4",)
@@ -93,7 +93,7 @@ def test_a_case_that_knows_which_sentence_was_broken_accuses_that_one_alone() ->
 
 def test_what_such_a_case_found_is_not_said_again_where_an_invariant_says_it() -> None:
     outcome = Outcome(
-        State.FAILED, "an end too many", breach="RUN-4", findings=(Finding("RUN-4", "done twice"),)
+        State.FAILED, "an end too many", violated="RUN-4", findings=(Finding("RUN-4", "done twice"),)
     )
 
     assert verdict("RUN-4", case(outcome, MUST)).reasons == ("done twice",)

@@ -38,7 +38,7 @@ async def refused(target: Target) -> None:
 def test_who_finds_no_place_has_shown_nothing_and_is_played_again() -> None:
     outcome = played(refused)
 
-    assert (outcome.state, outcome.moot, outcome.suspect) == (State.NOT_EXERCISED, "LIMIT-4", True)
+    assert (outcome.state, outcome.blocked_by, outcome.suspect) == (State.NOT_EXERCISED, "LIMIT-4", True)
     assert outcome.reason == "blocked by LIMIT-4: expected started; came a refusal"
 
 

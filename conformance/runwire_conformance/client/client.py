@@ -72,7 +72,7 @@ class Client(Conversation):
     ) -> None:
         super().__init__(trace, limits, clock)
         self.response = response
-        #: Requirements that the probe found broken, so that what depends on them is moot.
+        #: Requirements that the probe found broken, which block what depends on them.
         self.broken = broken
         self.close_code: int | None = None
         self.pings: list[float] = []

@@ -73,21 +73,28 @@ def expect_status(response: Response, *statuses: int, owners: Owners = ()) -> No
     """Expect of a response that it has one of these statuses."""
     if response.status not in statuses:
         wanted = " or ".join(map(str, statuses))
-        raise Wrong(f"expected the status {wanted}; came {_answer_in_words(response)}", owners)
+        raise Wrong(
+            f"expected the status {wanted}; came {_answer_in_words(response)}", owners, status=response.status
+        )
 
 
 def expect_problem(response: Response, status: int, code: str, owners: Owners = ()) -> None:
     """Expect that a response refuses with this status and code."""
     expect_status(response, status, owners=owners)
     if response.json().get("code") != code:
-        raise Wrong(f"expected the code `{code}`; came {_answer_in_words(response)}", owners)
+        raise Wrong(
+            f"expected the code `{code}`; came {_answer_in_words(response)}", owners, status=response.status
+        )
 
 
 def expect_header(response: Response, name: str, value: str | None = None) -> str:
     """Return the value of a header that must be there, with this value if one is given."""
     said = response.header(name)
     if said is None:
-        raise Wrong(f"expected a `{name}` header; came {response.status} with no `{name}` header")
+        raise Wrong(
+            f"expected a `{name}` header; came {response.status} with no `{name}` header",
+            status=response.status,
+        )
     if value is not None and said != value:
         raise Wrong(f"expected `{name}: {value}`; came `{name}: {said}`")
     return said

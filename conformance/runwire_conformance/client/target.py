@@ -184,7 +184,7 @@ class Target:
         body = response.json() if response.status == 200 else Message()
         ticket, life_s = body.get("ticket"), body.get("expires_in_s")
         if not isinstance(ticket, str):
-            raise Broken(f"expected a ticket; came {_shown(response)}")
+            raise Broken(f"expected a ticket; came {_shown(response)}", status=response.status)
         if isinstance(life_s, int | float):
             self.credentials_end.append(asked + life_s)
         return self.redaction.add(ticket)
@@ -279,9 +279,8 @@ class Target:
         if response.status != 101:
             peer.close()
             owners = () if subprotocols or headers or query else ("CONN-6",)
-            raise Broken(
-                f"expected the handshake to be accepted; it was refused with {_shown(response)}", owners
-            )
+            said = f"expected the handshake to be accepted; it was refused with {_shown(response)}"
+            raise Broken(said, owners, status=response.status)
         client = Client(peer, response, trace, self.limits, self.clock, self.profile.broken, self.own)
         client.patience_s = self.patience_s
         client.counts_places = self.counts_places
@@ -444,7 +443,7 @@ def _no_stream(method: str, response: Response) -> Broken:
     said = f"expected 200 and a stream; came {_shown(response)}"
     if method == "POST" and 200 <= response.status < 300:
         return Violation("HTTP-2", said)
-    return Broken(said, ("HTTP-2" if method == "POST" else "SSE-4",))
+    return Broken(said, ("HTTP-2" if method == "POST" else "SSE-4",), status=response.status)
 
 
 def _add_response(trace: Trace, response: Response) -> None:

@@ -1,7 +1,6 @@
 """Plays one case, and tells what came of it."""
 
 import asyncio
-import re
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,13 +16,15 @@ from runwire_conformance.case import (
     NotOffered,
     TooSlow,
     Violation,
+    explained_by,
     is_certain,
     owned_by,
+    refused_with,
     shown_by,
 )
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable
-from runwire_conformance.runner.assertion import in_words, lacking_in_words
+from runwire_conformance.runner.assertion import in_words, lacking_in_words, place_of
 from runwire_conformance.runner.forecast import wait_of
 from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.limits import PLACES, RUNS, Limits
@@ -35,8 +36,8 @@ from runwire_conformance.verdict.reason import Kind, kind_of
 #: Seconds for letting go of what a case opened.
 END_S = 5.0
 
-#: What a failure says that comes of a credential that was refused.
-CALLER_REFUSED = re.compile(r"(?:came|with) 401\b")
+#: The status with which a credential is refused.
+UNAUTHORIZED = 401
 
 #: The sentence by which there is a place again once one was given back.
 NO_PLACE = "LIMIT-4"
@@ -70,11 +71,8 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
     finally:
         alarms.discard(alarm)
     outcome = _outcome(case, problem, target.traces, target.limits, deadline_s)
-    if (
-        outcome.state is State.FAILED
-        and target.has_stale_credentials
-        and CALLER_REFUSED.search(outcome.reason)
-    ):
+    unauthorized = problem is not None and refused_with(problem) == UNAUTHORIZED
+    if outcome.state is State.FAILED and unauthorized and target.has_stale_credentials:
         reason = f"a credential was too old before it was used: {outcome.reason}"
         outcome = Outcome(State.NOT_JUDGED, reason, suspect=True)
     unsteady = target.clock.unsteady
@@ -107,10 +105,14 @@ def _outcome(
         return Outcome(State.PASSED)
     for kind, state in ENDINGS:
         if isinstance(problem, kind):
-            moot = problem.requirement if isinstance(problem, Blocked) else None
-            suspect = isinstance(problem, TooSlow) or moot == NO_PLACE
+            blocked_by = problem.requirement if isinstance(problem, Blocked) else None
+            suspect = isinstance(problem, TooSlow) or blocked_by == NO_PLACE
             return Outcome(
-                state, str(problem), moot, suspect=suspect, impatient=isinstance(problem, BeyondPatience)
+                state,
+                str(problem),
+                blocked_by,
+                suspect=suspect,
+                impatient=isinstance(problem, BeyondPatience),
             )
     expects_busy = case.claim.busy or case.claim.alone or getattr(problem, "compared", False)
     if not expects_busy and any(map(is_refused_as_busy, traces)):
@@ -127,6 +129,7 @@ def _outcome(
         certain=is_certain(problem),
         absent=getattr(problem, "absent", False),
         proven=proven,
+        explains=explained_by(problem),
     )
     if isinstance(problem, Violation):
         return replace(
@@ -134,7 +137,7 @@ def _outcome(
             reason=str(problem),
             suspect=leaning or problem.late,
             details=problem.details,
-            breach=problem.requirement,
+            violated=problem.requirement,
             shows=None,
             owners=(),
         )
@@ -144,15 +147,13 @@ def _outcome(
             return Outcome(State.NOT_JUDGED, reason, suspect=True)
         return replace(failed, reason=reason, suspect=True, kind=Kind.ENDLESS)
     if isinstance(problem, AssertionError | Unreachable | Unanswered):
-        told = case.explain is not None and not isinstance(problem, Broken)
-        details = case.explain(problem) if told and case.explain is not None else ""
+        details = "" if isinstance(problem, Broken) else place_of(problem)
         absent = failed.absent or isinstance(problem, DeadlineMissed | Unreachable | Unanswered)
         suspect = (leaning or absent) and not proven
         return replace(failed, reason=in_words(problem), suspect=suspect, details=details)
     if isinstance(problem, LACKING):
         # What a case reads from the server's answer is missing, or of another kind.
-        details = case.explain(problem) if case.explain is not None else ""
-        return replace(failed, reason=lacking_in_words(problem), kind=Kind.LACKING, details=details)
+        return replace(failed, reason=lacking_in_words(problem), kind=Kind.LACKING, details=place_of(problem))
     shown = "".join(traceback.format_exception(problem))
     return Outcome(State.JUDGE_ERROR, f"{type(problem).__name__}: {problem}", details=shown)
 
