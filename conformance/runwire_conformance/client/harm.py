@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from websockets.frames import Opcode
 
 from runwire_conformance.case import Broken, Violation, explains
-from runwire_conformance.client.client import IDLE, Client
+from runwire_conformance.client.client import Client
+from runwire_conformance.client.connection import IDLE
 from runwire_conformance.client.target import SMALL_BUFFER, Target
 from runwire_conformance.client.wire.http import open_socket, place_of
 from runwire_conformance.client.wire.websocket import BadFrame, FramePeer, TooMuch
