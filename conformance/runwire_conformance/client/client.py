@@ -8,13 +8,9 @@ from typing import Any
 from runwire_conformance.case import Blocked, Broken, NotJudged, Violation
 from runwire_conformance.client.connection import OpenConnection
 from runwire_conformance.client.conversation import ANSWER_S, Owners, Run
-from runwire_conformance.client.wire.http import Response
-from runwire_conformance.client.wire.websocket import (
-    FramePeer,
-)
-from runwire_conformance.trace.clock import Interval, now
-from runwire_conformance.trace.limits import RUNS, Limits
-from runwire_conformance.trace.trace import Message, Trace
+from runwire_conformance.trace.clock import now
+from runwire_conformance.trace.limits import RUNS
+from runwire_conformance.trace.trace import Message
 from runwire_spec import registries
 
 #: Seconds to wait for what must have come already.
@@ -41,21 +37,10 @@ REFUSALS = frozenset(row["code"] for row in registries()["errors"] if row["use"]
 class Client(OpenConnection):
     """An open WebSocket connection on which the protocol is spoken."""
 
-    def __init__(
-        self,
-        peer: FramePeer,
-        response: Response,
-        trace: Trace,
-        limits: Limits,
-        clock: Interval,
-        broken: Mapping[str, str],
-        own: Callable[[str], str] = str,
-    ) -> None:
-        super().__init__(peer, response, trace, limits, clock, broken)
-        #: Whether the case counts places itself, so that `busy` is what it looks for.
-        self.counts_places = False
-        #: Makes a prompt one that no other case sends.
-        self._own = own
+    #: Whether the case counts places itself, so that `busy` is what it looks for.
+    counts_places = False
+    #: Makes a prompt one that no other case sends.
+    own: Callable[[str], str] = str
 
     @property
     def ready(self) -> Message | None:
@@ -117,7 +102,7 @@ class Client(OpenConnection):
         after = len(self.messages) - 1
         identifier = f"s{secrets.token_hex(4)}"
         begun = now()
-        await self.send({"type": "start", "id": identifier, "prompt": self._own(prompt), **members})
+        await self.send({"type": "start", "id": identifier, "prompt": self.own(prompt), **members})
         answer = await self.message(
             lambda message: (
                 (message.type == "started" and message.get("re", identifier) == identifier)

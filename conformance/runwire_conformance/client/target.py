@@ -145,7 +145,8 @@ class Target(View):
             owners = () if subprotocols or headers or query else ("CONN-6",)
             said = f"expected the handshake to be accepted; it was refused with {_shown(response)}"
             raise Broken(said, owners, status=response.status)
-        client = Client(peer, response, trace, self.limits, self.clock, self.profile.broken, self.own)
+        client = Client(peer, response, trace, self.limits, self.clock, self.profile.broken)
+        client.own = self.own
         client.patience_s = self.patience_s
         client.counts_places = self.counts_places
         self._open.append(client)
