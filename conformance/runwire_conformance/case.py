@@ -151,7 +151,7 @@ class Claim:
     """What a case proves and how it is played.
 
     `waits` tells, from the limits that the server advertises, for how many seconds the case is made to wait by them;
-    its deadline is that much later. `watches` are requirements that it exercises and that are judged by the invariants
+    its deadline is that much later. `watches` are requirements that it exercises and that are judged by the rules
     alone; `connections` is how many it opens at once; an `alone` case plays when all others have ended; `last` ones
     play after everything, as they may end the server.
     """

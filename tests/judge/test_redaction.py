@@ -165,7 +165,7 @@ def test_a_failed_case_tells_no_credential(server_url: str, monkeypatch: pytest.
         raise AssertionError(f"{TOKEN} {OTHER} learned-s3cret")
 
     case = Case("auth::it", a_case_that_quotes_what_it_sent, claim_of(a_case_that_quotes_what_it_sent))
-    monkeypatch.setattr(playing, "place_of", lambda problem: f"details: {problem}")
+    monkeypatch.setattr(playing, "line_of", lambda problem: f"details: {problem}")
     engine = Engine(server_url, OPTIONS, [case])
 
     asyncio.run(judge_server(engine))

@@ -53,7 +53,7 @@ async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -
         assert (second.type, second.get("code")) == ("notice", "draining"), f"came {second.type} after ready"
         await late.leave()
     with shows("DRAIN-8"):
-        idle.counts_places = True  # what it is refused with is the question
+        idle.expects_busy = True  # what it is refused with is the question
         answer = await idle.ask({"type": "start", "prompt": scripts.THREE_TOKENS})
     with shows("DRAIN-1"):
         expect_refused(answer, "unavailable")

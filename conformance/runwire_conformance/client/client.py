@@ -38,7 +38,7 @@ class Client(OpenConnection):
     """An open WebSocket connection on which the protocol is spoken."""
 
     #: Whether the case counts places itself, so that `busy` is what it looks for.
-    counts_places = False
+    expects_busy = False
     #: Makes a prompt one that no other case sends.
     own: Callable[[str], str] = str
 
@@ -70,7 +70,7 @@ class Client(OpenConnection):
             (*ANSWERS.get(kind, ()), "MSG-30", "MSG-28"),
         )
         if kind == "start":
-            self._expect_a_place(answer)
+            self._expect_capacity(answer)
         if answer.get("re") != identifier:
             raise Violation(
                 "MSG-28", f"the {answer.type} that answers a {kind} with id {identifier!r} has no re"
@@ -114,7 +114,7 @@ class Client(OpenConnection):
             owners=("RUN-3", "RUN-1"),
         )
         if answer.type != "started":
-            self._expect_a_place(answer)
+            self._expect_capacity(answer)
             raise self._refused(answer)
         run = Run(self, answer.get("run_id"), after, answer)
         run.started_at = begun
@@ -129,18 +129,18 @@ class Client(OpenConnection):
         owners = REFUSED_BY.get(str(answer.get("code")), ("RUN-3",))
         return Broken(f"expected started; came a refusal: {json.dumps(answer)[:300]}", owners)
 
-    def _expect_a_place(self, answer: Message) -> None:
+    def _expect_capacity(self, answer: Message) -> None:
         """Raise Blocked when a start is `busy` on a connection without a run: the judge keeps below what is
         advertised.
         """
-        if answer.get("code") == "busy" and not self.counts_places and not self._has_unfinished():
+        if answer.get("code") == "busy" and not self.expects_busy and not self._has_unfinished():
             why = f"a start was refused with busy, with no run on its connection; {self.limits.remedy(*RUNS)}"
             raise Blocked("LIMIT-4", f"blocked by LIMIT-4: {why}")
 
     def _missed(self, problem: Broken) -> Broken:
         for message in self.messages:
             if message.type == "error" and "seq" not in message:
-                self._expect_a_place(message)
+                self._expect_capacity(message)
         return problem
 
     def _has_unfinished(self) -> bool:

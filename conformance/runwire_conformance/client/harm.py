@@ -14,7 +14,7 @@ from runwire_conformance.case import Broken, Violation, explains
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.connection import IDLE
 from runwire_conformance.client.target import SMALL_BUFFER, Target
-from runwire_conformance.client.wire.http import open_socket, place_of
+from runwire_conformance.client.wire.http import address_of, open_socket
 from runwire_conformance.client.wire.websocket import BadFrame, FramePeer, TooMuch
 from runwire_conformance.trace.clock import Interval, now
 
@@ -129,7 +129,7 @@ async def request_begun(target: Target, data: bytes, url: str) -> AsyncIterator[
     trace = target.noted("http", "a request of bytes")
     trace.deaf = True
     trace.add("client", "raw", f"{data[:60]!r}, {len(data)} bytes")
-    reader, writer = await open_socket(place_of(url), target.options.tls, SMALL_BUFFER)
+    reader, writer = await open_socket(address_of(url), target.options.tls, SMALL_BUFFER)
     try:
         writer.write(data)
         yield reader
@@ -140,7 +140,7 @@ async def request_begun(target: Target, data: bytes, url: str) -> AsyncIterator[
 def head(target: Target, method: str, path: str, url: str, *lines: str) -> bytes:
     """Return the head of a request with the caller's credentials, without the empty line that ends it."""
     own = [f"{name}: {value}" for name, value in target.options.sent_headers]
-    whole: Sequence[str] = (f"{method} {path} HTTP/1.1", f"Host: {place_of(url).authority}", *own, *lines)
+    whole: Sequence[str] = (f"{method} {path} HTTP/1.1", f"Host: {address_of(url).authority}", *own, *lines)
     return "".join(f"{line}\r\n" for line in whole).encode()
 
 

@@ -20,13 +20,13 @@ from runwire_conformance.client.wire.http import (
     Headers,
     Response,
     Unanswered,
+    address_of,
     fetch,
-    place_of,
     target_of,
 )
 from runwire_conformance.client.wire.websocket import FramePeer
 from runwire_conformance.trace.clock import Clock, Interval, now
-from runwire_conformance.trace.limits import PLACES
+from runwire_conformance.trace.limits import CONNECTIONS
 from runwire_conformance.trace.memory_budget import MemoryBudget
 from runwire_conformance.trace.trace import TELLING_HEADERS, Message, Trace, parsed
 
@@ -100,7 +100,7 @@ class Target(View):
         if query:
             url += ("&" if "?" in url else "?") + query
         trace = self._trace("websocket", urlsplit(url).path or "/")
-        peer = FramePeer(place_of(url), self.options.tls, SMALL_BUFFER if small_buffer else None)
+        peer = FramePeer(address_of(url), self.options.tls, SMALL_BUFFER if small_buffer else None)
         named = {name.lower() for name, _ in headers}
         own = [header for header in self.options.sent_headers if header[0].lower() not in named]
         shown = [f"?{query}"] if query else []
@@ -114,7 +114,7 @@ class Target(View):
             trace.add("server", "lost", str(problem))
             raise
         _add_response(trace, response)
-        self._expect_a_place(response, "a handshake")
+        self._expect_capacity(response, "a handshake")
         return peer, response, trace
 
     async def refused_handshake(
@@ -148,7 +148,7 @@ class Target(View):
         client = Client(peer, response, trace, self.limits, self.clock, self.profile.broken)
         client.own = self.own
         client.patience_s = self.patience_s
-        client.counts_places = self.counts_places
+        client.expects_busy = self.expects_busy
         self._open.append(client)
         if ready and "CONN-15" not in self.profile.broken:
             await client.message(
@@ -218,7 +218,7 @@ class Target(View):
         content = json.dumps(body).encode() if body is not None else None
         trace = self._trace("sse", f"{method} {target_of(url)}")
         trace.add("client", "request", f"{method} {target_of(url)} {_listed(headers)}{_text(content)}")
-        exchange = Exchange(place_of(url), self.options.tls)
+        exchange = Exchange(address_of(url), self.options.tls)
         sent = [EVENT_STREAM, *([JSON] if content is not None else []), *headers]
         try:
             response = await exchange.request(method, target_of(url), self._headers(sent), content)
@@ -228,7 +228,7 @@ class Target(View):
         _add_response(trace, response)
         if response.status != 200:
             exchange.close()
-            self._expect_a_place(response, "a stream")
+            self._expect_capacity(response, "a stream")
             raise _no_stream(method, response)
         place = urljoin(url, response.header("location") or url)
         stream = Stream(exchange, response, trace, self.limits, self.clock, place)
@@ -246,12 +246,12 @@ class Target(View):
         asked = "?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else ""
         return await self.stream("GET", self.run_url(run_id, f"/events{asked}"), headers=headers)
 
-    def _expect_a_place(self, response: Response, what: str) -> None:
+    def _expect_capacity(self, response: Response, what: str) -> None:
         """Raise Blocked when there is no place for the judge, who keeps below what the server advertises."""
-        if response.status == 429 and not self.counts_places:
+        if response.status == 429 and not self.expects_busy:
             raise Blocked(
                 "LIMIT-4",
-                f"blocked by LIMIT-4: {what} was refused with {_shown(response)}; {self.limits.remedy(*PLACES)}",
+                f"blocked by LIMIT-4: {what} was refused with {_shown(response)}; {self.limits.remedy(*CONNECTIONS)}",
             )
 
     # The end.

@@ -35,7 +35,7 @@ class View:
         #: Seconds to wait for what no sentence states a time for, when the case is played again for that.
         self.patience_s = options.patience_s if patient else 0.0
         #: Whether the case counts places itself, so that a refusal for want of one is what it looks for.
-        self.counts_places = False
+        self.expects_busy = False
         #: What must not be told of the conversations.
         self.redaction = options.redaction
         #: When the credentials of the case that are good for seconds may be too old.
@@ -49,7 +49,7 @@ class View:
     def counting(self) -> Self:
         """Return this server for a case that counts places itself: a refusal with 429 is an answer like others."""
         view = copy.copy(self)
-        view.counts_places = True
+        view.expects_busy = True
         return view
 
     @property

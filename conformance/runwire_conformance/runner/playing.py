@@ -24,10 +24,10 @@ from runwire_conformance.case import (
 )
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable
-from runwire_conformance.runner.assertion import in_words, lacking_in_words, place_of
+from runwire_conformance.runner.assertion import in_words, lacking_in_words, line_of
 from runwire_conformance.runner.forecast import wait_of
 from runwire_conformance.trace.clock import now
-from runwire_conformance.trace.limits import PLACES, RUNS, Limits
+from runwire_conformance.trace.limits import CONNECTIONS, RUNS, Limits
 from runwire_conformance.trace.memory_budget import KEPT_RECORDS
 from runwire_conformance.trace.trace import Trace
 from runwire_conformance.verdict.outcome import Case, Outcome, State
@@ -40,7 +40,7 @@ END_S = 5.0
 UNAUTHORIZED = 401
 
 #: The sentence by which there is a place again once one was given back.
-NO_PLACE = "LIMIT-4"
+NO_CAPACITY = "LIMIT-4"
 
 #: Close codes for a peer that answers no Ping or takes no byte.
 GIVEN_UP = frozenset({1001, 1006, 1011, 4001})
@@ -106,7 +106,7 @@ def _outcome(
     for kind, state in ENDINGS:
         if isinstance(problem, kind):
             blocked_by = problem.requirement if isinstance(problem, Blocked) else None
-            suspect = isinstance(problem, TooSlow) or blocked_by == NO_PLACE
+            suspect = isinstance(problem, TooSlow) or blocked_by == NO_CAPACITY
             return Outcome(
                 state,
                 str(problem),
@@ -116,8 +116,8 @@ def _outcome(
             )
     expects_busy = case.claim.busy or case.claim.alone or getattr(problem, "compared", False)
     if not expects_busy and any(map(is_refused_as_busy, traces)):
-        reason = f"blocked by {NO_PLACE}: {problem}; {limits.remedy(*PLACES, *RUNS)}"
-        return Outcome(State.NOT_EXERCISED, reason, NO_PLACE, suspect=True)
+        reason = f"blocked by {NO_CAPACITY}: {problem}; {limits.remedy(*CONNECTIONS, *RUNS)}"
+        return Outcome(State.NOT_EXERCISED, reason, NO_CAPACITY, suspect=True)
     leaning = case.claim.timing or overtaken(traces, limits) or was_dropped(traces)
     proven = getattr(problem, "proven", False)
     failed = Outcome(
@@ -147,13 +147,13 @@ def _outcome(
             return Outcome(State.NOT_JUDGED, reason, suspect=True)
         return replace(failed, reason=reason, suspect=True, kind=Kind.ENDLESS)
     if isinstance(problem, AssertionError | Unreachable | Unanswered):
-        details = "" if isinstance(problem, Broken) else place_of(problem)
+        details = "" if isinstance(problem, Broken) else line_of(problem)
         absent = failed.absent or isinstance(problem, DeadlineMissed | Unreachable | Unanswered)
         suspect = (leaning or absent) and not proven
         return replace(failed, reason=in_words(problem), suspect=suspect, details=details)
     if isinstance(problem, LACKING):
         # What a case reads from the server's answer is missing, or of another kind.
-        return replace(failed, reason=lacking_in_words(problem), kind=Kind.LACKING, details=place_of(problem))
+        return replace(failed, reason=lacking_in_words(problem), kind=Kind.LACKING, details=line_of(problem))
     shown = "".join(traceback.format_exception(problem))
     return Outcome(State.JUDGE_ERROR, f"{type(problem).__name__}: {problem}", details=shown)
 

@@ -128,7 +128,7 @@ class Crash:
 
 
 class CaseFailed(Exception):
-    """A case failed, or an invariant found something in its conversations."""
+    """A case failed, or a rule found something in its conversations."""
 
 
 @pytest.hookimpl(wrapper=True)

@@ -29,7 +29,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one case: its state, the reason, what the invariants found, and the conversations."""
+    """What came of one case: its state, the reason, what the rules found, and the conversations."""
 
     state: State
     reason: str = ""
@@ -90,7 +90,7 @@ class Outcome:
 
     @property
     def firm_findings(self) -> tuple[Finding, ...]:
-        """What the invariants found broken by more than the clock."""
+        """What the rules found broken by more than the clock."""
         return tuple(finding for finding in self.findings if finding.requirement not in self.timed)
 
 

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from runwire_conformance.runner.engine import Engine
-from runwire_conformance.runner.playing import NO_PLACE
+from runwire_conformance.runner.playing import NO_CAPACITY
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.verdict.outcome import Case, Outcome, State
 from runwire_conformance.verdict.verdict import shown_of
@@ -35,11 +35,11 @@ async def confirm(engine: Engine, cases: Sequence[Case]) -> None:
         outcome = engine.outcomes[case.name]
         if shown_of(case, outcome) in proved and outcome.state is State.FAILED:
             continue  # the same sentences were proved broken by a quicker case
-        if outcome.blocked_by == NO_PLACE and crowded_out >= MOST_CROWDED_OUT:
+        if outcome.blocked_by == NO_CAPACITY and crowded_out >= MOST_CROWDED_OUT:
             continue
         outcome = await _replay(engine, case)
         replayed.add(case.name)
-        crowded_out += outcome.blocked_by == NO_PLACE
+        crowded_out += outcome.blocked_by == NO_CAPACITY
         if outcome.state is State.FAILED:
             proved.add(shown_of(case, outcome))
             engine.failed += 1
