@@ -11,7 +11,7 @@ from runwire_conformance.case import BeyondPatience, Blocked, Broken, Claim
 from runwire_conformance.client.profile import Options, Profile
 from runwire_conformance.client.target import Target
 from runwire_conformance.runner.gates import unplayed
-from runwire_conformance.runner.playing import came_of
+from runwire_conformance.runner.playing import outcome_of
 from runwire_conformance.trace.clock import Clock, now
 from runwire_conformance.trace.trace import Message, Record
 from runwire_conformance.verdict.outcome import Case, Outcome, State
@@ -25,7 +25,7 @@ BUSY = Message({"type": "error", "code": "busy", "data": "no place", "re": "s1"}
 def played(function: Callable[[Target], Awaitable[None]], **claim: bool) -> Outcome:
     """Return what comes of a case that no server is needed for."""
     case = Case("a::case", function, Claim(("RUN-4",), **claim))  # type: ignore[arg-type]
-    return asyncio.run(came_of(case, Target(PROFILE, Options(), Clock()), set()))
+    return asyncio.run(outcome_of(case, Target(PROFILE, Options(), Clock()), set()))
 
 
 async def refused(target: Target) -> None:

@@ -1,7 +1,7 @@
 """What a case expects of an answer, in the words of the protocol; each raises Wrong and says what came instead."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -104,14 +104,6 @@ def expect_no_header(response: Response, name: str) -> None:
     """Expect that a header is not there."""
     if (said := response.header(name)) is not None:
         raise Wrong(f"expected no `{name}` header; came `{name}: {said}`")
-
-
-def expect_directives(response: Response, name: str, wanted: Collection[str]) -> None:
-    """Expect that a header holds these words, among others that are parted by commas."""
-    listed = {word.strip().lower() for word in expect_header(response, name).split(",")}
-    if not set(wanted) <= listed:
-        missing = ", ".join(sorted(set(wanted) - listed))
-        raise Wrong(f"expected {missing} in the `{name}` header; came `{name}: {response.header(name)}`")
 
 
 def _answer_in_words(response: Response) -> str:

@@ -19,7 +19,7 @@ from runwire_conformance.client.profile import Options, Profile
 from runwire_conformance.client.target import Target
 from runwire_conformance.rules import RuleContext
 from runwire_conformance.runner.forecast import Forecast
-from runwire_conformance.runner.playing import came_of, overtaken
+from runwire_conformance.runner.playing import outcome_of, overtaken
 from runwire_conformance.runner.progress import Progress
 from runwire_conformance.runner.slots import Lease
 from runwire_conformance.trace.clock import Clock, now
@@ -161,7 +161,7 @@ class Engine:
         if self.progress is not None:
             self.progress.playing(case.name)
         began = now()
-        outcome = await came_of(case, self.target(lease=lease, patient=patient), self._alarms)
+        outcome = await outcome_of(case, self.target(lease=lease, patient=patient), self._alarms)
         self._end(case, await self._judged(outcome, began))
 
     async def _judged(self, outcome: Outcome, began: float) -> Outcome:

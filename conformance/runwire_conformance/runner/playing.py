@@ -56,7 +56,7 @@ ENDINGS: tuple[tuple[type[Exception], State], ...] = (
 LACKING = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
-async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> Outcome:
+async def outcome_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> Outcome:
     """Play a case and return what came of it; its deadline stands among the `alarms` meanwhile."""
     began = now()
     deadline_s = _deadline_of(case, target)

@@ -30,11 +30,6 @@ class Slots:
         self.taken_now = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    @property
-    def idle(self) -> bool:
-        """Whether nobody holds a slot."""
-        return self.taken_now == 0
-
     @asynccontextmanager
     async def taken(self, count: int) -> AsyncIterator[None]:
         """Hold `count` slots, or all there are; waits until they are free."""
