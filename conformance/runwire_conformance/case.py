@@ -15,6 +15,10 @@ Function = TypeVar("Function", bound=Body)
 DEADLINE_S = 25.0
 
 
+#: The sentence by which there is a place at the server again once one was given back.
+NO_CAPACITY = "LIMIT-4"
+
+
 class Broken(AssertionError):
     """The server did not do what was expected; says what was expected and what came.
 
@@ -118,24 +122,45 @@ def _carried(problem: BaseException | None, name: str) -> Any:
     return None
 
 
-class NotExercised(Exception):
+class Ending(Exception):
+    """A case ends by a word of its own, which accuses nobody."""
+
+    #: The state of a case that ends so, as `State` spells it.
+    state = "not exercised"
+    #: Whether the case is to be played again, alone.
+    suspect = False
+    #: Whether only the user's patience kept it from being played.
+    impatient = False
+    #: The broken requirement that keeps it from being played.
+    requirement: str | None = None
+
+
+class NotExercised(Ending):
     """The situation that a requirement speaks of never came about; says what to configure."""
 
 
 class BeyondPatience(NotExercised):
     """A bound of the server is longer than the user will wait."""
 
+    impatient = True
+
 
 class TooSlow(NotExercised):
     """A bound of the server was over before the situation came about; alone, the case may be quick enough."""
 
+    suspect = True
 
-class NotJudged(Exception):
+
+class NotJudged(Ending):
     """The judge left it out for reasons of its own: its slowness, memory or time; says which."""
 
+    state = "not judged"
 
-class NotOffered(Exception):
+
+class NotOffered(Ending):
     """The requirement speaks of something that this server does not have, by its own word; says what."""
+
+    state = "not offered"
 
 
 class Blocked(NotExercised):
@@ -143,7 +168,8 @@ class Blocked(NotExercised):
 
     def __init__(self, requirement: str, reason: str = "") -> None:
         super().__init__(reason or f"blocked by {requirement}")
-        self.requirement = requirement
+        self.requirement: str = requirement
+        self.suspect = requirement == NO_CAPACITY
 
 
 @dataclass(frozen=True, slots=True)

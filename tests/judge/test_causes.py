@@ -163,7 +163,7 @@ def failed(*traces: Trace, **members: object) -> Outcome:
 def judged(outcome: Outcome, *ids: str, **known: dict[str, str]) -> dict[str, Judgement]:
     """Return what is said of each requirement when a case that proves `ids` came out so."""
     cases = [Played(Case("a::case", body, Claim(ids)), outcome)]
-    judgements = judge(cases, frozenset(), True, known.get("broken"), broken_throughout=known.get("ailing"))
+    judgements = judge(cases, frozenset(), True, **known)  # type: ignore[arg-type]
     return {judgement.requirement.id: judgement for judgement in judgements}
 
 
@@ -178,7 +178,7 @@ def test_a_failure_with_a_cause_is_not_held_against_what_the_case_proves() -> No
     assert verdicts["RUN-6"].reasons == ("blocked by CLOSE-2",)
 
 
-def test_a_failure_without_the_symptom_is_accused_beside() -> None:
+def test_a_failure_without_its_signs_is_accused_beside() -> None:
     outcome = watched(failed(talk()), CONTEXT)
 
     verdicts = judged(outcome, "RUN-6", broken_throughout={"CLOSE-2": "7 of 24 broke off"})

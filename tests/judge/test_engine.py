@@ -189,8 +189,8 @@ def test_a_proof_holds_on_a_slow_machine_too() -> None:
 
 
 def test_a_case_that_was_too_slow_in_the_crowd_is_played_again() -> None:
-    configured = fails(TooSlow("raise run_s"), NotExercised("configure a hook"))
-    quick = fails(TooSlow("raise run_s"), None)
+    configured = fails(TooSlow("raise run_s"), NotExercised("configure a hook"), number=0)
+    quick = fails(TooSlow("raise run_s"), None, number=1)
 
     found = played(configured, quick)
 
@@ -218,7 +218,8 @@ def test_quick_leaves_out_what_waits_long() -> None:
 
     found = played(long, short, options=Options(quick=True))
 
-    assert (found.outcomes[long.name], states(found), found.left_out) == (None, [State.PASSED], {"tests::0"})
+    assert long.name not in found.outcomes
+    assert (states(found), found.left_out) == ([State.PASSED], {"tests::0"})
 
 
 def test_the_time_limit_leaves_out_what_is_left_and_confirms_what_is_suspect() -> None:

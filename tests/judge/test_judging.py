@@ -102,9 +102,9 @@ def test_what_was_broken_at_first_sight_is_accused() -> None:
     assert judgement.accusations[0].traces == (trace,)
 
 
-def test_what_ails_the_server_is_accused() -> None:
+def test_what_the_server_breaks_throughout_is_accused() -> None:
     done = judging()
-    done.engine.ailing["CLOSE-2"] = "connections break off"
+    done.engine.broken_throughout["CLOSE-2"] = "connections break off"
 
     (judgement,) = done.report().judgements
 
@@ -240,7 +240,7 @@ def test_cases_play_as_if_this_were_no_ci_so_that_long_lists_are_not_compared_wo
         seen.append(os.environ.get("CI"))
 
     monkeypatch.setenv("CI", "true")
-    monkeypatch.setattr(Engine, "judge", judge)
+    monkeypatch.setattr("runwire_conformance.runner.judging.judge_server", judge)
 
     judging().play()
 

@@ -39,7 +39,7 @@ def test_who_finds_no_place_has_shown_nothing_and_is_played_again() -> None:
     outcome = played(refused)
 
     assert (outcome.state, outcome.blocked_by, outcome.suspect) == (State.NOT_EXERCISED, "LIMIT-4", True)
-    assert outcome.reason == "blocked by LIMIT-4: expected started; came a refusal"
+    assert outcome.reason.startswith("blocked by LIMIT-4: expected started; came a refusal; ")
 
 
 @pytest.mark.parametrize("by_its_own_doing", ["busy", "alone"])
@@ -81,6 +81,6 @@ def test_a_case_needs_the_connections_that_the_server_admits(connections: int, f
 def test_a_credential_that_grew_too_old_on_a_slow_machine_is_no_fault(life_s: float, state: State) -> None:
     async def refused_caller(target: Target) -> None:
         target.credentials_end.append(now() + life_s)
-        raise Broken("expected the handshake to be accepted; it was refused with 401")
+        raise Broken("expected the handshake to be accepted; it was refused", status=401)
 
     assert played(refused_caller).state is state

@@ -7,14 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from runwire_conformance.case import (
-    BeyondPatience,
+    NO_CAPACITY,
     Blocked,
     Broken,
     DeadlineMissed,
-    NotExercised,
-    NotJudged,
-    NotOffered,
-    TooSlow,
+    Ending,
     Violation,
     explained_by,
     is_certain,
@@ -39,18 +36,8 @@ END_S = 5.0
 #: The status with which a credential is refused.
 UNAUTHORIZED = 401
 
-#: The sentence by which there is a place again once one was given back.
-NO_CAPACITY = "LIMIT-4"
-
 #: Close codes for a peer that answers no Ping or takes no byte.
 GIVEN_UP = frozenset({1001, 1006, 1011, 4001})
-
-#: How a case ends by a word of its own that accuses nobody.
-ENDINGS: tuple[tuple[type[Exception], State], ...] = (
-    (NotOffered, State.NOT_OFFERED),
-    (NotJudged, State.NOT_JUDGED),
-    (NotExercised, State.NOT_EXERCISED),
-)
 
 #: What a case raises that does not find in an answer what it reads there, or finds another kind of value.
 LACKING = (ArithmeticError, LookupError, TypeError, ValueError)
@@ -103,17 +90,14 @@ def _outcome(
     """Return what a case's end says of it."""
     if problem is None:
         return Outcome(State.PASSED)
-    for kind, state in ENDINGS:
-        if isinstance(problem, kind):
-            blocked_by = problem.requirement if isinstance(problem, Blocked) else None
-            suspect = isinstance(problem, TooSlow) or blocked_by == NO_CAPACITY
-            return Outcome(
-                state,
-                str(problem),
-                blocked_by,
-                suspect=suspect,
-                impatient=isinstance(problem, BeyondPatience),
-            )
+    if isinstance(problem, Ending):
+        return Outcome(
+            State(problem.state),
+            str(problem),
+            problem.requirement,
+            suspect=problem.suspect,
+            impatient=problem.impatient,
+        )
     expects_busy = case.claim.busy or case.claim.alone or getattr(problem, "compared", False)
     if not expects_busy and any(map(is_refused_as_busy, traces)):
         reason = f"blocked by {NO_CAPACITY}: {problem}; {limits.remedy(*CONNECTIONS, *RUNS)}"

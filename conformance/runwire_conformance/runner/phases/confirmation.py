@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
+from runwire_conformance.case import NO_CAPACITY
 from runwire_conformance.runner.engine import Engine
-from runwire_conformance.runner.playing import NO_CAPACITY
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.verdict.outcome import Case, Outcome, State
 from runwire_conformance.verdict.verdict import shown_of
