@@ -15,12 +15,17 @@ Function = TypeVar("Function", bound=Body)
 DEADLINE_S = 25.0
 
 
+#: The sentence by which there is a place at the server again once one was given back.
+NO_CAPACITY = "LIMIT-4"
+
+
 class Broken(AssertionError):
     """The server did not do what was expected; says what was expected and what came.
 
     `owners` are the sentences that order what was expected, the likeliest first, where a case only needs it to come
     to its own: it is blocked when one of them is found broken by itself (`attribution`). Where they are `certain`, as
-    nothing in the case bears on it, the first is accused even if no other case shows it broken.
+    nothing in the case bears on it, the first is accused even if no other case shows it broken. `status` is the HTTP
+    status of the answer that was not expected.
     """
 
     #: Whether nothing came within a wait that no sentence states; it has to be looked for again, alone and patiently.
@@ -30,10 +35,13 @@ class Broken(AssertionError):
     #: Whether a refusal with `busy` is no want of places: another had one at the same time, or none was asked for.
     compared = False
 
-    def __init__(self, reason: str, owners: tuple[str, ...] = (), *, certain: bool = False) -> None:
+    def __init__(
+        self, reason: str, owners: tuple[str, ...] = (), *, certain: bool = False, status: int | None = None
+    ) -> None:
         super().__init__(reason)
         self.owners = owners
         self.certain = certain
+        self.status = status
 
 
 class Wrong(Broken):
@@ -68,42 +76,91 @@ def shows(requirement: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def explains(*requirements: str) -> Iterator[None]:
+    """Have what fails inside explain findings of these `requirements`, where no other case shows the same."""
+    try:
+        yield
+    except BaseException as problem:
+        problem.__runwire_explains__ = frozenset(requirements)  # type: ignore[attr-defined]
+        raise
+
+
 def shown_by(problem: BaseException) -> str | None:
     """Return the requirement that a failure shows broken, where the case can tell which."""
-    cause = problem.__cause__  # a deadline's, which is the cancelled wait
-    return getattr(problem, "__runwire_requirement__", None) or (shown_by(cause) if cause else None)
+    shown: str | None = _carried(problem, "__runwire_requirement__")
+    return shown
 
 
 def owned_by(problem: BaseException) -> tuple[str, ...]:
     """Return the sentences that order what a case was waiting for when it failed."""
-    cause = problem.__cause__  # a deadline's, which is the cancelled wait
-    return getattr(problem, "owners", ()) or (owned_by(cause) if cause else ())
+    return _carried(problem, "owners") or ()
 
 
 def is_certain(problem: BaseException) -> bool:
     """Whether the first of a failure's owners broke its sentence, whatever the case is about."""
-    cause = problem.__cause__
-    return getattr(problem, "certain", False) or (cause is not None and is_certain(cause))
+    return bool(_carried(problem, "certain"))
 
 
-class NotExercised(Exception):
+def refused_with(problem: BaseException) -> int | None:
+    """Return the HTTP status of the answer that a failure is about."""
+    status: int | None = _carried(problem, "status")
+    return status
+
+
+def explained_by(problem: BaseException) -> frozenset[str]:
+    """Return the requirements whose findings in the conversations of the case a failure explains."""
+    return _carried(problem, "__runwire_explains__") or frozenset()
+
+
+def _carried(problem: BaseException | None, name: str) -> Any:
+    """Return what a failure carries, or else its cause: a deadline's is the cancelled wait."""
+    while problem is not None:
+        if value := getattr(problem, name, None):
+            return value
+        problem = problem.__cause__
+    return None
+
+
+class Ending(Exception):
+    """A case ends by a word of its own, which accuses nobody."""
+
+    #: The state of a case that ends so, as `State` spells it.
+    state = "not exercised"
+    #: Whether the case is to be played again, alone.
+    suspect = False
+    #: Whether only the user's patience kept it from being played.
+    impatient = False
+    #: The broken requirement that keeps it from being played.
+    requirement: str | None = None
+
+
+class NotExercised(Ending):
     """The situation that a requirement speaks of never came about; says what to configure."""
 
 
 class BeyondPatience(NotExercised):
     """A bound of the server is longer than the user will wait."""
 
+    impatient = True
+
 
 class TooSlow(NotExercised):
     """A bound of the server was over before the situation came about; alone, the case may be quick enough."""
 
+    suspect = True
 
-class NotJudged(Exception):
+
+class NotJudged(Ending):
     """The judge left it out for reasons of its own: its slowness, memory or time; says which."""
 
+    state = "not judged"
 
-class NotOffered(Exception):
+
+class NotOffered(Ending):
     """The requirement speaks of something that this server does not have, by its own word; says what."""
+
+    state = "not offered"
 
 
 class Blocked(NotExercised):
@@ -111,7 +168,8 @@ class Blocked(NotExercised):
 
     def __init__(self, requirement: str, reason: str = "") -> None:
         super().__init__(reason or f"blocked by {requirement}")
-        self.requirement = requirement
+        self.requirement: str = requirement
+        self.suspect = requirement == NO_CAPACITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +177,7 @@ class Claim:
     """What a case proves and how it is played.
 
     `waits` tells, from the limits that the server advertises, for how many seconds the case is made to wait by them;
-    its deadline is that much later. `watches` are requirements that it exercises and that are judged by the invariants
+    its deadline is that much later. `watches` are requirements that it exercises and that are judged by the rules
     alone; `connections` is how many it opens at once; an `alone` case plays when all others have ended; `last` ones
     play after everything, as they may end the server.
     """

@@ -85,7 +85,7 @@ def test_a_case_that_was_not_played_hides_none_behind_it() -> None:
 
 
 def test_a_case_that_knows_which_sentence_was_broken_accuses_that_one_alone() -> None:
-    outcome = Outcome(State.FAILED, "a second end", breach="RUN-4")
+    outcome = Outcome(State.FAILED, "a second end", violated="RUN-4")
 
     assert set(accused(case(outcome, MUST))) == {"RUN-4"}
     assert verdict(MUST, case(outcome, MUST)).reasons == ("blocked by RUN-4",)
@@ -93,7 +93,7 @@ def test_a_case_that_knows_which_sentence_was_broken_accuses_that_one_alone() ->
 
 def test_what_such_a_case_found_is_not_said_again_where_an_invariant_says_it() -> None:
     outcome = Outcome(
-        State.FAILED, "an end too many", breach="RUN-4", findings=(Finding("RUN-4", "done twice"),)
+        State.FAILED, "an end too many", violated="RUN-4", findings=(Finding("RUN-4", "done twice"),)
     )
 
     assert verdict("RUN-4", case(outcome, MUST)).reasons == ("done twice",)
@@ -261,7 +261,7 @@ def test_a_case_says_what_an_assertion_shows() -> None:
     assert shown_by(TimeoutError()) is None
 
 
-def test_the_first_look_tells_what_it_saw() -> None:
+def test_the_preflight_tells_what_it_saw() -> None:
     trace = talk()
 
     (judgement,) = judge((), ALL, True, {"CONN-6": "no answer"}, shown={"CONN-6": [trace]})
@@ -269,8 +269,8 @@ def test_the_first_look_tells_what_it_saw() -> None:
     assert judgement.accusations == (Accusation(PREFLIGHT, "no answer", traces=(trace,), kind=Kind.SERVER),)
 
 
-def test_the_check_resets_accuses_beside_the_first_look() -> None:
-    (judgement,) = judge((), ALL, True, {"CLOSE-2": "a reset"}, ailing={"CLOSE-2": "resets"})
+def test_the_reset_check_accuses_beside_the_preflight() -> None:
+    (judgement,) = judge((), ALL, True, {"CLOSE-2": "a reset"}, broken_throughout={"CLOSE-2": "resets"})
 
     assert judgement.accusations == (
         Accusation(PREFLIGHT, "a reset", kind=Kind.SERVER),
@@ -289,12 +289,12 @@ def test_a_finding_is_told_with_the_conversation_that_shows_it() -> None:
     assert told["MSG-1"][0].traces == (other, shown)
 
 
-def test_what_ails_the_server_is_the_cause_of_what_failed_and_is_told_once() -> None:
+def test_what_the_server_breaks_throughout_is_the_cause_of_what_failed_and_is_told_once() -> None:
     trace = talk()
     failed = Outcome(
         State.FAILED, "cut off", "RUN-4", traces=(trace,), seconds=1.5, details="more", kind=Kind.LATE
     )
-    caused = replace(failed, moot=None, cause="CLOSE-2")
+    caused = replace(failed, blocked_by=None, cause="CLOSE-2")
     own = Accusation("a::case", "cut off", "more", (trace,), 1.5, Kind.LATE)
 
     assert accused(case(caused, MUST)) == {"CLOSE-2": (own,)}

@@ -11,7 +11,7 @@ import pytest
 from runwire_conformance.case import Broken
 from runwire_conformance.client.wire.http import Response
 from runwire_conformance.runner import assertion
-from runwire_conformance.runner.assertion import in_words, lacking_in_words, place_of
+from runwire_conformance.runner.assertion import in_words, lacking_in_words, line_of
 from runwire_conformance.trace.trace import Message
 
 MODULE = """
@@ -133,8 +133,8 @@ def test_what_pytest_makes_of_a_statement_is_not_told(case: ModuleType) -> None:
 
 
 def test_the_place_is_that_of_the_innermost_case(case: ModuleType) -> None:
-    assert place_of(failure_of(case, "the_server_says_so", 404)) == "statements.py:6"
-    assert place_of(ValueError("elsewhere")) == ""
+    assert line_of(failure_of(case, "the_server_says_so", 404)) == "statements.py:6"
+    assert line_of(ValueError("elsewhere")) == ""
 
 
 def test_long_values_are_cut(case: ModuleType) -> None:

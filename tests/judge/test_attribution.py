@@ -6,29 +6,37 @@ from dataclasses import replace
 
 import pytest
 
-from runwire_conformance.case import Broken, Claim, is_certain, owned_by
+from runwire_conformance.case import (
+    Broken,
+    Claim,
+    explained_by,
+    explains,
+    is_certain,
+    owned_by,
+    refused_with,
+)
 from runwire_conformance.rules import Finding
-from runwire_conformance.verdict.attribution import Failure, attribute, blockers, silenced
-from runwire_conformance.verdict.outcome import Case, Outcome, State
+from runwire_conformance.verdict.attribution import Failure, attribute, blockers, without_explained
+from runwire_conformance.verdict.outcome import Case, Outcome, Played, State
 
 
 async def body() -> None:
     """Stand for the function of a case."""
 
 
-def case(name: str, outcome: Outcome, *ids: str) -> Case:
+def case(name: str, outcome: Outcome, *ids: str) -> Played:
     """Return a case that was played."""
-    return Case(name, body, Claim(ids), outcome=outcome)
+    return Played(Case(name, body, Claim(ids)), outcome)
 
 
 FAILED = Outcome(State.FAILED, "nothing came")
 LEANS = replace(FAILED, owners=("RUN-4",))
 
 
-def told(*cases: Case, broken: tuple[str, ...] = ()) -> list[tuple[State, str | None, str | None]]:
+def told(*cases: Played, broken: tuple[str, ...] = ()) -> list[tuple[State, str | None, str | None]]:
     """Return what is made of each case: its state, what blocks it, and whom it accuses beside its own."""
-    attribute(cases, dict.fromkeys(broken, "seen"), {})
-    return [(one.outcome.state, one.outcome.moot, one.outcome.breach) for one in cases if one.outcome]
+    found = attribute(cases, dict.fromkeys(broken, "seen"), {})
+    return [(one.outcome.state, one.outcome.blocked_by, one.outcome.violated) for one in found if one.outcome]
 
 
 def test_who_leans_on_a_sentence_that_its_own_case_shows_broken_is_blocked() -> None:
@@ -38,8 +46,9 @@ def test_who_leans_on_a_sentence_that_its_own_case_shows_broken_is_blocked() -> 
         (State.NOT_EXERCISED, "RUN-4", None),
         (State.FAILED, None, None),
     ]
-    assert other.outcome is not None
-    assert other.outcome.reason == "blocked by RUN-4: nothing came"
+    blocked = attribute([other, owner], {}, {})[0].outcome
+    assert blocked is not None
+    assert blocked.reason == "blocked by RUN-4: nothing came"
 
 
 def test_who_leans_on_what_nobody_knows_anything_bad_of_is_accused_itself() -> None:
@@ -79,7 +88,7 @@ def test_owners_that_come_after_the_own_sentence_do_not_block() -> None:
 
 
 def test_what_a_case_knows_to_be_broken_is_blocked_by_nobody() -> None:
-    known = replace(LEANS, breach="MSG-28")
+    known = replace(LEANS, violated="MSG-28")
 
     assert told(case("a::counts", known, "RUN-28"), broken=("RUN-4",)) == [(State.FAILED, None, "MSG-28")]
 
@@ -105,10 +114,24 @@ def test_what_is_awaited_inside_a_deadline_names_its_owners_too() -> None:
 @pytest.mark.parametrize(("elsewhere", "accused"), [(False, set()), (True, {"BEAT-3"})])
 def test_a_server_that_one_client_stopped_is_silent_for_that(elsewhere: bool, accused: set[str]) -> None:
     silent = (Finding("BEAT-3", "nothing came for 9.0 s"),)
-    stopped = case("cost::stops", replace(FAILED, findings=silent), "LIMIT-17")
-    other = case("a::other", Outcome(State.PASSED, findings=silent if elsewhere else ()), "RUN-4")
+    unserved = replace(FAILED, findings=silent, explains=frozenset(["BEAT-3"]))
+    other = Outcome(State.PASSED, findings=silent if elsewhere else ())
 
-    silenced([stopped, other])
+    stopped, _ = without_explained(
+        [case("cost::stops", unserved, "LIMIT-17"), case("a::other", other, "RUN-4")]
+    )
 
     assert stopped.outcome is not None
     assert {finding.requirement for finding in stopped.outcome.findings} == accused
+
+
+def test_a_failure_carries_what_it_explains_through_a_deadline() -> None:
+    late = TimeoutError()
+    try:
+        with explains("BEAT-3"):
+            raise Broken("nobody was served", status=401)
+    except Broken as problem:
+        late.__cause__ = problem
+
+    assert (explained_by(late), refused_with(late)) == (frozenset(["BEAT-3"]), 401)
+    assert (explained_by(TimeoutError()), refused_with(TimeoutError())) == (frozenset(), None)

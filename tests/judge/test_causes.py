@@ -20,10 +20,10 @@ from runwire_conformance.trace.memory_budget import (
 )
 from runwire_conformance.trace.trace import RESPONSE_ENDED, Message, Record, Trace
 from runwire_conformance.trace.transcript import transcript
-from runwire_conformance.verdict.causes import broken_off, shows_no_heed, symptoms_of
+from runwire_conformance.verdict.causes import broken_off, possible_causes, shows_no_heed
 from runwire_conformance.verdict.judge import is_crowded_out, watched
 from runwire_conformance.verdict.judgement import Judgement, Verdict
-from runwire_conformance.verdict.outcome import Case, Outcome, State
+from runwire_conformance.verdict.outcome import Case, Outcome, Played, State
 from runwire_conformance.verdict.verdict import judge
 
 RUN = "r" * 21
@@ -99,10 +99,10 @@ def test_a_cancel_is_unheeded_when_no_terminal_came_in_time(
     assert shows_no_heed([talk(*records)], CONTEXT, until) is expected
 
 
-def test_conversations_show_the_symptoms_of_what_a_server_breaks_as_a_whole() -> None:
-    assert symptoms_of([talk(LOST)], CONTEXT, 3.0) == {"CLOSE-2"}
-    assert symptoms_of([talk(STARTED, CANCEL)], CONTEXT, 3.0) == {"CANCEL-2"}
-    assert symptoms_of([talk()], CONTEXT, 3.0) == frozenset()
+def test_conversations_show_the_signs_of_what_a_server_breaks_as_a_whole() -> None:
+    assert possible_causes([talk(LOST)], CONTEXT, 3.0) == {"CLOSE-2"}
+    assert possible_causes([talk(STARTED, CANCEL)], CONTEXT, 3.0) == {"CANCEL-2"}
+    assert possible_causes([talk()], CONTEXT, 3.0) == frozenset()
 
 
 def test_a_flood_is_told_by_what_came() -> None:
@@ -162,15 +162,15 @@ def failed(*traces: Trace, **members: object) -> Outcome:
 
 def judged(outcome: Outcome, *ids: str, **known: dict[str, str]) -> dict[str, Judgement]:
     """Return what is said of each requirement when a case that proves `ids` came out so."""
-    cases = [Case("a::case", body, Claim(ids), outcome=outcome)]
-    judgements = judge(cases, frozenset(), True, known.get("broken"), ailing=known.get("ailing"))
+    cases = [Played(Case("a::case", body, Claim(ids)), outcome)]
+    judgements = judge(cases, frozenset(), True, **known)  # type: ignore[arg-type]
     return {judgement.requirement.id: judgement for judgement in judgements}
 
 
 def test_a_failure_with_a_cause_is_not_held_against_what_the_case_proves() -> None:
     outcome = replace(watched(failed(talk(LOST)), CONTEXT), cause="CLOSE-2")
 
-    verdicts = judged(outcome, "RUN-6", ailing={"CLOSE-2": "7 of 24 broke off"})
+    verdicts = judged(outcome, "RUN-6", broken_throughout={"CLOSE-2": "7 of 24 broke off"})
 
     assert verdicts["CLOSE-2"].verdict is Verdict.FAIL
     assert verdicts["CLOSE-2"].reasons == ("7 of 24 broke off",)
@@ -178,10 +178,10 @@ def test_a_failure_with_a_cause_is_not_held_against_what_the_case_proves() -> No
     assert verdicts["RUN-6"].reasons == ("blocked by CLOSE-2",)
 
 
-def test_a_failure_without_the_symptom_is_accused_beside() -> None:
+def test_a_failure_without_its_signs_is_accused_beside() -> None:
     outcome = watched(failed(talk()), CONTEXT)
 
-    verdicts = judged(outcome, "RUN-6", ailing={"CLOSE-2": "7 of 24 broke off"})
+    verdicts = judged(outcome, "RUN-6", broken_throughout={"CLOSE-2": "7 of 24 broke off"})
 
     assert {name for name, one in verdicts.items() if one.verdict is Verdict.FAIL} == {"CLOSE-2", "RUN-6"}
 

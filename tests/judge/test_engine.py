@@ -14,10 +14,13 @@ import pytest
 from runwire_conformance.case import Broken, DeadlineMissed, NotExercised, TooSlow, claim_of, proves
 from runwire_conformance.client.profile import Options, Profile
 from runwire_conformance.client.target import Target
-from runwire_conformance.runner import engine
-from runwire_conformance.runner.engine import GONE, INTERRUPTED, MOST_TRIES, STOPPED, Case, Engine
+from runwire_conformance.runner import engine, phases
+from runwire_conformance.runner.engine import STOPPED, Engine
+from runwire_conformance.runner.phases import INTERRUPTED, judge_server, liveness
+from runwire_conformance.runner.phases.confirmation import MOST_TRIES
+from runwire_conformance.runner.phases.liveness import GONE
 from runwire_conformance.trace.trace import Message, Record, Trace
-from runwire_conformance.verdict.outcome import State
+from runwire_conformance.verdict.outcome import Case, State
 
 LIMITS = {"connections_per_principal": 100, "heartbeat_s": 1, "idle_s": 3, "run_s": 5, "detach_grace_s": 1}
 
@@ -37,9 +40,9 @@ def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     async def there(*_: object) -> None:
         return None
 
-    monkeypatch.setattr(engine, "probe", probe)
-    monkeypatch.setattr(Engine, "_measured", measured)
-    monkeypatch.setattr(Engine, "_absence", there)
+    monkeypatch.setattr(phases, "probe", probe)
+    monkeypatch.setattr(Engine, "measured", measured)
+    monkeypatch.setattr(liveness, "absence", there)
     monkeypatch.setattr(engine, "STEADY_S", 0.1)
 
 
@@ -66,13 +69,13 @@ def fails(*problems: Exception | None, number: int = 0, requirement: str = "RUN-
 def played(*cases: Case, options: Options | None = None, **members: Any) -> Engine:
     """Return the engine when it has played cases."""
     found = Engine("http://server", options or Options(), cases, **members)
-    asyncio.run(found.judge())
+    asyncio.run(judge_server(found))
     return found
 
 
-def states(*cases: Case) -> list[State]:
-    """Return what came of cases."""
-    return [case.outcome.state for case in cases if case.outcome is not None]
+def states(found: Engine) -> list[State]:
+    """Return what came of the cases of an engine."""
+    return [found.outcomes[case.name].state for case in found.cases if case.name in found.outcomes]
 
 
 def absent(reason: str = "nothing came") -> Broken:
@@ -86,9 +89,9 @@ def absent(reason: str = "nothing came") -> Broken:
 def test_a_suspicion_that_is_seen_again_alone_is_a_failure(problem: Exception) -> None:
     twice, once = fails(problem, number=0), fails(problem, None, number=1, requirement="RUN-16")
 
-    played(twice, once)
+    found = played(twice, once)
 
-    assert states(twice, once) == [State.FAILED, State.PASSED]
+    assert states(found) == [State.FAILED, State.PASSED]
 
 
 def test_the_second_look_waits_for_the_user_s_patience() -> None:
@@ -113,9 +116,9 @@ def test_bytes_that_a_sentence_forbids_need_no_second_look() -> None:
         raise Broken("expected done; came error")
 
     wrong = case(is_wrong)
-    played(wrong)
+    found = played(wrong)
 
-    assert (states(wrong), len(times)) == ([State.FAILED], 1)
+    assert (states(found), len(times)) == ([State.FAILED], 1)
 
 
 def test_one_case_is_proof_enough_for_the_sentence_it_shares_with_others() -> None:
@@ -127,9 +130,9 @@ def test_one_case_is_proof_enough_for_the_sentence_it_shares_with_others() -> No
         raise absent()
 
     cases = [case(nothing_comes, number) for number in range(5)]
-    played(*cases)
+    found = played(*cases)
 
-    assert (states(*cases), len(times)) == ([State.FAILED] * 5, 6)
+    assert (states(found), len(times)) == ([State.FAILED] * 5, 6)
 
 
 def stalls(seconds: float, problem: Exception, times: list[int]) -> Case:
@@ -149,10 +152,9 @@ def test_what_fails_while_the_judge_stalls_each_time_is_not_judged(problem: Exce
     times: list[int] = []
     slow = stalls(4.06, problem, times)
 
-    played(slow)
+    found = played(slow)
 
-    assert slow.outcome is not None
-    assert (slow.outcome.state, slow.outcome.reason) == (
+    assert (found.outcomes[slow.name].state, found.outcomes[slow.name].reason) == (
         State.NOT_JUDGED,
         "this machine stalled for up to 4.1 s",
     )
@@ -170,9 +172,9 @@ def test_what_fails_again_while_the_clock_is_steady_is_a_failure() -> None:
         raise Broken("came error")
 
     once = case(stalls_once)
-    played(once)
+    found = played(once)
 
-    assert (states(once), len(times)) == ([State.FAILED], 2)
+    assert (states(found), len(times)) == ([State.FAILED], 2)
 
 
 def test_a_proof_holds_on_a_slow_machine_too() -> None:
@@ -181,27 +183,30 @@ def test_a_proof_holds_on_a_slow_machine_too() -> None:
     times: list[int] = []
     slow = stalls(4, problem, times)
 
-    played(slow)
+    found = played(slow)
 
-    assert (states(slow), len(times)) == ([State.FAILED], 1)
+    assert (states(found), len(times)) == ([State.FAILED], 1)
 
 
 def test_a_case_that_was_too_slow_in_the_crowd_is_played_again() -> None:
-    configured = fails(TooSlow("raise run_s"), NotExercised("configure a hook"))
-    quick = fails(TooSlow("raise run_s"), None)
+    configured = fails(TooSlow("raise run_s"), NotExercised("configure a hook"), number=0)
+    quick = fails(TooSlow("raise run_s"), None, number=1)
 
-    played(configured, quick)
+    found = played(configured, quick)
 
-    assert states(configured, quick) == [State.NOT_EXERCISED, State.PASSED]
+    assert states(found) == [State.NOT_EXERCISED, State.PASSED]
 
 
 def test_what_waits_longer_than_the_patience_is_not_exercised_and_says_what_to_do() -> None:
     long = fails(None, waits=lambda limits: 10 * limits["idle_s"])
 
-    played(long, options=Options(patience_s=20))
+    found = played(long, options=Options(patience_s=20))
 
-    assert long.outcome is not None
-    assert (long.outcome.state, long.outcome.reason, long.outcome.impatient) == (
+    assert (
+        found.outcomes[long.name].state,
+        found.outcomes[long.name].reason,
+        found.outcomes[long.name].impatient,
+    ) == (
         State.NOT_EXERCISED,
         "would take 30 s; set a smaller idle_s on the server or use --patience 30",
         True,
@@ -213,7 +218,8 @@ def test_quick_leaves_out_what_waits_long() -> None:
 
     found = played(long, short, options=Options(quick=True))
 
-    assert (long.outcome, states(short), found.left_out) == (None, [State.PASSED], {"tests::0"})
+    assert long.name not in found.outcomes
+    assert (states(found), found.left_out) == ([State.PASSED], {"tests::0"})
 
 
 def test_the_time_limit_leaves_out_what_is_left_and_confirms_what_is_suspect() -> None:
@@ -225,10 +231,9 @@ def test_the_time_limit_leaves_out_what_is_left_and_confirms_what_is_suspect() -
 
     found = played(late, lasting, options=Options(time_limit_s=1))
 
-    assert states(late, lasting) == [State.FAILED, State.NOT_JUDGED]
+    assert states(found) == [State.FAILED, State.NOT_JUDGED]
     assert found.timed_out
-    assert lasting.outcome is not None
-    assert lasting.outcome.reason == "the time limit of 1 s was over"
+    assert found.outcomes[lasting.name].reason == "the time limit of 1 s was over"
 
 
 def test_x_stops_at_the_first_failure_and_cuts_off_what_is_under_way() -> None:
@@ -240,9 +245,8 @@ def test_x_stops_at_the_first_failure_and_cuts_off_what_is_under_way() -> None:
 
     found = played(wrong, lasting, stop_after=1)
 
-    assert states(wrong, lasting) == [State.FAILED, State.NOT_JUDGED]
-    assert lasting.outcome is not None
-    assert (lasting.outcome.reason, found.stopped) == (STOPPED, True)
+    assert states(found) == [State.FAILED, State.NOT_JUDGED]
+    assert (found.outcomes[lasting.name].reason, found.stopped) == (STOPPED, True)
 
 
 def test_an_interruption_keeps_what_was_judged_and_leaves_out_the_rest() -> None:
@@ -255,22 +259,20 @@ def test_an_interruption_keeps_what_was_judged_and_leaves_out_the_rest() -> None
 
     found = played(done, lasting)
 
-    assert states(done, lasting) == [State.PASSED, State.NOT_JUDGED]
-    assert lasting.outcome is not None
-    assert (lasting.outcome.reason, found.interrupted) == (INTERRUPTED, True)
+    assert states(found) == [State.PASSED, State.NOT_JUDGED]
+    assert (found.outcomes[lasting.name].reason, found.interrupted) == (INTERRUPTED, True)
 
 
 def test_what_plays_when_the_server_is_gone_is_not_exercised(monkeypatch: pytest.MonkeyPatch) -> None:
     async def gone(*_: object) -> str:
         return "connection refused"
 
-    monkeypatch.setattr(Engine, "_absence", gone)
+    monkeypatch.setattr(liveness, "absence", gone)
     last = fails(None, last=True)
 
     found = played(last)
 
-    assert last.outcome is not None
-    assert (last.outcome.state, last.outcome.reason, found.died) == (
+    assert (found.outcomes[last.name].state, found.outcomes[last.name].reason, found.died) == (
         State.NOT_EXERCISED,
         GONE,
         "connection refused",
@@ -313,13 +315,12 @@ def test_what_the_invariants_find_late_counts_when_it_is_found_again(
 
     cases = [hears(times, number) for number, times in enumerate(late_times)]
 
-    played(*cases)
+    judged = played(*cases)
 
     found = {
         one.name.removeprefix("tests::")
         for one in cases
-        if one.outcome is not None
-        for finding in one.outcome.findings
+        for finding in judged.outcomes[one.name].findings
         if finding.requirement == "CANCEL-3"
     }
     assert found == accused

@@ -11,10 +11,11 @@ from runwire_conformance.case import Claim
 from runwire_conformance.client.locate import ServerUnusable
 from runwire_conformance.client.profile import Options, Profile
 from runwire_conformance.client.reach import NoRunwireServer
-from runwire_conformance.runner.engine import Case, Engine, Outcome, State
+from runwire_conformance.runner.engine import Engine
 from runwire_conformance.runner.judging import Judging
 from runwire_conformance.trace.trace import Trace
 from runwire_conformance.verdict.judgement import Accusation, Verdict
+from runwire_conformance.verdict.outcome import Case, Outcome, Played, State
 from runwire_conformance.verdict.reason import Kind
 from runwire_conformance.verdict.reproduction import Reproduction
 
@@ -28,20 +29,23 @@ async def body() -> None:
 
 def played(
     name: str, state: State, *ids: str, seconds: float = 1.0, began_at: float = 0.0, ended_at: float = 0.0
-) -> Case:
+) -> Played:
     """Return a case with its outcome."""
     outcome = Outcome(state, "seen", details="more", seconds=seconds, began_at=began_at, ended_at=ended_at)
-    return Case(name, body, Claim(ids), outcome=outcome)
+    return Played(Case(name, body, Claim(ids)), outcome)
 
 
-def judging(*cases: Case, profile: Profile | None = PROFILE) -> Judging:
+def judging(*cases: Played, profile: Profile | None = PROFILE) -> Judging:
     """Return a judging that is over."""
-    engine = Engine("http://server", Options(token="secret"), cases, profile=profile, seconds=9.0)
+    engine = Engine(
+        "http://server", Options(token="secret"), [one.case for one in cases], profile=profile, seconds=9.0
+    )
+    engine.outcomes |= {one.name: one.outcome for one in cases if one.outcome is not None}
     return Judging(engine)
 
 
 def test_a_report_says_what_came_of_everything() -> None:
-    unplayed = Case("a::unplayed", body, Claim(("RUN-5",)))
+    unplayed = Played(Case("a::unplayed", body, Claim(("RUN-5",))))
     played_ = (
         unplayed,
         played("a::quick", State.PASSED, "RUN-4"),
@@ -98,9 +102,9 @@ def test_what_was_broken_at_first_sight_is_accused() -> None:
     assert judgement.accusations[0].traces == (trace,)
 
 
-def test_what_ails_the_server_is_accused() -> None:
+def test_what_the_server_breaks_throughout_is_accused() -> None:
     done = judging()
-    done.engine.ailing["CLOSE-2"] = "connections break off"
+    done.engine.broken_throughout["CLOSE-2"] = "connections break off"
 
     (judgement,) = done.report().judgements
 
@@ -147,7 +151,7 @@ def test_a_death_names_its_moment_and_who_was_there(number: int, suspects: str) 
     cases = [played(f"a::{n}", State.PASSED, "RUN-4", began_at=12.5, ended_at=12.5) for n in range(number)]
     before = played("a::before", State.PASSED, "RUN-4", began_at=10.0, ended_at=12.4)
     after = played("a::after", State.PASSED, "RUN-4", began_at=12.6, ended_at=13.0)
-    done = judging(before, *cases, after, Case("a::unplayed", body, Claim(("RUN-4",))))
+    done = judging(before, *cases, after, Played(Case("a::unplayed", body, Claim(("RUN-4",)))))
     done.engine.died, done.engine.began_at, done.engine.last_word = "refused", 10.0, 12.5
 
     report = done.report()
@@ -166,27 +170,33 @@ def test_a_server_that_never_spoke_spoke_at_no_time_before_the_judge_began() -> 
     assert "its last word came 0.0 s after" in done.report().by(Verdict.FAIL)[0].reasons[0]
 
 
-class Plays(Engine):
-    """An engine that plays nothing and ends as it is told."""
+def ends(monkeypatch: pytest.MonkeyPatch, problem: Exception | None = None) -> list[Engine]:
+    """Have every judging end so at once, and return the engines that were asked to judge."""
+    asked: list[Engine] = []
 
-    end: Exception | None = None
-    plays = 0
+    async def judge_server(engine: Engine) -> None:
+        asked.append(engine)
+        if problem is not None:
+            raise problem
 
-    async def judge(self) -> None:
-        Plays.plays += 1
-        if Plays.end is not None:
-            raise Plays.end
+    monkeypatch.setattr("runwire_conformance.runner.judging.judge_server", judge_server)
+    return asked
 
 
-def test_everything_is_played_once() -> None:
-    Plays.end, Plays.plays = None, 0
-    done = Judging(Plays("http://user:pass@server", Options(), ()))
+def engine(url: str = "http://server") -> Engine:
+    """Return an engine without a case."""
+    return Engine(url, Options(), ())
+
+
+def test_everything_is_played_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ends(monkeypatch)
+    done = Judging(engine("http://user:pass@server"))
     assert (done.played, done.began) == (False, 0.0)
 
     done.play()
     done.play()
 
-    assert (Plays.plays, done.played, done.refused, done.fault) == (1, True, None, None)
+    assert (len(asked), done.played, done.refused, done.fault) == (1, True, None, None)
     assert done.began > 1e9
     assert done.reproduction == Reproduction("http://server")
     assert all(map(done.wanted, [None]))  # type: ignore[list-item]
@@ -195,15 +205,17 @@ def test_everything_is_played_once() -> None:
 def test_a_judging_knows_how_it_was_called() -> None:
     called = Reproduction("http://server", ("--patience", "5"))
 
-    assert Judging(Plays("http://server", Options(), ()), reproduction=called).reproduction == called
+    assert Judging(engine(), reproduction=called).reproduction == called
 
 
-def test_what_ends_a_judging_is_nothing_to_judge_or_a_fault_of_its_own() -> None:
-    Plays.end = NoRunwireServer("nobody listens")
-    refused = Judging(Plays("http://server", Options(), ()))
+def test_what_ends_a_judging_is_nothing_to_judge_or_a_fault_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ends(monkeypatch, NoRunwireServer("nobody listens"))
+    refused = Judging(engine())
     refused.play()
-    Plays.end = ZeroDivisionError("oops")
-    faulty = Judging(Plays("http://server", Options(), ()))
+    ends(monkeypatch, ZeroDivisionError("oops"))
+    faulty = Judging(engine())
     faulty.play()
 
     assert (refused.refused, refused.fault) == ("nobody listens", None)
@@ -228,7 +240,7 @@ def test_cases_play_as_if_this_were_no_ci_so_that_long_lists_are_not_compared_wo
         seen.append(os.environ.get("CI"))
 
     monkeypatch.setenv("CI", "true")
-    monkeypatch.setattr(Engine, "judge", judge)
+    monkeypatch.setattr("runwire_conformance.runner.judging.judge_server", judge)
 
     judging().play()
 

@@ -11,7 +11,7 @@ from runwire_conformance.case import BeyondPatience, Blocked, Broken, Claim
 from runwire_conformance.client.profile import Options, Profile
 from runwire_conformance.client.target import Target
 from runwire_conformance.runner.gates import unplayed
-from runwire_conformance.runner.playing import came_of
+from runwire_conformance.runner.playing import outcome_of
 from runwire_conformance.trace.clock import Clock, now
 from runwire_conformance.trace.trace import Message, Record
 from runwire_conformance.verdict.outcome import Case, Outcome, State
@@ -25,7 +25,7 @@ BUSY = Message({"type": "error", "code": "busy", "data": "no place", "re": "s1"}
 def played(function: Callable[[Target], Awaitable[None]], **claim: bool) -> Outcome:
     """Return what comes of a case that no server is needed for."""
     case = Case("a::case", function, Claim(("RUN-4",), **claim))  # type: ignore[arg-type]
-    return asyncio.run(came_of(case, Target(PROFILE, Options(), Clock()), set()))
+    return asyncio.run(outcome_of(case, Target(PROFILE, Options(), Clock()), set()))
 
 
 async def refused(target: Target) -> None:
@@ -38,7 +38,7 @@ async def refused(target: Target) -> None:
 def test_who_finds_no_place_has_shown_nothing_and_is_played_again() -> None:
     outcome = played(refused)
 
-    assert (outcome.state, outcome.moot, outcome.suspect) == (State.NOT_EXERCISED, "LIMIT-4", True)
+    assert (outcome.state, outcome.blocked_by, outcome.suspect) == (State.NOT_EXERCISED, "LIMIT-4", True)
     assert outcome.reason.startswith("blocked by LIMIT-4: expected started; came a refusal; raise ")
     for limit in ("connections_per_principal", "runs_per_principal", "kept_bytes_per_principal"):
         assert f"{limit} (advertised {PROFILE.limits[limit]:.15g})" in outcome.reason
@@ -83,6 +83,6 @@ def test_a_case_needs_the_connections_that_the_server_admits(connections: int, f
 def test_a_credential_that_grew_too_old_on_a_slow_machine_is_no_fault(life_s: float, state: State) -> None:
     async def refused_caller(target: Target) -> None:
         target.credentials_end.append(now() + life_s)
-        raise Broken("expected the handshake to be accepted; it was refused with 401")
+        raise Broken("expected the handshake to be accepted; it was refused", status=401)
 
     assert played(refused_caller).state is state

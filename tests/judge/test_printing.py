@@ -25,7 +25,7 @@ from runwire_conformance.trace.printing import code, fit
 from runwire_conformance.trace.trace import Trace
 from runwire_conformance.verdict.baseline import Comparison
 from runwire_conformance.verdict.judgement import Accusation, Judgement, Verdict, Witness
-from runwire_conformance.verdict.outcome import Case, Outcome, State
+from runwire_conformance.verdict.outcome import Case, Outcome, Played, State
 from runwire_conformance.verdict.result import Report
 from runwire_conformance.verdict.verdict import class_results
 from runwire_spec import catalogue
@@ -139,11 +139,10 @@ def whole_report() -> Report:
     )
 
 
-def failed_case() -> Case:
+def failed_case() -> Played:
     """Return a case that failed for what the server said."""
     case = Case("runs::a_case", lambda: None, Claim(("RUN-4",)))
-    case.outcome = Outcome(State.FAILED, EVIL, findings=(Finding("RUN-5", EVIL),), details=EVIL)
-    return case
+    return Played(case, Outcome(State.FAILED, EVIL, findings=(Finding("RUN-5", EVIL),), details=EVIL))
 
 
 OUTPUTS = {

@@ -22,7 +22,7 @@ import pytest
 from runwire_conformance import rules
 from runwire_conformance.client.target import Options
 from runwire_conformance.client.wire.frame_tap import FrameTap
-from runwire_conformance.client.wire.http import place_of
+from runwire_conformance.client.wire.http import address_of
 from runwire_conformance.tools.recorder import Proxy, Writer
 from runwire_conformance.tools.recording import Line, Recording, Unreadable, is_recording, read_recording
 from runwire_conformance.tools.replay import report_of
@@ -105,7 +105,7 @@ def test_a_proxy_records_every_transport_and_no_credential(server_url: str) -> N
                 pass
 
     async def play() -> None:
-        proxy = Proxy(place_of(server_url), Options(), Writer(file, server_url))
+        proxy = Proxy(address_of(server_url), Options(), Writer(file, server_url))
         server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
         at = server.sockets[0].getsockname()[1]
         json_body = "Content-Type: application/json"
@@ -141,7 +141,7 @@ def test_connections_that_open_at_once_are_told_apart(server_url: str) -> None:
                 pass
 
     async def play() -> None:
-        proxy = Proxy(place_of(server_url), Options(), Writer(file, server_url))
+        proxy = Proxy(address_of(server_url), Options(), Writer(file, server_url))
         server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
         await asyncio.gather(*(one(server.sockets[0].getsockname()[1]) for _ in range(6)))
         server.close()

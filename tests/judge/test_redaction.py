@@ -16,7 +16,9 @@ from runwire_conformance.client.hooks import printed
 from runwire_conformance.client.profile import Options
 from runwire_conformance.client.target import Target
 from runwire_conformance.report.explain import explain_case
+from runwire_conformance.runner import playing
 from runwire_conformance.runner.engine import Engine
+from runwire_conformance.runner.phases import judge_server
 from runwire_conformance.tools.recorder import Writer
 from runwire_conformance.tools.terminal.answers import Asked
 from runwire_conformance.tools.terminal.screen import Plain
@@ -154,7 +156,7 @@ def test_a_conversation_loses_its_credentials_everywhere() -> None:
 
 # The loop ends as soon as the engine has, with sockets that are about to be closed.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_failed_case_tells_no_credential(server_url: str) -> None:
+def test_a_failed_case_tells_no_credential(server_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     @proves("CONN-6")
     async def a_case_that_quotes_what_it_sent(target: Target) -> None:
         other = target.as_other()
@@ -163,14 +165,15 @@ def test_a_failed_case_tells_no_credential(server_url: str) -> None:
         raise AssertionError(f"{TOKEN} {OTHER} learned-s3cret")
 
     case = Case("auth::it", a_case_that_quotes_what_it_sent, claim_of(a_case_that_quotes_what_it_sent))
-    case.explain = lambda problem: f"details: {problem}"
+    monkeypatch.setattr(playing, "line_of", lambda problem: f"details: {problem}")
     engine = Engine(server_url, OPTIONS, [case])
 
-    asyncio.run(engine.judge())
+    asyncio.run(judge_server(engine))
 
-    assert case.outcome is not None
-    assert (case.outcome.state, case.outcome.reason) == (State.FAILED, "*** *** ***")
-    told = explain_case(case) + repr(case.outcome.traces)
+    (found,) = engine.played
+    assert found.outcome is not None
+    assert (found.outcome.state, found.outcome.reason) == (State.FAILED, "*** *** ***")
+    told = explain_case(found) + repr(found.outcome.traces)
     assert "GET (handshake) Cookie: session=***" in told
     assert "s3cret" not in told
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runwire_conformance.client.wire.http import Place, open_socket
+from runwire_conformance.client.wire.http import Address, open_socket
 from runwire_conformance.client.wire.sse import Block, BlockParser
 from runwire_conformance.rules import RuleContext, findings
 from runwire_conformance.trace.limits import Limits
@@ -148,7 +148,7 @@ def test_a_connection_that_the_judge_left_idle_is_told_apart(
 @pytest.mark.skipif(sys.platform != "linux", reason="the sizes are those of Linux")
 def test_the_network_takes_little_for_a_reader_that_is_slow() -> None:
     async def taken(listening: socket.socket) -> int:
-        _, writer = await open_socket(Place(*listening.getsockname(), tls=False), None, 16 * 1024)
+        _, writer = await open_socket(Address(*listening.getsockname(), tls=False), None, 16 * 1024)
         server, _ = listening.accept()
         server.setblocking(False)
         count = 0

@@ -14,6 +14,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
+from runwire_conformance.runner.phases.liveness import GONE
 from tests.proof.flaws.flaw import Stand
 from tests.proof.flaws.judge import Verdicts, judge
 from tests.proof.flaws.stand import start_server
@@ -124,8 +125,8 @@ def test_a_death_is_said_once() -> None:
     blame = verdicts.blame("CONN-6")
     assert blame is not None
     assert any("gone" in reason for reason in blame.reasons)
-    moot = [name for name, reasons in verdicts.reasons.items() if "moot, as the server was gone" in reasons]
-    assert len(moot) > len(verdicts.blames)
+    blocked = [name for name, reasons in verdicts.reasons.items() if GONE in reasons]
+    assert len(blocked) > len(verdicts.blames)
 
 
 #: What is accused of each relay before a good server, and within how many seconds the judge has to be done.

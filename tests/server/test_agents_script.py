@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from runwire_reference_server.service.calls import paired
 
 from runwire_reference_server.agents import AgentError, Task
 from runwire_reference_server.agents.demo import DemoAgent
 from runwire_reference_server.agents.script import ScriptAgent
 from runwire_reference_server.run_log.runs import RunKey
-from runwire_reference_server.service.calls import paired
 
 
 def test_nothing_of_a_finished_run_is_held_but_its_report() -> None:

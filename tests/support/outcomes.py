@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runwire_conformance.case import Claim
 from runwire_conformance.verdict.judgement import Judgement
-from runwire_conformance.verdict.outcome import Case, Outcome, State
+from runwire_conformance.verdict.outcome import Case, Outcome, Played, State
 from runwire_conformance.verdict.verdict import judge
 
 ALL = frozenset({"robust", "resume", "sse"})
@@ -20,13 +20,15 @@ async def body() -> None:
 
 def case(
     outcome: Outcome | State | None, *ids: str, watches: tuple[str, ...] = (), name: str = "a::case"
-) -> Case:
+) -> Played:
     """Return a case that proves `ids` and came out so."""
     played = Outcome(outcome, "seen") if isinstance(outcome, State) else outcome
-    return Case(name, body, Claim(ids, watches), outcome=played)
+    return Played(Case(name, body, Claim(ids, watches)), played)
 
 
-def verdict(requirement: str, *cases: Case, features: frozenset[str] = ALL, script: bool = True) -> Judgement:
+def verdict(
+    requirement: str, *cases: Played, features: frozenset[str] = ALL, script: bool = True
+) -> Judgement:
     """Return what is said of one requirement."""
     (judgement,) = [j for j in judge(cases, features, script) if j.requirement.id == requirement]
     return judgement

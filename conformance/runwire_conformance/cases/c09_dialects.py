@@ -12,7 +12,7 @@ from runwire_conformance.case import Broken, proves, shows
 from runwire_conformance.client import scripts
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.dialects import DIALECTS, Connected, Dialect, Spoken
-from runwire_conformance.client.wire.http import Response, Unanswered, place_of, target_of
+from runwire_conformance.client.wire.http import Response, Unanswered, address_of, target_of
 from runwire_conformance.client.wire.sse import BlockParser
 from runwire_conformance.trace.trace import Trace, parsed
 
@@ -39,7 +39,7 @@ class Speaker:
         headers = [*self.target.options.sent_headers, *(self.dialect.stream.items() if stream else ())]
         trace = self.target.noted("http", f"{method} {target_of(url)}")
         trace.add("client", "request", f"{method} {target_of(url)} as {self.dialect.name} sends it")
-        exchange = Spoken(self.dialect, place_of(url), self.target.options.tls, self._used)
+        exchange = Spoken(self.dialect, address_of(url), self.target.options.tls, self._used)
         exchange.says(method, target_of(url), headers, content)
         try:
             response = await exchange.request(method, target_of(url), headers, None)

@@ -8,7 +8,8 @@ from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.expectations import expect_member
 from runwire_conformance.client.stream import Stream
-from runwire_conformance.client.target import SHORT_LIFE_S, Target
+from runwire_conformance.client.target import Target
+from runwire_conformance.client.view import SHORT_LIFE_S
 from runwire_conformance.trace.clock import LATE_S
 from runwire_conformance.trace.limits import Limits
 

@@ -48,7 +48,7 @@ async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -
                 lambda m: m.type == "notice" and m.get("code") == "draining", "notice draining"
             )
     with shows("DRAIN-8"):
-        idle.counts_places = True  # what it is refused with is the question
+        idle.expects_busy = True  # what it is refused with is the question
         answer = await idle.ask({"type": "start", "prompt": scripts.THREE_TOKENS})
     with shows("DRAIN-1"):
         expect_refused(answer, "unavailable")

@@ -12,7 +12,7 @@ from runwire_conformance.cli.connection import Cafile, Config, Header, Token, Ur
 from runwire_conformance.client.locate import ServerUnusable, locate
 from runwire_conformance.client.reach import NoRunwireServer
 from runwire_conformance.client.target import Options, Target
-from runwire_conformance.client.wire.http import Unanswered, Unreachable, place_of
+from runwire_conformance.client.wire.http import Unanswered, Unreachable, address_of
 from runwire_conformance.tools.recorder import MOST_HEAD, Proxy, RecordingFile, Writer
 from runwire_conformance.tools.recording import Recording, Unreadable
 from runwire_conformance.tools.replay import report_of
@@ -106,10 +106,10 @@ async def _ask(url: str, prompt: str, given: Options, writer: Writer, sse: bool)
 async def _listen(url: str, port: int, given: Options, writer: Writer) -> None:
     """Stand between a client and the server until Ctrl-C."""
     try:
-        place = place_of(url)
+        address = address_of(url)
     except ValueError as problem:
         raise NoRunwireServer(str(problem)) from None
-    proxy = Proxy(place, given, writer)
+    proxy = Proxy(address, given, writer)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", port, limit=MOST_HEAD)
     here = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     print(f"runwire: point the client at {here}; Ctrl-C ends the recording", file=sys.stderr, flush=True)

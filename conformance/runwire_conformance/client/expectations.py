@@ -1,7 +1,7 @@
 """What a case expects of an answer, in the words of the protocol; each raises Wrong and says what came instead."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -73,21 +73,28 @@ def expect_status(response: Response, *statuses: int, owners: Owners = ()) -> No
     """Expect of a response that it has one of these statuses."""
     if response.status not in statuses:
         wanted = " or ".join(map(str, statuses))
-        raise Wrong(f"expected the status {wanted}; came {_answer_in_words(response)}", owners)
+        raise Wrong(
+            f"expected the status {wanted}; came {_answer_in_words(response)}", owners, status=response.status
+        )
 
 
 def expect_problem(response: Response, status: int, code: str, owners: Owners = ()) -> None:
     """Expect that a response refuses with this status and code."""
     expect_status(response, status, owners=owners)
     if response.json().get("code") != code:
-        raise Wrong(f"expected the code `{code}`; came {_answer_in_words(response)}", owners)
+        raise Wrong(
+            f"expected the code `{code}`; came {_answer_in_words(response)}", owners, status=response.status
+        )
 
 
 def expect_header(response: Response, name: str, value: str | None = None) -> str:
     """Return the value of a header that must be there, with this value if one is given."""
     said = response.header(name)
     if said is None:
-        raise Wrong(f"expected a `{name}` header; came {response.status} with no `{name}` header")
+        raise Wrong(
+            f"expected a `{name}` header; came {response.status} with no `{name}` header",
+            status=response.status,
+        )
     if value is not None and said != value:
         raise Wrong(f"expected `{name}: {value}`; came `{name}: {said}`")
     return said
@@ -97,14 +104,6 @@ def expect_no_header(response: Response, name: str) -> None:
     """Expect that a header is not there."""
     if (said := response.header(name)) is not None:
         raise Wrong(f"expected no `{name}` header; came `{name}: {said}`")
-
-
-def expect_directives(response: Response, name: str, wanted: Collection[str]) -> None:
-    """Expect that a header holds these words, among others that are parted by commas."""
-    listed = {word.strip().lower() for word in expect_header(response, name).split(",")}
-    if not set(wanted) <= listed:
-        missing = ", ".join(sorted(set(wanted) - listed))
-        raise Wrong(f"expected {missing} in the `{name}` header; came `{name}: {response.header(name)}`")
 
 
 def _answer_in_words(response: Response) -> str:

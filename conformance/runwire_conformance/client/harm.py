@@ -10,12 +10,16 @@ from typing import Any, TypeVar
 
 from websockets.frames import Opcode
 
-from runwire_conformance.case import Broken, Violation
-from runwire_conformance.client.client import IDLE, Client
+from runwire_conformance.case import Broken, Violation, explains
+from runwire_conformance.client.client import Client
+from runwire_conformance.client.connection import IDLE
 from runwire_conformance.client.target import SMALL_BUFFER, Target
-from runwire_conformance.client.wire.http import open_socket, place_of
+from runwire_conformance.client.wire.http import address_of, open_socket
 from runwire_conformance.client.wire.websocket import BadFrame, FramePeer, TooMuch
 from runwire_conformance.trace.clock import Interval, now
+
+#: What a server that one client has stopped breaks by being silent.
+SILENCE = ("BEAT-1", "BEAT-3", "SSE-12")
 
 #: Seconds within which others are served, and a message is refused ([LIMIT-17], [LIMIT-18]).
 ANSWERED_S = 5.0
@@ -108,9 +112,8 @@ async def line_to(target: Target, harm: str, *, small_buffer: bool = False) -> A
     trace.deaf = True
     if response.status != 101:
         peer.close()
-        raise Broken(
-            f"expected the handshake to be accepted; it was refused with {response.status}", ("CONN-6",)
-        )
+        said = f"expected the handshake to be accepted; it was refused with {response.status}"
+        raise Broken(said, ("CONN-6",), status=response.status)
     trace.add("client", "raw", harm)
     line = Line(peer)
     try:
@@ -126,7 +129,7 @@ async def request_begun(target: Target, data: bytes, url: str) -> AsyncIterator[
     trace = target.noted("http", "a request of bytes")
     trace.deaf = True
     trace.add("client", "raw", f"{data[:60]!r}, {len(data)} bytes")
-    reader, writer = await open_socket(place_of(url), target.options.tls, SMALL_BUFFER)
+    reader, writer = await open_socket(address_of(url), target.options.tls, SMALL_BUFFER)
     try:
         writer.write(data)
         yield reader
@@ -137,7 +140,7 @@ async def request_begun(target: Target, data: bytes, url: str) -> AsyncIterator[
 def head(target: Target, method: str, path: str, url: str, *lines: str) -> bytes:
     """Return the head of a request with the caller's credentials, without the empty line that ends it."""
     own = [f"{name}: {value}" for name, value in target.options.sent_headers]
-    whole: Sequence[str] = (f"{method} {path} HTTP/1.1", f"Host: {place_of(url).authority}", *own, *lines)
+    whole: Sequence[str] = (f"{method} {path} HTTP/1.1", f"Host: {address_of(url).authority}", *own, *lines)
     return "".join(f"{line}\r\n" for line in whole).encode()
 
 
@@ -160,12 +163,13 @@ async def while_others_are_served(target: Target, harm: Awaitable[None]) -> None
     """Do harm, and expect meanwhile and after it that another client is answered in time ([LIMIT-17])."""
     asking, harming = asyncio.create_task(_asks(target)), asyncio.ensure_future(harm)
     try:
-        await asyncio.wait({asking, harming}, return_when=asyncio.FIRST_COMPLETED)
-        if asking.done():
-            await asking
-        await harming
-        asking.cancel()
-        await _served(target, None)
+        with explains(*SILENCE):
+            await asyncio.wait({asking, harming}, return_when=asyncio.FIRST_COMPLETED)
+            if asking.done():
+                await asking
+            await harming
+            asking.cancel()
+            await _served(target, None)
     finally:
         harming.cancel()
         asking.cancel()

@@ -5,7 +5,7 @@ import ssl
 from dataclasses import replace
 from urllib.parse import urlsplit, urlunsplit
 
-from runwire_conformance.client.wire.http import Response, Unreachable, open_socket, place_of
+from runwire_conformance.client.wire.http import Response, Unreachable, address_of, open_socket
 from runwire_conformance.trace.trace import parsed
 from runwire_spec import registries
 
@@ -89,28 +89,30 @@ def refused(url: str, status: int, *, has_credential: bool) -> NoRunwireServer |
 
 def _of(first: bytes, url: str) -> str:
     """Return what the first bytes of whatever listens say of it, or an empty string."""
-    place = _authority(url)
+    address = _authority(url)
     if first.startswith(b"SSH-"):
-        return f"an SSH server listens at {place}; name the port of the Runwire server"
+        return f"an SSH server listens at {address}; name the port of the Runwire server"
     if first.startswith((b"\x15\x03", b"\x16\x03")) or any(words in first for words in WANTS_TLS):
-        return f"{place} speaks TLS; write {swapped(url)}"
+        return f"{address} speaks TLS; write {swapped(url)}"
     if first.startswith(b"GET / "):
-        return f"there is no Runwire server at {place}: it sends back what it is sent, as an echo server does"
+        return (
+            f"there is no Runwire server at {address}: it sends back what it is sent, as an echo server does"
+        )
     if first and not first.startswith(b"HTTP/"):
-        return f"there is no Runwire server at {place}: it speaks no HTTP, and began with {first[:20]!r}"
+        return f"there is no Runwire server at {address}: it speaks no HTTP, and began with {first[:20]!r}"
     return ""
 
 
 async def _greeting(url: str) -> bytes:
     """Return the first bytes that come when HTTP without TLS is spoken to a port, or none."""
-    place = replace(place_of(url), tls=False)
+    address = replace(address_of(url), tls=False)
     try:
-        reader, writer = await open_socket(place, None)
+        reader, writer = await open_socket(address, None)
     except Unreachable:
         return b""
     try:
         async with asyncio.timeout(GREETING_S):
-            writer.write(f"GET / HTTP/1.1\r\nHost: {place.authority}\r\nConnection: close\r\n\r\n".encode())
+            writer.write(f"GET / HTTP/1.1\r\nHost: {address.authority}\r\nConnection: close\r\n\r\n".encode())
             return await reader.read(MOST_BYTES)
     except (OSError, TimeoutError):
         return b""
@@ -120,12 +122,12 @@ async def _greeting(url: str) -> bytes:
 
 async def _speaks_tls(url: str) -> bool:
     """Return whether a port takes part in a TLS handshake, whoever vouches for it."""
-    place = place_of(url)
+    address = address_of(url)
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         async with asyncio.timeout(GREETING_S):
-            _, writer = await asyncio.open_connection(place.host, place.port, ssl=context)
+            _, writer = await asyncio.open_connection(address.host, address.port, ssl=context)
     except (OSError, TimeoutError):
         return False
     writer.close()
@@ -134,7 +136,7 @@ async def _speaks_tls(url: str) -> bool:
 
 def _authority(url: str) -> str:
     parts = urlsplit(url)
-    return f"{parts.hostname} port {parts.port or place_of(url).port}"
+    return f"{parts.hostname} port {parts.port or address_of(url).port}"
 
 
 def _reason(said: str) -> str:

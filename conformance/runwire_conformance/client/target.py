@@ -1,36 +1,32 @@
 """The server under test, as cases use it: opens connections, sends requests, keeps every trace."""
 
 import asyncio
-import copy
-import itertools
 import json
 import secrets
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
-from runwire_conformance.case import BeyondPatience, Blocked, Broken, NotExercised, Violation, Wrong
-from runwire_conformance.client import scripts
+from runwire_conformance.case import Blocked, Broken, Violation, Wrong
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import Run
 from runwire_conformance.client.footprint import Footprint, unfinished
-from runwire_conformance.client.hooks import missing, printed
 from runwire_conformance.client.profile import DEFAULT_PROMPTS, Options, Profile
 from runwire_conformance.client.stream import Stream
+from runwire_conformance.client.view import View
 from runwire_conformance.client.wire.http import (
     Exchange,
     Headers,
     Response,
     Unanswered,
+    address_of,
     fetch,
-    place_of,
     target_of,
 )
 from runwire_conformance.client.wire.websocket import FramePeer
 from runwire_conformance.trace.clock import Clock, Interval, now
-from runwire_conformance.trace.limits import PLACES
+from runwire_conformance.trace.limits import CONNECTIONS
 from runwire_conformance.trace.memory_budget import MemoryBudget
 from runwire_conformance.trace.trace import TELLING_HEADERS, Message, Trace, parsed
 
@@ -46,18 +42,11 @@ class Slots(Protocol):
         """Give the slots back while the body runs; `resting` when the case has no unfinished run meanwhile."""
 
 
-#: Seconds for which a token is good that the judge has minted to see it expire.
-SHORT_LIFE_S = 3
-
 #: A reader that must feel the server's back-pressure keeps little in its own kernel.
 SMALL_BUFFER = 16 * 1024
 
 
-#: Counts the views of a server, which tell their prompts apart by their number.
-_NUMBERS = itertools.count()
-
-
-class Target:
+class Target(View):
     """One case's view of the server. Everything it opens is ended when the case ends."""
 
     def __init__(
@@ -71,111 +60,18 @@ class Target:
         footprint: Footprint | None = None,
         slots: Slots | None = None,
     ) -> None:
-        self.profile = profile
-        self.options = options
-        self.clock = (clock.clock if isinstance(clock, Interval) else clock).begun()
+        super().__init__(profile, options, clock, patient=patient)
         #: What is held of all conversations of the judging that this one belongs to.
         self.budget = budget or MemoryBudget()
         #: The runs of the judging whose end was not seen yet.
         self.footprint = footprint or Footprint()
         self._slots = slots
-        self.limits = profile.limits
-        self.features = profile.features
-        self._number = next(_NUMBERS)
-        #: Seconds to wait for what no sentence states a time for, when the case is played again for that.
-        self.patience_s = options.patience_s if patient else 0.0
-        #: Whether the case counts places itself, so that a refusal for want of one is what it looks for.
-        self.counts_places = False
-        #: What must not be told of the conversations.
-        self.redaction = options.redaction
         self.traces: list[Trace] = []
-        #: When the credentials of the case that are good for seconds may be too old.
-        self.credentials_end: list[float] = []
         self._open: list[Client | Stream] = []
         #: Each conversation with the view of the server, as one caller has it, that it was held in.
         self._held_in: list[tuple[Trace, Target]] = []
 
-    @property
-    def has_stale_credentials(self) -> bool:
-        """Whether a credential that is good for seconds may be too old by now: the judge may have been too slow."""
-        return any(end < now() for end in self.credentials_end)
-
-    def counting(self) -> "Target":
-        """Return this server for a case that counts places itself: a refusal with 429 is an answer like others."""
-        view = copy.copy(self)
-        view.counts_places = True
-        return view
-
-    # Stimuli.
-
-    @property
-    def plain(self) -> str:
-        """A prompt in words, with a short answer."""
-        return self._prompt("short")
-
-    @property
-    def short(self) -> str:
-        """A prompt with a short answer: the user's, or a script that is soon over, or one in words."""
-        scripted = self.profile.has_script_agent and "short" not in self.options.prompts
-        return self.own(scripts.SHORT) if scripted else self.plain
-
-    @property
-    def brief(self) -> str:
-        """A prompt whose answer comes at once where the script agent plays it, and else a short one."""
-        return self.own(scripts.THREE_TOKENS) if self.profile.has_script_agent else self.plain
-
-    @property
-    def long(self) -> str:
-        """A prompt whose answer takes long enough to interrupt."""
-        return self._prompt("long")
-
-    def _prompt(self, name: str) -> str:
-        return self.options.prompts.get(name) or DEFAULT_PROMPTS[name]
-
-    def own(self, prompt: str) -> str:
-        """Return a prompt as only this case sends it."""
-        return scripts.marked(prompt, self._number)
-
-    def hook(self, name: str) -> str:
-        """Return what was configured for what no client can cause; raises NotExercised."""
-        try:
-            return self.options.hooks[name]
-        except KeyError:
-            raise missing(name) from None
-
-    # Callers and nodes.
-
-    @property
-    def token(self) -> str:
-        """The bearer token of the caller; raises NotExercised when none was configured."""
-        values = [v for name, v in self.options.sent_headers if name.lower() == "authorization"]
-        if not values or not values[0].lower().startswith("bearer "):
-            raise NotExercised("give a bearer token with --token, or as [target] token in runwire.toml")
-        return values[0].partition(" ")[2].strip()
-
-    def as_caller(self, token: str | None = None, *headers: tuple[str, str]) -> "Target":
-        """Return this server as another caller sees it: with this bearer token, or with no credential at all."""
-        view = copy.copy(self)
-        if token:
-            self.redaction.add(token)
-        view.options = self.options.as_caller(token, *headers)
-        return view
-
-    def as_other(self) -> "Target":
-        """Return this server as a second principal sees it; raises NotExercised."""
-        return self.as_caller(self.hook("other_token"))
-
-    async def short_lived_token(self) -> str:
-        """Return a new token of one principal that is good for a few seconds; raises NotExercised."""
-        if "short_lived_token" in self.options.hooks or "jwt" not in self.options.hooks:
-            command = self.hook("short_lived_token")
-            self.credentials_end.append(now() + SHORT_LIFE_S)
-            return self.redaction.add(await printed("short_lived_token", command))
-        return await self.jwt(exp=int(time.time() + SHORT_LIFE_S))
-
-    async def jwt(self, **claims: Any) -> str:
-        """Return a JSON Web Token with these claims, None leaving one out; raises NotExercised."""
-        return self.redaction.add(await printed("jwt", self.hook("jwt"), json.dumps(claims)))
+    # Callers.
 
     async def ticket(self, *headers: tuple[str, str]) -> str:
         """Return a ticket for one handshake; raises Broken when none is issued."""
@@ -184,42 +80,10 @@ class Target:
         body = response.json() if response.status == 200 else Message()
         ticket, life_s = body.get("ticket"), body.get("expires_in_s")
         if not isinstance(ticket, str):
-            raise Broken(f"expected a ticket; came {_shown(response)}")
+            raise Broken(f"expected a ticket; came {_shown(response)}", status=response.status)
         if isinstance(life_s, int | float):
             self.credentials_end.append(asked + life_s)
         return self.redaction.add(ticket)
-
-    def node(self, number: int) -> "Target":
-        """Return this server as its node `number` shows it, 0 being the one under test; raises NotExercised.
-
-        Beyond the last node the count begins anew with the first of the others.
-        """
-        if not self.options.urls:
-            raise missing("urls")
-        view = copy.copy(self)
-        if number:
-            view.profile = self.profile.of_node(self.options.urls[(number - 1) % len(self.options.urls)])
-        return view
-
-    @property
-    def origin(self) -> str:
-        """A listed origin: the configured one, or the server's own, which is listed by default."""
-        own = urlsplit(self.profile.discovery_url or self.profile.websocket_url.replace("ws", "http", 1))
-        return self.options.hooks.get("origin") or f"{own.scheme}://{own.netloc}"
-
-    def within_patience(self, seconds: float, setting: str) -> None:
-        """Raise BeyondPatience when a bound is longer than the user will wait."""
-        if seconds > self.options.patience_s:
-            raise BeyondPatience(
-                f"would take {seconds:.15g} s; set a smaller {setting} on the server or use --patience {seconds:.15g}"
-            )
-
-    def needs(self, limit: str, least: float, why: str) -> None:
-        """Raise NotExercised when a limit is below `least` and has to be more, as `why` says."""
-        if self.limits[limit] < least:
-            raise NotExercised(
-                f"{limit} is {self.limits[limit]:g}, too little {why}; set it to {least:g} or more on the server"
-            )
 
     # WebSocket.
 
@@ -236,7 +100,7 @@ class Target:
         if query:
             url += ("&" if "?" in url else "?") + query
         trace = self._trace("websocket", urlsplit(url).path or "/")
-        peer = FramePeer(place_of(url), self.options.tls, SMALL_BUFFER if small_buffer else None)
+        peer = FramePeer(address_of(url), self.options.tls, SMALL_BUFFER if small_buffer else None)
         named = {name.lower() for name, _ in headers}
         own = [header for header in self.options.sent_headers if header[0].lower() not in named]
         shown = [f"?{query}"] if query else []
@@ -250,7 +114,7 @@ class Target:
             trace.add("server", "lost", str(problem))
             raise
         _add_response(trace, response)
-        self._expect_a_place(response, "a handshake")
+        self._expect_capacity(response, "a handshake")
         return peer, response, trace
 
     async def refused_handshake(
@@ -279,12 +143,12 @@ class Target:
         if response.status != 101:
             peer.close()
             owners = () if subprotocols or headers or query else ("CONN-6",)
-            raise Broken(
-                f"expected the handshake to be accepted; it was refused with {_shown(response)}", owners
-            )
-        client = Client(peer, response, trace, self.limits, self.clock, self.profile.broken, self.own)
+            said = f"expected the handshake to be accepted; it was refused with {_shown(response)}"
+            raise Broken(said, owners, status=response.status)
+        client = Client(peer, response, trace, self.limits, self.clock, self.profile.broken)
+        client.own = self.own
         client.patience_s = self.patience_s
-        client.counts_places = self.counts_places
+        client.expects_busy = self.expects_busy
         self._open.append(client)
         if ready and "CONN-15" not in self.profile.broken:
             await client.message(
@@ -365,7 +229,7 @@ class Target:
         content = json.dumps(body).encode() if body is not None else None
         trace = self._trace("sse", f"{method} {target_of(url)}")
         trace.add("client", "request", f"{method} {target_of(url)} {_listed(headers)}{_text(content)}")
-        exchange = Exchange(place_of(url), self.options.tls)
+        exchange = Exchange(address_of(url), self.options.tls)
         sent = [EVENT_STREAM, *([JSON] if content is not None else []), *headers]
         try:
             response = await exchange.request(method, target_of(url), self._headers(sent), content)
@@ -375,7 +239,7 @@ class Target:
         _add_response(trace, response)
         if response.status != 200:
             exchange.close()
-            self._expect_a_place(response, "a stream")
+            self._expect_capacity(response, "a stream")
             raise _no_stream(method, response)
         place = urljoin(url, response.header("location") or url)
         stream = Stream(exchange, response, trace, self.limits, self.clock, place)
@@ -393,12 +257,12 @@ class Target:
         asked = "?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else ""
         return await self.stream("GET", self.run_url(run_id, f"/events{asked}"), headers=headers)
 
-    def _expect_a_place(self, response: Response, what: str) -> None:
+    def _expect_capacity(self, response: Response, what: str) -> None:
         """Raise Blocked when there is no place for the judge, who keeps below what the server advertises."""
-        if response.status == 429 and not self.counts_places:
+        if response.status == 429 and not self.expects_busy:
             raise Blocked(
                 "LIMIT-4",
-                f"blocked by LIMIT-4: {what} was refused with {_shown(response)}; {self.limits.remedy(*PLACES)}",
+                f"blocked by LIMIT-4: {what} was refused with {_shown(response)}; {self.limits.remedy(*CONNECTIONS)}",
             )
 
     # The end.
@@ -429,10 +293,6 @@ class Target:
         named = {name.lower() for name, _ in headers}
         return [*(header for header in self.options.sent_headers if header[0].lower() not in named), *headers]
 
-    def observed(self, name: str, answer: str) -> None:
-        """Record what the server does where the text is silent; it is never judged."""
-        self.options.observed.note(name, answer)
-
     def noted(self, transport: Any, title: str) -> Trace:
         """Return a new conversation of this case, for requests that the case sends by itself."""
         return self._trace(transport, title)
@@ -455,7 +315,7 @@ def _no_stream(method: str, response: Response) -> Broken:
     said = f"expected 200 and a stream; came {_shown(response)}"
     if method == "POST" and 200 <= response.status < 300:
         return Violation("HTTP-2", said)
-    return Broken(said, ("HTTP-2" if method == "POST" else "SSE-4",))
+    return Broken(said, ("HTTP-2" if method == "POST" else "SSE-4",), status=response.status)
 
 
 def _add_response(trace: Trace, response: Response) -> None:

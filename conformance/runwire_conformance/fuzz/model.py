@@ -135,7 +135,7 @@ def reachable(script: Sequence[Mapping[str, Any]], answered: bool, patience_ms: 
 
 
 def judged(runs: Sequence[Told], traces: Sequence[Trace], context: RuleContext) -> ModelVerdict | None:
-    """Return the first sentence that the conversations broke: an invariant, or the model's own."""
+    """Return the first sentence that the conversations broke: a rule, or the model's own."""
     for trace in traces:
         for finding in findings(trace, context):
             return ModelVerdict(

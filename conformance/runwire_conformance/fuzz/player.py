@@ -89,7 +89,7 @@ class _Player:
         except Violation:
             raise
         except (Broken, Unanswered) as problem:
-            # What an invariant finds is the cause of what an action misses.
+            # What a rule finds is the cause of what an action misses.
             self.judge(incomplete=True)
             if self._outlived():
                 raise _Outlived from None

@@ -4,7 +4,7 @@ import textwrap
 
 from runwire_conformance.trace.transcript import transcript
 from runwire_conformance.verdict.judgement import Accusation, Judgement
-from runwire_conformance.verdict.outcome import Case
+from runwire_conformance.verdict.outcome import Played
 from runwire_spec import Requirement, catalogue
 
 WIDTH = 100
@@ -24,28 +24,28 @@ def sentence(requirement: Requirement) -> str:
     )
 
 
-def explain_case(case: Case) -> str:
+def explain_case(played: Played) -> str:
     """Return all there is to say about one failed case."""
-    outcome = case.outcome
+    outcome = played.outcome
     assert outcome is not None
     parts = []
     for finding in outcome.findings:
         parts.append(sentence(catalogue()[finding.requirement]) + f"\n\n  {finding.text}\n")
     if outcome.reason:
-        broken = case.claim.ids if outcome.breach is None else (outcome.breach,)
+        broken = played.claim.ids if outcome.violated is None else (outcome.violated,)
         parts += [sentence(catalogue()[identifier]) for identifier in broken]
         parts.append(textwrap.indent(outcome.details or outcome.reason, "  "))
     parts += [transcript(trace) for trace in outcome.traces]
     return "\n".join(parts)
 
 
-def short(case: Case) -> str:
+def short(played: Played) -> str:
     """Return a failed case in one line: the requirements that are broken, and what shows it."""
-    outcome = case.outcome
+    outcome = played.outcome
     assert outcome is not None
     told = [f"[{finding.requirement}] {finding.text}" for finding in outcome.findings]
     if outcome.reason:
-        broken = case.claim.ids if outcome.breach is None else (outcome.breach,)
+        broken = played.claim.ids if outcome.violated is None else (outcome.violated,)
         told.append(f"[{', '.join(broken)}] {outcome.reason}")
     return "; ".join(" ".join(text.split()) for text in told)
 

@@ -12,8 +12,8 @@ from runwire_conformance.verdict.result import ClassResult, Report
 #: How many requirements of a class are named behind its line.
 MOST_NAMED = 3
 
-#: How many requirements are listed that one broken requirement makes moot.
-MOST_MOOT = 40
+#: How many requirements are listed that one broken requirement blocks.
+MOST_BLOCKED = 40
 
 #: How many reasons for what was not judged are told in the last line.
 MOST_REASONS = 2
@@ -120,7 +120,7 @@ def _by_reason(judgements: Sequence[Judgement]) -> list[str]:
         by_reason.setdefault(reason, []).append(judgement.requirement.id)
     lines = []
     for reason, identifiers in sorted(by_reason.items(), key=lambda pair: _remedy(pair[0])):
-        if reason.startswith("moot") and len(identifiers) > MOST_MOOT:
+        if reason.startswith("blocked") and len(identifiers) > MOST_BLOCKED:
             lines.append(f"  {reason}\n    {len(identifiers)} requirements, listed in the report files")
             continue
         listed = textwrap.fill(", ".join(identifiers), 100, initial_indent="    ", subsequent_indent="    ")
@@ -130,7 +130,7 @@ def _by_reason(judgements: Sequence[Judgement]) -> list[str]:
 
 def _remedy(reason: str) -> int:
     """Sort reasons by what to do about them: configure, wait longer, mend something else first, and the rest."""
-    beginnings = ("configure", "needs", "would take", "moot", "could not be told")
+    beginnings = ("configure", "needs", "would take", "blocked", "could not be told")
     return next(
         (place for place, begin in enumerate(beginnings) if reason.startswith(begin)), len(beginnings)
     )

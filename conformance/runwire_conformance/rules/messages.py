@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from functools import wraps
 from typing import Any
 
 from runwire_conformance.rules.finding import Finding, RuleContext
@@ -23,6 +24,18 @@ REPEATED = "a member name is repeated"
 _HALF = re.compile(r"\\[uU][dD][89a-fA-F]|[\ud800-\udfff]")
 
 MERGEABLE = {"token", "thinking", "tool_delta", "observation"}
+
+
+def each_message(judge: Callable[[Message], Iterator[tuple[str, str]]]) -> ConversationRule:
+    """Have a rule judge every message of the server by itself: it yields what is broken, and what shows it."""
+
+    @wraps(judge)
+    def judged(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+        for place, record in _served(trace):
+            if record.message is not None:
+                yield from (Finding(requirement, text, place) for requirement, text in judge(record.message))
+
+    return judged
 
 
 @rule("EVENT-2", seen_by="token")
@@ -91,25 +104,25 @@ def _strict(text: str, message: Message | None, place: int) -> Iterator[Finding]
 
 
 @rule("MSG-2", seen_by="any")
-def has_type(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+@each_message
+def has_type(message: Message) -> Iterator[tuple[str, str]]:
     """Every message has a `type` that is a string."""
-    for place, message in _messages(trace):
-        if not message.type:
-            yield Finding("MSG-2", f"type is {json.dumps(message.get('type'))}", place)
+    if not message.type:
+        yield "MSG-2", f"type is {json.dumps(message.get('type'))}"
 
 
 @rule("MSG-3", "MSG-6", seen_by="any")
-def keeps_its_schema(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+@each_message
+def keeps_its_schema(message: Message) -> Iterator[tuple[str, str]]:
     """Messages are valid against the schema of their type; optional members are never null."""
-    for place, message in _messages(trace):
-        if message.type not in SERVER_TYPES:
-            continue
-        nulls = _nulls(message) if None in message.values() else []
-        for name in nulls:
-            yield Finding("MSG-6", f"{name} of {message.type} is null", place)
-        for violation in server_message_violations(dict(message)):
-            if violation.pointer.removeprefix("/") not in nulls:
-                yield Finding("MSG-3", f"{message.type}{violation.pointer}: {violation.message}", place)
+    if message.type not in SERVER_TYPES:
+        return
+    nulls = _nulls(message) if None in message.values() else []
+    for name in nulls:
+        yield "MSG-6", f"{name} of {message.type} is null"
+    for violation in server_message_violations(dict(message)):
+        if violation.pointer.removeprefix("/") not in nulls:
+            yield "MSG-3", f"{message.type}{violation.pointer}: {violation.message}"
 
 
 def _nulls(message: Message) -> list[str]:
@@ -123,14 +136,14 @@ def _nulls(message: Message) -> list[str]:
 
 
 @rule("RUN-27", seen_by=EVENT_TYPES)
-def events_are_placed(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+@each_message
+def events_are_placed(message: Message) -> Iterator[tuple[str, str]]:
     """Every event has `run_id` and `seq`. A basic server's `error` without both ends the run too."""
-    for place, message in _messages(trace):
-        missing = [name for name in ("run_id", "seq") if name not in message]
-        if message.is_event and missing:
-            yield Finding("RUN-27", f"{message.type} has no {' and no '.join(missing)}", place)
-        elif ends_unnumbered(message):
-            yield Finding("RUN-27", "the error that ends a run has no seq", place)
+    missing = [name for name in ("run_id", "seq") if name not in message]
+    if message.is_event and missing:
+        yield "RUN-27", f"{message.type} has no {' and no '.join(missing)}"
+    elif ends_unnumbered(message):
+        yield "RUN-27", "the error that ends a run has no seq"
 
 
 def ends_unnumbered(message: Message) -> bool:
@@ -140,52 +153,50 @@ def ends_unnumbered(message: Message) -> bool:
 
 
 @rule("EVENT-3", "EVENT-26", seen_by="token")
-def tokens_are_text(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+@each_message
+def tokens_are_text(message: Message) -> Iterator[tuple[str, str]]:
     """A token is the run's own text, and not empty."""
-    for place, message in _messages(trace):
-        if message.type in {"token", "replace"}:
-            for name in ("agent", "parent_call_id"):
-                if name in message:
-                    yield Finding("EVENT-3", f"{message.type} has {name}", place)
-        if message.type == "token" and message.get("data") == "":
-            yield Finding("EVENT-26", "a token with empty data", place)
+    if message.type in {"token", "replace"}:
+        for name in ("agent", "parent_call_id"):
+            if name in message:
+                yield "EVENT-3", f"{message.type} has {name}"
+    if message.type == "token" and message.get("data") == "":
+        yield "EVENT-26", "a token with empty data"
 
 
 @rule("EVENT-7", seen_by=("observation", "tool_call", "tool_delta"))
 @rule("EVENT-14", seen_by="observation")
-def calls_are_named(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+@each_message
+def calls_are_named(message: Message) -> Iterator[tuple[str, str]]:
     """Tool events carry `call_id`, partial observations text."""
-    for place, message in _messages(trace):
-        if message.type in {"tool_delta", "tool_call", "observation"} and "call_id" not in message:
-            yield Finding("EVENT-7", f"{message.type} has no call_id", place)
-        if message.type == "observation" and message.get("partial") is True:
-            content = message.get("content")
-            if not isinstance(content, str):
-                yield Finding(
-                    "EVENT-14", f"the content of a partial observation is {json.dumps(content)[:60]}", place
-                )
+    if message.type in {"tool_delta", "tool_call", "observation"} and "call_id" not in message:
+        yield "EVENT-7", f"{message.type} has no call_id"
+    if message.type == "observation" and message.get("partial") is True:
+        content = message.get("content")
+        if not isinstance(content, str):
+            yield "EVENT-14", f"the content of a partial observation is {json.dumps(content)[:60]}"
 
 
 @rule("EVENT-21", "EVENT-23", seen_by="done")
 @rule("EVENT-22", "EVENT-24", seen_by="error")
 @rule("OBS-1", seen_by=("done", "error"))
-def endings_are_explained(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+@each_message
+def endings_are_explained(message: Message) -> Iterator[tuple[str, str]]:
     """What `done` and `error` carry."""
-    for place, message in _messages(trace):
-        if message.type == "done":
-            if "status" not in message:
-                yield Finding("EVENT-21", "done has no status", place)
-            elif message["status"] != "completed" and "reason" not in message:
-                yield Finding("EVENT-23", f"done with status {message['status']} has no reason", place)
-        if message.type == "error":
-            missing = [name for name in ("code", "retryable") if name not in message]
-            if missing:
-                yield Finding("EVENT-22", f"error has no {' and no '.join(missing)}", place)
-            refuses = "run_id" in message and "seq" not in message and not ends_unnumbered(message)
-            if refuses or ("re" in message and "seq" in message):
-                yield Finding("EVENT-24", "an error that refuses a message has run_id or seq", place)
-        if message.is_terminal and "seq" in message and "trace_id" not in message:
-            yield Finding("OBS-1", f"{message.type} has no trace_id", place)
+    if message.type == "done":
+        if "status" not in message:
+            yield "EVENT-21", "done has no status"
+        elif message["status"] != "completed" and "reason" not in message:
+            yield "EVENT-23", f"done with status {message['status']} has no reason"
+    if message.type == "error":
+        missing = [name for name in ("code", "retryable") if name not in message]
+        if missing:
+            yield "EVENT-22", f"error has no {' and no '.join(missing)}"
+        refuses = "run_id" in message and "seq" not in message and not ends_unnumbered(message)
+        if refuses or ("re" in message and "seq" in message):
+            yield "EVENT-24", "an error that refuses a message has run_id or seq"
+    if message.is_terminal and "seq" in message and "trace_id" not in message:
+        yield "OBS-1", f"{message.type} has no trace_id"
 
 
 #: The parts of each total of a `usage`, no token of which is in two.
@@ -196,12 +207,12 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 
 
 @rule("EVENT-28", seen_by=("done", "error"))
-def usage_counts_once(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+@each_message
+def usage_counts_once(message: Message) -> Iterator[tuple[str, str]]:
     """The parts of a usage are within their totals."""
-    for place, message in _messages(trace):
-        if message.is_terminal:
-            for excess in excesses(message.get("usage")):
-                yield Finding("EVENT-28", excess, place)
+    if message.is_terminal:
+        for excess in excesses(message.get("usage")):
+            yield "EVENT-28", excess
 
 
 def excesses(usage: object) -> Iterator[str]:
@@ -215,35 +226,35 @@ def excesses(usage: object) -> Iterator[str]:
 
 
 @rule("ERR-1", "ERR-4", "ERR-5", "RUN-14", seen_by="error")
-def codes_mean_what_they_say(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+@each_message
+def codes_mean_what_they_say(message: Message) -> Iterator[tuple[str, str]]:
     """Registered codes stand where they belong, with their `retryable`."""
+    if message.type not in {"error", "notice"}:
+        return
     known = {row["code"]: row for row in registries()["errors"]}
-    for place, message in _messages(trace):
-        if message.type not in {"error", "notice"}:
-            continue
-        if "Traceback (most recent call last)" in str(message.get("data")):
-            yield Finding("ERR-5", "data holds a stack trace", place)
-        code = str(message.get("code"))
-        row = known.get(code) if message.type == "error" else None
-        if row is None:
-            if message.type == "error" and "code" in message and ":" not in code:
-                requirement = "RUN-14" if "seq" in message else "ERR-1"
-                yield Finding(requirement, f"{code} is neither registered nor a vendor's", place)
-            continue
-        if row["use"] == "log" and "seq" not in message and not ends_unnumbered(message):
-            yield Finding("ERR-1", f"{row['code']} belongs into a log and refuses a message", place)
-        expected = row["retryable"] == "true"
-        if row["overridable"] == "no" and message.get("retryable", expected) is not expected:
-            yield Finding("ERR-4", f"{row['code']} with retryable {json.dumps(message['retryable'])}", place)
+    if "Traceback (most recent call last)" in str(message.get("data")):
+        yield "ERR-5", "data holds a stack trace"
+    code = str(message.get("code"))
+    row = known.get(code) if message.type == "error" else None
+    if row is None:
+        if message.type == "error" and "code" in message and ":" not in code:
+            requirement = "RUN-14" if "seq" in message else "ERR-1"
+            yield requirement, f"{code} is neither registered nor a vendor's"
+        return
+    if row["use"] == "log" and "seq" not in message and not ends_unnumbered(message):
+        yield "ERR-1", f"{row['code']} belongs into a log and refuses a message"
+    expected = row["retryable"] == "true"
+    if row["overridable"] == "no" and message.get("retryable", expected) is not expected:
+        yield "ERR-4", f"{row['code']} with retryable {json.dumps(message['retryable'])}"
 
 
 @rule("BEAT-4", seen_by="heartbeat")
-def heartbeats_are_outside_the_log(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+@each_message
+def heartbeats_are_outside_the_log(message: Message) -> Iterator[tuple[str, str]]:
     """A heartbeat has neither `run_id` nor `seq`."""
-    for place, message in _messages(trace):
-        for name in ("run_id", "seq"):
-            if message.type == "heartbeat" and name in message:
-                yield Finding("BEAT-4", f"a heartbeat has {name}", place)
+    for name in ("run_id", "seq"):
+        if message.type == "heartbeat" and name in message:
+            yield "BEAT-4", f"a heartbeat has {name}"
 
 
 @rule("EVENT-20", seen_by=EVENT_TYPES)
@@ -259,27 +270,21 @@ def events_fit(trace: Trace, context: RuleContext) -> Iterator[Finding]:
 
 
 @rule("RESUME-24", "RESUME-26", seen_by=("thinking", "token", "tool_delta"))
-def merges_are_marked(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+@each_message
+def merges_are_marked(message: Message) -> Iterator[tuple[str, str]]:
     """`first_seq` stands on merged events, and only text is merged."""
-    for place, message in _messages(trace):
-        first, last = message.get("first_seq"), message.get("seq")
-        if not isinstance(first, int) or not isinstance(last, int):
-            continue
-        if first >= last:
-            yield Finding("RESUME-24", f"first_seq {first} with seq {last}", place)
-        text = message.type != "observation" or message.get("partial") is True
-        if message.type not in MERGEABLE or not text:
-            yield Finding("RESUME-26", f"a merged {message.type}", place)
+    first, last = message.get("first_seq"), message.get("seq")
+    if not isinstance(first, int) or not isinstance(last, int):
+        return
+    if first >= last:
+        yield "RESUME-24", f"first_seq {first} with seq {last}"
+    text = message.type != "observation" or message.get("partial") is True
+    if message.type not in MERGEABLE or not text:
+        yield "RESUME-26", f"a merged {message.type}"
 
 
 def _served(trace: Trace) -> Iterator[tuple[int, Any]]:
     return ((place, record) for place, record in enumerate(trace.records) if record.side == "server")
-
-
-def _messages(trace: Trace) -> Iterator[tuple[int, Message]]:
-    for place, record in _served(trace):
-        if record.message is not None:
-            yield place, record.message
 
 
 def data_of(block: str) -> str:

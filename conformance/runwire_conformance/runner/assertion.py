@@ -64,7 +64,7 @@ def lacking_in_words(problem: BaseException) -> str:
     return "what came is of another kind than was expected"
 
 
-def place_of(problem: BaseException) -> str:
+def line_of(problem: BaseException) -> str:
     """Return file and line of the case at which it stopped, or an empty string."""
     frames = list(_frames(problem))
     return f"{Path(frames[-1][0].f_code.co_filename).name}:{frames[-1][1]}" if frames else ""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from runwire_conformance.client.reach import NoRunwireServer
 from runwire_conformance.runner.engine import Engine
+from runwire_conformance.runner.phases import judge_server
 from runwire_conformance.trace.printing import fit
 from runwire_conformance.verdict.judgement import Judgement
 from runwire_conformance.verdict.outcome import State
@@ -66,7 +67,7 @@ class Judging:
         self.began = time.time()
         try:
             with _explained_in_short():
-                asyncio.run(self.engine.judge())
+                asyncio.run(judge_server(self.engine))
         except NoRunwireServer as problem:
             self.refused = fit(problem)
         except Exception:
@@ -92,7 +93,7 @@ class Judging:
         features = profile.features if profile else frozenset[str]()
         script_agent = profile.has_script_agent if profile else False
         judgements, remark = without_proxy(self._judgements(features, script_agent), self._signs())
-        outcomes = [(case.name, case.outcome) for case in engine.cases if case.outcome is not None]
+        outcomes = [(case.name, outcome) for case, outcome in engine.noted()]
         slowest = max(
             ((name, o.seconds) for name, o in outcomes), key=lambda pair: pair[1], default=("", 0.0)
         )
@@ -122,9 +123,16 @@ class Judging:
     def _judgements(self, features: frozenset[str], script_agent: bool) -> tuple[Judgement, ...]:
         engine = self.engine
         broken, shown = (engine.profile.broken, engine.profile.shown) if engine.profile else ({}, {})
-        cases = [case for case in engine.cases if case.name not in engine.left_out]
+        cases = [one for one in engine.played if one.name not in engine.left_out]
         judgements = judge(
-            cases, features, script_agent, broken, self.wanted, engine.ailing, shown, engine.undecided
+            cases,
+            features,
+            script_agent,
+            broken,
+            self.wanted,
+            engine.broken_throughout,
+            shown,
+            engine.undecided,
         )
         if engine.unusable is not None:
             unusable = engine.unusable
@@ -140,8 +148,8 @@ class Judging:
         total = signs_of(engine.unusable.traces if engine.unusable is not None else ())
         for traces in engine.profile.shown.values() if engine.profile is not None else ():
             total += signs_of(traces)
-        for case in engine.cases:
-            total += case.outcome.signs if case.outcome is not None else Signs()
+        for _, outcome in engine.noted():
+            total += outcome.signs
         return total
 
     def _gone(self) -> str | None:
@@ -149,7 +157,7 @@ class Judging:
 
     def _death(self) -> str:
         engine = self.engine
-        outcomes = [(case.name, case.outcome) for case in engine.cases if case.outcome is not None]
+        outcomes = [(case.name, outcome) for case, outcome in engine.noted()]
         suspects = [
             name for name, outcome in outcomes if outcome.began_at <= engine.last_word <= outcome.ended_at
         ]

@@ -61,7 +61,7 @@ def _case(case: Listed, watches: bool) -> Iterator[str]:
     transports = f" (over {' and over '.join(claim.on)})" if claim.on else ""
     yield _filled(f"{case.name.replace('_', ' ')}{transports}", "    ", "      ")
     notes = [f"cases/{case.module}.py:{case.line}"]
-    notes += ["provokes it; invariants judge"] if watches else []
+    notes += ["provokes it; rules judge"] if watches else []
     notes += ["needs the script agent"] if claim.script else []
     notes += [f"needs [hooks] {hook}" for hook in claim.hooks]
     notes += [f"only for a server without {claim.without}"] if claim.without else []

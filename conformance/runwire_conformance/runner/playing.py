@@ -1,32 +1,30 @@
 """Plays one case, and tells what came of it."""
 
 import asyncio
-import re
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from runwire_conformance.case import (
-    BeyondPatience,
+    NO_CAPACITY,
     Blocked,
     Broken,
     DeadlineMissed,
-    NotExercised,
-    NotJudged,
-    NotOffered,
-    TooSlow,
+    Ending,
     Violation,
+    explained_by,
     is_certain,
     owned_by,
+    refused_with,
     shown_by,
 )
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable
-from runwire_conformance.runner.assertion import in_words, lacking_in_words
+from runwire_conformance.runner.assertion import in_words, lacking_in_words, line_of
 from runwire_conformance.runner.forecast import wait_of
 from runwire_conformance.trace.clock import now
-from runwire_conformance.trace.limits import PLACES, RUNS, Limits
+from runwire_conformance.trace.limits import CONNECTIONS, RUNS, Limits
 from runwire_conformance.trace.memory_budget import KEPT_RECORDS
 from runwire_conformance.trace.trace import Trace
 from runwire_conformance.verdict.outcome import Case, Outcome, State
@@ -35,27 +33,17 @@ from runwire_conformance.verdict.reason import Kind, kind_of
 #: Seconds for letting go of what a case opened.
 END_S = 5.0
 
-#: What a failure says that comes of a credential that was refused.
-CALLER_REFUSED = re.compile(r"(?:came|with) 401\b")
-
-#: The sentence by which there is a place again once one was given back.
-NO_PLACE = "LIMIT-4"
+#: The status with which a credential is refused.
+UNAUTHORIZED = 401
 
 #: Close codes for a peer that answers no Ping or takes no byte.
 GIVEN_UP = frozenset({1001, 1006, 1011, 4001})
-
-#: How a case ends by a word of its own that accuses nobody.
-ENDINGS: tuple[tuple[type[Exception], State], ...] = (
-    (NotOffered, State.NOT_OFFERED),
-    (NotJudged, State.NOT_JUDGED),
-    (NotExercised, State.NOT_EXERCISED),
-)
 
 #: What a case raises that does not find in an answer what it reads there, or finds another kind of value.
 LACKING = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
-async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> Outcome:
+async def outcome_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> Outcome:
     """Play a case and return what came of it; its deadline stands among the `alarms` meanwhile."""
     began = now()
     deadline_s = _deadline_of(case, target)
@@ -70,11 +58,8 @@ async def came_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> O
     finally:
         alarms.discard(alarm)
     outcome = _outcome(case, problem, target.traces, target.limits, deadline_s)
-    if (
-        outcome.state is State.FAILED
-        and target.has_stale_credentials
-        and CALLER_REFUSED.search(outcome.reason)
-    ):
+    unauthorized = problem is not None and refused_with(problem) == UNAUTHORIZED
+    if outcome.state is State.FAILED and unauthorized and target.has_stale_credentials:
         reason = f"a credential was too old before it was used: {outcome.reason}"
         outcome = Outcome(State.NOT_JUDGED, reason, suspect=True)
     unsteady = target.clock.unsteady
@@ -105,17 +90,18 @@ def _outcome(
     """Return what a case's end says of it."""
     if problem is None:
         return Outcome(State.PASSED)
-    for kind, state in ENDINGS:
-        if isinstance(problem, kind):
-            moot = problem.requirement if isinstance(problem, Blocked) else None
-            suspect = isinstance(problem, TooSlow) or moot == NO_PLACE
-            return Outcome(
-                state, str(problem), moot, suspect=suspect, impatient=isinstance(problem, BeyondPatience)
-            )
+    if isinstance(problem, Ending):
+        return Outcome(
+            State(problem.state),
+            str(problem),
+            problem.requirement,
+            suspect=problem.suspect,
+            impatient=problem.impatient,
+        )
     expects_busy = case.claim.busy or case.claim.alone or getattr(problem, "compared", False)
     if not expects_busy and any(map(is_refused_as_busy, traces)):
-        reason = f"blocked by {NO_PLACE}: {problem}; {limits.remedy(*PLACES, *RUNS)}"
-        return Outcome(State.NOT_EXERCISED, reason, NO_PLACE, suspect=True)
+        reason = f"blocked by {NO_CAPACITY}: {problem}; {limits.remedy(*CONNECTIONS, *RUNS)}"
+        return Outcome(State.NOT_EXERCISED, reason, NO_CAPACITY, suspect=True)
     leaning = case.claim.timing or overtaken(traces, limits) or was_dropped(traces)
     proven = getattr(problem, "proven", False)
     failed = Outcome(
@@ -127,6 +113,7 @@ def _outcome(
         certain=is_certain(problem),
         absent=getattr(problem, "absent", False),
         proven=proven,
+        explains=explained_by(problem),
     )
     if isinstance(problem, Violation):
         return replace(
@@ -134,7 +121,7 @@ def _outcome(
             reason=str(problem),
             suspect=leaning or problem.late,
             details=problem.details,
-            breach=problem.requirement,
+            violated=problem.requirement,
             shows=None,
             owners=(),
         )
@@ -147,20 +134,14 @@ def _outcome(
         absent = failed.absent or isinstance(problem, DeadlineMissed | Unreachable | Unanswered)
         suspect = (leaning or absent) and not proven
         reason = in_words(problem)
-        details = "" if isinstance(problem, Broken) else _placed(case, problem, reason)
+        details = "" if isinstance(problem, Broken) else f"{reason}\nat {line_of(problem)}"
         return replace(failed, reason=reason, suspect=suspect, details=details)
     if isinstance(problem, LACKING):
         # What a case reads from the server's answer is missing, or of another kind.
         reason = lacking_in_words(problem)
-        return replace(failed, reason=reason, kind=Kind.LACKING, details=_placed(case, problem, reason))
+        return replace(failed, reason=reason, kind=Kind.LACKING, details=f"{reason}\nat {line_of(problem)}")
     shown = "".join(traceback.format_exception(problem))
     return Outcome(State.JUDGE_ERROR, f"{type(problem).__name__}: {problem}", details=shown)
-
-
-def _placed(case: Case, problem: Exception, reason: str) -> str:
-    """Return what a case ended with and the line at which it did, where the line is known."""
-    place = case.explain(problem) if case.explain is not None else ""
-    return f"{reason}\nat {place}" if place else ""
 
 
 async def _end(target: Target) -> None:

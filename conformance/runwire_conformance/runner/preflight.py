@@ -329,7 +329,7 @@ async def _connected(target: Target) -> Client:
         raise NoRunwireServer(f"{problem}; end other clients, or try again later") from None
     except Broken as problem:
         raise ServerUnusable("CONN-6", f"after a first handshake was accepted: {problem}") from None
-    client.counts_places = True  # nobody else has any
+    client.expects_busy = True  # nobody else has any
     return client
 
 

@@ -12,12 +12,11 @@ from runwire_conformance.case import claim_of, topic
 from runwire_conformance.client.search_options import EXAMPLES
 from runwire_conformance.client.server_url import server_url
 from runwire_conformance.report.explain import explain_case, short
-from runwire_conformance.runner.assertion import place_of
 from runwire_conformance.runner.engine import Engine
 from runwire_conformance.runner.judging import Judging
 from runwire_conformance.runner.suite import case_names
 from runwire_conformance.settings import SettingsError, options_from
-from runwire_conformance.verdict.outcome import Case, State
+from runwire_conformance.verdict.outcome import Case, Played, State
 from runwire_conformance.verdict.reproduction import reproduction_of
 from runwire_spec import Requirement, catalogue
 
@@ -75,6 +74,10 @@ class CaseItem(pytest.Item):
         """Return what the case proves or watches."""
         return [catalogue()[name] for name in self.case.claim.ids + self.case.claim.watches]
 
+    def played(self) -> Played:
+        """Return the case with what came of it."""
+        return Played(self.case, self.config.stash[ENGINE].engine.outcomes.get(self.case.name))
+
     def runtest(self) -> None:
         """Report what came of the case; the first item to be asked has them all played."""
         judging = self.config.stash[ENGINE]
@@ -83,7 +86,7 @@ class CaseItem(pytest.Item):
             pytest.exit(judging.refused, returncode=2)
         if judging.fault is not None:
             pytest.exit(f"a fault of the judge, please report it:\n{judging.fault}", returncode=3)
-        outcome = self.case.outcome
+        outcome = judging.engine.outcomes.get(self.case.name)
         if outcome is None:
             left_out = "left out by --quick" if self.case.name in judging.engine.left_out else ""
             pytest.skip(left_out or f"not exercised: {judging.engine.unusable or 'the case was not played'}")
@@ -98,7 +101,7 @@ class CaseItem(pytest.Item):
         """Return sentence, assertion and transcript instead of a traceback."""
         if not isinstance(excinfo.value, CaseFailed):
             return super().repr_failure(excinfo, style)
-        return ToldFailure(self.case)
+        return ToldFailure(self.played())
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Return where the case stands."""
@@ -108,10 +111,10 @@ class CaseItem(pytest.Item):
 class ToldFailure(str):
     """All there is to say about a failed case; `reprcrash.message` is the line that a CI shows first."""
 
-    def __new__(cls, case: Case) -> "ToldFailure":
+    def __new__(cls, played: Played) -> "ToldFailure":
         """Tell what came of a case."""
-        told = super().__new__(cls, explain_case(case))
-        told.reprcrash = Crash(short(case))
+        told = super().__new__(cls, explain_case(played))
+        told.reprcrash = Crash(short(played))
         return told
 
     reprcrash: "Crash"
@@ -125,7 +128,7 @@ class Crash:
 
 
 class CaseFailed(Exception):
-    """A case failed, or an invariant found something in its conversations."""
+    """A case failed, or a rule found something in its conversations."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -134,8 +137,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Report for how long a case played, which is not how long its item waited for it."""
     report = yield
-    if isinstance(item, CaseItem) and call.when == "call" and item.case.outcome is not None:
-        report.duration = item.case.outcome.seconds
+    if isinstance(item, CaseItem) and call.when == "call" and (outcome := item.played().outcome) is not None:
+        report.duration = outcome.seconds
     return report
 
 
@@ -196,8 +199,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         config.getoption("--runwire-concurrency"),
         stop_after=int(config.getoption("maxfail") or 0),
     )
-    for item in chosen:
-        item.case.explain = place_of
     names = [item.case.name for item in chosen]
     config.stash[ENGINE] = Judging(
         engine, _wanted(config), reproduction_of(config, url), _selected(config, names)

@@ -30,11 +30,6 @@ class Slots:
         self.taken_now = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    @property
-    def idle(self) -> bool:
-        """Whether nobody holds a slot."""
-        return self.taken_now == 0
-
     @asynccontextmanager
     async def taken(self, count: int) -> AsyncIterator[None]:
         """Hold `count` slots, or all there are; waits until they are free."""
@@ -103,3 +98,35 @@ class Slots:
             if not turn.cancelled():
                 self.taken_now += count
                 turn.set_result(None)
+
+
+class Lease:
+    """The slots that one case holds."""
+
+    def __init__(self, slots: Slots, count: int) -> None:
+        self._slots = slots
+        self._count = count
+        self._taken = 0
+        #: Whether the case only waits, with nothing of its own at the server.
+        self.resting = False
+
+    @asynccontextmanager
+    async def budget(self) -> AsyncIterator[None]:
+        """Hold the slots while the body runs, when they are free."""
+        self._taken = await self._slots.take(self._count)
+        try:
+            yield
+        finally:
+            self._slots.give_back(self._taken)
+
+    @asynccontextmanager
+    async def lent(self, *, resting: bool) -> AsyncIterator[None]:
+        """Have others use the slots while the body runs."""
+        self._slots.give_back(self._taken)
+        self._taken = 0
+        self.resting = resting
+        try:
+            yield
+        finally:
+            self._taken = await self._slots.take(self._count, back=True)
+            self.resting = False

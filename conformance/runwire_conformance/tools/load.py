@@ -1,4 +1,4 @@
-"""Many runs at once against a server of one's own: delays, cancels, and the same invariants as everywhere."""
+"""Many runs at once against a server of one's own: delays, cancels, and the same rules as everywhere."""
 
 import asyncio
 import time

@@ -17,7 +17,7 @@ import h11
 
 from runwire_conformance.client.target import Options
 from runwire_conformance.client.wire.frame_tap import FrameTap
-from runwire_conformance.client.wire.http import Place, Unreachable, open_socket
+from runwire_conformance.client.wire.http import Address, Unreachable, open_socket
 from runwire_conformance.client.wire.sse import BlockParser, EndlessLine
 from runwire_conformance.tools.recording import content_of, meaning_of
 from runwire_conformance.trace.printing import fit_json
@@ -118,8 +118,8 @@ class RecordingFile:
 class Proxy:
     """Listens on the loopback address, passes every byte on to the server, and writes down what passes."""
 
-    def __init__(self, place: Place, options: Options, writer: Writer) -> None:
-        self._place = place
+    def __init__(self, address: Address, options: Options, writer: Writer) -> None:
+        self._address = address
         self._options = options
         self._writer = writer
         self._connections = 0
@@ -131,7 +131,7 @@ class Proxy:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             request = _request(head)
-            up_reader, up_writer = await open_socket(self._place, self._options.tls)
+            up_reader, up_writer = await open_socket(self._address, self._options.tls)
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, h11.RemoteProtocolError, OSError):
             writer.close()
             return
@@ -144,7 +144,7 @@ class Proxy:
             writer.close()
             return
         passage = Passage(request, number, self._writer)
-        up_writer.write(forwarded(request, self._place))
+        up_writer.write(forwarded(request, self._address))
         passing = [
             asyncio.create_task(_pass(reader, up_writer, passage.from_client)),
             asyncio.create_task(_pass(up_reader, writer, passage.from_server)),
@@ -288,11 +288,11 @@ def _request(head: bytes) -> h11.Request:
     return event
 
 
-def forwarded(request: h11.Request, place: Place) -> bytes:
+def forwarded(request: h11.Request, address: Address) -> bytes:
     """Return the head of a request for the server behind: its name as Host, and one request a connection."""
     upgrades = any(name == b"upgrade" for name, _ in request.headers)
     left_out = {b"host"} if upgrades else {b"host", b"connection", b"keep-alive"}
-    lines = [f"{request.method.decode()} {request.target.decode()} HTTP/1.1", f"Host: {place.authority}"]
+    lines = [f"{request.method.decode()} {request.target.decode()} HTTP/1.1", f"Host: {address.authority}"]
     lines += [] if upgrades else ["Connection: close"]
     kept = [(name, value) for name, value in request.headers.raw_items() if name.lower() not in left_out]
     lines += [f"{name.decode()}: {value.decode('latin-1')}" for name, value in kept]

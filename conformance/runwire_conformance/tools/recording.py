@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -152,22 +152,6 @@ def _title(first: Mapping[str, Any], transport: Transport) -> str:
     message = first.get("message")
     resumes = isinstance(message, dict) and message.get("type") == "resume"
     return str(first.get("request") or ("GET (resume)" if resumes else "POST (start)"))
-
-
-def lines_of(trace: Trace, connection: int, began: float) -> Iterator[dict[str, Any]]:
-    """Yield the lines of one trace; `began` is the moment from which the recording counts its time."""
-    ended = False
-    for record in trace.records:
-        if ended and record.kind == "lost":
-            continue  # a stream that broke off is told once
-        ended = ended or record.kind == "lost"
-        yield {
-            "at_ms": round((record.at - began) * 1000, 1),
-            "from": record.side,
-            "transport": trace.transport,
-            "connection": connection,
-            **content_of(record),
-        }
 
 
 def meaning_of(method: str, path: str, query: str, last_event_id: str | None, body: str) -> Message | None:

@@ -1,4 +1,4 @@
-"""What one message shows by itself, whatever was said before it: its schema, and the invariants of single messages."""
+"""What one message shows by itself, whatever was said before it: its schema, and the rules of single messages."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ def widest_limits() -> Limits:
 
 def problems_of_lines(lines: Sequence[Line]) -> list[Problem]:
     """Return what messages break of which each stands alone, in their order."""
-    # The invariants of single messages look at one record at a time, and take all of them in one go.
+    # The rules of single messages look at one record at a time, and take all of them in one go.
     trace, found = Trace("websocket", "", 0.0), list[tuple[int, Problem]]()
     for number, line in enumerate(lines):
         message = Message(line.value)

@@ -1,4 +1,4 @@
-"""Judges messages and recorded conversations without a server: schemas, and the invariants of both roles."""
+"""Judges messages and recorded conversations without a server: schemas, and the rules of both roles."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -56,7 +56,7 @@ def judged(content: Recording | Messages | ag_ui.Streams) -> Judged:
 
 
 def problems_of(recording: Recording) -> list[Problem]:
-    """Return what a recording breaks: schemas of both sides, invariants of the server's, then of the client's."""
+    """Return what a recording breaks: schemas of both sides, rules of the server's, then of the client's."""
     problems: list[Problem] = []
     for origin in dict.fromkeys(one.origin for one in recording.connections):
         problems += _problems_with([one for one in recording.connections if one.origin == origin])

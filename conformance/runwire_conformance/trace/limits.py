@@ -7,7 +7,7 @@ from typing import Any
 from runwire_spec import registries
 
 #: The limits that may refuse the judge a connection, and those that may refuse it a run.
-PLACES = ("connections_per_principal",)
+CONNECTIONS = ("connections_per_principal",)
 RUNS = ("runs_per_principal", "kept_bytes_per_principal")
 
 #: No limit is so large, whatever a server writes: neither infinite nor beyond a double.

@@ -8,11 +8,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from runwire_conformance.verdict.outcome import Case, State
+from runwire_conformance.verdict.outcome import Outcome, Played, State
 from runwire_conformance.verdict.verdict import explained, shown_of
-
-#: The sentence by which what one client does stops nobody, and those that a stopped server breaks by being silent.
-STOPS_NOBODY, SILENCE = "LIMIT-17", frozenset({"BEAT-1", "BEAT-3", "SSE-12"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,42 +58,56 @@ def blockers(failures: Sequence[Failure], accused: Collection[str]) -> tuple[dic
     return blocked, passed_on
 
 
-def silenced(cases: Sequence[Case]) -> None:
-    """Drop the silence of a server that one client had stopped, where it was silent for nobody else."""
+def without_explained(played: Sequence[Played]) -> list[Played]:
+    """Return the cases without the findings that a failure explains, where no other case shows the same."""
     elsewhere = {
         finding.requirement
-        for case in cases
-        if case.outcome is not None and STOPS_NOBODY not in case.claim.ids
-        for finding in case.outcome.findings
+        for one in played
+        if one.outcome is not None
+        for finding in one.outcome.findings
+        if finding.requirement not in one.outcome.explains
     }
-    for case in cases:
-        outcome = case.outcome
-        if outcome is not None and outcome.state is State.FAILED and STOPS_NOBODY in case.claim.ids:
-            kept = [one for one in outcome.findings if one.requirement not in SILENCE - elsewhere]
-            case.outcome = replace(outcome, findings=tuple(kept))
+    return [_without(one, one.outcome.explains - elsewhere) if one.outcome else one for one in played]
 
 
-def attribute(cases: Sequence[Case], known_broken: Mapping[str, str], ailing: Mapping[str, str]) -> None:
-    """Turn each case that failed for what another sentence owns into one that was not exercised, blocked by that."""
-    accused, failures = {*known_broken, *ailing}, list[Failure]()
-    for case in cases:
-        outcome = case.outcome
+def _without(played: Played, explained_away: frozenset[str]) -> Played:
+    assert played.outcome is not None
+    kept = tuple(one for one in played.outcome.findings if one.requirement not in explained_away)
+    return replace(played, outcome=replace(played.outcome, findings=kept))
+
+
+def attribute(
+    played: Sequence[Played], known_broken: Mapping[str, str], broken_throughout: Mapping[str, str]
+) -> list[Played]:
+    """Return each case that failed for what another sentence owns as one that was not exercised, blocked by that."""
+    accused, failures = {*known_broken, *broken_throughout}, list[Failure]()
+    for one in played:
+        outcome = one.outcome
         if outcome is None:
             continue
         accused.update(finding.requirement for finding in outcome.findings)
         if (
             outcome.state is State.FAILED
             and outcome.cause is None
-            and not explained(case, outcome, known_broken)
+            and not explained(one, outcome, known_broken)
         ):
-            owners = () if outcome.breach is not None else outcome.owners
-            failures.append(Failure(case.name, shown_of(case, outcome), owners, outcome.certain))
+            owners = () if outcome.violated is not None else outcome.owners
+            failures.append(Failure(one.name, shown_of(one, outcome), owners, outcome.certain))
     blocked, passed_on = blockers(failures, accused)
-    for case in cases:
-        if case.outcome is not None and case.name in passed_on:
-            case.outcome = replace(case.outcome, breach=passed_on[case.name])
-        if case.outcome is not None and (owner := blocked.get(case.name)) is not None:
-            reason = f"blocked by {owner}: {case.outcome.reason}"
-            case.outcome = replace(
-                case.outcome, state=State.NOT_EXERCISED, reason=reason, moot=owner, details=""
-            )
+    return [
+        one
+        if one.outcome is None
+        else replace(one, outcome=_attributed(one.outcome, one.name, blocked, passed_on))
+        for one in played
+    ]
+
+
+def _attributed(
+    outcome: Outcome, case: str, blocked: Mapping[str, str], passed_on: Mapping[str, str]
+) -> Outcome:
+    if case in passed_on:
+        outcome = replace(outcome, violated=passed_on[case])
+    if (owner := blocked.get(case)) is None:
+        return outcome
+    reason = f"blocked by {owner}: {outcome.reason}"
+    return replace(outcome, state=State.NOT_EXERCISED, reason=reason, blocked_by=owner, details="")

@@ -1,7 +1,7 @@
-"""What ails a server as a whole, and how it shows in the conversations of a case that failed for it. Pure.
+"""What a server breaks as a whole, and how it shows in the conversations of a case that failed for it. Pure.
 
-One cause, one accusation: a case is not held against what it proves when its conversations show a symptom of
-something that a look at the server found broken by itself.
+One cause, one accusation: a case is not held against what it proves when its conversations show the
+signs of something that the preflight or the reset check found broken by itself.
 """
 
 import re
@@ -88,12 +88,12 @@ def _cancels(trace: Trace) -> Iterator[tuple[object, float]]:
                 yield message.word("run_id"), regretted
 
 
-Symptom = Callable[[Sequence[Trace], RuleContext, float], bool]
+Shows = Callable[[Sequence[Trace], RuleContext, float], bool]
 
 #: How it shows in conversations that a requirement is broken by the server as a whole.
-SYMPTOMS: Mapping[str, Symptom] = {"CLOSE-2": broken_off, "CANCEL-2": shows_no_heed}
+CAUSES: Mapping[str, Shows] = {"CLOSE-2": broken_off, "CANCEL-2": shows_no_heed}
 
 
-def symptoms_of(traces: Sequence[Trace], context: RuleContext, until: float) -> frozenset[str]:
-    """Return the requirements of which conversations that ended at `until` show a symptom."""
-    return frozenset(name for name, shows in SYMPTOMS.items() if shows(traces, context, until))
+def possible_causes(traces: Sequence[Trace], context: RuleContext, until: float) -> frozenset[str]:
+    """Return the requirements that, broken as a whole, explain conversations which ended at `until`."""
+    return frozenset(name for name, shows in CAUSES.items() if shows(traces, context, until))

@@ -1,21 +1,21 @@
-"""What is made of an outcome when its case has ended: the invariants judge its conversations. Pure."""
+"""What is made of an outcome when its case has ended: the rules judge its conversations. Pure."""
 
 from dataclasses import replace
 
 from runwire_conformance.rules import Finding, RuleContext, findings, late_findings
 from runwire_conformance.rules.flood import flood_of
 from runwire_conformance.trace.transcript import MOST_LINES
-from runwire_conformance.verdict.causes import broken_off, symptoms_of
+from runwire_conformance.verdict.causes import broken_off, possible_causes
 from runwire_conformance.verdict.outcome import Outcome, State
 from runwire_conformance.verdict.proxies import signs_of
 from runwire_conformance.verdict.reason import Kind
 
-#: Requirements whose breach makes messages unreadable, so that no case can be written against what comes.
+#: Requirements that, once broken, make messages unreadable, so that no case can be written against what comes.
 UNREADABLE = frozenset({"MSG-1", "MSG-2", "MSG-3", "MSG-5"})
 
 
 def watched(outcome: Outcome, context: RuleContext) -> Outcome:
-    """Return an outcome with what the invariants find and what its conversations show.
+    """Return an outcome with what the rules find and what its conversations show.
 
     Of the conversations only what a report may show is kept afterwards.
     """
@@ -33,7 +33,7 @@ def watched(outcome: Outcome, context: RuleContext) -> Outcome:
         outcome,
         findings=tuple(found),
         timed=frozenset(timed - firm),
-        symptoms=symptoms_of(outcome.traces, context, outcome.ended_at) if failed else frozenset(),
+        possible_causes=possible_causes(outcome.traces, context, outcome.ended_at) if failed else frozenset(),
         signs=signs_of(outcome.traces),
         flood=flood_of(outcome.traces),
         broken_off=broken_off(outcome.traces),
@@ -44,7 +44,7 @@ def watched(outcome: Outcome, context: RuleContext) -> Outcome:
     return _without_secrets(_blameless(_caused(outcome)))
 
 
-def moot_while(requirement: str) -> Outcome:
+def blocked_by_flood(requirement: str) -> Outcome:
     """Return the outcome of a case that could not be played because of a flood that broke `requirement`."""
     return Outcome(State.NOT_EXERCISED, f"blocked by {requirement}", requirement)
 

@@ -29,11 +29,12 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one case: its state, the reason, what the invariants found, and the conversations."""
+    """What came of one case: its state, the reason, what the rules found, and the conversations."""
 
     state: State
     reason: str = ""
-    moot: str | None = None
+    #: The requirement that kept the case from being played, as it is broken.
+    blocked_by: str | None = None
     #: Whether it leans on the judge's clock, on an absence or on a lost connection, and so wants a second look, alone.
     suspect: bool = False
     #: Why the clock could not be trusted while it played, or an empty string.
@@ -53,13 +54,13 @@ class Outcome:
     #: In what way the case failed, if it did.
     kind: Kind = Kind.UNMET
     #: The one requirement that the case found broken, where it can tell which.
-    breach: str | None = None
+    violated: str | None = None
     #: The one that its failure shows broken, of those that it proves, where it can tell which.
     shows: str | None = None
     #: Requirements that the clock alone shows broken among the findings.
     timed: frozenset[str] = frozenset()
-    #: The requirements of which its conversations show a symptom, should the server as a whole break them.
-    symptoms: frozenset[str] = frozenset()
+    #: The requirements that explain its failure, should the server as a whole break them.
+    possible_causes: frozenset[str] = frozenset()
     #: What its conversations show of a proxy.
     signs: Signs = field(default_factory=Signs)
     #: What flooded the judge in its conversations, if anything did.
@@ -73,6 +74,8 @@ class Outcome:
     owners: tuple[str, ...] = ()
     #: Whether the first of them broke its sentence, whatever the case is about.
     certain: bool = False
+    #: The requirements whose findings in its conversations its failure explains.
+    explains: frozenset[str] = frozenset()
     #: Whether the case failed as nothing came within a wait that no sentence states, which proves nothing yet.
     absent: bool = False
     #: Whether it failed for bytes that a sentence forbids, which no slowness of the judge explains.
@@ -87,11 +90,11 @@ class Outcome:
 
     @property
     def firm_findings(self) -> tuple[Finding, ...]:
-        """What the invariants found broken by more than the clock."""
+        """What the rules found broken by more than the clock."""
         return tuple(finding for finding in self.findings if finding.requirement not in self.timed)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Case:
     """A case to play: its function, claim and, where it has one, transport."""
 
@@ -99,5 +102,21 @@ class Case:
     function: Callable[..., Any]
     claim: Claim
     transport: str | None = None
-    explain: Callable[[BaseException], str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A case and what came of it, None when it was not played."""
+
+    case: Case
     outcome: Outcome | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the case."""
+        return self.case.name
+
+    @property
+    def claim(self) -> Claim:
+        """What the case proves."""
+        return self.case.claim

@@ -120,7 +120,7 @@ def without_proxy(judgements: Iterable[Judgement], signs: Signs) -> tuple[tuple[
     spared: dict[str, Symptom] = {}
     left = [_without(judgement, signs, spared) for judgement in judgements]
     because = {name: f"{signs.name} stands before the server: {symptom}" for name, symptom in spared.items()}
-    return tuple(_not_moot(judgement, because) for judgement in left), _remark(spared, signs)
+    return tuple(_not_blocked(judgement, because) for judgement in left), _remark(spared, signs)
 
 
 def _without(judgement: Judgement, signs: Signs, spared: dict[str, Symptom]) -> Judgement:
@@ -137,7 +137,7 @@ def _without(judgement: Judgement, signs: Signs, spared: dict[str, Symptom]) -> 
     return replace(judgement, verdict=Verdict.NOT_EXERCISED, accusations=(), reasons=reasons)
 
 
-def _not_moot(judgement: Judgement, because: Mapping[str, str]) -> Judgement:
+def _not_blocked(judgement: Judgement, because: Mapping[str, str]) -> Judgement:
     """Return a judgement that does not call a requirement broken that is not."""
     reasons = tuple(
         because.get(found[1], reason) if (found := MOOT.fullmatch(reason)) else reason

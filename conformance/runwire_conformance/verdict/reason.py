@@ -8,7 +8,7 @@ from runwire_conformance.case import Broken, DeadlineMissed, Wrong
 class Kind(StrEnum):
     """In what way something was not as it has to be."""
 
-    #: An invariant found it in a conversation, whichever case held that.
+    #: A rule found it in a conversation, whichever case held that.
     CONVERSATION = "conversation"
     #: What was expected did not come.
     UNMET = "unmet"

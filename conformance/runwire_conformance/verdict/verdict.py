@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from runwire_conformance.trace.trace import Trace
 from runwire_conformance.verdict.judgement import Accusation, Judgement, Verdict, Witness
-from runwire_conformance.verdict.outcome import Case, Outcome, State
+from runwire_conformance.verdict.outcome import Case, Outcome, Played, State
 from runwire_conformance.verdict.reason import Kind
 from runwire_conformance.verdict.result import ClassResult
 from runwire_spec import Requirement, catalogue, registries
@@ -18,21 +18,21 @@ SCRAMBLING = frozenset({"MSG-1", "MSG-2", "MSG-5", "CONN-15", "RUN-3", "RUN-27",
 
 
 def judge(
-    cases: Sequence[Case],
+    cases: Sequence[Played],
     features: frozenset[str],
     script_agent: bool,
     known_broken: Mapping[str, str] | None = None,
     wanted: Callable[[Requirement], bool] = lambda _: True,
-    ailing: Mapping[str, str] | None = None,
+    broken_throughout: Mapping[str, str] | None = None,
     shown: Mapping[str, Sequence[Trace]] | None = None,
     undecided: Mapping[str, str] | None = None,
 ) -> tuple[Judgement, ...]:
     """Return a judgement for every `wanted` requirement that some case proves or watches, or that was found broken.
 
-    `known_broken` is what the preflight showed, in the conversations `shown`; `ailing` what the reset
+    `known_broken` is what the preflight showed, in the conversations `shown`; `broken_throughout` what the reset
     check did; `undecided` is what could not be told from the judge's own slowness, with the reason.
     """
-    accused = _accusations(cases, known_broken or {}, ailing or {}, shown or {})
+    accused = _accusations(cases, known_broken or {}, broken_throughout or {}, shown or {})
     concerned = [
         requirement
         for requirement in catalogue().values()
@@ -50,9 +50,9 @@ def only_accused(
     """Return judgements in which `accused` alone is to blame and the others could not be told because of it."""
     accusation = Accusation(case, reason, traces=traces, kind=Kind.SERVER)
     guilty = Judgement(catalogue()[accused], Verdict.FAIL, (reason,), (accusation,))
-    moot = (f"blocked by {accused}",)
+    blocked = (f"blocked by {accused}",)
     others = [
-        replace(judgement, verdict=Verdict.NOT_EXERCISED, reasons=moot, accusations=())
+        replace(judgement, verdict=Verdict.NOT_EXERCISED, reasons=blocked, accusations=())
         for judgement in judgements
         if judgement.requirement.id != accused
     ]
@@ -74,19 +74,19 @@ def _in_order(judgements: Iterable[Judgement]) -> tuple[Judgement, ...]:
     return tuple(sorted(judgements, key=lambda judgement: order.index(judgement.requirement.id)))
 
 
-def _concerns(cases: Sequence[Case], identifier: str) -> bool:
+def _concerns(cases: Sequence[Played], identifier: str) -> bool:
     return any(identifier in case.claim.ids + case.claim.watches for case in cases)
 
 
 def _accusations(
-    cases: Sequence[Case],
+    cases: Sequence[Played],
     known_broken: Mapping[str, str],
-    ailing: Mapping[str, str],
+    broken_throughout: Mapping[str, str],
     shown: Mapping[str, Sequence[Trace]],
 ) -> dict[str, list[Accusation]]:
     """Attribute every failure to a requirement.
 
-    What an invariant found is the cause of what else went wrong in the same case: one cause, one accusation.
+    What a rule found is the cause of what else went wrong in the same case: one cause, one accusation.
     """
     accused = {
         identifier: [
@@ -100,7 +100,7 @@ def _accusations(
         for identifier, reason in known_broken.items()
         if not (identifier == "MSG-28" and "BEAT-5" in known_broken)
     }
-    for identifier, reason in ailing.items():
+    for identifier, reason in broken_throughout.items():
         accused.setdefault(identifier, []).append(Accusation("the reset check", reason, kind=Kind.SERVER))
     for case in cases:
         outcome = case.outcome
@@ -133,23 +133,23 @@ def _accusations(
     return accused
 
 
-def shown_of(case: Case, outcome: Outcome) -> tuple[str, ...]:
+def shown_of(case: Case | Played, outcome: Outcome) -> tuple[str, ...]:
     """The sentences that a failure shows broken: the one that it names, or else all that the case proves."""
-    named = outcome.breach or outcome.shows
+    named = outcome.violated or outcome.shows
     return (named,) if named is not None else case.claim.ids
 
 
-def explained(case: Case, outcome: Outcome, known_broken: Mapping[str, str]) -> bool:
-    """Whether an invariant found in the same case what the failure comes from, or says itself."""
+def explained(case: Played, outcome: Outcome, known_broken: Mapping[str, str]) -> bool:
+    """Whether a rule found in the same case what the failure comes from, or says itself."""
     found = {finding.requirement for finding in outcome.findings}
-    if outcome.breach is not None:
+    if outcome.violated is not None:
         return bool(found)
     return bool(found & set(shown_of(case, outcome)) or (found & SCRAMBLING) - known_broken.keys())
 
 
 def _judge_one(
     requirement: Requirement,
-    cases: Sequence[Case],
+    cases: Sequence[Played],
     accused: Mapping[str, list[Accusation]],
     features: frozenset[str],
     script_agent: bool,
@@ -193,7 +193,7 @@ def _is_out_of_bounds(outcome: Outcome | None) -> bool:
     return outcome is not None and (outcome.impatient or outcome.hasty)
 
 
-def _left_out(identifier: str, proving: Sequence[Case], undecided: Mapping[str, str]) -> tuple[str, ...]:
+def _left_out(identifier: str, proving: Sequence[Played], undecided: Mapping[str, str]) -> tuple[str, ...]:
     """Return why the judge did not judge a requirement, for reasons of its own; empty when it did.
 
     A case that was left out is never a pass for what it proves; what it only watches may be seen in others.
@@ -213,7 +213,7 @@ def _length(accusation: Accusation) -> int:
     return 1 + sum(len(trace.records) for trace in accusation.traces)
 
 
-def _witness(proving: Sequence[Case]) -> Witness | None:
+def _witness(proving: Sequence[Played]) -> Witness | None:
     """Return the shortest conversation in which a requirement held."""
     passed = [
         (case.name, case.outcome) for case in proving if case.outcome and case.outcome.state is State.PASSED
@@ -222,7 +222,7 @@ def _witness(proving: Sequence[Case]) -> Witness | None:
     return Witness(name, outcome.traces, outcome.seconds)
 
 
-def _why_not(case: Case, outcome: Outcome) -> str:
+def _why_not(case: Played, outcome: Outcome) -> str:
     if outcome.state is State.FAILED:
         broken = {outcome.cause} if outcome.cause else {finding.requirement for finding in outcome.findings}
         broken = broken or set(shown_of(case, outcome))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from runwire_conformance.client.wire.http import Exchange, Headers, Place
+from runwire_conformance.client.wire.http import Address, Exchange, Headers
 
 Connected = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -38,11 +38,13 @@ class Dialect:
         default_factory=lambda: MappingProxyType({"Accept": "text/event-stream"})
     )
 
-    def spelled(self, method: str, target: str, place: Place, headers: Headers, body: bytes | None) -> bytes:
+    def spelled(
+        self, method: str, target: str, address: Address, headers: Headers, body: bytes | None
+    ) -> bytes:
         """Return the bytes of a request, `headers` winning over the dialect's own."""
         named = {name.lower() for name, _ in headers}
         lines = [
-            *([("Host", place.authority)] if self.host else []),
+            *([("Host", address.authority)] if self.host else []),
             *(line for line in self.headers if line[0].lower() not in named),
             *headers,
         ]
@@ -177,16 +179,16 @@ class Spoken(Exchange):
     """A request in some dialect, on a connection that was used before if there is one."""
 
     def __init__(
-        self, dialect: Dialect, place: Place, tls: ssl.SSLContext | None, used: Connected | None
+        self, dialect: Dialect, address: Address, tls: ssl.SSLContext | None, used: Connected | None
     ) -> None:
-        super().__init__(place, tls)
+        super().__init__(address, tls)
         self.dialect = dialect
         self._used = used
         self._request = b""
 
     def says(self, method: str, target: str, headers: Headers, body: bytes | None) -> None:
         """Prepare the bytes that go out in place of the library's."""
-        self._request = self.dialect.spelled(method, target, self._place, headers, body)
+        self._request = self.dialect.spelled(method, target, self._address, headers, body)
 
     async def _opened(self) -> Connected:
         if self._used is not None and not self._used[0].at_eof() and not self._used[1].is_closing():

@@ -40,7 +40,7 @@ class Unanswered(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Address:
     """Where a URL leads: host, port, TLS, and the value of the `Host` header."""
 
     host: str
@@ -54,13 +54,13 @@ class Place:
         return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
 
 
-def place_of(url: str) -> Place:
+def address_of(url: str) -> Address:
     """Return where `url` leads; raises ValueError when it names no host."""
     parts = urlsplit(url)
     tls = parts.scheme in {"https", "wss"}
     if not parts.hostname:
         raise ValueError(f"{url} names no host")
-    return Place(parts.hostname, parts.port or (443 if tls else 80), tls)
+    return Address(parts.hostname, parts.port or (443 if tls else 80), tls)
 
 
 def target_of(url: str) -> str:
@@ -70,13 +70,13 @@ def target_of(url: str) -> str:
 
 
 async def open_socket(
-    place: Place, tls: ssl.SSLContext | None, receive_buffer: int | None = None
+    address: Address, tls: ssl.SSLContext | None, receive_buffer: int | None = None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open a connection; `receive_buffer` bounds the kernels' share of what is not yet read. Raises Unreachable."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(CONNECT_S):
-            found = await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+            found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
             raw = socket.socket(found[0][0], socket.SOCK_STREAM)
             raw.setblocking(False)
             if receive_buffer is not None:
@@ -88,16 +88,16 @@ async def open_socket(
             except BaseException:
                 raw.close()
                 raise
-            context = tls if place.tls else None
+            context = tls if address.tls else None
             return await asyncio.open_connection(
                 sock=raw,
                 ssl=context,
-                server_hostname=place.host if context else None,
+                server_hostname=address.host if context else None,
                 limit=receive_buffer or 1 << 16,
             )
     except (OSError, TimeoutError) as problem:
         reason = "no answer" if isinstance(problem, TimeoutError) else (problem.strerror or str(problem))
-        raise Unreachable(f"{place.host} port {place.port}: {reason}") from None
+        raise Unreachable(f"{address.host} port {address.port}: {reason}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +126,8 @@ class Response:
 class Exchange:
     """One request and its response, read as it comes."""
 
-    def __init__(self, place: Place, tls: ssl.SSLContext | None) -> None:
-        self._place = place
+    def __init__(self, address: Address, tls: ssl.SSLContext | None) -> None:
+        self._address = address
         self._tls = tls
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
         self._reader: asyncio.StreamReader
@@ -139,7 +139,7 @@ class Exchange:
         """Send a request and return the head of its response; raises Unreachable and, after `seconds`, Unanswered."""
         self._reader, self._writer = await self._opened()
         named = {name.lower() for name, _ in headers}
-        lines = [] if "host" in named else [("Host", self._place.authority)]
+        lines = [] if "host" in named else [("Host", self._address.authority)]
         lines += [("Connection", "close"), *headers]
         if body is not None and "content-length" not in named:
             lines.append(("Content-Length", str(len(body))))
@@ -167,7 +167,7 @@ class Exchange:
 
     async def _opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Return the connection that the request goes out on; raises Unreachable."""
-        return await open_socket(self._place, self._tls)
+        return await open_socket(self._address, self._tls)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes; raises Unanswered when it breaks off."""
@@ -218,7 +218,7 @@ async def fetch(
     waits_s: float = 0.0,
 ) -> Response:
     """Return a whole response, which the server may hold back for `waits_s`; raises Unreachable and Unanswered."""
-    exchange = Exchange(place_of(url), tls)
+    exchange = Exchange(address_of(url), tls)
     response = await exchange.request(method, target_of(url), headers, body, RESPONSE_S + waits_s)
     content = bytearray()
     try:

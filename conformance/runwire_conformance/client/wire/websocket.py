@@ -13,7 +13,14 @@ from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader as FrameReader
 
-from runwire_conformance.client.wire.http import RESPONSE_S, Headers, Place, Response, Unanswered, open_socket
+from runwire_conformance.client.wire.http import (
+    RESPONSE_S,
+    Address,
+    Headers,
+    Response,
+    Unanswered,
+    open_socket,
+)
 from runwire_conformance.trace.limits import Limits
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -81,8 +88,10 @@ class Measure:
 class FramePeer:
     """One connection at the level of frames."""
 
-    def __init__(self, place: Place, tls: ssl.SSLContext | None, receive_buffer: int | None = None) -> None:
-        self._place = place
+    def __init__(
+        self, address: Address, tls: ssl.SSLContext | None, receive_buffer: int | None = None
+    ) -> None:
+        self._address = address
         self._tls = tls
         self._receive_buffer = receive_buffer
         self._frames = FrameReader()
@@ -98,10 +107,10 @@ class FramePeer:
 
     async def handshake(self, target: str, headers: Headers, subprotocols: Sequence[str]) -> Response:
         """Send the opening handshake and return the answer, with its body unless it is 101; raises Unanswered."""
-        self._reader, self._writer = await open_socket(self._place, self._tls, self._receive_buffer)
+        self._reader, self._writer = await open_socket(self._address, self._tls, self._receive_buffer)
         key = base64.b64encode(os.urandom(16)).decode()
         named = {name.lower() for name, _ in headers}
-        lines = [] if "host" in named else [("Host", self._place.authority)]
+        lines = [] if "host" in named else [("Host", self._address.authority)]
         usual = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
         lines += [line for line in usual if line[0].lower() not in named]
         lines += [("Sec-WebSocket-Key", key), ("Sec-WebSocket-Version", "13")]

@@ -1,4 +1,7 @@
-"""The reset check: whether a server whose connections broke off breaks off plain ones, too."""
+"""The reset check: whether a server whose connections broke off breaks off plain ones, too.
+
+Bounded by `CONVERSATIONS` of `CONVERSATION_S` seconds each.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -8,7 +11,10 @@ from runwire_conformance.case import Blocked, Broken
 from runwire_conformance.client import scripts
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable
-from runwire_conformance.verdict.causes import broken_off
+from runwire_conformance.runner.engine import Engine
+from runwire_conformance.runner.phases.selection import slots_for
+from runwire_conformance.verdict.causes import ages_at_the_end, broken_off
+from runwire_conformance.verdict.outcome import State
 
 #: How many plain conversations are held, how many at once, and seconds for each.
 CONVERSATIONS, AT_ONCE, CONVERSATION_S = 24, 12, 6.0
@@ -18,6 +24,20 @@ FEWEST, ALIKE, SHORTEST_S = 3, 0.2, 1.0
 
 #: Heartbeats in each of them.
 HEARTBEATS = 20
+
+#: How many cases may fail on connections that broke off before the judge looks whether that happens by chance.
+MOST_BROKEN_OFF = 3
+
+
+async def check_resets(engine: Engine) -> None:
+    """Find out whether it is by chance that connections broke off, when cases failed on such."""
+    failed = [outcome for _, outcome in engine.noted() if outcome.state is State.FAILED]
+    if sum(outcome.broken_off for outcome in failed) < MOST_BROKEN_OFF:
+        return
+    ages = [age for outcome in failed for age in ages_at_the_end(outcome.traces)]
+    found = await breaks_off(lambda: engine.target(owned=False), slots_for(engine), ages)
+    if found is not None:
+        engine.broken_throughout["CLOSE-2"] = found
 
 
 async def breaks_off(made: Callable[[], Target], places: int, ages: Sequence[float] = ()) -> str | None:

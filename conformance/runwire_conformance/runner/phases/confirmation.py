@@ -1,0 +1,108 @@
+"""Confirmation: what is only suspect is played again, alone, until it is either proved or cleared.
+
+A replay waits for the user's patience where no sentence states a time. What fails again while the clock is steady is
+proof; what passes is dropped; what still cannot be told is *not judged*. A suspicion has at most `MOST_TRIES` tries.
+"""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+
+from runwire_conformance.case import NO_CAPACITY
+from runwire_conformance.runner.engine import Engine
+from runwire_conformance.trace.limits import Limits
+from runwire_conformance.verdict.outcome import Case, Outcome, State
+from runwire_conformance.verdict.verdict import shown_of
+
+#: How many cases may find no place alone before the others that found none are not played again.
+MOST_CROWDED_OUT = 3
+
+#: How often a suspicion is played again, alone, while the clock is not steady.
+MOST_TRIES = 4
+
+#: An `idle_s` or `run_s` below which a connection may be closed or a run be over that a case still needs, in seconds.
+LEAST_IDLE_S, LEAST_RUN_S = 3.0, 5.0
+
+
+async def confirm(engine: Engine, cases: Sequence[Case]) -> None:
+    """Play again, alone, what is suspect, until each requirement is either proved broken or cleared."""
+    if engine.stops:
+        return
+    replayed: set[str] = set()
+    proved: set[tuple[str, ...]] = set()
+    crowded_out = 0
+    for case in _suspects(engine, cases):
+        outcome = engine.outcomes[case.name]
+        if shown_of(case, outcome) in proved and outcome.state is State.FAILED:
+            continue  # the same sentences were proved broken by a quicker case
+        if outcome.blocked_by == NO_CAPACITY and crowded_out >= MOST_CROWDED_OUT:
+            continue
+        outcome = await _replay(engine, case)
+        replayed.add(case.name)
+        crowded_out += outcome.blocked_by == NO_CAPACITY
+        if outcome.state is State.FAILED:
+            proved.add(shown_of(case, outcome))
+            engine.failed += 1
+        if engine.stops:
+            return
+    await _confirm_timed(engine, cases, replayed)
+
+
+def _suspects(engine: Engine, cases: Sequence[Case]) -> list[Case]:
+    """Return the cases whose outcome is suspect and not explained by the server as a whole, the shortest first."""
+    reset = "CLOSE-2" in engine.broken_throughout
+    outcomes = {case.name: engine.outcomes.get(case.name, Outcome(State.NOT_JUDGED)) for case in cases}
+    return sorted(
+        (case for case in cases if (own := outcomes[case.name]).suspect and not (reset and own.broken_off)),
+        key=lambda case: outcomes[case.name].seconds,
+    )
+
+
+async def _confirm_timed(engine: Engine, cases: Sequence[Case], replayed: set[str]) -> None:
+    """Play alone what the rules found to be late, the shortest cases first, until they find it again."""
+    timed = {case.name: engine.outcomes[case.name].timed for case in cases if case.name in engine.outcomes}
+    for requirement in sorted(set[str]().union(*timed.values())):
+        late = [case for case in cases if requirement in timed.get(case.name, ())]
+        for case in sorted(late, key=lambda case: engine.outcomes[case.name].seconds):
+            if case.name not in replayed:
+                await _replay(engine, case)
+                replayed.add(case.name)
+            outcome = engine.outcomes[case.name]
+            if requirement not in outcome.timed:
+                continue
+            if outcome.unsteady:
+                engine.undecided[requirement] = outcome.unsteady
+                continue
+            engine.confirmed.add(requirement)
+            engine.undecided.pop(requirement, None)
+            break
+
+
+async def _replay(engine: Engine, case: Case) -> Outcome:
+    """Play a case alone until it passes or fails while the clock is steady, and return what came of it."""
+    if engine.progress is not None:
+        engine.progress.replaying(case.name)
+    for _ in range(MOST_TRIES):
+        await engine.steady()
+        async with nullcontext() if case.claim.alone else engine.measured():
+            await engine.play_alone(case, patient=True)
+        outcome = engine.outcomes[case.name]
+        if not outcome.unsteady or (outcome.state is not State.FAILED and not outcome.timed):
+            break
+    if outcome.state is State.FAILED:
+        outcome = _doubted(outcome, engine.known_profile.limits)
+        engine.note(case, outcome)
+    return outcome
+
+
+def _doubted(outcome: Outcome, limits: Limits) -> Outcome:
+    """Return an outcome that accuses nobody of what the judge's own slowness explains, each time."""
+    if outcome.unsteady:
+        return replace(outcome, state=State.NOT_JUDGED, reason=outcome.unsteady, details="")
+    hasty = limits["idle_s"] < LEAST_IDLE_S or limits["run_s"] < LEAST_RUN_S
+    if hasty and outcome.overtaken:
+        reason = (
+            f"over before the case was: set idle_s to {LEAST_IDLE_S:g} and run_s to {LEAST_RUN_S:g} or more"
+        )
+        return replace(outcome, state=State.NOT_EXERCISED, reason=reason, details="", hasty=True)
+    return replace(outcome, suspect=False)
