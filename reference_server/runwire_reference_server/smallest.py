@@ -330,8 +330,10 @@ class Run:
                     return
             event = event | {member: told}
         call: Any = event.get("call_id")
-        if event["type"] == "tool_call" and self.calls.setdefault(call, False) is not False:
-            raise AgentError("a call is made once")
+        if event["type"] == "tool_call":
+            if call in self.calls:
+                raise AgentError("a call is made once")
+            self.calls[call] = False
         if event["type"] == "observation":
             if self.calls.get(call, True):
                 raise AgentError("an observation of a call that is not open")

@@ -248,7 +248,7 @@ class Sticks(Rewrite):
         self.stuck: set[object] = set()
 
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:
-        stuck = is_start(message) and message.get("session_id") in self.stuck
+        stuck = is_start(message) and str(message.get("session_id")) in self.stuck
         silent = json.dumps({"runwire_script": [{"wait_ms": 30_000}]})
         yield {**message, "prompt": silent} if stuck else message
 
