@@ -92,6 +92,17 @@ class NeverTriesAgain(Client):
         return False
 
 
+class TriesAgainOnce(Client):
+    """tries a refused start again once, and then asks its user"""
+
+    tried = 0
+
+    def may_try_again(self, message: Message) -> bool:
+        """Once."""
+        self.tried += 1
+        return self.tried == 1 and super().may_try_again(message)
+
+
 class SaysMore(Client):
     """sends members that the server does not know"""
 
@@ -114,6 +125,7 @@ BENIGN = (
     BeatsByItself,
     TakesItsTime,
     NeverTriesAgain,
+    TriesAgainOnce,
     SaysMore,
     ReportsNothing,
 )

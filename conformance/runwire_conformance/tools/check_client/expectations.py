@@ -59,7 +59,7 @@ def attach(expectation: Expectation, moment: Moment) -> Standing:
             return Standing(State.NOT_EXERCISED, never_came(moment))
         if number == 1:
             return Standing(State.ABSENT, f"the client never started its run over {expectation.get('over')}")
-        if expectation.get("returning"):
+        if expectation.get("returning") or expectation.get("retrying"):
             return Standing(State.AWAY, "the client did not come back, as it does elsewhere")
         if expectation.get("optional"):
             return Standing(State.NOT_EXERCISED, "the client did not come back")

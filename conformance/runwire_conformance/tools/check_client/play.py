@@ -64,8 +64,11 @@ class Played:
 
     def absent_for(self, returning: frozenset[str]) -> bool:
         """Whether something never came that has to, as the client comes back over the transports `returning`."""
-        minded = {State.ABSENT, State.AWAY} if self.transport in returning else {State.ABSENT}
-        return any(standing.state in minded for _, standing in self.standings)
+        return any(
+            standing.state is State.ABSENT
+            or (standing.state is State.AWAY and habit(one, self.transport) in returning)
+            for one, standing in self.standings
+        )
 
     @property
     def absent(self) -> bool:
@@ -163,12 +166,28 @@ def _standings(stage: Stage, over: bool) -> tuple[tuple[Expectation, Standing], 
     return tuple((one, standing_of(one, moment)) for one in stage.scenario.expectations)
 
 
+#: The scenario that shows whether a client tries a refused start again.
+REFUSED = "a_refusal_for_now"
+
 #: The sentence that a client breaks on a transport that does not come back at all: one cause, one accusation.
 LEADERS = {"websocket": "CLOSE-4", "sse": "SSE-23"}
 
 
+def habit(expectation: Expectation, transport: str) -> str:
+    """Return what a client has to be seen to do elsewhere before it is expected here: a member of `returns`."""
+    return f"tries again over {transport}" if expectation.get("retrying") else transport
+
+
 def returns(plays: Sequence[Played]) -> frozenset[str]:
-    """Return the transports over which a client was seen to come back when it was told to."""
-    return frozenset(
-        play.transport for play in plays if play.has(LEADERS.get(play.transport, ""), State.HELD)
-    )
+    """Return what a client was seen to do.
+
+    That is each transport over which it came back when it was told to, and `tries again over` each over which it sent
+    a start again that was refused for now.
+    """
+    back = {play.transport for play in plays if play.has(LEADERS.get(play.transport, ""), State.HELD)}
+    again = {
+        f"tries again over {play.transport}"
+        for play in plays
+        if play.scenario.name == REFUSED and play.has("ERR-8", State.HELD)
+    }
+    return frozenset(back | again)

@@ -5,14 +5,14 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from runwire_conformance.tools.check_client.play import Launcher, Played, play, returns
+from runwire_conformance.tools.check_client.play import REFUSED, Launcher, Played, play, returns
 from runwire_conformance.tools.check_client.process import Unstartable
 from runwire_conformance.tools.check_client.profile import TRANSPORTS, Profile
 from runwire_conformance.tools.check_client.scenario import Scenario, scenarios
 
 #: The scenario that shows whether a client comes at all and what it reports, and those that show whether it comes back.
 FIRST = "what_is_said"
-RETURNING = frozenset({"told_to_resume_at_once", "a_stream_that_ends_early"})
+RETURNING = frozenset({"told_to_resume_at_once", "a_stream_that_ends_early", REFUSED})
 
 #: Scenarios that are played at once: in most of them a client waits.
 AT_ONCE = 8
@@ -45,7 +45,7 @@ class Suite:
     plays: list[Played] = field(default_factory=list)
     #: The members of reports that came so far.
     reports: frozenset[str] = frozenset()
-    #: The transports over which the client comes back when it is told to.
+    #: What the client was seen to do of its own accord, see `returns`.
     returning: frozenset[str] = frozenset()
 
     @property

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from runwire_conformance.tools.check_client.play import LEADERS, Played
+from runwire_conformance.tools.check_client.play import LEADERS, Played, habit
 from runwire_conformance.tools.check_client.profile import Profile, bound, client_classes
 from runwire_conformance.tools.check_client.scenario import scenarios
 from runwire_conformance.tools.check_client.standing import State
@@ -17,7 +17,7 @@ def judge_client(
 ) -> tuple[Judgement, ...]:
     """Return a judgement for each requirement of `wanted` that binds some client.
 
-    `returning` are the transports over which it was seen to come back when it was told to.
+    `returning` is what it was seen to do, as `returns` has it.
     """
     return tuple(
         _judge(requirement, plays, profile, returning)
@@ -63,7 +63,7 @@ def _accusations(play: Played, identifier: str, returning: frozenset[str]) -> It
     for one, standing in play.standings:
         if one.requirement != identifier or standing.state not in {State.BROKEN, State.ABSENT, State.AWAY}:
             continue
-        if standing.state is State.AWAY and play.transport not in returning:
+        if standing.state is State.AWAY and habit(one, play.transport) not in returning:
             continue
         kind = Kind.WRONG if standing.state is State.BROKEN else Kind.UNMET
         details = f"{standing.reason}\n{play.scenario.about}"
@@ -75,7 +75,7 @@ def _why_not(play: Played, identifier: str) -> str:
     if play.left_out or play.unplayed:
         return play.left_out or play.unplayed
     for one, standing in play.standings:
-        if one.requirement == identifier and standing.state is State.AWAY:
+        if one.requirement == identifier and standing.state is State.AWAY and not one.get("retrying"):
             return f"blocked by {LEADERS[play.transport]}"
     reasons = [standing.reason for one, standing in play.standings if one.requirement == identifier]
     return next(filter(None, reasons), "the scenario did not come so far")
