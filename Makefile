@@ -37,7 +37,7 @@ test: setup ## run the tests that take no more than three minutes together
 
 test-all: setup ## run every test of this repository, whole suites against processes, cluster, browser and wheel too
 	@sh tests/support/install_system_packages.sh
-	$(BIN)/python -m pytest -q $(TOGETHER)
+	RUNWIRE_TESTS=all $(BIN)/python -m pytest -q $(TOGETHER)
 
 test-often: setup ## run `make test` TIMES times while four other processes keep the cores busy
 	$(BIN)/python -m tests.support.repeat_tests --times $(TIMES)

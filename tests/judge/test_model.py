@@ -36,7 +36,7 @@ from tests.proof.flaws import catalogue
 from tests.proof.flaws.flaw import FLAWS, Flaw
 from tests.proof.flaws.judge import Verdicts, judge
 from tests.proof.flaws.stand import Stands
-from tests.support.patience import patience
+from tests.support.patience import examples, patience
 from tests.support.plans import CUT, GOOD, RUN, SCRIPT, THOUGHT, done, reading, token
 
 KIT = Kit(("w0", "s0"), 2, resumes=True, asks=True)
@@ -122,7 +122,7 @@ def test_what_every_reader_saw_is_blamed_on_the_run() -> None:
     assert blamed(reading("started", token(1, "a"))) == "RUN-4"
 
 
-@settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(plans(KIT))
 def test_plans_are_kept_and_mean_something(plan: Plan) -> None:
     starts = [action for action in plan.actions if isinstance(action, Start)]

@@ -13,8 +13,11 @@ import runwire_conformance
 JUDGE = Path(runwire_conformance.__file__).parent
 LOOKED_AT = (
     *sorted((JUDGE / "cases").glob("*.py")),
-    *(JUDGE / f"client/{name}.py" for name in ("client", "conversation", "questions", "stream")),
-    *(JUDGE / f"runner/{name}.py" for name in ("preflight", "probe", "reset_check")),
+    *(
+        JUDGE / f"client/{name}.py"
+        for name in ("client", "connection", "conversation", "questions", "stream")
+    ),
+    *(JUDGE / f"runner/{name}.py" for name in ("preflight", "probe", "phases/reset_check")),
 )
 
 #: Calls whose arguments are times, by the names of what is called: at which places these stand.

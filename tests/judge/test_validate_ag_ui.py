@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from runwire_conformance.tools.ag_ui_rules import REQUIRED, StreamJudge
 from runwire_conformance.tools.validate import judged, read
+from tests.support.patience import examples
 
 Event = dict[str, Any]
 
@@ -288,7 +289,7 @@ NAMES = sorted(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.lists(
         st.builds(

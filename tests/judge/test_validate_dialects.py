@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runwire_conformance.tools.recording import Unreadable
+from tests.support.patience import examples
 from tests.support.validate_stand import (
     BEGAN,
     DONE,
@@ -289,7 +290,7 @@ SAMPLE = json.loads(
 PLACES = places_in(SAMPLE)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(400), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_whatever_stands_in_a_har_file_nobody_is_accused_of_it(
     tmp_path_factory: Any, data: st.DataObject

@@ -17,6 +17,7 @@ from runwire_conformance.tools.recording import Recording, Unreadable
 from runwire_conformance.tools.replay import report_of
 from runwire_conformance.tools.validate import read
 from tests.support.commands import runwire
+from tests.support.patience import examples
 from tests.support.validate_stand import (
     DONE,
     GOOD,
@@ -378,7 +379,7 @@ def test_a_file_that_cannot_be_read_hides_no_other_file(tmp_path: Path) -> None:
     assert "good.jsonl: valid" in fine.stdout and "none.har" in fine.stderr
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_damage_to_a_file_is_a_traceback(tmp_path_factory: Any, data: st.DataObject) -> None:
     text = data.draw(st.sampled_from([*FORMS.values(), LINES, VERBOSE + body(HOLE)]))

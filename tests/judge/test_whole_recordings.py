@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.patience import examples
 from tests.support.transcripts import INVALID, VALID, found
 
 RUN, OTHER = "a" * 22, "b" * 22
@@ -262,7 +263,7 @@ MEMBERS = [
 STRANGE: list[Any] = [[], {}, [{}], None, True, -1, 0.5, 2**70, "", "\ud800", {"a": []}]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_message_however_strange_keeps_a_recording_from_being_judged(data: st.DataObject) -> None:
     lines = copy.deepcopy(data.draw(st.sampled_from([*VALID.values(), *INVALID.values()])))

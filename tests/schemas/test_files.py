@@ -1,5 +1,6 @@
 """The schemas are sound, open and documented, and reach whoever installs the package."""
 
+import io
 import json
 import re
 import subprocess
@@ -211,6 +212,10 @@ def test_a_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
         packed = {
             name: archive.read(name) for name in archive.namelist() if name.startswith("runwire_schemas/")
         }
+    with zipfile.ZipFile(io.BytesIO(packed.pop("runwire_schemas/v1.zip"))) as archive:
+        packed |= {f"runwire_schemas/v1/{name}": archive.read(name) for name in archive.namelist()}
 
     files = [path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    assert packed == {path.relative_to(PACKAGE.parent).as_posix(): path.read_bytes() for path in files}
+    held = {path.relative_to(PACKAGE.parent).as_posix(): path.read_bytes() for path in files}
+    assert sorted(packed) == sorted(held)
+    assert [name for name in held if packed[name] != held[name]] == []

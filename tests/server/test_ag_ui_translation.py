@@ -12,6 +12,7 @@ from runwire_reference_server.integrations.ag_ui_endpoint.events import Translat
 from runwire_reference_server.integrations.ag_ui_endpoint.interrupts import asked_by
 from runwire_reference_server.run_log.events import Event
 from tests.support.ag_ui_stand import EVENT, faults
+from tests.support.patience import examples
 
 RUN = "r" * 22
 
@@ -172,7 +173,7 @@ ENDS = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(STEPS, max_size=12), ENDS)
 def test_every_log_is_a_sound_stream_from_every_question_on(
     steps: list[dict[str, Any]], end: dict[str, Any]

@@ -30,6 +30,7 @@ from runwire_reference_server.run_log.runs import Principal
 from runwire_reference_server.service.service import Refusal
 from runwire_reference_server.service.settings import Access, JwtSettings
 from tests.support.auth_stand import SECRET, minted
+from tests.support.patience import examples
 
 #: Any JSON value, and values that pass for good ones.
 ANYTHING = st.recursive(
@@ -230,7 +231,7 @@ def test_a_bad_token_is_refused(access: Access, name: str) -> None:
 
 
 @hypothesis_settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     headers=st.dictionaries(

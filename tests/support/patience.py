@@ -18,3 +18,8 @@ def patience(seconds: float) -> float:
 def tries(seconds: float, every_s: float) -> range:
     """Return how often to look, every so many seconds, for what takes less than `seconds` on such a machine."""
     return range(int(patience(seconds) / every_s))
+
+
+def examples(number: int) -> int:
+    """Return how many examples a property is tried with: so many in `make test-all`, and a quarter in `make test`."""
+    return number if os.environ.get("RUNWIRE_TESTS") == "all" else number // 4

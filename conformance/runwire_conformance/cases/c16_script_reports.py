@@ -9,7 +9,8 @@ from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import object_of
 
-SPARE_S = 20.0  # how much longer than its deadline an agent would work; any time will do
+#: Seconds for which an agent would work beyond its deadline; nothing waits for them.
+SPARE_S = 20.0
 
 
 async def reported(target: Target, run_id: str) -> dict[str, object]:
