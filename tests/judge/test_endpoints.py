@@ -20,6 +20,7 @@ HERE = "https://one.example:8443/.well-known/runwire"
 TOKEN = "a-t0ken-to-be-kept"
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("name", "place", "url"),
     [
@@ -146,6 +147,7 @@ def test_no_command_follows_discovery_to_another_origin(
     assert elsewhere.asked == []
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_no_command_follows_a_redirect_to_another_origin(tmp_path: Path, command: list[str]) -> None:
     with site() as here, site() as elsewhere:

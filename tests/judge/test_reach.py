@@ -19,6 +19,8 @@ import trustme
 from tests.proof.flaws.judge import Verdicts, judge
 from tests.support.basic_servers import PATIENCE_S, Serve, port_of
 
+pytestmark = pytest.mark.whole
+
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from runwire_reference_server.service.calls import paired
 
 from runwire_reference_server.agents import AgentError, Task
 from runwire_reference_server.agents.demo import DemoAgent
 from runwire_reference_server.agents.script import ScriptAgent
 from runwire_reference_server.run_log.runs import RunKey
+from runwire_reference_server.service.worker import pair
 
 
 def test_nothing_of_a_finished_run_is_held_but_its_report() -> None:
@@ -56,7 +56,9 @@ def test_a_call_out_of_order_ends_the_run_of_any_agent(events: list[dict[str, An
             yield event
 
     async def reads() -> None:
-        async for event in paired(agent()):
+        calls: dict[object, bool] = {}
+        async for event in agent():
+            pair(calls, event)
             passed.append(event)
 
     with pytest.raises(AgentError) as failure:

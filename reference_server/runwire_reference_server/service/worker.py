@@ -123,7 +123,7 @@ class Worker:
                     kind = event["type"]
                     if kind in APPENDED or ":" in kind:
                         if kind in {"tool_call", "observation"}:
-                            _pair(calls, event)
+                            pair(calls, event)
                         if not append(event):
                             return
                     elif kind in TERMINALS:
@@ -213,7 +213,7 @@ class Worker:
             await self.end(error("timeout", "the run took too long", True))
 
 
-def _pair(calls: dict[object, bool], event: Event) -> None:
+def pair(calls: dict[object, bool], event: Event) -> None:
     """Note a call or what came of it; raises AgentError for a call made twice or observed when it is not open.
 
     ([EVENT-8], [EVENT-10] to [EVENT-13].)
