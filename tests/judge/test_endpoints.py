@@ -20,7 +20,6 @@ HERE = "https://one.example:8443/.well-known/runwire"
 TOKEN = "a-t0ken-to-be-kept"
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize(
     ("name", "place", "url"),
     [
@@ -132,6 +131,7 @@ def run(folder: Path, command: list[str], url: str) -> str:
     return complaint
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("endpoint", ["websocket", "runs"])
 def test_no_command_follows_discovery_to_another_origin(

@@ -192,6 +192,7 @@ def test_the_chapters_in_the_readme_exist() -> None:
         assert (ROOT / "spec" / f"{prefix}-{name}").is_file()
 
 
+@pytest.mark.whole
 def test_a_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
     subprocess.run(
         [

@@ -28,6 +28,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": "websocket.send", "bytes": event["bytes"]})
 
 
+@pytest.mark.whole
 def test_the_websocket_layer_passes_the_list_of_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         intake, "MOST_AT_ONCE", 1_000_000
