@@ -41,7 +41,9 @@ class Benign:
 class UnknownMembers(Describes):
     """Every message and every body has members that the specification does not define."""
 
-    extra: dict[str, Any] = {"vendor:note": {"deep": [1, None, {"er": True}]}, "future": "x"}  # noqa: RUF012
+    extra: dict[str, Any] = {  # noqa: RUF012
+        "vendor:note": {"deep": [1, None, {"er": True}]}, "vendor:none": None, "future": "x",
+    }  # fmt: skip
 
     def described(self, description: Message) -> Message:
         limits = {**description["limits"], "vendor:limit": 7, "later_s": 1.5}
@@ -196,7 +198,8 @@ class OtherStream(Rewrite):
         lines = [*reversed(lines), b": a comment", b":"]
         yield self.ending.join(lines) + self.ending * 2
         if b"data" in block:
-            yield b": a comment between" + self.ending * 2
+            last = b'"type":"done"' in block  # behind which a comment need not be closed
+            yield b": a comment between" + self.ending * (1 if last else 2)
 
 
 class CommentsFirst(Rewrite):
@@ -283,7 +286,7 @@ class LargerLimits(Describes):
 
 
 class MoreHeaders(Rewrite):
-    """Responses have more headers, more directives, and parameters behind their content types."""
+    """Responses have more headers, more directives in other letters, and parameters behind their content types."""
 
     def response(self, request: Request, response: Response) -> Response:
         response = response.with_header("Server-Timing", "app;dur=1").with_header("X-Request-Id", "r1")
@@ -293,7 +296,8 @@ class MoreHeaders(Rewrite):
             "access-control-expose-headers": ", X-Request-Id",
         }.items():
             if value := response.headers.get(name):
-                response = response.with_header(name, value if "charset" in value else value + more)
+                said = value.title() if name == "cache-control" else value
+                response = response.with_header(name, said if "charset" in said else said + more)
         return response
 
 

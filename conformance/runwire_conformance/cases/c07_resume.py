@@ -5,7 +5,7 @@ import time
 from runwire_conformance.case import NotOffered, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import beyond, contents
+from runwire_conformance.client.conversation import behind, beyond, contents
 from runwire_conformance.client.expectations import (
     expect_completed,
     expect_ended_without_reader,
@@ -194,7 +194,7 @@ async def a_finished_run_is_replayed_from_every_cut(client: Client) -> None:
         if after < run.last_seq:
             await again.terminal()
         await client.barrier()
-        expect_same_log(contents(again.events), contents([event for event in log if event["seq"] > after]))
+        expect_same_log(contents(again.events), contents(behind(log, after)))
 
 
 @proves("RESUME-10", script=True, watches=("RESUME-25",), connections=2, deadline_s=40)

@@ -8,6 +8,7 @@ from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import beyond, contents
 from runwire_conformance.client.expectations import (
+    expect_directives,
     expect_ended_by_user,
     expect_header,
     expect_media_type,
@@ -260,10 +261,7 @@ async def nothing_below_runs_is_stored(target: Target) -> None:
     ]
 
     for response in responses:
-        directives = (response.header("cache-control") or "").replace(" ", "").split(",")
-        assert "no-store" in directives, (
-            f"{response.status} with Cache-Control {response.header('cache-control')}"
-        )
+        expect_directives(response, "no-store")
 
 
 @proves("HTTP-14")

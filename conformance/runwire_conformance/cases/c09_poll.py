@@ -7,7 +7,7 @@ from typing import Any
 from runwire_conformance.case import Blocked, Broken, NotExercised, proves
 from runwire_conformance.cases.c09_http import accepted, until_finished
 from runwire_conformance.client import scripts
-from runwire_conformance.client.conversation import contents
+from runwire_conformance.client.conversation import behind, contents
 from runwire_conformance.client.target import ACCEPT_JSON, Target, new_run_id
 from runwire_conformance.client.wire.http import Response
 from runwire_conformance.trace.limits import Limits
@@ -73,8 +73,8 @@ async def polls_read_the_same_log_as_a_stream(target: Target) -> None:
     log = await run.whole()
 
     for cursor in ["", *(f"{run.epoch}.{event['seq']}" for event in log[:-1])]:
-        behind = [event for event in log if not cursor or event["seq"] > int(cursor.rpartition(".")[2])]
-        assert contents(await whole(target, run_id, cursor)) == contents(behind)
+        rest = behind(log, int(cursor.rpartition(".")[2] or 0))
+        assert contents(await whole(target, run_id, cursor)) == contents(rest)
 
 
 @proves("POLL-2", script=True)

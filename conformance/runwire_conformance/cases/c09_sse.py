@@ -5,9 +5,10 @@ import asyncio
 from runwire_conformance.case import proves, shows
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import EVENT_S, beyond, contents
+from runwire_conformance.client.conversation import EVENT_S, behind, beyond, contents
 from runwire_conformance.client.expectations import (
     expect_completed,
+    expect_directives,
     expect_ended_without_reader,
     expect_header,
     expect_media_type,
@@ -27,9 +28,8 @@ from runwire_conformance.trace.limits import Limits
 async def a_stream_has_the_headers_that_keep_it_flowing(target: Target) -> None:
     stream = await target.start_stream(target.short)
 
-    directives = (stream.response.header("cache-control") or "").replace(" ", "").split(",")
     expect_media_type(stream.response, "text/event-stream")
-    assert {"no-store", "no-transform"} <= set(directives)
+    expect_directives(stream.response, "no-store", "no-transform")
     expect_header(stream.response, "X-Accel-Buffering", "no")
     expect_no_header(stream.response, "Content-Encoding")
 
@@ -100,9 +100,7 @@ async def a_stream_resumes_at_its_cursor_and_repeats_nothing(target: Target) -> 
 
     for cursor in [0, *(event["seq"] for event in log[:-1])]:
         again = await (await target.events(run.id, f"{run.epoch}.{cursor}")).run()
-        expect_same_log(
-            contents(await again.whole()), contents([event for event in log if event["seq"] > cursor])
-        )
+        expect_same_log(contents(await again.whole()), contents(behind(log, cursor)))
     seqs = [event["seq"] for event in log]
     assert seqs == sorted(set(seqs))
 
@@ -155,7 +153,8 @@ async def a_stream_ends_after_the_terminal_with_a_blank_line(target: Target) -> 
     with shows("SSE-10"):
         await stream.finished(EVENT_S)
     with shows("SSE-9"):
-        assert stream.cut_off is None, "the last event is not closed by a blank line"
+        open_event = stream.cut_off is not None and stream.cut_off.values("data")  # a comment may follow
+        assert not open_event, "the last event is not closed by a blank line"
     with shows("SSE-10"):
         assert run.events[-1:] == [event for event in run.events if event.is_terminal]
         assert stream.messages[-1].is_terminal
@@ -206,7 +205,7 @@ async def a_cursor_comes_in_the_header_or_the_query(target: Target) -> None:
     posted = await target.start_stream(target.short)
     run = await posted.run()
     log = await run.whole()
-    rest = contents([event for event in log if event["seq"] > 1])
+    rest = contents(behind(log, 1))
 
     for stream in (
         await target.events(run.id, f"{run.epoch}.1"),
@@ -324,7 +323,7 @@ async def one_log_serves_both_transports(client: Client, target: Target) -> None
     streamed = await stream.run()
     await streamed.terminal()
     await run.terminal()
-    expect_same_log(contents(streamed.events), contents([event for event in run.events if event["seq"] > 3]))
+    expect_same_log(contents(streamed.events), contents(behind(run.events, 3)))
 
 
 @proves("SSE-21", script=True)

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
-from runwire_conformance.case import Broken, DeadlineMissed, NotJudged
+from runwire_conformance.case import Broken, DeadlineMissed, NotExercised, NotJudged
 from runwire_conformance.client.scripts import answer_text
 from runwire_conformance.trace.clock import LATE_S, Interval, now
 from runwire_conformance.trace.limits import Limits
@@ -224,19 +225,32 @@ class Conversation:
         return f"; sent last: {', then '.join(shown)}" if shown else ""
 
     async def heartbeat(self, after: int = -1, *, since: float | None = None, owners: Owners = ()) -> Message:
-        """Return the first heartbeat behind index `after`, of those that come in the server's silence ([BEAT-1])."""
+        """Return the first heartbeat behind index `after`, of those that come in the server's silence ([BEAT-1]).
+
+        Raises NotExercised when other messages left no such silence.
+        """
         stream = self.trace.transport == "sse"
         own = owners or (("SSE-12",) if stream else ("BEAT-3", "BEAT-1"))
         begun = now() if since is None else since
-        return await self.within(
-            self.limits.silence,
-            begun,
-            lambda message: message.type == "heartbeat",
-            "a heartbeat",
-            after,
-            own,
-            certain=True,
-        )
+        try:
+            return await self.within(
+                self.limits.silence,
+                begun,
+                lambda message: message.type == "heartbeat",
+                "a heartbeat",
+                after,
+                own,
+                certain=True,
+            )
+        except Broken:
+            if self.spoke_throughout(begun):
+                raise NotExercised("messages of the server's own left no silence for a heartbeat") from None
+            raise
+
+    def spoke_throughout(self, since: float) -> bool:
+        """Whether the server sent other messages so often since then that no heartbeat was due ([BEAT-1])."""
+        moments = [since, *(message.at for message in self.messages if message.at >= since), now()]
+        return max(later - earlier for earlier, later in pairwise(moments)) < self.limits["heartbeat_s"]
 
 
 class Run:
@@ -369,6 +383,14 @@ class Run:
 def without(message: Message, *members: str) -> dict[str, Any]:
     """Return a message's members but those named."""
     return {name: value for name, value in message.items() if name not in members}
+
+
+def behind(events: Sequence[Message], cursor: int) -> list[Message]:
+    """Return the events behind a cursor; raises NotExercised where the server merged some across it ([RESUME-23])."""
+    rest = [event for event in events if event["seq"] > cursor]
+    if rest and rest[0].get("first_seq", rest[0]["seq"]) <= cursor:
+        raise NotExercised(f"the server merged events across the cursor {cursor}")
+    return rest
 
 
 def contents(events: Sequence[Message]) -> list[dict[str, Any]]:

@@ -100,6 +100,16 @@ def expect_header(response: Response, name: str, value: str | None = None) -> st
     return said
 
 
+def expect_directives(response: Response, *names: str) -> None:
+    """Expect directives of `Cache-Control`, which ignore case (RFC 9111, section 5.2)."""
+    said = response.header("cache-control") or ""
+    if not set(names) <= {part.strip().lower() for part in said.split(",")}:
+        wanted = ", ".join(names)
+        raise Wrong(
+            f"expected `Cache-Control: {wanted}`; came {response.status} with `Cache-Control: {said}`"
+        )
+
+
 def expect_no_header(response: Response, name: str) -> None:
     """Expect that a header is not there."""
     if (said := response.header(name)) is not None:

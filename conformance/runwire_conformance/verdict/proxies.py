@@ -237,7 +237,7 @@ def _is_answer_of_proxy(record: Record, signs: Signs) -> bool:
 
 def _lacks_accel_alone(record: Record) -> bool:
     """Whether a response is a stream whose head is as [SSE-1] orders, but for `X-Accel-Buffering`."""
-    directives = record.header("cache-control").replace(" ", "").split(",")
+    directives = record.header("cache-control").lower().replace(" ", "").split(",")
     return (
         record.code == 200
         and record.header("content-type").partition(";")[0].strip() == "text/event-stream"

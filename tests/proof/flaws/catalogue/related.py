@@ -1,5 +1,8 @@
 """What a flaw breaks besides its own requirement, so that the judge is right to name that too."""
 
+STOPPED = ("BEAT-1", "BEAT-3", "CLOSE-2", "LIMIT-18")
+"""What a server that stops breaks besides: it is silent, answers late, and breaks connections off."""
+
 RELATED: dict[str, tuple[str, ...]] = {
     # What is left out is missed by the schema, too.
     "forms_without_schema": ("MSG-3",),
@@ -20,20 +23,20 @@ RELATED: dict[str, tuple[str, ...]] = {
     "ready_only_when_spoken_to": ("BEAT-3",),
     # A server that stops is silent, and answers late.
     "quotes_are_read_again_and_again": ("BEAT-1", "BEAT-3"),
-    "nesting_stops_the_server": ("BEAT-1", "BEAT-3"),
-    "digits_stop_the_server": ("BEAT-1", "BEAT-3"),
-    "members_stop_the_server": ("BEAT-1", "BEAT-3"),
-    "largest_prompts_stop_the_server": ("BEAT-1", "BEAT-3"),
-    "pings_stop_the_server": ("BEAT-1", "BEAT-3"),
-    "pongs_stop_the_server": ("BEAT-1", "BEAT-3"),
-    "heartbeats_stop_the_server": ("BEAT-1", "BEAT-3"),
-    "replays_stop_the_server": ("BEAT-1", "BEAT-3"),
-    "repeated_starts_stop_the_server": ("BEAT-1", "BEAT-3", "CLOSE-2"),
-    "streams_of_one_run_stop_the_server": ("BEAT-1", "BEAT-3"),
-    "readers_that_take_nothing_stop_the_server": ("BEAT-1", "BEAT-3"),
-    "half_sent_requests_stop_the_server": ("BEAT-1", "BEAT-3"),
-    "small_chunks_stop_the_server": ("BEAT-1", "BEAT-3"),
-    "patterns_stop_the_server": ("BEAT-1", "BEAT-3"),
+    "nesting_stops_the_server": STOPPED,
+    "digits_stop_the_server": STOPPED,
+    "members_stop_the_server": STOPPED,
+    "largest_prompts_stop_the_server": STOPPED,
+    "pings_stop_the_server": STOPPED,
+    "pongs_stop_the_server": STOPPED,
+    "heartbeats_stop_the_server": STOPPED,
+    "replays_stop_the_server": STOPPED,
+    "repeated_starts_stop_the_server": STOPPED,
+    "streams_of_one_run_stop_the_server": STOPPED,
+    "readers_that_take_nothing_stop_the_server": STOPPED,
+    "half_sent_requests_stop_the_server": STOPPED,
+    "small_chunks_stop_the_server": STOPPED,
+    "patterns_stop_the_server": STOPPED,
     # An `re` that was changed is one that nobody gave.
     "characters_cut_at_a_frame_are_garbled": ("MSG-29",),
     "ids_repeated_in_streams": ("MSG-29",),
@@ -114,7 +117,8 @@ RELATED: dict[str, tuple[str, ...]] = {
     "heartbeats_without_type": ("BEAT-5",),
     "starts_swallowed": ("RUN-3",),
     "places_leak": ("LIMIT-2", "LIMIT-3"),
-    "nothing_follows_started": ("BEAT-1",),
+    "nothing_follows_started": ("BEAT-1", "SSE-12"),
+    "failure_with_an_unknown_code": ("SCRIPT-3",),
     "no_traces_at_all": ("MSG-3",),
     "streams_open_with_data": ("MSG-2", "SSE-3", "SSE-4"),
 }

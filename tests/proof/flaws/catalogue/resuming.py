@@ -280,7 +280,7 @@ class FinishedReaderStays(Rewrite):
     """A connection that resumed a finished run counts as following it for ever."""
 
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:
-        if is_resume(message) and message.get("run_id") in link.proxy.book.finished:
+        if is_resume(message) and str(message.get("run_id")) in link.proxy.book.finished:
             link.notes["stays"] = True
         starts = message.get("type", "start") == "start" and "run_id" not in message
         busy = starts and link.notes.get("stays")

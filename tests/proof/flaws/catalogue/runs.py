@@ -235,7 +235,7 @@ def timeout_is_incomplete(flaw: Rewrite, link: Link, message: Message) -> Iterab
         yield message
 
 
-@flaw("RUN-15", limits={"run_s": 4})
+@flaw("RUN-15", limits={"run_s": 5})
 class QueuedTimeIsCounted(Rewrite):
     """The time for which a run is queued counts towards its run_s."""
 
@@ -256,7 +256,7 @@ class HalfOfRunS(Describes):
     """Runs end after half of run_s."""
 
     def described(self, description: Message) -> Message:
-        return {**description, "limits": {**description["limits"], "run_s": 4}}
+        return {**description, "limits": {**description["limits"], "run_s": 5}}
 
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:
         yield message
