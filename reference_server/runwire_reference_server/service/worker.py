@@ -173,7 +173,7 @@ class Worker:
             raise AgentError("agent_error", "this server does not serve input")
         if event["kind"] == "form" and not self._settings.serves("forms"):
             raise AgentError("agent_error", "this server does not serve forms")  # [INPUT-22]
-        event, seconds = self._input_requests.prepared(event)
+        event, seconds = await self._input_requests.prepared(event)
         if not writer.append(event) or not await writer.appender.settled():
             return False
         self._input_requests.opened(event, seconds)
