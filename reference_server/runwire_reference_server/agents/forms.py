@@ -152,7 +152,8 @@ async def _told_elsewhere(question: bytes) -> bool | None:
                 with suppress(ProcessLookupError):
                     checking.kill()
                 await checking.wait()
-    return {0: True, 1: False}.get(checking.returncode)
+    code = checking.returncode
+    return code == 0 if code in {0, 1} else None
 
 
 def _main() -> None:
