@@ -7,7 +7,9 @@ import json
 import re
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -182,3 +184,27 @@ def test_an_event_without_an_end_is_given_up(line: bytes) -> None:
     with pytest.raises(RunwireError, match="without end"):
         for _ in range(20):
             reader.feed(line)
+
+
+@pytest.mark.parametrize("where", ["http://[::1", "http://127.0.0.1:99999/", "file:///etc/passwd", "http://"])
+def test_a_redirect_to_what_is_no_url_is_said(where: str) -> None:
+    class Moved(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", where)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    async def play(url: str) -> Run:
+        async with asyncio.timeout(patience(20)):
+            return await Run("x", discovery=url).finished
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Moved) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        failure = asyncio.run(play(f"http://127.0.0.1:{server.server_port}")).failure
+        server.shutdown()
+
+    assert failure is not None and failure.code == "unsupported"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from runwire_conformance.client.endpoints import BadEndpoint, endpoint_url
+from runwire_conformance.client.endpoints import BadEndpoint, endpoint_url, joined
 from tests.support.commands import runwire
 
 HERE = "https://one.example:8443/.well-known/runwire"
@@ -166,3 +166,15 @@ def test_an_endpoint_that_is_no_url_is_one_line(tmp_path: Path, place: str) -> N
         said = run(tmp_path, ["check"], here.url)
 
     assert "no URL of a server" in said
+
+
+@pytest.mark.parametrize(
+    ("place", "url"),
+    [
+        ("/v1/runs/a/events", "https://one.example:8443/v1/runs/a/events"),
+        ("http://[::1", ""),
+        ("", HERE),
+    ],
+)
+def test_a_place_that_is_no_url_is_compared_as_none(place: str, url: str) -> None:
+    assert joined(HERE, place) == url

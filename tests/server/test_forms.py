@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -51,7 +53,7 @@ def nested(depth: int) -> Any:
 )
 def test_a_form_that_asks_too_much_is_refused(schema: Any) -> None:
     with pytest.raises(BadForm):
-        check_form(schema)
+        asyncio.run(check_form(schema))
 
 
 @pytest.mark.parametrize(
@@ -67,12 +69,12 @@ def test_a_form_that_asks_too_much_is_refused(schema: Any) -> None:
     ids=lambda schema: str(schema)[:40],
 )
 def test_a_form_within_its_bounds_is_taken(schema: Any) -> None:
-    check_form(schema)
+    asyncio.run(check_form(schema))
 
 
 def test_a_form_that_is_too_large_ends_its_run_as_such() -> None:
     with pytest.raises(BadForm) as refused:
-        check_form({"description": "x" * MAX_BYTES})
+        asyncio.run(check_form({"description": "x" * MAX_BYTES}))
 
     assert refused.value.code == "payload_too_large"
 
@@ -105,6 +107,21 @@ def test_an_answer_fits_as_the_schema_says(schema: Any, answer: Any, fit: bool) 
     assert asyncio.run(fits_form(schema, answer)) is fit
 
 
+@asynccontextmanager
+async def counted_turns() -> AsyncIterator[list[None]]:
+    """Yield a list that grows as long as the event loop goes on."""
+    turns: list[None] = []
+
+    async def count() -> None:
+        while True:
+            await asyncio.sleep(0.01)
+            turns.append(None)
+
+    counting = asyncio.create_task(count())
+    yield turns
+    counting.cancel()
+
+
 #: What keeps a validator busy for hours.
 ENDLESS: list[tuple[Any, Any]] = [
     ({"properties": {"a": {"pattern": "^(a+)+$"}}}, {"a": "a" * 40 + "!"}),
@@ -120,21 +137,44 @@ ENDLESS: list[tuple[Any, Any]] = [
 @pytest.mark.parametrize(("schema", "answer"), ENDLESS, ids=["pattern", "names", "references"])
 def test_a_check_without_end_is_given_up_while_the_loop_goes_on(schema: Any, answer: Any) -> None:
     async def play() -> int:
-        turns = 0
-
-        async def count() -> None:
-            nonlocal turns
-            while True:
-                await asyncio.sleep(0.01)
-                turns += 1
-
-        check_form(schema)
-        counting = asyncio.create_task(count())
-        assert not await fits_form(schema, answer)
-        counting.cancel()
-        return turns
+        await check_form(schema)
+        async with counted_turns() as turns:
+            assert not await fits_form(schema, answer)
+        return len(turns)
 
     assert asyncio.run(play()) > 10
+
+
+#: What is costly to compile, to look through, or to compare each with each.
+COSTLY: list[Any] = [
+    {"pattern": "(?i)" + "[!-\uffff]" * 9000},
+    {"patternProperties": {"(?i)" + "[!-\uffff]" * 9000: True}},
+    {"allOf": [{}] * 15_000},
+    {"required": [0, "a"] * 7000},
+]
+
+
+@pytest.mark.parametrize("schema", COSTLY, ids=["pattern", "names", "wide", "mixed"])
+def test_a_schema_that_is_costly_to_check_is_checked_while_the_loop_goes_on(schema: Any) -> None:
+    async def play() -> int:
+        async with counted_turns() as turns:
+            with suppress(BadForm):
+                await check_form(schema)
+        return len(turns)
+
+    assert asyncio.run(play()) > 10
+
+
+def test_a_regular_expression_that_is_none_is_no_form() -> None:
+    with pytest.raises(BadForm, match="no JSON Schema"):
+        asyncio.run(check_form({"pattern": "("}))
+    with pytest.raises(BadForm, match="no JSON Schema"):
+        asyncio.run(check_form({"pattern": "(" * 30_000}))
+
+
+def test_a_regular_expression_and_many_values_are_taken() -> None:
+    asyncio.run(check_form({"pattern": "^[0-9]{5}$"}))
+    asyncio.run(check_form({"enum": [f"{n}" for n in range(1000)]}))
 
 
 def test_a_check_without_end_is_bounded_by_time_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +195,6 @@ def test_what_is_checked_here_costs_no_process(monkeypatch: pytest.MonkeyPatch) 
     async def forbidden(_: bytes) -> bool:
         raise AssertionError("a process")
 
-    monkeypatch.setattr(forms, "_is_valid_elsewhere", forbidden)
+    monkeypatch.setattr(forms, "_told_elsewhere", forbidden)
 
     assert asyncio.run(fits_form(PLAIN, {"n": 2}))

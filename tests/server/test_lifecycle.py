@@ -93,6 +93,10 @@ async def yields_its_failure(_task: Task) -> AsyncIterator[Any]:
     yield token("late")
 
 
+async def yields_a_failure_of_no_run(_task: Task) -> AsyncIterator[Any]:
+    yield error("unauthorized", "x", True)
+
+
 async def fails_with_an_unknown_code(_task: Task) -> AsyncIterator[Any]:
     yield token("a")
     raise AgentError("vendor:strange", "x", retryable=True)
@@ -175,6 +179,7 @@ ENDS: dict[Callable[[Task], AsyncIterator[Any]], tuple[str, str]] = {
     exits_while_it_is_closed: ("error", "agent_error"),
     goes_on_after_its_end: ("done", "completed"),
     yields_its_failure: ("error", "agent_error"),
+    yields_a_failure_of_no_run: ("error", "agent_error"),
     fails_with_an_unknown_code: ("error", "vendor:strange"),
     makes_an_unknown_event: ("error", "agent_error"),
     makes_no_event: ("error", "agent_error"),

@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -225,6 +227,22 @@ def test_a_half_waits_for_what_goes_on_from_it_and_for_no_longer(
 def test_an_event_that_its_schema_refuses_never_reaches_the_log(event: Event) -> None:
     with pytest.raises(Malformed):
         fitted(event)
+
+
+@dataclass
+class Row:
+    """What an agent may hold that JSON does not know."""
+
+    value: Any
+
+
+@pytest.mark.parametrize("value", [Row(2**70), {2**60}, Row(float("inf")), Row({1: Row(-(2**53))})])
+def test_what_json_does_not_know_holds_numbers_that_doubles_hold(value: Any) -> None:
+    (told,) = fitted({"type": "vendor:chart", "points": value})
+
+    numbers = re.findall(r"\d+", re.sub(r'"[^"]*"', "", json.dumps(told)))
+    assert all(int(number) < 2**53 for number in numbers)
+    assert "null" not in json.dumps(told)
 
 
 def test_what_is_nested_too_deeply_is_told_as_text_or_ends_the_run() -> None:

@@ -189,7 +189,7 @@ class Server:
                 sent = dict(credentials) if origin_of(url) == origin_of(self.url) else {}
                 async with self._sent(url, sent) as response:
                     if response.has_redirect_location:
-                        url = urljoin(url, response.headers["Location"])
+                        url = _redirected(url, response.headers["Location"])
                         continue
                     if not response.is_success:
                         raise await self._problem(response, is_here=self._known)
@@ -245,6 +245,18 @@ def _resolved(base: str, name: str, where: str) -> str:
     parts = urlsplit(url)
     scheme = parts.scheme.replace("http", "ws") if name == "websocket" else parts.scheme
     return urlunsplit((scheme, parts.netloc, parts.path, parts.query, ""))
+
+
+def _redirected(base: str, where: str) -> str:
+    """Return the URL that a redirect leads to; raises RunwireError for what is none."""
+    try:
+        url = urljoin(base, where)
+        scheme, host, _ = origin_of(url)
+    except ValueError:
+        scheme = host = url = ""
+    if scheme not in {"http", "https"} or not host:
+        raise RunwireError(f"{base} redirects to what is no URL", code="unsupported")
+    return url
 
 
 def _words(value: object) -> tuple[str, ...]:

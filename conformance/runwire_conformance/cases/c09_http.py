@@ -1,12 +1,13 @@
 """Chapter 9: the HTTP endpoints."""
 
 import json
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from runwire_conformance.case import NotExercised, proves, shows
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import beyond, contents
+from runwire_conformance.client.endpoints import joined
 from runwire_conformance.client.expectations import (
     expect_directives,
     expect_ended_by_user,
@@ -92,7 +93,7 @@ async def the_answer_says_where_the_events_are(target: Target) -> None:
     response = await target.post(target.runs_url, {"prompt": target.short}, ACCEPT_JSON)
     run_id = response.json()["run_id"]
 
-    location = urljoin(target.runs_url, response.header("location") or "")
+    location = joined(target.runs_url, response.header("location") or "")
 
     assert urlsplit(location).path == urlsplit(target.run_url(run_id, "/events")).path
 

@@ -40,3 +40,11 @@ def endpoint_url(discovery_url: str, name: str, place: str) -> str:
     parts = urlsplit(url)
     scheme = ("ws" if name == "websocket" else "http") + ("s" if origin[0] else "")
     return urlunsplit((scheme, parts.netloc, parts.path, parts.query, ""))
+
+
+def joined(url: str, place: str) -> str:
+    """Return the URL that an answer at `url` gives as `place`, to be compared; empty when it is none."""
+    try:
+        return urljoin(url, place)
+    except ValueError:
+        return ""

@@ -6,11 +6,12 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from runwire_conformance.case import Blocked, Broken, Violation, Wrong
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import Run
+from runwire_conformance.client.endpoints import joined
 from runwire_conformance.client.footprint import Footprint, unfinished
 from runwire_conformance.client.profile import DEFAULT_PROMPTS, Options, Profile
 from runwire_conformance.client.stream import Stream
@@ -241,7 +242,7 @@ class Target(View):
             exchange.close()
             self._expect_capacity(response, "a stream")
             raise _no_stream(method, response)
-        place = urljoin(url, response.header("location") or url)
+        place = joined(url, response.header("location") or url)
         stream = Stream(exchange, response, trace, self.limits, self.clock, place)
         stream.patience_s = self.patience_s
         self._open.append(stream)

@@ -226,7 +226,9 @@ def _valid(value: Any) -> Any:
         return {str(_valid(key)): _valid(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_valid(item) for item in value]
-    return value
+    if value is None or isinstance(value, int):
+        return value
+    return _valid(msgspec.to_builtins(value, str_keys=True))  # such as a set, a date or a dataclass
 
 
 def _depth(value: Any) -> int:

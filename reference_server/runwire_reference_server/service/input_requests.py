@@ -41,7 +41,7 @@ class InputRequests:
         self._due: set[str] = set()
         self._following: asyncio.Task[None] | None = None
 
-    def prepared(self, event: Event) -> tuple[Event, float]:
+    async def prepared(self, event: Event) -> tuple[Event, float]:
         """Return the `input_request` to append and the seconds it may be open; raises AgentError ([INPUT-2])."""
         event = dict(event)
         seconds = min(event.pop("expires_in_s", None) or self._most_s, self._most_s)
@@ -50,7 +50,7 @@ class InputRequests:
             raise AgentError("agent_error", "an agent used a request_id twice")  # [INPUT-19]
         if event["kind"] == "form":
             try:
-                check_form(event.get("schema"))
+                await check_form(event.get("schema"))
             except BadForm as reason:
                 raise AgentError(reason.code, f"an agent made a bad form: {reason}") from None
         moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)

@@ -128,6 +128,8 @@ class Worker:
                             return
                     elif kind in TERMINALS:
                         terminal = event
+                        if kind == "error" and {"code", "retryable"} <= event.keys():
+                            terminal = event | _as_registered(event["code"], event["retryable"])
                         break
                     elif kind != "input_request":
                         raise AgentError("agent_error", "the agent made an event of an unknown type")
@@ -141,11 +143,8 @@ class Worker:
             if any(calls.values()) and terminal.get("status") == "completed":  # [EVENT-13]
                 raise AgentError("agent_error", "the agent came to its end while a call had no observation")
         except AgentError as failure:
-            code = failure.code if may_end_a_run(failure.code) else "agent_error"  # [RUN-14]
-            known, retryable = ERRORS.get(code), failure.retryable
-            if retryable is None or (known is not None and not known.overridable):  # [ERR-4]
-                retryable = known is not None and known.retryable
-            terminal = error(code, failure.data, retryable, failure.usage)
+            terminal = _as_registered(failure.code, failure.retryable)
+            terminal = error(terminal["code"], failure.data, terminal["retryable"], failure.usage)
         except StoreGone:
             raise
         except asyncio.CancelledError:
@@ -173,7 +172,7 @@ class Worker:
             raise AgentError("agent_error", "this server does not serve input")
         if event["kind"] == "form" and not self._settings.serves("forms"):
             raise AgentError("agent_error", "this server does not serve forms")  # [INPUT-22]
-        event, seconds = self._input_requests.prepared(event)
+        event, seconds = await self._input_requests.prepared(event)
         if not writer.append(event) or not await writer.appender.settled():
             return False
         self._input_requests.opened(event, seconds)
@@ -211,6 +210,16 @@ class Worker:
     async def _time_out(self) -> None:
         with suppress(StoreGone):
             await self.end(error("timeout", "the run took too long", True))
+
+
+def _as_registered(code: Any, retryable: bool | None) -> Event:
+    """Return code and `retryable` of a run's end for what an agent says they are ([RUN-14], [ERR-4])."""
+    if not isinstance(code, str) or not may_end_a_run(code):
+        code = "agent_error"
+    known = ERRORS.get(code)
+    if retryable is None or (known is not None and not known.overridable):
+        retryable = known is not None and known.retryable
+    return {"code": code, "retryable": retryable}
 
 
 def pair(calls: dict[object, bool], event: Event) -> None:

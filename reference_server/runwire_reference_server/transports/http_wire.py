@@ -1,10 +1,11 @@
-"""uvicorn's HTTP layer, with a bound on what waits for a caller who takes it slowly ([FLOW-2])."""
+"""uvicorn's HTTP layer, with bounds on what waits for a caller who takes it slowly ([FLOW-2]) or sends it slowly."""
 
 import asyncio
 import socket
 from collections.abc import Callable
 from typing import Any, cast
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from runwire_reference_server.observability import descriptors
@@ -14,6 +15,14 @@ KERNEL_BUFFER_BYTES = 128 * 1024
 
 #: Bytes that are parsed in one turn of the event loop: others get their turn between.
 SLICE_BYTES = 8192
+
+#: Seconds within which the head of a request is there, from the beginning of its connection or its first byte, and
+#: within which its body is: a megabyte takes a minute at 140 kbit/s.
+HEAD_S = 15.0
+BODY_S = 60.0
+
+#: Seconds for which a server that is behind listens once more: the rest may stand in what it has not read.
+ONCE_MORE_S = 1.0
 
 #: How much of that may be unsent; where the kernel knows this bound, it asks for more as soon as a little was taken,
 #: and not only when a third is free: a reader that takes little is then seen to take it.
@@ -34,16 +43,20 @@ class HttpProtocol(H11Protocol):
         self._written = 0
         self._unread = bytearray()
         self._planned = False
+        self._awaited: object = None
+        self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Bound what waits in the kernel."""
+        """Bound what waits in the kernel, and for how long a request is awaited."""
         super().connection_made(transport)
+        self._await_rest()
         descriptors.watch(transport)
         bound_kernel_buffer(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the stream that its caller is gone."""
         super().connection_lost(exc)
+        self._stop_awaiting()
         self.on_room()
 
     def data_received(self, data: bytes) -> None:
@@ -56,7 +69,14 @@ class HttpProtocol(H11Protocol):
         self._planned = False
         piece = bytes(self._unread[:SLICE_BYTES])
         del self._unread[:SLICE_BYTES]
+        if (
+            self.conn.their_state is h11.MUST_CLOSE
+        ):  # after its last request, which is why it is none (RFC 9112, 9.6)
+            self._unread.clear()
+            self.transport.resume_reading()
+            return
         super().data_received(piece)
+        self._await_rest()
         if self.transport.is_closing():
             self._unread.clear()
         elif (successor := self.transport.get_protocol()) is not self:  # it was upgraded
@@ -69,6 +89,38 @@ class HttpProtocol(H11Protocol):
             self.loop.call_soon(self._parse_slice)
         elif not self.flow.read_paused:
             self.transport.resume_reading()
+
+    def _await_rest(self) -> None:
+        """Have a request end the connection that does not come to its end ([LIMIT-17])."""
+        state = self.conn.their_state
+        awaits = state is h11.SEND_BODY or (state is h11.IDLE and self.timeout_keep_alive_task is None)
+        if not awaits or self.transport.get_protocol() is not self:
+            self._stop_awaiting()
+        elif self._awaited is not state:
+            self._stop_awaiting()
+            self._awaited = state
+            seconds = BODY_S if state is h11.SEND_BODY else HEAD_S
+            self._deadline = self.loop.call_later(seconds, self._listen_once_more)
+
+    def _listen_once_more(self) -> None:
+        self._deadline = self.loop.call_later(ONCE_MORE_S, self.transport.abort)
+
+    def _stop_awaiting(self) -> None:
+        self._awaited = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, and end; amid a response, which ends with it, nothing can be said of it."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # whatever else it has to say comes too late
+            self.cycle.message_event.set()
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            super().send_400_response(msg)
+        else:
+            self.transport.abort()
+        self.on_room()
 
     def resume_writing(self) -> None:
         """Let the stream go on."""
