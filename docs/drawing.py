@@ -9,7 +9,7 @@ from html import escape
 LETTER = 6.7
 WIDTH = 720
 #: The width of a picture that a phone shows whole.
-NARROW = 360
+NARROW = 376
 #: Letters of an arrow's label; what is longer ends in an ellipsis, as the text beside has it whole.
 LONGEST = 88
 
