@@ -9,7 +9,10 @@ from pathlib import Path
 from benchmarks.targets import TARGETS, Found
 
 #: Pixels: of the plot, of the names beside the bars, of a bar with its gap, and of what a bar's figure takes.
-WIDTH, NAMES, ROW, FIGURE = 900, 430, 22, 130
+WIDTH, NAMES, ROW, FIGURE = 960, 490, 22, 130
+
+#: Pixels that a letter takes on average.
+LETTER = 7.2
 
 #: Grey that is read on a light page and on a dark one; and the colours of what holds, what does not, what is compared.
 INK, HOLDS, FAILS, OTHERS, OURS = "#7a7f87", "#2f9e62", "#d9534f", "#9aa4b2", "#3b7dd8"
@@ -79,10 +82,13 @@ def chart(title: str, bars: Sequence[Bar], top: float, mark: float | None) -> tu
     parts = [f'<text x="0" y="{top + 18}" font-weight="bold" fill="{INK}">{escape(title)}</text>\n']
     for number, bar in enumerate(bars):
         y, end = top + 30 + number * ROW, right(bar.figure)
+        told = end + 6
+        if mark and end <= right(mark) <= told + len(bar.text) * LETTER:
+            told = right(mark) + 6  # and not across its line
         parts += [
             f'<text x="{NAMES - 8}" y="{y + 12}" text-anchor="end" fill="{INK}">{escape(bar.name)}</text>',
             f'<rect x="{NAMES}" y="{y}" width="{end - NAMES:.0f}" height="{ROW - 6}" fill="{bar.colour}"/>',
-            f'<text x="{end + 6:.0f}" y="{y + 12}" fill="{INK}">{escape(bar.text)}</text>\n',
+            f'<text x="{told:.0f}" y="{y + 12}" fill="{INK}">{escape(bar.text)}</text>\n',
         ]
     height = 30 + len(bars) * ROW
     if mark:

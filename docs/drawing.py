@@ -8,6 +8,8 @@ from html import escape
 #: Pixels that a letter of the pictures' font takes at most.
 LETTER = 6.7
 WIDTH = 720
+#: The width of a picture that a phone shows whole.
+NARROW = 376
 #: Letters of an arrow's label; what is longer ends in an ellipsis, as the text beside has it whole.
 LONGEST = 88
 
@@ -26,7 +28,8 @@ class Step:
 def picture(parts: Sequence[str], width: int, height: int, title: str) -> str:
     """Return a figure of one line, as Markdown leaves a block of HTML without blank lines alone."""
     head = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}" xmlns="http://www.w3.org/2000/svg">'
-    return f'<figure class="picture" tabindex="0">{head}{"".join(parts)}</svg></figure>'
+    kind = "picture narrow" if width <= NARROW else "picture"
+    return f'<figure class="{kind}" tabindex="0">{head}{"".join(parts)}</svg></figure>'
 
 
 def text(x: float, y: float, said: str, anchor: str = "middle", kind: str = "") -> str:
@@ -66,6 +69,11 @@ def steps_of(journey: str) -> list[Step]:
 def plain(markdown: str) -> str:
     """Return text without Markdown's marks and without what joins it to the next."""
     return markdown.replace("`", "").replace("**", "").strip(" ;,。；，:：")
+
+
+def letters(said: str) -> int:
+    """Return how many letters wide a text is: one of Chinese is as wide as two."""
+    return sum(2 if ord(letter) > 0x2E80 else 1 for letter in said)
 
 
 def shortened(said: str) -> str:
@@ -153,24 +161,25 @@ def log_with_readers(
     readers: Sequence[tuple[str, int]], events: int, title: str, news: str = "append"
 ) -> str:
     """Return a log of so many events and readers, each with the number of the last event that it has."""
-    left, size = 24, 44
-    height = 92 + 44 * len(readers)
-    parts = []
+    left, size = 6, 23
+    height = 66 + 36 * len(readers)
+    parts, names = [], []
     for seq in range(1, events + 1):
         x = left + size * (seq - 1)
-        parts.append(f'<rect x="{x}" y="20" width="{size - 4}" height="38" rx="4" class="event"/>')
-        parts.append(text(x + (size - 4) / 2, 44, str(seq)))
+        parts.append(f'<rect x="{x}" y="20" width="{size - 4}" height="30" rx="4" class="event"/>')
+        parts.append(text(x + (size - 4) / 2, 39, str(seq)))
     end = left + size * events
     parts += [
-        line(end + 44, 39, end + 8, 39, "arrow"),
-        tip(end + 4, 39, -1),
-        text(end + 50, 43, news, "start"),
+        line(end + 34, 35, end + 8, 35, "arrow"),
+        tip(end + 4, 35, -1),
+        text(end + 40, 39, news, "start"),
     ]
     for number, (name, cursor) in enumerate(readers):
-        x, y = left + size * cursor - 2, 96 + 44 * number
-        parts += [line(x, 62, x, y - 4, "cursor"), f'<circle cx="{x}" cy="{y}" r="5" class="tip"/>']
-        parts.append(text(x + 12, y + 5, f"{name}: after {cursor}", "start"))
-    return picture(parts, WIDTH, height, title)
+        x, y, said = left + size * cursor - 2, 80 + 36 * number, f"{name}: after {cursor}"
+        parts += [line(x, 54, x, y - 4, "cursor"), f'<circle cx="{x}" cy="{y}" r="5" class="tip"/>']
+        fits = x + 12 + letters(said) * LETTER <= NARROW
+        names.append(text(x + 12 if fits else x - 12, y + 4, said, "start" if fits else "end", "before"))
+    return picture([*parts, *names], NARROW, height, title)
 
 
 def moving(rows: Sequence[tuple[str, str]], title: str, seconds: int = 14) -> str:

@@ -60,10 +60,9 @@ def test_a_picture_is_svg_with_a_title_and_inside_its_frame(name: str) -> None:
     assert svg.attrib["aria-label"]
     for one in svg.iter("{http://www.w3.org/2000/svg}text"):
         wide = sum(2 if ord(letter) > 0x2E80 else 1 for letter in one.text or "")
-        left = float(one.attrib["x"]) - (
-            wide * drawing.LETTER / 2 if one.attrib["text-anchor"] == "middle" else 0
-        )
-        assert left + wide * drawing.LETTER <= width, one.text
+        share = {"start": 0.0, "middle": 0.5, "end": 1.0}[one.attrib["text-anchor"]]
+        left = float(one.attrib["x"]) - share * wide * drawing.LETTER
+        assert left >= 0 and left + wide * drawing.LETTER <= width, one.text
 
 
 def test_the_search_has_every_requirement_by_its_id() -> None:

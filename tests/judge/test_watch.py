@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pytest
 
@@ -47,11 +45,11 @@ def test_it_plays_again_after_each_return_and_what_failed_first(
     calls: list[list[str]] = []
     codes = iter([1, 0, 0])
 
-    def judged(command: Sequence[str], **_: Any) -> subprocess.CompletedProcess[str]:
+    def judged(command: Sequence[str]) -> int:
         calls.append(list(command[len(watch.JUDGE) :]))
-        return subprocess.CompletedProcess(command, next(codes))
+        return next(codes)
 
-    monkeypatch.setattr(subprocess, "run", judged)
+    monkeypatch.setattr(watch, "judged", judged)
     url = f"http://127.0.0.1:{server.port}"
     ended: list[int] = []
     words = ["check", url, "--watch", "--", "-v"]
@@ -81,7 +79,7 @@ def test_it_plays_again_after_each_return_and_what_failed_first(
 
 
 def test_a_wrong_call_is_not_played_twice(server: Doorbell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 2))
+    monkeypatch.setattr(watch, "judged", lambda _: 2)
 
     assert watch.watched(f"http://127.0.0.1:{server.port}", ["check"]) == 2
 

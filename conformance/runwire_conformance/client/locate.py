@@ -1,6 +1,6 @@
 """Where a server is: its discovery document, or a guess; and why there is none to judge."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from runwire_conformance.client.endpoints import BadEndpoint, endpoint_url, origin_of
@@ -88,11 +88,30 @@ async def locate(url: str, options: Options) -> Profile:
         raise NoRunwireServer(
             f"neither {url} nor {places[1]} is a discovery document; is it a WebSocket? then write {_as_websocket(url)}"
         )
+    if response is not None and (redirect := redirect_of(found_at, response)) and not bare:
+        raise NoRunwireServer(redirect)
     guess = url if bare else _as_websocket(origin + DEFAULT_WEBSOCKET)
     return Profile(guess, origin + WELL_KNOWN)
 
 
-def _endpoints(place: str, document: dict[str, object], bare: bool) -> dict[str, str]:
+def redirect_of(place: str, response: Response) -> str | None:
+    """Return what to do about an answer that leads elsewhere and was not followed, or None for another."""
+    target = response.header("location")
+    if response.status not in REDIRECTS or target is None:
+        return None
+    advice = "write what is to be judged, or give a credential if that is a page to sign in"
+    return f"{place} redirects to {fit(urljoin(place, target))}; {advice}"
+
+
+def other_websocket(profile: Profile) -> str | None:
+    """Return the WebSocket that the discovery document names, if it is another than the one that the user did."""
+    if profile.discovery is None or profile.discovery_url is None:
+        return None
+    named = _endpoints(profile.discovery_url, profile.discovery, False).get("websocket")
+    return None if named is None or urlsplit(named).path == urlsplit(profile.websocket_url).path else named
+
+
+def _endpoints(place: str, document: Mapping[str, object], bare: bool) -> dict[str, str]:
     """Return the URLs of the endpoints that a discovery document names; raises NoRunwireServer for one elsewhere.
 
     The WebSocket's does not matter where the user named it.

@@ -5,7 +5,15 @@ import ssl
 from dataclasses import replace
 from urllib.parse import urlsplit, urlunsplit
 
-from runwire_conformance.client.wire.http import Response, Unreachable, address_of, open_socket
+from runwire_conformance.client.wire.http import (
+    CONNECT_S,
+    NoHandshake,
+    Response,
+    UnknownHost,
+    Unreachable,
+    address_of,
+    open_socket,
+)
 from runwire_conformance.trace.trace import parsed
 from runwire_spec import registries
 
@@ -41,20 +49,19 @@ def swapped(url: str) -> str:
 
 async def unreachable(url: str, problem: Unreachable) -> NoRunwireServer:
     """Return what to do about a server to which no connection could be made."""
-    said = str(problem)
-    if "CERTIFICATE_VERIFY_FAILED" in said:
-        return NoRunwireServer(
-            f"the certificate of {_authority(url)} is not trusted: {_reason(said)}; "
-            "name the authority that issued it with --cafile FILE"
-        )
-    waited = urlsplit(url).scheme in {"https", "wss"} and said.endswith("no answer")
-    if "SSL" in said or "TLS" in said or waited:
-        first = await _greeting(url)
-        if first.startswith(b"HTTP/"):
-            return NoRunwireServer(f"{_authority(url)} speaks no TLS; write {swapped(url)}")
-        how = "answered no TLS handshake" if waited else f"ended the TLS handshake: {_reason(said)}"
-        return NoRunwireServer(_of(first, url) or f"{_authority(url)} {how}")
-    return NoRunwireServer(f"cannot connect to {said}; is the server running there?")
+    if isinstance(problem, UnknownHost):
+        name = urlsplit(url).hostname
+        return NoRunwireServer(f"the name {name} leads nowhere ({problem.reason}); is it spelled right?")
+    if not isinstance(problem, NoHandshake):
+        return NoRunwireServer(f"cannot connect to {problem}; is the server running there?")
+    if "CERTIFICATE_VERIFY_FAILED" in problem.reason:
+        return NoRunwireServer(_distrusted(url, _reason(problem.reason)))
+    first = await _greeting(url)
+    if first.startswith(b"HTTP/"):
+        return NoRunwireServer(f"{_authority(url)} speaks no TLS; write {swapped(url)}")
+    ended = f"ended the TLS handshake: {_reason(problem.reason)}"
+    how = f"answered no TLS handshake within {CONNECT_S:g} s" if problem.timed_out else ended
+    return NoRunwireServer(_of(first, url) or f"{_authority(url)} {how}; is it the right port?")
 
 
 async def speechless(url: str, said: str) -> NoRunwireServer:
@@ -62,7 +69,9 @@ async def speechless(url: str, said: str) -> NoRunwireServer:
     first = b"" if urlsplit(url).scheme in {"https", "wss"} else await _greeting(url)
     if not first.startswith(b"HTTP/") and urlsplit(url).scheme in {"http", "ws"} and await _speaks_tls(url):
         return Speechless(f"{_authority(url)} speaks TLS; write {swapped(url)}")
-    return Speechless(_of(first, url) or f"there is no Runwire server at {_authority(url)}: {said}")
+    doubt = ", or is the server stuck?" if "nothing within" in said else "?"
+    nobody = f"there is no Runwire server at {_authority(url)}: {said}; is it the right port{doubt}"
+    return Speechless(_of(first, url) or nobody)
 
 
 def speaks_runwire(response: Response) -> bool:
@@ -141,4 +150,17 @@ def _authority(url: str) -> str:
 
 def _reason(said: str) -> str:
     """Return what OpenSSL says, without its own places."""
-    return said.partition("] ")[2].partition(" (_ssl")[0] or said
+    return (said.partition("] ")[2].partition(" (_ssl")[0] or said).rstrip(".")
+
+
+def _distrusted(url: str, said: str) -> str:
+    """Return what to do about a certificate, of which OpenSSL says why it does not count."""
+    if "mismatch" in said:
+        told = f"the certificate of {_authority(url)} is for another name: {said}"
+        return f"{told}; write the name that it was issued for"
+    if "expired" in said or "not yet valid" in said:
+        return (
+            f"the certificate of {_authority(url)} is out of date: {said}; renew it, or set the clock right"
+        )
+    told = f"the certificate of {_authority(url)} is not trusted: {said}"
+    return f"{told}; name the authority that issued it with --cafile FILE"

@@ -4,13 +4,16 @@ import textwrap
 
 from runwire_conformance.trace.transcript import transcript
 from runwire_conformance.verdict.judgement import Accusation, Judgement
-from runwire_conformance.verdict.outcome import Played
+from runwire_conformance.verdict.outcome import Played, State
 from runwire_spec import Requirement, catalogue
 
 WIDTH = 100
 
 #: How many further cases are named that saw the same.
 MOST_OTHERS = 6
+
+#: States whose reason speaks of what the case proves; that of another says why it was not played to its end.
+TELLING = frozenset({State.FAILED, State.JUDGE_ERROR})
 
 
 def sentence(requirement: Requirement) -> str:
@@ -31,7 +34,7 @@ def explain_case(played: Played) -> str:
     parts = []
     for finding in outcome.findings:
         parts.append(sentence(catalogue()[finding.requirement]) + f"\n\n  {finding.text}\n")
-    if outcome.reason:
+    if outcome.reason and outcome.state in TELLING:
         broken = played.claim.ids if outcome.violated is None else (outcome.violated,)
         parts += [sentence(catalogue()[identifier]) for identifier in broken]
         parts.append(textwrap.indent(outcome.details or outcome.reason, "  "))
@@ -44,7 +47,7 @@ def short(played: Played) -> str:
     outcome = played.outcome
     assert outcome is not None
     told = [f"[{finding.requirement}] {finding.text}" for finding in outcome.findings]
-    if outcome.reason:
+    if outcome.reason and outcome.state in TELLING:
         broken = played.claim.ids if outcome.violated is None else (outcome.violated,)
         told.append(f"[{', '.join(broken)}] {outcome.reason}")
     return "; ".join(" ".join(text.split()) for text in told)

@@ -26,7 +26,8 @@ def table(report: Report, strict: bool = False) -> str:
     """Return the closing table, one line a class."""
     judged = sum(judgement.verdict is not Verdict.NOT_OFFERED for judgement in report.judgements)
     who = f"{report.server} at {report.url}" if report.url else report.server
-    lines = [f"Runwire 1 · {who} · {judged} requirements · {report.seconds:.1f} s"]
+    counted = "1 requirement" if judged == 1 else f"{judged} requirements"
+    lines = [f"Runwire 1 · {who} · {counted} · {report.seconds:.1f} s"]
     lines += [_class_line(result, report) for result in report.classes]
     counts = [f"Failed {len(report.by(Verdict.FAIL))}", f"advice {len(report.by(Verdict.ADVICE))}"]
     for verdict in (Verdict.NOT_EXERCISED, Verdict.NOT_JUDGED):

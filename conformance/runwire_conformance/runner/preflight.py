@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from runwire_conformance.case import Blocked, Broken
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
-from runwire_conformance.client.locate import READY_S, TRIES, ServerUnusable
+from runwire_conformance.client.locate import READY_S, TRIES, ServerUnusable, other_websocket, redirect_of
 from runwire_conformance.client.profile import Options, Profile
 from runwire_conformance.client.reach import NoRunwireServer, refused
 from runwire_conformance.client.target import Target
@@ -130,6 +130,10 @@ async def _handshake(target: Target) -> Seen:
     said = refused(profile.websocket_url, response.status, has_credential=has_credential)
     if said is not None and not (open_to_all and response.status in {401, 403}):
         raise said
+    if (other := other_websocket(profile)) is not None:
+        raise NoRunwireServer(f"{asked}; write {other}, which its discovery document names")
+    if profile.discovery is None and (redirect := redirect_of(profile.websocket_url, response)) is not None:
+        raise NoRunwireServer(redirect)
     if profile.discovery is None:
         hint = "there is no Runwire server; check the URL, or name its WebSocket with ws://host:port/path"
         raise NoRunwireServer(f"{asked} and {profile.discovery_url} is no discovery document: {hint}")

@@ -52,7 +52,8 @@ class ProgressLine:
         self._began = time.monotonic()
         hint = "; --quick leaves out what waits longer than 5 s" if expected.because else ""
         self._write("")
-        print(f"{cases} cases, {expected}{hint}", file=self._out, flush=True)
+        counted = "1 case" if cases == 1 else f"{cases} cases"
+        print(f"{counted}, {expected}{hint}", file=self._out, flush=True)
 
     def playing(self, case: str) -> None:
         """Show the case."""

@@ -92,9 +92,11 @@ class CaseItem(pytest.Item):
             pytest.skip(left_out or f"not exercised: {judging.engine.unusable or 'the case was not played'}")
         for identifier in self.case.claim.ids:
             self.user_properties.append(("requirement", identifier))
+        if any(judging.wanted(catalogue()[finding.requirement]) for finding in outcome.findings):
+            raise CaseFailed  # even where the case itself came to nothing, as for a connection that broke off
         if outcome.state in {State.NOT_OFFERED, State.NOT_EXERCISED, State.NOT_JUDGED}:
             pytest.skip(f"{outcome.state}: {outcome.reason}")
-        if outcome.state is not State.PASSED or outcome.findings:
+        if outcome.state is not State.PASSED:
             raise CaseFailed
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:

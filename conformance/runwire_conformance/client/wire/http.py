@@ -32,7 +32,23 @@ MAX_BODY = 20 * 1024 * 1024
 
 
 class Unreachable(Exception):
-    """No TCP or TLS connection could be made; the message says why."""
+    """No TCP or TLS connection could be made; the message says where, and `reason` why."""
+
+    def __init__(self, address: "Address", reason: str) -> None:
+        super().__init__(f"{address.host} port {address.port}: {reason}")
+        self.reason = reason
+
+
+class UnknownHost(Unreachable):
+    """The name of the host leads to no address."""
+
+
+class NoHandshake(Unreachable):
+    """A TCP connection was made, and no TLS handshake; `timed_out` tells whether nothing came at all."""
+
+    def __init__(self, address: "Address", reason: str, *, timed_out: bool) -> None:
+        super().__init__(address, reason)
+        self.timed_out = timed_out
 
 
 class Unanswered(Exception):
@@ -74,6 +90,7 @@ async def open_socket(
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open a connection; `receive_buffer` bounds the kernels' share of what is not yet read. Raises Unreachable."""
     loop = asyncio.get_running_loop()
+    connected = False
     try:
         async with asyncio.timeout(CONNECT_S):
             found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
@@ -88,6 +105,7 @@ async def open_socket(
             except BaseException:
                 raw.close()
                 raise
+            connected = True
             context = tls if address.tls else None
             return await asyncio.open_connection(
                 sock=raw,
@@ -96,8 +114,20 @@ async def open_socket(
                 limit=receive_buffer or 1 << 16,
             )
     except (OSError, TimeoutError) as problem:
-        reason = "no answer" if isinstance(problem, TimeoutError) else (problem.strerror or str(problem))
-        raise Unreachable(f"{address.host} port {address.port}: {reason}") from None
+        timed_out = isinstance(problem, TimeoutError)
+        reason = "no answer" if timed_out else said_of(problem)
+        if isinstance(problem, socket.gaierror):
+            raise UnknownHost(address, reason) from None
+        if connected:
+            raise NoHandshake(address, reason, timed_out=timed_out) from None
+        raise Unreachable(address, reason) from None
+
+
+def said_of(problem: OSError | h11.RemoteProtocolError) -> str:
+    """Return what the system says of a connection that ended, in words."""
+    if isinstance(problem, OSError):
+        return problem.strerror or str(problem) or "the connection was closed"
+    return str(problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +162,7 @@ class Exchange:
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
+        self._is_over = False
 
     async def request(
         self, method: str, target: str, headers: Headers, body: bytes | None, seconds: float = RESPONSE_S
@@ -157,7 +188,10 @@ class Exchange:
                     event = await self._next()
         except (OSError, TimeoutError, h11.RemoteProtocolError) as problem:
             self.close()
-            reason = f"nothing within {seconds:g} s" if isinstance(problem, TimeoutError) else str(problem)
+            if isinstance(problem, TimeoutError):
+                reason = f"nothing within {seconds:g} s"
+            else:
+                reason = "the connection was closed without an answer" if self._is_over else said_of(problem)
             raise Unanswered(f"{method} {target}: {reason}") from None
         if not isinstance(event, h11.Response):
             self.close()
@@ -205,7 +239,9 @@ class Exchange:
 
     async def _next(self) -> Any:
         while (event := self._http.next_event()) is h11.NEED_DATA:
-            self._http.receive_data(await self._reader.read(65536))
+            data = await self._reader.read(65536)
+            self._is_over = not data
+            self._http.receive_data(data)
         return event
 
 
