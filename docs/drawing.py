@@ -50,10 +50,10 @@ def tip(x: float, y: float, direction: int) -> str:
     return f'<path d="M{x:g},{y:g} L{back:g},{y - 5:g} L{back:g},{y + 5:g} Z" class="tip"/>'
 
 
-def steps_of(journey: str) -> list[Step]:
+def steps_of(scenario: str) -> list[Step]:
     """Return the rows of a numbered list whose items say with → and ← what goes to the server and to the client."""
     found = []
-    for item in _ITEM.findall(journey):
+    for item in _ITEM.findall(scenario):
         marks = list(_ARROW.finditer(item))
         if not marks:
             found.append(Step(None, plain(item)))
@@ -105,18 +105,18 @@ def sequence(steps: Sequence[Step], title: str, names: tuple[str, str] = ("clien
 
 
 def with_sequences(markdown: str, heading: str, names: tuple[str, str] = ("client", "server")) -> str:
-    """Return a page with a picture before each journey below the second heading of that name."""
+    """Return a page with a picture before each scenario below the second heading of that name."""
     before, mark, rest = markdown.partition(f"## {heading}\n")
-    journeys, nextmark, after = rest.partition("\n## ")
-    found = re.split(r"^(### .+)$", journeys, flags=re.MULTILINE)
+    scenarios, nextmark, after = rest.partition("\n## ")
+    found = re.split(r"^(### .+)$", scenarios, flags=re.MULTILINE)
     drawn = found[:1]
-    for title, journey in zip(found[1::2], found[2::2], strict=True):
+    for title, scenario in zip(found[1::2], found[2::2], strict=True):
         drawn += [
             title,
             "\n\n",
-            sequence(steps_of(journey), title.removeprefix("### "), names),
+            sequence(steps_of(scenario), title.removeprefix("### "), names),
             "\n",
-            journey,
+            scenario,
         ]
     return before + mark + "".join(drawn) + nextmark + after
 

@@ -22,7 +22,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Draw what the page tells."""
     own = page.file.src_uri
     if own == "spec/primer.md":
-        markdown = with_sequences(markdown, "Journeys")
+        markdown = with_sequences(markdown, "Scenarios")
         markdown = markdown.replace("## One idea\n", f"## One idea\n\n{PICTURES['readers']()}\n", 1)
     if own == "zh/primer.md":
         markdown = with_sequences(markdown, "旅程", ("客户端", "服务器"))

@@ -33,13 +33,13 @@ def test_a_journey_becomes_an_arrow_for_each_message() -> None:
     ]
 
 
-def test_every_journey_of_the_primer_is_drawn() -> None:
+def test_every_scenario_of_the_primer_is_drawn() -> None:
     primer = (ROOT / "spec/primer.md").read_text(encoding="utf-8")
-    journeys = re.findall(r"^### ", primer.partition("## Journeys")[2].partition("\n## ")[0], re.MULTILINE)
-    drawn = drawing.with_sequences(primer, "Journeys")
+    scenarios = re.findall(r"^### ", primer.partition("## Scenarios")[2].partition("\n## ")[0], re.MULTILINE)
+    drawn = drawing.with_sequences(primer, "Scenarios")
 
-    assert len(journeys) >= 9
-    assert drawn.count("<svg") == len(journeys)
+    assert len(scenarios) >= 9
+    assert drawn.count("<svg") == len(scenarios)
     assert re.sub(r"<figure.*</figure>\n*", "", drawn).split() == primer.split()
 
 
