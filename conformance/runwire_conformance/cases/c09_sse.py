@@ -309,7 +309,7 @@ async def events_in_another_form_are_406(target: Target) -> None:
     expect_status(response, 406)
 
 
-@proves("SSE-21", script=True)
+@proves("SSE-21", script=True, timing=True)
 async def one_log_serves_both_transports(client: Client, target: Target) -> None:
     steps = scripts.repeat(
         10, scripts.token("x\r\ny"), scripts.wait(40), scripts.thinking("\nz"), scripts.wait(40)
@@ -326,7 +326,7 @@ async def one_log_serves_both_transports(client: Client, target: Target) -> None
     expect_same_log(contents(streamed.events), contents(behind(run.events, 3)))
 
 
-@proves("SSE-21", script=True)
+@proves("SSE-21", script=True, timing=True)
 async def a_run_of_a_stream_is_resumed_on_a_websocket(client: Client, target: Target) -> None:
     stream = await target.start_stream(
         scripts.script(scripts.repeat(20, scripts.token("x"), scripts.wait(40)))

@@ -143,7 +143,7 @@ async def a_connection_whose_runs_have_ended_still_has_heartbeats(client: Client
     await client.heartbeat(first.index, since=first.at)
 
 
-@proves("RESUME-1", script=True, connections=2)
+@proves("RESUME-1", script=True, connections=2, timing=True)
 async def a_run_has_its_own_policy_and_not_that_of_the_run_before(target: Target, limits: Limits) -> None:
     client = await target.connect()
     before = await client.start(scripts.THREE_TOKENS, on_disconnect="cancel")
