@@ -200,7 +200,7 @@ def _expect_runwire(target: Target, client: Client) -> None:
         what = "accepted the handshake and answered no prompt"
         if came:
             echoes = came[0] in sent
-            what = "echoes messages back" if echoes else f"said {came[0][:80]!r}"
+            what = "echoes messages, as an echo server does" if echoes else f"said {came[0][:80]!r}"
         raise NoRunwireServer(f"there is no Runwire server at {target.profile.websocket_url}: it {what}")
     if record is not None:
         raise ServerUnusable(
