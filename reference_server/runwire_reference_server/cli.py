@@ -61,59 +61,59 @@ def parser() -> argparse.ArgumentParser:
         help="admit pages of this origin (repeatable)",
     )
     result.add_argument(
-        "--allow-host", metavar="HOST", action="append", default=[], help="be known by this Host (repeatable)"
+        "--allow-host", metavar="HOST", action="append", default=[], help="accept this Host (repeatable)"
     )
     result.add_argument(
         "--session-s",
         type=float,
         default=3600.0,
         metavar="N",
-        help="seconds for which a session is remembered after its last run (default: %(default)g)",
+        help="seconds to remember a session after its last run (default: %(default)g)",
     )
     result.add_argument(
         "--kept-bytes",
         type=int,
         default=1_073_741_824,
         metavar="N",
-        help="bytes of logs and sessions from which on no run is started, without --redis (default: %(default)d)",
+        help="start no run while logs and sessions take this many bytes; without --redis (default: %(default)d)",
     )
     result.add_argument(
         "--keep-alive-s",
         type=float,
         default=5.0,
         metavar="N",
-        help="seconds for which an idle connection waits for its next request; behind a proxy more than that one's "
+        help="seconds an idle connection waits for its next request; behind a proxy, more than the proxy's value "
         "(default: %(default)g)",
     )
-    result.add_argument(
-        "--ag-ui", action="store_true", help="serve stock clients of AG-UI at /ag-ui, whatever the agent"
-    )
+    result.add_argument("--ag-ui", action="store_true", help="serve AG-UI clients at /ag-ui, with any agent")
     result.add_argument("--no-playground", dest="playground", action="store_false", help="serve no page at /")
     result.add_argument(
         "--root-path",
         default="",
         metavar="PATH",
-        help="a path that a proxy leaves in front of every other; one that it strips need not be told",
+        help="path prefix that the proxy passes on; not needed for a prefix that it strips",
     )
     result.add_argument(
         "--log-level",
         default="warning",
         choices=["debug", "info", "warning", "error"],
-        help="the default, warning, also shows the start and a drain; info shows each run and connection",
+        help="warning, the default, also logs start and drain; info also logs each run and connection",
     )
     result.add_argument(
         "--log-format",
         choices=["json", "text"],
-        help="JSON lines, the first of them on standard output too, or text for a person (default: text on a terminal)",
+        help="JSON lines, including the one on standard output, or text (default: text on a terminal)",
     )
     add_agent_options(result)
     result.add_argument(
         "--redis",
         metavar="URL",
-        help=f"be one of several nodes, which share this Redis (or {REDIS_VARIABLE})",
+        help=f"run as one of several nodes that share this Redis (or {REDIS_VARIABLE})",
     )
     add_access_options(result)
-    limits = result.add_argument_group("limits", "as advertised; times in seconds (_s) or milliseconds (_ms)")
+    limits = result.add_argument_group(
+        "limits", "advertised to clients; times in seconds (_s) or milliseconds (_ms)"
+    )
     for name, rule in LIMITS.items():
         upper = "" if rule.maximum is None else f", at most {rule.maximum:.15g}"
         limits.add_argument(

@@ -86,23 +86,24 @@ FITTING: dict[str, tuple[Lines, list[Finding]]] = {
 
 NAMED: dict[str, tuple[Lines, list[Finding]]] = {
     "without re": (
-        [START, says("started")], [Finding("MSG-28", "a started without the id of what it answers as re", 1)],
+        [START, says("started")],
+        [Finding("MSG-28", "a started without the id of the message that it answers as re", 1)],
     ),
     "without re, first of two": (
         [START, says("started"), asks("cancel", id="c"), says("notice", code="not_active")],
-        [Finding("MSG-28", "a started without the id of what it answers as re", 1)],
+        [Finding("MSG-28", "a started without the id of the message that it answers as re", 1)],
     ),
     "a resumed without re": (
         [asks("resume", id="r"), says("resumed")],
-        [Finding("MSG-28", "a resumed without the id of what it answers as re", 1)],
+        [Finding("MSG-28", "a resumed without the id of the message that it answers as re", 1)],
     ),
     "a notice of a cancel without re": (
         [asks("cancel", id="c"), says("notice", code="not_active")],
-        [Finding("MSG-28", "a notice without the id of what it answers as re", 1)],
+        [Finding("MSG-28", "a notice without the id of the message that it answers as re", 1)],
     ),
     "a notice of an unknown type without re": (
         [asks("acme:x", id="c"), says("notice", code="unknown_type")],
-        [Finding("MSG-28", "a notice without the id of what it answers as re", 1)],
+        [Finding("MSG-28", "a notice without the id of the message that it answers as re", 1)],
     ),
     "a notice of something else": ([asks("cancel", id="c"), says("notice", code="draining")], []),
     "an unknown type is no cancel": ([asks("acme:x", id="c"), says("notice", code="not_active")], []),
@@ -116,28 +117,28 @@ NAMED: dict[str, tuple[Lines, list[Finding]]] = {
     "an id that cannot be repeated": ([asks("start", id="x" * 65), START, says("started"), STARTED], []),
     "the longest id": (
         [asks("start", id="x" * 64), says("started")],
-        [Finding("MSG-28", "a started without the id of what it answers as re", 1)],
+        [Finding("MSG-28", "a started without the id of the message that it answers as re", 1)],
     ),
     "an empty id": ([asks("start", id=""), says("started")], []),
     "both without re": (
         [asks("start"), START, says("started"), says("started")],
-        [Finding("MSG-28", "a started without the id of what it answers as re", 3)],
+        [Finding("MSG-28", "a started without the id of the message that it answers as re", 3)],
     ),
     "when the other was answered": ([START, STARTED, says("started")], []),
     "refused": ([START, says("error", re="s"), says("started")], []),
     "a resumed after a started": ([START, asks("resume", id="r"), STARTED, says("resumed")], []),
     "a second resumed after a started": (
         [START, asks("resume", id="r"), STARTED, says("resumed"), says("resumed")],
-        [Finding("MSG-28", "a resumed without the id of what it answers as re", 4)],
+        [Finding("MSG-28", "a resumed without the id of the message that it answers as re", 4)],
     ),
     "after something unreadable": ([START, sign("text", "{", side="client"), says("started")], []),
     "after a Ping of the client's": (
         [START, sign("ping", side="client"), says("started")],
-        [Finding("MSG-28", "a started without the id of what it answers as re", 2)],
+        [Finding("MSG-28", "a started without the id of the message that it answers as re", 2)],
     ),
     "after something unreadable of the server's": (
         [START, sign("text", "{"), says("started")],
-        [Finding("MSG-28", "a started without the id of what it answers as re", 2)],
+        [Finding("MSG-28", "a started without the id of the message that it answers as re", 2)],
     ),
     "a started of the client's": ([START, asks("started")], []),
 }  # fmt: skip

@@ -152,6 +152,6 @@ def test_what_is_missing_is_named(case: ModuleType) -> None:
     with pytest.raises(KeyError) as caught:
         case.lacking({})
 
-    assert lacking_in_words(caught.value) == "what came lacks `seq`"
+    assert lacking_in_words(caught.value) == "the received value has no `seq`"
     assert lacking_in_words(IndexError("list index out of range")) == "less came than was expected"
-    assert lacking_in_words(TypeError("x")) == "what came is of another kind than was expected"
+    assert lacking_in_words(TypeError("x")) == "the received value has another type than expected"

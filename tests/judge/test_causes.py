@@ -195,7 +195,7 @@ def test_a_flooded_case_accuses_the_flood() -> None:
     verdicts = judged(outcome, "RUN-6")
 
     (reason,) = verdicts["RUN-4"].reasons
-    assert reason.startswith("the events of a run came without end, and no terminal among them: 10 bytes")
+    assert reason.startswith("a run sent events without end and no terminal: 10 bytes")
     assert verdicts["RUN-6"].verdict is Verdict.NOT_EXERCISED
 
 

@@ -32,7 +32,7 @@ def beats(*pairs: tuple[float, float]) -> list[Step]:
 
 
 ANSWERED = "3 heartbeats of the server were answered"
-AGAIN = "sent again at once what was refused as not retryable"
+AGAIN = "resent at once a message that was refused as not retryable"
 TWICE = "a member name is repeated"
 FURTHER = "a further start beside a run on a server that sent no ready"
 NO_READY = "a resume on a server that sent no ready"

@@ -40,7 +40,7 @@ def bad_again(*steps: Step) -> list[Step]:
 
 
 def bad(on: int = 1, record: int = 0) -> list[Placed]:
-    return shown("CLOSE-8", "sent again what a connection was closed for with 1009", record, on)
+    return shown("CLOSE-8", "resent a message for which a connection was closed with 1009", record, on)
 
 
 NOT_AGAIN: list[Row] = [
@@ -170,7 +170,7 @@ def test_a_ping_changes_nothing_in_what_may_be_sent_again(steps: list[Step], exp
                         (1011, False), (4400, False)],
 )  # fmt: skip
 def test_the_codes_after_which_a_message_is_bad(code: int, again: bool) -> None:
-    text = f"sent again what a connection was closed for with {code}"
+    text = f"resent a message for which a connection was closed with {code}"
 
     assert (
         found([(1, 0, ">", START), (1, 125, "<", code), (2, 5000, ">", START)])

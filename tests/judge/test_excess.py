@@ -99,7 +99,7 @@ async def talk_with(serve: Serve) -> tuple[Target, str]:
         (one_large_frame, "EVENT-20", "a message of more than 4194304 bytes"),
         (large_fragments, "EVENT-20", "a message of more than 4194304 bytes"),
         (empty_fragments, "FLOW-8", "fragments of one message came without end"),
-        (pings, "FLOW-8", "messages that nobody asked for came without end: Pings"),
+        (pings, "FLOW-8", "unsolicited messages came without end: Pings"),
         (fragments_amid_pings, "FLOW-8", "fragments of one message came without end"),
     ],
 )

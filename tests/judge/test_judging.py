@@ -157,7 +157,7 @@ def test_a_death_names_its_moment_and_who_was_there(number: int, suspects: str) 
     report = done.report()
 
     (guilty,) = report.by(Verdict.FAIL)
-    said = f"the server was gone, refused; its last word came 2.5 s after the judge began{suspects}"
+    said = f"the server was gone, refused; its last message came 2.5 s after the start{suspects}"
     accusation = Accusation("the last look at the server", said, kind=Kind.GONE)
     assert (guilty.requirement.id, guilty.accusations) == ("CONN-6", (accusation,))
     assert report.remarks == ("The server was gone before the end: refused",)
@@ -167,7 +167,7 @@ def test_a_server_that_never_spoke_spoke_at_no_time_before_the_judge_began() -> 
     done = judging()
     done.engine.died, done.engine.began_at, done.engine.last_word = "refused", 10.0, 0.0
 
-    assert "its last word came 0.0 s after" in done.report().by(Verdict.FAIL)[0].reasons[0]
+    assert "its last message came 0.0 s after" in done.report().by(Verdict.FAIL)[0].reasons[0]
 
 
 def ends(monkeypatch: pytest.MonkeyPatch, problem: Exception | None = None) -> list[Engine]:

@@ -39,23 +39,23 @@ COMMANDS: Mapping[str, Command] = {
     "validate": Command(
         "validate", "validate", "Check messages and recorded conversations, without a server."
     ),
-    "try": Command("try_", "try_", "Ask a server something."),
+    "try": Command("try_", "try_", "Send a prompt to a server."),
     "record": Command(
-        "record", "record", "Record a conversation: of a prompt, or of any client with --listen."
+        "record", "record", "Record a conversation: of one prompt, or of your own client with --listen."
     ),
     "replay": Command(
         "record",
         "replay",
-        "Judge a recorded conversation again: a verdict for every requirement that it shows.",
+        "Judge a recording: one verdict for every requirement that it shows.",
     ),
-    "load": Command("load", "load", "Play many runs at once and judge each."),
+    "load": Command("load", "load", "Play many runs in parallel and judge each."),
     "init": Command("init", "init", "Write a commented runwire.toml into the working directory."),
     "explain": Command(
         "spec",
         "explain",
         "Explain one requirement: sentence, reason, place, and how it is judged.",
     ),
-    "matrix": Command("matrix", "matrix", "Show several servers side by side."),
+    "matrix": Command("matrix", "matrix", "Compare several servers side by side."),
     "spec": Command("spec", "spec_app", "Look up the specification."),
 }
 
@@ -91,7 +91,7 @@ app = typer.Typer(
     context_settings=HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="The judge of the Runwire protocol: tests servers, shows requirements, validates messages.",
+    help="Judge servers and clients of the Runwire protocol, look up requirements, validate messages.",
 )
 
 
@@ -110,7 +110,7 @@ def _options(
         ),
     ] = False,
     no_color: Annotated[
-        bool, typer.Option("--no-color", help="no colours; a variable NO_COLOR says the same")
+        bool, typer.Option("--no-color", help="no colours; the variable NO_COLOR does the same")
     ] = False,
 ) -> None:
     pass  # both are obeyed before a command is looked for

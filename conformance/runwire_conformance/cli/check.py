@@ -47,7 +47,7 @@ def check(
     classes: Annotated[
         str,
         typer.Option(
-            "--class", help="only these classes, by commas", rich_help_panel=WHAT, metavar="CLASSES"
+            "--class", help="only these classes, separated by commas", rich_help_panel=WHAT, metavar="CLASSES"
         ),
     ] = "",
     requirement: Requirements = "",
@@ -62,12 +62,12 @@ def check(
         ),
     ] = None,
     cafile: Annotated[
-        str, typer.Option(help="certificates to trust", rich_help_panel=ACCESS, metavar="FILE")
+        str, typer.Option(help="trusted CA certificates", rich_help_panel=ACCESS, metavar="FILE")
     ] = "",
     config: Annotated[
         str,
         typer.Option(
-            help="configuration (default: ./runwire.toml if there is one)",
+            help="configuration file (default: ./runwire.toml, if it exists)",
             rich_help_panel=ACCESS,
             metavar="FILE",
         ),
@@ -92,7 +92,7 @@ def check(
     patience: Annotated[
         float,
         typer.Option(
-            help="longest time to wait for any one thing, in seconds",
+            help="longest wait for any single event, in seconds",
             min=1,
             rich_help_panel=PLAY,
             metavar="SECONDS",
@@ -110,13 +110,13 @@ def check(
     regressions: Annotated[
         str,
         typer.Option(
-            help="folder in which failing conversations are saved and from which they play first",
+            help="folder for failing conversations; saved ones play first",
             rich_help_panel=PLAY,
             metavar="FOLDER",
         ),
     ] = "",
     quick: Annotated[
-        bool, typer.Option("--quick", help="leave out what waits longer than 5 s", rich_help_panel=WHAT)
+        bool, typer.Option("--quick", help="skip cases that wait longer than 5 s", rich_help_panel=WHAT)
     ] = False,
     time_limit: TimeLimit = None,
     quiet: Quiet = False,
@@ -130,7 +130,7 @@ def check(
         bool,
         typer.Option(
             "--watch",
-            help="judge again whenever the server comes back, and first what failed",
+            help="judge again whenever the server restarts, failed cases first",
             rich_help_panel=PLAY,
         ),
     ] = False,
@@ -151,16 +151,16 @@ def check(
         bool, typer.Option("-x", help="stop at the first failure", rich_help_panel=WHAT)
     ] = False,
     last_failed: Annotated[
-        bool, typer.Option("--lf", help="only what failed the last time", rich_help_panel=WHAT)
+        bool, typer.Option("--lf", help="only cases that failed last time", rich_help_panel=WHAT)
     ] = False,
     pytest_options: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[-- PYTEST OPTIONS]", help="any other option of pytest, after --"),
+        typer.Argument(metavar="[-- PYTEST OPTIONS]", help="other options of pytest, after --"),
     ] = None,
 ) -> None:
     """Judge a server.
 
-    Exit code 0: nothing broken; 1: something is; 2: nothing to judge; 3: not all could be judged; 130: interrupted.
+    Exit code 0: nothing broken; 1: something broken; 2: nothing to judge; 3: not everything judged; 130: interrupted.
     """
     further, url = list(pytest_options or []), server_url(url)
     if url.startswith("-"):

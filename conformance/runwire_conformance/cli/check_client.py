@@ -48,37 +48,39 @@ def check_client(
         list[str] | None,
         typer.Argument(
             metavar="-- COMMAND...",
-            help="what starts the client; {url}, {websocket}, {runs}, {prompt}, {transport}, {token}, {token_url},"
-            " {act}, {run} and {cursor} in it are filled in, and stand in its environment as RUNWIRE_URL and so on",
+            help="command that starts the client; {url}, {websocket}, {runs}, {prompt}, {transport}, {token},"
+            " {token_url}, {act}, {run} and {cursor} are replaced, and set in its environment as RUNWIRE_URL and so on",
         ),
     ] = None,
     claim: Annotated[
         str,
         typer.Option(
-            help="what the client claims, by commas: watches, cancels, resumes, falls_back, or all",
+            help="classes that the client claims: watches, cancels, resumes, falls_back, or all",
             rich_help_panel=WHAT,
             metavar="CLASSES",
         ),
     ] = "watches",
     transport: Annotated[
         str,
-        typer.Option(help="what it speaks, by commas", rich_help_panel=WHAT, metavar="NAMES"),
+        typer.Option(help="its transports, separated by commas", rich_help_panel=WHAT, metavar="NAMES"),
     ] = "websocket,sse",
     requirement: Requirements = "",
     keyword: Annotated[
         str,
-        typer.Option("-k", help="only scenarios whose name holds this", rich_help_panel=WHAT, metavar="TEXT"),
+        typer.Option(
+            "-k", help="only scenarios whose name contains this", rich_help_panel=WHAT, metavar="TEXT"
+        ),
     ] = "",
     listen: Annotated[
         bool,
         typer.Option(
             "--listen",
-            help="start no client, and wait for a page or a client that fetches its scenarios",
+            help="start no client; wait for a page or client that fetches the scenarios",
             rich_help_panel=PLAY,
         ),
     ] = False,
     port: Annotated[
-        int, typer.Option(help="where it listens", min=0, max=65535, rich_help_panel=PLAY, metavar="PORT")
+        int, typer.Option(help="port to listen on", min=0, max=65535, rich_help_panel=PLAY, metavar="PORT")
     ] = 8765,
     listed: Annotated[
         bool, typer.Option("--list", help="list the scenarios and play none", rich_help_panel=WHAT)
@@ -96,7 +98,7 @@ def check_client(
     patience: Annotated[
         float,
         typer.Option(
-            help="seconds to wait for what no sentence gives a time for",
+            help="seconds to wait where no requirement gives a time",
             min=1,
             rich_help_panel=PLAY,
             metavar="SECONDS",
@@ -111,12 +113,12 @@ def check_client(
 ) -> None:
     """Judge a client.
 
-    The judge is the server, and plays one scenario after another to it.
+    The judge acts as the server and plays one scenario after another.
 
-    A client may say what it shows, one JSON object a line on standard output, such as
-    {"runwire": {"text": "Hello", "ended": "completed"}}; one that says nothing is judged by its wire.
+    A client can report what it displays, as one JSON object a line on standard output, such as
+    {"runwire": {"text": "Hello", "ended": "completed"}}. Without reports it is judged by its messages alone.
 
-    Exit code 0: nothing broken; 1: something is; 2: nothing to judge; 3: not all could be judged; 130: interrupted.
+    Exit code 0: nothing broken; 1: something broken; 2: nothing to judge; 3: not everything judged; 130: interrupted.
     """
     profile, choice = _profile(claim, transport), _choice(requirement, keyword)
     if listed:

@@ -11,8 +11,8 @@ from runwire_conformance.settings import SettingsError, connection_options, sett
 
 Token = Annotated[str, typer.Option(help="bearer token", envvar="RUNWIRE_TOKEN", show_envvar=True)]
 Header = Annotated[list[str] | None, typer.Option(help="further header 'Name: value' (repeatable)")]
-Cafile = Annotated[str, typer.Option(help="certificates to trust")]
-Config = Annotated[str, typer.Option(help="configuration (default: ./runwire.toml if there is one)")]
+Cafile = Annotated[str, typer.Option(help="trusted CA certificates")]
+Config = Annotated[str, typer.Option(help="configuration file (default: ./runwire.toml, if it exists)")]
 Url = Annotated[
     str,
     typer.Argument(

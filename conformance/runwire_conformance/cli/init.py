@@ -11,8 +11,8 @@ from runwire_conformance.settings import commented_settings
 
 
 def init(
-    url: Annotated[str, typer.Argument(help="the server's URL, if it is known already")] = "",
-    force: Annotated[bool, typer.Option("--force", help="overwrite a file that is there")] = False,
+    url: Annotated[str, typer.Argument(help="the server's URL, if known")] = "",
+    force: Annotated[bool, typer.Option("--force", help="overwrite an existing file")] = False,
 ) -> None:
     """Write a commented runwire.toml into the working directory."""
     path = Path("runwire.toml")

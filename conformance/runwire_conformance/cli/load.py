@@ -17,21 +17,23 @@ from runwire_conformance.tools import load as loading
 
 def load(
     url: Url = "",
-    prompt: Annotated[str, typer.Option(help="what every run is asked")] = DEFAULT_PROMPTS["short"],
-    runs: Annotated[int, typer.Option("-n", "--runs", help="runs in all", min=1, max=100_000)] = 100,
+    prompt: Annotated[str, typer.Option(help="prompt of every run")] = DEFAULT_PROMPTS["short"],
+    runs: Annotated[int, typer.Option("-n", "--runs", help="total number of runs", min=1, max=100_000)] = 100,
     concurrency: Annotated[
         int, typer.Option("-c", "--concurrency", help="runs at once", min=1, max=1000)
     ] = 10,
-    seconds: Annotated[float, typer.Option(help="begin no run after so many seconds", min=1, max=600)] = 30.0,
+    seconds: Annotated[
+        float, typer.Option(help="start no run after this many seconds", min=1, max=600)
+    ] = 30.0,
     mine: Annotated[
-        bool, typer.Option("--yes-this-is-my-server", help="needed for a server on another machine")
+        bool, typer.Option("--yes-this-is-my-server", help="required for a server on another machine")
     ] = False,
     token: Token = "",
     header: Header = None,
     cafile: Cafile = "",
     config: Config = "",
 ) -> None:
-    """Play many runs at once and judge each. Exit code 0: all well; 1: something broke; 2: nothing ran."""
+    """Play many runs in parallel and judge each. Exit code 0: nothing broken; 1: something broken; 2: no run."""
     url, given = reached("load", url, token, header, cafile, config)
     plan = loading.LoadPlan(prompt, runs, concurrency, seconds)
     try:

@@ -21,10 +21,10 @@ def matrix(
     reports: Annotated[list[Path], typer.Argument(help="reports written by `runwire check --json FILE`")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="a file ending in .md or .html; else Markdown is printed"),
+        typer.Option("--output", "-o", help="output file, .md or .html (default: print Markdown)"),
     ] = None,
 ) -> None:
-    """Show several servers side by side."""
+    """Compare several servers side by side."""
     if output is not None and output.suffix not in FORMS:
         fail(f"{output} must end in {' or '.join(FORMS)}")
     try:

@@ -23,18 +23,18 @@ from runwire_conformance.trace.printing import fit
 
 def record(
     url: Url = "",
-    prompt: Annotated[str, typer.Argument(help="what to ask; not with --listen")] = "",
+    prompt: Annotated[str, typer.Argument(help="prompt to send; not with --listen")] = "",
     output: Annotated[str, typer.Option("-o", help="the file to write (default: standard output)")] = "-",
     listen: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="record what others say through this local port")
+        int | None, typer.Option(min=0, max=65535, help="record a client that connects to this local port")
     ] = None,
-    sse: Annotated[bool, typer.Option("--sse", help="ask over an event stream")] = False,
+    sse: Annotated[bool, typer.Option("--sse", help="use an event stream")] = False,
     token: Token = "",
     header: Header = None,
     cafile: Cafile = "",
     config: Config = "",
 ) -> None:
-    """Record a conversation: of a prompt, or of any client with --listen. Credentials are left out."""
+    """Record a conversation: of one prompt, or of your own client with --listen. Credentials are left out."""
     url, prompt = named(url, prompt)
     if (listen is None) is not bool(prompt):
         fail("give either a prompt to ask, or --listen PORT to record what a client of yours says")
@@ -64,7 +64,7 @@ def replay(
     file: Annotated[str, typer.Argument(help="a recording or a HAR file; - for standard input")],
     strict: Annotated[bool, typer.Option("--strict", help="advice fails too")] = False,
 ) -> None:
-    """Judge a recorded conversation again: a verdict for every requirement that it shows."""
+    """Judge a recording: one verdict for every requirement that it shows."""
     try:
         recording = read(file)
     except Unreadable as problem:

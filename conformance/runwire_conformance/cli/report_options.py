@@ -30,7 +30,7 @@ SummaryFile = Annotated[
     Path | None,
     typer.Option(
         "--summary",
-        help="write Markdown, as for a CI's step summary",
+        help="write Markdown, such as for a CI step summary",
         rich_help_panel=REPORTS,
         metavar="FILE",
     ),
@@ -45,7 +45,7 @@ BadgeFile = Annotated[
     Path | None,
     typer.Option(
         "--badge",
-        help="write the JSON of a shields.io endpoint",
+        help="write JSON for a shields.io endpoint badge",
         rich_help_panel=REPORTS,
         metavar="FILE",
     ),
@@ -54,36 +54,41 @@ Baseline = Annotated[
     Path | None,
     typer.Option(
         "--baseline",
-        help="failures that are known; all else fails",
+        help="known failures; only others fail",
         rich_help_panel=GATE,
         metavar="FILE",
     ),
 ]
 UpdateBaseline = Annotated[
     bool,
-    typer.Option("--update-baseline", help="have the baseline know what fails now", rich_help_panel=GATE),
+    typer.Option(
+        "--update-baseline", help="write the current failures to the baseline", rich_help_panel=GATE
+    ),
 ]
 Strict = Annotated[
     bool,
-    typer.Option("--strict", help="advice and what was not exercised fail too", rich_help_panel=GATE),
+    typer.Option("--strict", help="advice and requirements not exercised fail too", rich_help_panel=GATE),
 ]
 Requirements = Annotated[
     str,
     typer.Option(
-        "--requirement", help="only these requirements, by commas", rich_help_panel=WHAT, metavar="IDS"
+        "--requirement",
+        help="only these requirements, separated by commas",
+        rich_help_panel=WHAT,
+        metavar="IDS",
     ),
 ]
 TimeLimit = Annotated[
     float | None,
     typer.Option(
         "--time-limit",
-        help="seconds after which nothing more is begun; what is left is not judged",
+        help="start nothing after this many seconds; the rest is not judged",
         min=1,
         rich_help_panel=PLAY,
         metavar="SECONDS",
     ),
 ]
 Repeat = Annotated[
-    int, typer.Option("--repeat", help="judge so many times", min=1, rich_help_panel=PLAY, metavar="N")
+    int, typer.Option("--repeat", help="judge N times", min=1, rich_help_panel=PLAY, metavar="N")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress line", rich_help_panel=PLAY)]

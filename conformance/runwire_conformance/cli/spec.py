@@ -19,7 +19,7 @@ spec_app = typer.Typer(
 
 @spec_app.command("list")
 def spec_list(
-    classes: Annotated[str, typer.Option("--class", help="only these classes, by commas")] = "",
+    classes: Annotated[str, typer.Option("--class", help="only these classes, separated by commas")] = "",
 ) -> None:
     """List the requirements, one a line."""
     check_names(classes, "")

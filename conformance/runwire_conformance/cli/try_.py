@@ -20,13 +20,13 @@ INTERRUPTED = 130
 
 def try_(
     url: Url = "",
-    prompt: Annotated[str, typer.Argument(help="what to ask; - reads it from standard input")] = "",
+    prompt: Annotated[str, typer.Argument(help="prompt to send; - reads it from standard input")] = "",
     token: Token = "",
     header: Header = None,
     cafile: Cafile = "",
     config: Config = "",
 ) -> None:
-    """Ask a server something. Exit code 0: completed; 1: failed or cut short; 2: no run; 130: cancelled."""
+    """Send a prompt to a server. Exit code 0: completed; 1: failed or incomplete; 2: no run; 130: cancelled."""
     url, prompt = named(url, prompt)
     if not prompt:
         fail("say what to ask: runwire try URL PROMPT")

@@ -1,4 +1,4 @@
-"""`runwire check --watch`: judge again whenever the server comes back, and first what failed."""
+"""`runwire check --watch`: judge again whenever the server restarts, failed cases first."""
 
 import os
 import select

@@ -104,9 +104,7 @@ def _of(first: bytes, url: str) -> str:
     if first.startswith((b"\x15\x03", b"\x16\x03")) or any(words in first for words in WANTS_TLS):
         return f"{address} speaks TLS; write {swapped(url)}"
     if first.startswith(b"GET / "):
-        return (
-            f"there is no Runwire server at {address}: it sends back what it is sent, as an echo server does"
-        )
+        return f"there is no Runwire server at {address}: it echoes messages, as an echo server does"
     if first and not first.startswith(b"HTTP/"):
         return f"there is no Runwire server at {address}: it speaks no HTTP, and began with {first[:20]!r}"
     return ""

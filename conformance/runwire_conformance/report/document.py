@@ -122,7 +122,7 @@ def _by_reason(document: Document, verdict: Verdict) -> dict[str, list[str]]:
     by_reason: dict[str, list[str]] = {}
     for entry in document["requirements"]:
         if entry["verdict"] == verdict:
-            reason = entry["reasons"][0] if entry["reasons"] else "no case came about"
+            reason = entry["reasons"][0] if entry["reasons"] else "no case was played"
             by_reason.setdefault(reason, []).append(entry["id"])
     return by_reason
 

@@ -59,7 +59,7 @@ def in_words(report: Report) -> str:
     if left_out:
         reasons = list(dict.fromkeys(judgement.reasons[0] for judgement in left_out if judgement.reasons))
         said += f"; {len(left_out)} not judged: {'; '.join(reasons[:MOST_REASONS])}"
-        said += f" and {len(reasons) - MOST_REASONS} reasons more" if len(reasons) > MOST_REASONS else ""
+        said += f" and {len(reasons) - MOST_REASONS} more reasons" if len(reasons) > MOST_REASONS else ""
     if report.partial:
         said += f"; partial: {report.partial}"
     return said[0].upper() + said[1:]
@@ -117,7 +117,7 @@ def not_exercised(report: Report) -> str:
 def _by_reason(judgements: Sequence[Judgement]) -> list[str]:
     by_reason: dict[str, list[str]] = {}
     for judgement in judgements:
-        reason = judgement.reasons[0] if judgement.reasons else "no case came about"
+        reason = judgement.reasons[0] if judgement.reasons else "no case was played"
         by_reason.setdefault(reason, []).append(judgement.requirement.id)
     lines = []
     for reason, identifiers in sorted(by_reason.items(), key=lambda pair: _remedy(pair[0])):

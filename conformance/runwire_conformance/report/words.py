@@ -56,7 +56,7 @@ def headline(document: Document) -> str:
     claimed = [entry for entry in document["classes"] if entry["standing"] != "not offered"]
     unshown = [entry["class"] for entry in claimed if entry["standing"] == "not shown"]
     if unshown:
-        return f"Nothing broken; not everything shown of {', '.join(unshown)}"
+        return f"Nothing broken; not everything was exercised in {', '.join(unshown)}"
     if any(entry["standing"] != "conformant" for entry in claimed):
-        return f"Everything shown but bounds beyond the patience of {document['patience_s']:g} s"
+        return f"Everything exercised except bounds longer than the patience of {document['patience_s']:g} s"
     return "Conformant in everything it claims"

@@ -173,7 +173,9 @@ def answers_are_named(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
         elif (kind := _asked_by(message)) and trace.transport == "websocket":
             free[kind] -= 1
             if free[kind] < 0 and waiting.get(kind):
-                yield Finding("MSG-28", f"a {message.type} without the id of what it answers as re", place)
+                yield Finding(
+                    "MSG-28", f"a {message.type} without the id of the message that it answers as re", place
+                )
                 return
         if record.side == "server" and message is not None and message.type == "started":
             free["resume"] += 1  # that of a run that exists is followed by a `resumed` that answers nothing

@@ -154,7 +154,7 @@ def it_minds_retryable(trace: Trace) -> Iterator[Finding]:
             while final and record.at - final[0][0] > BY_ITSELF_S:
                 final.popleft()
             if any(body == earlier and record.at - at <= BY_ITSELF_S for at, earlier in final):
-                yield Finding("ERR-6", "sent again at once what was refused as not retryable", place)
+                yield Finding("ERR-6", "resent at once a message that was refused as not retryable", place)
             spoken[body] += 1
         elif place in refused and message.get("retryable") is False:
             body = body_of(refused[place])

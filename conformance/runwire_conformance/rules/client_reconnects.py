@@ -141,7 +141,7 @@ def it_sends_nothing_bad_again(traces: Sequence[Trace]) -> Iterator[Placed]:
         for later in range(number + 1, len(traces)):
             for place, record in said(traces[later], "client"):
                 if record.kind == "text" and record.payload in suspects and record.at > end.at:
-                    text = f"sent again what a connection was closed for with {end.code}"
+                    text = f"resent a message for which a connection was closed with {end.code}"
                     yield later, Finding("CLOSE-8", text, place)
 
 

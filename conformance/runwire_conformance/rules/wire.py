@@ -177,7 +177,7 @@ def blocks_are_well_formed(trace: Trace, _context: RuleContext) -> Iterator[Find
         message = record.message
         if message is None:
             if "data" in names:
-                yield Finding("SSE-26", f"data that is no message: {record.payload[:80]!r}", place)
+                yield Finding("SSE-26", f"data that is not a message: {record.payload[:80]!r}", place)
             continue
         identifiers = [value for name, value in fields if name == "id"]
         if message.is_event and "seq" in message:

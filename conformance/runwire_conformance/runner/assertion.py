@@ -58,10 +58,10 @@ def in_words(problem: BaseException) -> str:
 def lacking_in_words(problem: BaseException) -> str:
     """Return what a case missed in what came, which it could not go on without."""
     if isinstance(problem, KeyError):
-        return f"what came lacks `{problem.args[0]}`"
+        return f"the received value has no `{problem.args[0]}`"
     if isinstance(problem, IndexError):
         return "less came than was expected"
-    return "what came is of another kind than was expected"
+    return "the received value has another type than expected"
 
 
 def line_of(problem: BaseException) -> str:

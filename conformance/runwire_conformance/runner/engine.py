@@ -200,7 +200,7 @@ class Engine:
         """Note a flood; when it was one too many, let the cases under way come to an end too."""
         self.floods.append(requirement)
         if len(self.floods) == MOST_FLOODED:
-            self._end_all(f"cut off, as {requirement} is broken")
+            self._end_all(f"cut off because {requirement} is broken")
 
     def _end_all(self, reason: str) -> None:
         """Have the deadlines of all cases under way be now."""

@@ -168,4 +168,4 @@ class Judging:
         ]
         under_way += f"; sent last: {' and '.join(last)}" if last else ""
         after = max(0.0, engine.last_word - engine.began_at)
-        return f"the server was gone, {engine.died}; its last word came {after:.1f} s after the judge began{under_way}"
+        return f"the server was gone, {engine.died}; its last message came {after:.1f} s after the start{under_way}"

@@ -126,7 +126,7 @@ def _outcome(
             owners=(),
         )
     if isinstance(problem, TimeoutError):
-        reason = f"it did not come to its end within {deadline_s:g} s"
+        reason = f"it did not end within {deadline_s:g} s"
         if case.claim.searches:  # whose deadline is the judge's own
             return Outcome(State.NOT_JUDGED, reason, suspect=True)
         return replace(failed, reason=reason, suspect=True, kind=Kind.ENDLESS)

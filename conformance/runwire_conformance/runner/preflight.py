@@ -204,12 +204,12 @@ def _expect_runwire(target: Target, client: Client) -> None:
         what = "accepted the handshake and answered no prompt"
         if came:
             echoes = came[0] in sent
-            what = (
-                "sends back what it is sent, as an echo server does" if echoes else f"said {came[0][:80]!r}"
-            )
+            what = "echoes messages, as an echo server does" if echoes else f"said {came[0][:80]!r}"
         raise NoRunwireServer(f"there is no Runwire server at {target.profile.websocket_url}: it {what}")
     if record is not None:
-        raise ServerUnusable("MSG-1", f"what the server sends is no JSON object: {record.payload[:80]!r}")
+        raise ServerUnusable(
+            "MSG-1", f"the server sent something that is not a JSON object: {record.payload[:80]!r}"
+        )
     if not client.ended:
         waited = f"{target.options.patience_s:.15g} s"
         raise ServerUnusable("RUN-2", f"the connection was accepted; then nothing came for {waited}")

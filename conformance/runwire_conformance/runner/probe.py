@@ -34,9 +34,7 @@ async def probe(url: str, options: Options, clock: Clock) -> Profile:
     except Unanswered as problem:
         if profile.discovery is None:
             raise await speechless(profile.websocket_url, str(problem)) from None
-        raise ServerUnusable(
-            "CONN-6", f"the WebSocket handshake was taken and not answered: {problem}"
-        ) from None
+        raise ServerUnusable("CONN-6", f"the WebSocket handshake got no answer: {problem}") from None
 
 
 async def _is_open(url: str, options: Options, clock: Clock) -> bool:

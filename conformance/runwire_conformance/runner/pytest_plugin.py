@@ -28,8 +28,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of the suite."""
     group = parser.getgroup("runwire", "Runwire conformance")
     group.addoption("--runwire-url", metavar="URL", help="the server to judge")
-    group.addoption("--runwire-class", metavar="NAMES", help="only requirements of these classes, by commas")
-    group.addoption("--runwire-requirement", metavar="IDS", help="only these requirements, by commas")
+    group.addoption(
+        "--runwire-class", metavar="NAMES", help="only requirements of these classes, separated by commas"
+    )
+    group.addoption(
+        "--runwire-requirement", metavar="IDS", help="only these requirements, separated by commas"
+    )
     group.addoption("--runwire-token", metavar="TOKEN", help="bearer token to authenticate with")
     group.addoption(
         "--runwire-header", metavar="NAME:VALUE", action="append", default=[], help="a further header"
@@ -51,10 +55,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="random conversations for each case",
     )
     group.addoption(
-        "--runwire-regressions", metavar="DIR", help="where failing conversations are saved and played from"
+        "--runwire-regressions", metavar="DIR", help="folder for failing conversations; saved ones play first"
     )
     group.addoption("--runwire-time-limit", metavar="SECONDS", type=float, help="begin nothing afterwards")
-    group.addoption("--runwire-quick", action="store_true", help="leave out what waits longer than 5 s")
+    group.addoption("--runwire-quick", action="store_true", help="skip cases that wait longer than 5 s")
     group.addoption("--runwire-concurrency", metavar="N", type=int, help="connections at once")
 
 

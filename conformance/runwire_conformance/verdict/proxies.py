@@ -153,7 +153,7 @@ def _remark(spared: dict[str, Symptom], signs: Signs) -> str | None:
         if after is None:
             return None
         return (
-            f"connections were cut after {after:.1f} s of silence each; if that is a proxy's time-out and not the "
+            f"connections were cut after {after:.1f} s of silence each; if that is a proxy's timeout and not the "
             "server's own, raise it above heartbeat_s"
         )
     told = []

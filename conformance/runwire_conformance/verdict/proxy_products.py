@@ -45,10 +45,10 @@ class Symptom(StrEnum):
     GATEWAY = "it had no answer from the server (502, 503, 504)"
     ACCEL = "it removed X-Accel-Buffering from streams"
     UPGRADE = "it removed the Upgrade header from a 426"
-    HANDSHAKE = "it did not pass the Upgrade header of handshakes on"
-    HOST = "it may have written another Host into requests"
+    HANDSHAKE = "it did not pass on the Upgrade header of handshakes"
+    HOST = "it may have changed the Host of requests"
     CUT = "it cut connections that were silent"
-    GATHERED = "it gathered streams and let them pass in one piece"
+    GATHERED = "it buffered streams and passed them on in one piece"
 
 
 #: What to set against a symptom, by the product.

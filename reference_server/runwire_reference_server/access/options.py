@@ -31,10 +31,10 @@ _OPTIONS: tuple[tuple[str, str, bool, str], ...] = (
     ("jwks", "FILE|URL", False, "the JSON Web Key Set of tokens with RS256 and ES256"),
     ("jwt-audience", "AUD", True, "accept tokens for this audience"),
     ("jwt-issuer", "ISS", True, "accept tokens of this issuer only"),
-    ("jwt-scope", "SCOPE", False, "forbid principals whose token lacks this scope"),
+    ("jwt-scope", "SCOPE", False, "answer 403 to principals whose token lacks this scope"),
     ("auth-cookie", "NAME", False, "accept a token in this cookie"),
     ("allow-address", "CIDR", True, "admit these client addresses only"),
-    ("trust-proxy", "CIDR", True, "believe X-Forwarded-For and X-Forwarded-Proto of these hops"),
+    ("trust-proxy", "CIDR", True, "trust X-Forwarded-For and X-Forwarded-Proto from these hops"),
     ("tls-cert", "FILE", False, "certificate chain; serves https and wss"),
     ("tls-key", "FILE", False, "the certificate's private key"),
 )
@@ -42,7 +42,7 @@ _OPTIONS: tuple[tuple[str, str, bool, str], ...] = (
 
 def add_access_options(parser: argparse.ArgumentParser) -> None:
     """Add the options to `parser`."""
-    group = parser.add_argument_group("who gets in")
+    group = parser.add_argument_group("access")
     for name, placeholder, repeatable, text in _OPTIONS:
         if repeatable:
             group.add_argument(
@@ -55,23 +55,23 @@ def add_access_options(parser: argparse.ArgumentParser) -> None:
         choices=ALGORITHMS,
         action="append",
         default=[],
-        help="accept this algorithm only (repeatable; default: those that there are keys for)",
+        help="accept this algorithm only (repeatable; default: those with a key)",
     )
     group.add_argument(
         "--jwt-leeway-s",
         type=float,
         default=0.0,
         metavar="N",
-        help=f"accept clocks that differ by so much (default 0, at most {MAX_LEEWAY_S:g})",
+        help=f"tolerate clocks that differ by N seconds (default 0, at most {MAX_LEEWAY_S:g})",
     )
     group.add_argument(
         "--ticket-s",
         type=float,
         default=MAX_TICKET_S,
         metavar="N",
-        help=f"life of a ticket (default and at most {MAX_TICKET_S:g})",
+        help=f"seconds that a ticket is valid (default and at most {MAX_TICKET_S:g})",
     )
-    group.add_argument("--behind-proxy", action="store_true", help="a proxy in front ends TLS")
+    group.add_argument("--behind-proxy", action="store_true", help="a proxy in front terminates TLS")
 
 
 def access_from(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Access:

@@ -25,7 +25,7 @@ _VARIABLES: Mapping[str, Mapping[str, str]] = MappingProxyType(
 
 def add_agent_options(parser: argparse.ArgumentParser) -> None:
     """Add the options to `parser`."""
-    group = parser.add_argument_group("the agent that answers")
+    group = parser.add_argument_group("agent")
     group.add_argument(
         "--agent",
         metavar="NAME",
@@ -34,7 +34,7 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--agent-url",
         metavar="URL",
-        help="where its endpoint is (or OPENAI_BASE_URL, DIFY_BASE_URL, AG_UI_URL)",
+        help="URL of its endpoint (or OPENAI_BASE_URL, DIFY_BASE_URL, AG_UI_URL)",
     )
     group.add_argument("--agent-model", metavar="MODEL", help="the model of openai (or OPENAI_MODEL)")
     group.add_argument(

@@ -101,7 +101,7 @@ class Settings:
     `session_s` is how long a session is remembered after its last run, `kept_bytes` what is kept in memory for all
     principals when a run is started. `allowed_origins` and `allowed_hosts`
     are added to the server's own ([ORIGIN-1], [ORIGIN-4]). `certificate` holds the files of a certificate chain and
-    its key; `behind_proxy` says that a proxy in front ends TLS ([AUTH-15]). `root_path` is what a proxy leaves in
+    its key; `behind_proxy` says that a proxy in front terminates TLS ([AUTH-15]). `root_path` is what a proxy leaves in
     front of every path, such as `/agents`. An idle HTTP connection waits for its next request for `keep_alive_s`.
     `ag_ui` opens an endpoint for clients of AG-UI.
     """
@@ -145,7 +145,7 @@ class Settings:
         if not (self.loopback or self.certificate or self.behind_proxy):
             raise SettingError(
                 f"{self.host} is on a network and the server would talk in clear; use --tls-cert and --tls-key, "
-                "or --behind-proxy when a proxy in front ends TLS"
+                "or --behind-proxy when a proxy in front terminates TLS"
             )
 
     @property

@@ -102,7 +102,7 @@ def _doubted(outcome: Outcome, limits: Limits) -> Outcome:
     hasty = limits["idle_s"] < LEAST_IDLE_S or limits["run_s"] < LEAST_RUN_S
     if hasty and outcome.overtaken:
         reason = (
-            f"over before the case was: set idle_s to {LEAST_IDLE_S:g} and run_s to {LEAST_RUN_S:g} or more"
+            f"ended before the case did: set idle_s to {LEAST_IDLE_S:g} and run_s to {LEAST_RUN_S:g} or more"
         )
         return replace(outcome, state=State.NOT_EXERCISED, reason=reason, details="", hasty=True)
     return replace(outcome, suspect=False)

@@ -8,7 +8,7 @@ from runwire_conformance.runner.engine import Engine
 from runwire_conformance.verdict.outcome import Outcome, State
 
 #: Why cases are not exercised that were not over when the server was gone.
-GONE = "blocked, as the server was gone"
+GONE = "blocked because the server was gone"
 
 
 async def is_alive(engine: Engine) -> bool:
