@@ -17,7 +17,9 @@ SHORT_LIMITS: Mapping[str, Advice] = {
     "heartbeat_s": Advice(1, "the judge waits for several silences"),
     "pong_timeout_s": Advice(1, "the judge waits until a client that answers no Ping is dropped"),
     "detach_grace_s": Advice(1, "the judge waits until a run without a reader ends"),
-    "idle_s": Advice(3, "the judge waits until an unused connection closes; below 3, cases would be cut short"),
+    "idle_s": Advice(
+        3, "the judge waits until an unused connection closes; below 3, cases would be cut short"
+    ),
     "run_s": Advice(5, "the judge waits until an endless run is ended; below 5, cases would be cut short"),
     "input_s": Advice(5, "the judge waits until an unanswered question expires"),
     "resume_window_s": Advice(60, "the minimum; with --patience 90 its end is judged too"),
