@@ -81,7 +81,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "failing_at_once_is_not_started": ("SSE-3",),
     "one_token_in_fifty_is_lost": ("RESUME-10",),
     "streams_count_started": ("RUN-28", "RESUME-10"),
-    "streams_end_twice": ("RESUME-10",),
+    "streams_end_twice": ("RESUME-10", "RUN-28"),
     "streams_repeat_tokens": ("RUN-28", "EVENT-8", "RESUME-10"),
     # Calls and observations under wrong names, at wrong places or of wrong sizes do not pair, or do not fit.
     "large_calls_sent": ("EVENT-20",),
