@@ -68,13 +68,18 @@ def test_a_server_that_a_hook_drains_is_waited_for_in_each_round(tmp_path: Path)
     assert "Judged 3 times, with the same verdicts each time" in result.stdout
 
 
-def test_what_was_judged_is_told_when_the_server_stays_away(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("problem", "code"), [(typer.Exit(2), 3), (typer.Exit(130), 130), (KeyboardInterrupt(), 130)]
+)
+def test_what_was_judged_is_told_when_a_round_is_not_played(
+    capsys: pytest.CaptureFixture[str], problem: BaseException, code: int
+) -> None:
     def away() -> Report:
-        raise typer.Exit(2)
+        raise problem
 
-    report, complete = worst_of(lambda: PASSED, 3, strict=False, again=away)
+    report, unplayed = worst_of(lambda: PASSED, 3, strict=False, again=away)
 
-    assert (complete, exit_code(report, complete, strict=False)) == (False, 3)
+    assert exit_code(report, unplayed, strict=False) == code
     assert report.url == PASSED.url
     assert "round 2 of 3 was not played" in capsys.readouterr().err
 

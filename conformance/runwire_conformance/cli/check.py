@@ -192,10 +192,10 @@ def check(
     if wait:
         _wait(url, wait)
     played = partial(judged, [*arguments, *further], url, quiet=quiet)
-    result, complete = worst_of(played, repeat, strict, partial(played, returns_s=RETURNS_S))
+    result, unplayed = worst_of(played, repeat, strict, partial(played, returns_s=RETURNS_S))
     result = gate.applied(result, case_names())
     tell(result, strict, files)
-    raise typer.Exit(exit_code(result, complete, strict))
+    raise typer.Exit(exit_code(result, unplayed, strict))
 
 
 def _watch(url: str) -> int:

@@ -147,12 +147,12 @@ def check_client(
         suites.append((found.judgements, suite))
         return found
 
-    result, complete = worst_of(judge, repeat, strict)
+    result, unplayed = worst_of(judge, repeat, strict)
     suite = next(suite for found, suite in suites if found is result.judgements)
     names = frozenset(f"{one.name}[{on}]" for one in scenarios() for on in one.transports)
     result = gate.applied(result, names)
     tell(result, strict, files, as_junit(suite.plays, result))
-    raise typer.Exit(exit_code(result, complete, strict))
+    raise typer.Exit(exit_code(result, unplayed, strict))
 
 
 def _profile(claim: str, transport: str) -> Profile:

@@ -17,8 +17,8 @@ from runwire_conformance.verdict.baseline_file import BaselineError, read_baseli
 from runwire_conformance.verdict.repeats import repeats_of
 from runwire_conformance.verdict.result import Report
 
-#: The exit code when a round was not played: something was not judged.
-UNPLAYED = 3
+#: The exit codes when a round was not played: something was not judged, or the user broke it off.
+UNPLAYED, BROKEN_OFF = 3, 130
 
 
 def prepare(files: Files) -> None:
@@ -67,25 +67,26 @@ class Gate:
 
 def worst_of(
     judge: Callable[[], Report], times: int, strict: bool, again: Callable[[], Report] | None = None
-) -> tuple[Report, bool]:
+) -> tuple[Report, int]:
     """Judge so many times, from the second on by `again`; return the worst judging, which knows how the others
-    compare, and whether all of them were.
+    compare, and the exit code that a round which was not played asks for, 0 when all were.
 
     A round that ends the command leaves what was judged before it to be told, if anything was.
     """
     reports: list[Report] = []
-    complete = True
+    unplayed = 0
     for number in range(1, times + 1):
         try:
             reports.append((again or judge)() if reports else judge())
-        except typer.Exit:
+        except (typer.Exit, KeyboardInterrupt) as problem:
             if not reports:
                 raise
             print(
                 f"runwire: round {number} of {times} was not played; told is what came before",
                 file=sys.stderr,
             )
-            complete = False
+            by_user = isinstance(problem, KeyboardInterrupt) or problem.exit_code == BROKEN_OFF
+            unplayed = BROKEN_OFF if by_user else UNPLAYED
             break
         if reports[-1].interrupted:
             break
@@ -93,14 +94,14 @@ def worst_of(
             print(f"{number} of {times}: {one_line(reports[-1], strict)}", flush=True)
     worst = max(reports, key=lambda report: report.exit_code(strict))
     if times == 1:
-        return worst, complete
+        return worst, unplayed
     print()
-    return replace(worst, repeats=repeats_of([report.judgements for report in reports])), complete
+    return replace(worst, repeats=repeats_of([report.judgements for report in reports])), unplayed
 
 
-def exit_code(result: Report, complete: bool, strict: bool) -> int:
-    """Return what the command ends with: a round that was not played is at least something that was not judged."""
-    return result.exit_code(strict) or (0 if complete else UNPLAYED)
+def exit_code(result: Report, unplayed: int, strict: bool) -> int:
+    """Return what the command ends with: what the user broke off is told as that, and no missing round is a pass."""
+    return unplayed if unplayed == BROKEN_OFF else result.exit_code(strict) or unplayed
 
 
 def tell(result: Report, strict: bool, files: Files, junit: str = "") -> None:
