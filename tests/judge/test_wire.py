@@ -164,3 +164,30 @@ def test_the_network_takes_little_for_a_reader_that_is_slow() -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         assert asyncio.run(taken(listening)) < 1_000_000
+
+
+@pytest.mark.parametrize("first", [("::1", 1, 0, 0), ("127.0.0.1", 1)], ids=["IPv6", "IPv4"])
+def test_a_host_of_several_addresses_is_reached_at_the_one_that_accepts(
+    first: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of `localhost`, many systems name ::1 first, where a server that listens on 127.0.0.1 is not."""
+
+    async def reached(port: int) -> object:
+        async def found(*_: object, **__: object) -> list[tuple[object, ...]]:
+            family = socket.AF_INET6 if len(first) > 2 else socket.AF_INET
+            return [
+                (kind, socket.SOCK_STREAM, 6, "", place)
+                for kind, place in [(family, first), (socket.AF_INET, ("127.0.0.1", port))]
+            ]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", found)
+        _, writer = await open_socket(Address("a.test", port, tls=False), None)
+        try:
+            return writer.get_extra_info("peername")
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = server.getsockname()
+        assert asyncio.run(reached(place[1])) == place

@@ -6,7 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import h11
@@ -89,22 +89,10 @@ async def open_socket(
     address: Address, tls: ssl.SSLContext | None, receive_buffer: int | None = None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open a connection; `receive_buffer` bounds the kernels' share of what is not yet read. Raises Unreachable."""
-    loop = asyncio.get_running_loop()
     connected = False
     try:
         async with asyncio.timeout(CONNECT_S):
-            found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-            raw = socket.socket(found[0][0], socket.SOCK_STREAM)
-            raw.setblocking(False)
-            if receive_buffer is not None:
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-                with suppress(OSError, AttributeError):  # not every system lets a client choose it
-                    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT_BYTES)
-            try:
-                await loop.sock_connect(raw, found[0][4])
-            except BaseException:
-                raw.close()
-                raise
+            raw = await _connected(await _addresses(address), receive_buffer)
             connected = True
             context = tls if address.tls else None
             return await asyncio.open_connection(
@@ -121,6 +109,48 @@ async def open_socket(
         if connected:
             raise NoHandshake(address, reason, timed_out=timed_out) from None
         raise Unreachable(address, reason) from None
+
+
+#: An address of a host: its family, and what a socket of it connects to.
+_Place: TypeAlias = tuple[socket.AddressFamily, tuple[Any, ...]]
+
+
+async def _addresses(address: Address) -> list[_Place]:
+    """Return where a host may be, in the system's order; a numeric host asks nobody. Raises gaierror."""
+    try:
+        found = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        )
+    except socket.gaierror:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    return [(family, place) for family, _, _, _, place in found]
+
+
+async def _connected(places: Sequence[_Place], receive_buffer: int | None) -> socket.socket:
+    """Return a socket that is connected to the first of the places that accepts one; raises the last one's OSError."""
+    *others, last = places
+    for place in others:
+        with suppress(OSError):
+            return await _connected_to(*place, receive_buffer)
+    return await _connected_to(*last, receive_buffer)
+
+
+async def _connected_to(
+    family: socket.AddressFamily, place: tuple[Any, ...], receive_buffer: int | None
+) -> socket.socket:
+    raw = socket.socket(family, socket.SOCK_STREAM)
+    raw.setblocking(False)
+    if receive_buffer is not None:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        with suppress(OSError, AttributeError):  # not every system lets a client choose it
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT_BYTES)
+    try:
+        await asyncio.get_running_loop().sock_connect(raw, place)
+    except BaseException:
+        raw.close()
+        raise
+    return raw
 
 
 def said_of(problem: OSError | h11.RemoteProtocolError) -> str:
