@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from runwire_conformance.client.wire.http import Address, open_socket
 from runwire_conformance.client.wire.sse import Block, BlockParser
+from runwire_conformance.client.wire.websocket import Pace
 from runwire_conformance.rules import RuleContext, findings
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import Message, Record, Trace
@@ -191,3 +192,26 @@ def test_a_host_of_several_addresses_is_reached_at_the_one_that_accepts(
     with socket.create_server(("127.0.0.1", 0)) as server:
         place = server.getsockname()
         assert asyncio.run(reached(place[1])) == place
+
+
+@pytest.mark.parametrize("piece", [8192, 1400, 100])
+@pytest.mark.parametrize("stall_s", [0.0, 1.0])
+def test_a_slow_reader_keeps_its_pace_in_small_pieces_and_on_a_machine_that_stalls(
+    piece: int, stall_s: float
+) -> None:
+    """It rests by what it took, and makes good what its machine was late by; else a server drops it with reason."""
+    pace, moment, count = Pace(8192, 20_000), 100.0, 400_000 // piece
+
+    for number in range(count):
+        late = stall_s if number % (count // 8) == 1 else 0.0
+        moment += max(pace.rest(piece, moment), late)
+
+    assert moment - 100.0 == pytest.approx(count * piece / 20_000, abs=1.0)
+
+
+def test_a_slow_reader_does_not_make_good_what_it_was_late_by_for_long() -> None:
+    pace = Pace(8192, 8192)
+    pace.rest(8192, 0.0)
+
+    assert pace.rest(8192, 60.0) == 0.0
+    assert [pace.rest(8192, 60.0) > 0.0 for _ in range(3)] == [False, True, True]

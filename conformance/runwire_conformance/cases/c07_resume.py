@@ -319,7 +319,7 @@ async def a_reader_that_came_late_gets_merged_events_or_all(target: Target) -> N
 
 @proves("RESUME-24", script=True, watches=("RESUME-25", "RESUME-26"), deadline_s=40)
 async def a_reader_that_is_slow_gets_merged_events_or_all(client: Client) -> None:
-    client.read_slowly(32_768, 0.01)
+    client.read_slowly(32_768, 3_000_000)
     run = await client.start(scripts.script(scripts.repeat(4000, scripts.token("x"), scripts.token("y"))))
 
     await run.terminal()

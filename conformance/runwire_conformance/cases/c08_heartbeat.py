@@ -133,7 +133,7 @@ async def a_ping_behind_data_is_not_overdue(target: Target, limits: Limits) -> N
     span = limits.gives_up_after + 2
     client = await target.connect(small_buffer=True)
     size = int(min(limits["log_bytes"] * 0.8, 6_000_000))
-    client.read_slowly(4096, 4096 / (size / span))
+    client.read_slowly(4096, size / span)
 
     run = await client.start(scripts.script(scripts.repeat(size // 4000, scripts.token("x" * 3800))))
     await asyncio.sleep(span * 0.9)

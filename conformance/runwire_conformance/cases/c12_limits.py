@@ -216,7 +216,7 @@ async def a_slow_reader_does_not_hold_up_another(target: Target, limits: Limits)
         raise NotOffered("the server does not offer resume")
     await slow.resume(run.id)
     # Slow enough to need minutes, steady enough never to be dropped.
-    slow.read_slowly(4096, min(0.5, limits["pong_timeout_s"] / 3))
+    slow.read_slowly(4096, 4096 / min(0.5, limits["pong_timeout_s"] / 3))
 
     terminal = await run.terminal(LONG_S)
 
@@ -229,7 +229,7 @@ async def a_slow_but_steady_reader_gets_everything(target: Target, limits: Limit
     client = await target.connect(small_buffer=True)
     size = int(min(limits["log_bytes"] * 0.6, 2_000_000))
     span = min(limits["pong_timeout_s"] * 1.5, 5)
-    client.read_slowly(8192, 8192 / (size / span))
+    client.read_slowly(8192, size / span)
 
     run = await client.start(scripts.script(scripts.repeat(size // 1000, scripts.token("x" * 700))))
 

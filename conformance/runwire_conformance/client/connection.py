@@ -13,6 +13,7 @@ from runwire_conformance.client.wire.http import Response
 from runwire_conformance.client.wire.websocket import (
     BadFrame,
     FramePeer,
+    Pace,
     TooMuch,
     close_payload,
     most_message_bytes,
@@ -144,10 +145,10 @@ class OpenConnection(Conversation):
         self.trace.deaf = True
         self._peer.may_read.clear()
 
-    def read_slowly(self, most: int, rest_s: float) -> None:
-        """Take at most `most` bytes at once and rest after each."""
+    def read_slowly(self, most: int, per_second: float) -> None:
+        """Take at most `most` bytes at once, and so many in a second."""
         self.trace.deaf = True
-        self._peer.pace = (most, rest_s)
+        self._peer.pace = Pace(most, per_second)
 
     def resume_reading(self) -> None:
         """Take bytes again, at full speed."""

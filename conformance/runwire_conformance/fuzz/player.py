@@ -31,7 +31,7 @@ from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.trace import Message
 
 #: What a slow reader takes at once, in bytes, and its rest after each, in seconds.
-SLOW_BYTES, SLOW_REST_S = 512, 0.002
+SLOW_BYTES, SLOW_BYTES_A_SECOND = 512, 256_000
 
 #: The line on which every log is read once more in the end.
 READER = "reader"
@@ -211,7 +211,7 @@ class _Player:
 
     async def _slow(self, action: Slow) -> None:
         if (line := self._lines.get(action.line)) is not None:
-            _client(line).read_slowly(SLOW_BYTES, SLOW_REST_S)
+            _client(line).read_slowly(SLOW_BYTES, SLOW_BYTES_A_SECOND)
 
     async def _say(self, action: Say) -> None:
         message, sentence, (kind, code) = SAYINGS[action.what]

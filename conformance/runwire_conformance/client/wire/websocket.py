@@ -21,6 +21,7 @@ from runwire_conformance.client.wire.http import (
     Unanswered,
     open_socket,
 )
+from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.limits import Limits
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -45,6 +46,28 @@ MOST_FRAGMENTS = 65_536
 def most_message_bytes(limits: Limits) -> int:
     """Return how many bytes of one message are held of a server with these limits."""
     return int(min(MAX_MESSAGE, max(LEAST_MESSAGE, TIMES * limits["max_event_bytes"])))
+
+
+#: Seconds by which a slow reader may be late, as its machine stalled, and still make it good.
+MADE_GOOD_S = 2.0
+
+
+@dataclass(slots=True)
+class Pace:
+    """How a reader that is slow but steady takes what there is: bytes at once at the most, and bytes a second.
+
+    What came in smaller pieces, or too late as the judge's own machine stalled, changes nothing of the average.
+    """
+
+    most: int
+    per_second: float
+    _rests_until: float | None = None
+
+    def rest(self, taken: int, moment: float) -> float:
+        """Return the seconds to rest for so many bytes that were taken at a moment."""
+        began = moment if self._rests_until is None else max(self._rests_until, moment - MADE_GOOD_S)
+        self._rests_until = began + taken / self.per_second
+        return max(0.0, self._rests_until - moment)
 
 
 class BadFrame(Exception):
@@ -102,8 +125,7 @@ class FramePeer:
         self.may_read.set()
         self.measure = Measure()
         self._came = 0
-        #: Bytes to take at once and seconds to rest after each, for a reader that is slow but steady.
-        self.pace: tuple[int, float] | None = None
+        self.pace: Pace | None = None
 
     async def handshake(self, target: str, headers: Headers, subprotocols: Sequence[str]) -> Response:
         """Send the opening handshake and return the answer, with its body unless it is 101; raises Unanswered."""
@@ -179,10 +201,10 @@ class FramePeer:
                     if taken % TURN == 0:
                         await asyncio.sleep(0)
                 await self.may_read.wait()
-                most, rest_s = self.pace or (65536, 0.0)
-                data = await self._reader.read(most)
-                if rest_s:
-                    await asyncio.sleep(rest_s)
+                pace = self.pace
+                data = await self._reader.read(pace.most if pace else 65536)
+                if pace is not None:
+                    await asyncio.sleep(pace.rest(len(data), now()))
                 if not data:
                     return
                 self._came += len(data)
