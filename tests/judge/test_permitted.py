@@ -1,15 +1,19 @@
-"""What a server may do is no fault: events merged across a cursor, and talk that leaves no silence."""
+"""What a server may do is no fault: merging across a cursor, talking all the time, closing a connection it kept."""
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 
-from runwire_conformance.case import NotExercised
+from runwire_conformance.case import Broken, NotExercised
+from runwire_conformance.cases.c09_dialects import Speaker
 from runwire_conformance.client.conversation import Conversation, behind
+from runwire_conformance.client.wire.dialects import DIALECTS
 from runwire_conformance.trace.clock import now
-from runwire_conformance.trace.trace import Message
+from runwire_conformance.trace.trace import Message, Trace
 
 
 def test_events_that_were_merged_across_a_cursor_cannot_be_compared() -> None:
@@ -30,3 +34,39 @@ def test_only_talk_without_a_silence_stands_in_for_heartbeats(every_s: float, sp
     conversation = SimpleNamespace(messages=messages, limits={"heartbeat_s": 1.0})
 
     assert Conversation.spoke_throughout(conversation, since) is spoke  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_who_kept_a_connection_may_close_it_when_the_next_request_is_on_its_way(method: str) -> None:
+    """A client sends once more what is idempotent (RFC 9112 section 9.3.1); what is not, it must not."""
+
+    async def answered_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handlers.append(asyncio.current_task())
+        with suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    handlers: list[asyncio.Task[None] | None] = []
+
+    async def asked() -> list[int]:
+        server = await asyncio.start_server(answered_once, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        target = SimpleNamespace(
+            options=SimpleNamespace(sent_headers=(), tls=None), noted=lambda *_: Trace("http", url)
+        )
+        speaker = Speaker(target, DIALECTS[0])  # type: ignore[arg-type]
+        async with server:
+            try:
+                return [(await speaker.asked(how, url)).status for how in ("GET", method)]
+            finally:
+                speaker.end()
+                await asyncio.gather(*filter(None, handlers))
+
+    if method == "GET":
+        assert asyncio.run(asked()) == [200, 200]
+    else:
+        with pytest.raises(Broken):
+            asyncio.run(asked())

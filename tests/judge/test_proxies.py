@@ -158,6 +158,7 @@ def test_only_some_write_another_host() -> None:
     accepted = trace(response(101, {}), transport="websocket")
 
     assert explained("ORIGIN-4", accepted, named("Apache/2.4.68 (Debian)")) is Symptom.HOST
+    assert explained("ORIGIN-8", accepted, named("nginx")) is Symptom.HOST
     assert explained("ORIGIN-4", accepted, named("Caddy")) is None
     assert explained("ORIGIN-3", accepted, named("nginx")) is None
 

@@ -44,6 +44,12 @@ class Speaker:
         try:
             response = await exchange.request(method, target_of(url), headers, None)
         except Unanswered as problem:
+            if self._used is not None and method == "GET":
+                # Whoever keeps a connection may close it at any time, also while a request is on its way (RFC 9112
+                # section 9.3.1): a client sends what is idempotent once more.
+                trace.add("server", "lost", "the connection that was kept is closed")
+                self._used = None
+                return await self.opened(method, url, body, stream=stream)
             raise Broken(f"{self.dialect.name}: expected an HTTP answer: {problem}") from None
         trace.add(
             "server",

@@ -27,6 +27,9 @@ OF_SILENCE = frozenset({"BEAT-1", "SSE-12"})
 #: Proxies that write their own name for the server into `Host`, unless told otherwise.
 REWRITES_HOST = frozenset({"nginx", "Apache"})
 
+#: What a request whose `Host` the proxy writes anew shows nothing of.
+OF_HOST = frozenset({"ORIGIN-4", "ORIGIN-8"})
+
 #: How a verdict says that one requirement hangs on another.
 MOOT = re.compile(r"blocked by ([A-Z]+-[0-9]+)")
 
@@ -212,7 +215,7 @@ def _symptoms(requirement: str, trace: Trace, signs: Signs) -> Iterator[Symptom]
             yield Symptom.ACCEL
         if requirement == "CONN-11" and record.code == 426 and not record.header("upgrade"):
             yield Symptom.UPGRADE
-        if requirement == "ORIGIN-4" and signs.products & REWRITES_HOST and record.code in {101, 200}:
+        if requirement in OF_HOST and signs.products & REWRITES_HOST and record.code in {101, 200}:
             yield Symptom.HOST
     if signs.gathered >= MOST_BY_CHANCE and _is_gathered(trace):
         yield Symptom.GATHERED
