@@ -195,6 +195,7 @@ class Claim:
     searches: bool = False
     waits: Callable[[Limits], float] | None = None
     busy: bool = False
+    fills: bool = False
     beyond: tuple[str, ...] = ()
     hooks: tuple[str, ...] = ()
 
@@ -213,6 +214,7 @@ def proves(
     searches: bool = False,
     waits: Callable[[Limits], float] | None = None,
     busy: bool = False,
+    fills: bool = False,
     beyond: tuple[str, ...] = (),
     hooks: tuple[str, ...] = (),
 ) -> Callable[[Function], Function]:
@@ -223,9 +225,10 @@ def proves(
     own clock says `timing`: when it fails in the crowd it is played again alone, and that is what counts. One that
     `searches` takes the longer the more examples the user asked for. One that an advertised limit makes wait says with
     `waits` for how many seconds, of which the forecast is made; it is not played when they are more than the patience.
-    One that is `busy` makes the server refuse it so; any other that is refused as busy found no place. Of servers with
-    the features in `beyond` it asks more, and plays against the others too. `hooks` are the keys of `[hooks]` in
-    `runwire.toml` that it cannot be played without.
+    One that is `busy` makes the server refuse it so; any other that is refused as busy found no place. One that
+    `fills` a log has its run cut; any other whose run is cut found too small a log. Of servers with the features in
+    `beyond` it asks more, and plays against the others too. `hooks` are the keys of `[hooks]` in `runwire.toml` that
+    it cannot be played without.
     """
     claim = Claim(
         ids,
@@ -241,6 +244,7 @@ def proves(
         searches,
         waits,
         busy,
+        fills,
         beyond,
         hooks,
     )

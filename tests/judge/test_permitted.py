@@ -10,6 +10,7 @@ import pytest
 
 from runwire_conformance.case import Broken, NotExercised
 from runwire_conformance.cases.c09_dialects import Speaker
+from runwire_conformance.client.connection import OpenConnection
 from runwire_conformance.client.conversation import Conversation, behind
 from runwire_conformance.client.wire.dialects import DIALECTS
 from runwire_conformance.trace.clock import now
@@ -70,3 +71,28 @@ def test_who_kept_a_connection_may_close_it_when_the_next_request_is_on_its_way(
     else:
         with pytest.raises(Broken):
             asyncio.run(asked())
+
+
+@pytest.mark.parametrize(
+    ("answers", "in_time"),
+    [
+        ({0.0: 0.9, 4.0: 4.9}, True),
+        ({0.0: 0.9, 4.0: 6.1}, False),
+        ({0.0: 0.9, 4.0: None}, False),
+        ({0.0: 0.9, 9.5: None}, True),
+        ({}, False),
+    ],
+)
+def test_a_slow_reader_is_dropped_wrongly_only_where_answers_came_in_time(
+    answers: dict[float, float | None], in_time: bool
+) -> None:
+    """Behind megabytes that the network took, as a proxy does, a Ping is rightly overdue (BEAT-8)."""
+    messages = []
+    for asked_at, came in answers.items():
+        if came is not None:
+            messages.append(Message({"type": "heartbeat", "re": str(asked_at)}))
+            messages[-1].at = came
+    client = SimpleNamespace(messages=messages, ended_at=10.0)
+    asked = {str(at): at for at in answers}
+
+    assert OpenConnection._came_within(client, 1.0, asked) is in_time  # type: ignore[arg-type]

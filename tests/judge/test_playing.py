@@ -22,10 +22,12 @@ PROFILE = Profile(
 BUSY = Message({"type": "error", "code": "busy", "data": "no place", "re": "s1"})
 
 
-def played(function: Callable[[Target], Awaitable[None]], **claim: bool) -> Outcome:
+def played(
+    function: Callable[[Target], Awaitable[None]], profile: Profile = PROFILE, **claim: bool
+) -> Outcome:
     """Return what comes of a case that no server is needed for."""
     case = Case("a::case", function, Claim(("RUN-4",), **claim))  # type: ignore[arg-type]
-    return asyncio.run(outcome_of(case, Target(PROFILE, Options(), Clock()), set()))
+    return asyncio.run(outcome_of(case, Target(profile, Options(), Clock()), set()))
 
 
 async def refused(target: Target) -> None:
@@ -47,6 +49,35 @@ def test_who_finds_no_place_has_shown_nothing_and_is_played_again() -> None:
 @pytest.mark.parametrize("by_its_own_doing", ["busy", "alone"])
 def test_who_asks_to_be_refused_as_busy_may_be_right_to_complain(by_its_own_doing: str) -> None:
     assert played(refused, **{by_its_own_doing: True}).state is State.FAILED
+
+
+def limited(**limits: int) -> Profile:
+    """Return what is known of a server with these limits."""
+    return Profile("ws://server/v1/ws", discovery={"limits": limits})
+
+
+def test_a_server_that_may_keep_little_may_be_full_of_what_was_played_before() -> None:
+    little = played(refused, limited(kept_bytes_per_principal=1 << 20), busy=True)
+
+    assert little.state is State.NOT_EXERCISED
+    assert "raise kept_bytes_per_principal (advertised 1048576)" in little.reason
+
+
+@pytest.mark.parametrize(("log_bytes", "is_full"), [(2_000, True), (200_000, False)])
+def test_a_run_that_was_cut_as_its_log_was_full_shows_nothing_else(log_bytes: int, is_full: bool) -> None:
+    async def cut(target: Target) -> None:
+        trace = target.noted("websocket", "one")
+        token = Message({"type": "token", "run_id": "r", "seq": 1, "data": "x"})
+        trace.records.append(Record(0.1, "server", "text", "x" * 1_900, token))
+        done = Message({"type": "done", "run_id": "r", "seq": 2, "status": "incomplete", "reason": "length"})
+        trace.records.append(Record(0.2, "server", "text", "", done))
+        raise Broken("expected the answer text")
+
+    outcome = played(cut, limited(log_bytes=log_bytes))
+
+    assert outcome.state is (State.NOT_EXERCISED if is_full else State.FAILED)
+    assert f"raise log_bytes (advertised {log_bytes})" in outcome.reason or not is_full
+    assert played(cut, limited(log_bytes=log_bytes), fills=True).state is State.FAILED
 
 
 def test_a_refusal_with_429_is_no_place_either() -> None:

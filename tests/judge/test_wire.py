@@ -104,7 +104,7 @@ def test_silence_is_not_found_beyond(between: Record) -> None:
 
 @pytest.mark.parametrize(
     ("code", "ended_at", "overtaken"),
-    [("timeout", 6.1, True), ("timeout", 4.0, False), ("agent_error", 6.1, False)],
+    [("timeout", 6.1, True), ("timeout", 5.9, True), ("timeout", 4.0, False), ("agent_error", 6.1, False)],
 )
 def test_a_run_whose_time_was_over_is_told_apart(code: str, ended_at: float, overtaken: bool) -> None:
     trace = Trace("websocket", "one", began=0.0)

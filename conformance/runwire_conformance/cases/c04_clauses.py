@@ -99,6 +99,7 @@ async def a_stream_alone_keeps_the_run_alive(client: Client, target: Target, lim
         raise NotOffered("the server does not offer sse")
     lasts = limits["detach_grace_s"] + 1
     target.within_patience(lasts, "detach_grace_s")
+    target.needs("run_s", lasts + 1, "to outlast detach_grace_s")
     prompt = scripts.script(scripts.token("a"), scripts.wait(lasts * 1000), scripts.token("b"))
     run = await client.start(prompt)
     await run.next_event()

@@ -135,7 +135,7 @@ async def a_log_is_whole_while_its_run_is_unfinished_and_after_its_end(target: T
     expect_same_log(contents(await later.whole()), whole)
 
 
-@proves("RUN-34", script=True, on=BOTH)
+@proves("RUN-34", script=True, on=BOTH, fills=True)
 async def a_log_beyond_its_size_ends_as_incomplete(target: Target, limits: Limits, transport: str) -> None:
     piece = "x" * 4000
     times = int(limits["log_bytes"] / 4000) + 50

@@ -17,6 +17,7 @@ from runwire_conformance.client.expectations import (
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.websocket import MAX_MESSAGE
 from runwire_conformance.rules.messages import excesses
+from runwire_conformance.trace.json_reading import MOST_DEPTH
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import Message, json_of
 
@@ -209,7 +210,9 @@ async def an_observation_that_is_too_deep_is_sent_as_text(
 
 
 def deeply(depth: int) -> list[object]:
-    """Return a list that nests to `depth`."""
+    """Return a list that nests to `depth`; raises NotExercised when that is deeper than the judge reads."""
+    if depth > MOST_DEPTH:
+        raise NotExercised(f"json_depth is {depth}, and the judge reads no deeper than {MOST_DEPTH}")
     value: list[object] = []
     for _ in range(depth - 1):
         value = [value]
@@ -299,7 +302,7 @@ async def a_cancelled_run_says_why(target: Target, transport: str) -> None:
     assert terminal.get("reason")
 
 
-@proves("EVENT-23", script=True, on=BOTH)
+@proves("EVENT-23", script=True, on=BOTH, fills=True)
 async def a_run_that_was_cut_says_why(target: Target, limits: Limits, transport: str) -> None:
     times = int(limits["log_bytes"] / 4000) + 50
     run = await begun(target, transport, scripts.script(scripts.repeat(times, scripts.thinking("x" * 4000))))

@@ -17,6 +17,9 @@ from runwire_conformance.client.expectations import (
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 
+#: Why a run has to last for longer than its readers may be away.
+OUTLAST_GRACE = "to outlast detach_grace_s"
+
 
 def spoken_for(seconds: float) -> str:
     """Return a script that says something ten times a second for so long."""
@@ -40,11 +43,12 @@ async def a_run_goes_on_while_its_reader_is_away(target: Target, limits: Limits)
 
 @proves("RESUME-2", script=True, connections=2, waits=lambda limits: limits["detach_grace_s"], timing=True)
 async def a_run_that_nobody_reads_ends_after_the_grace(target: Target, limits: Limits) -> None:
+    ended_s = limits["detach_grace_s"] + limits.seconds("cancel_deadline_ms")
+    target.needs("run_s", ended_s + 1, OUTLAST_GRACE)
     one = await target.connect()
     run = await one.start(spoken_for(limits["detach_grace_s"] + 10))
     await run.next_event()
     one.drop()
-    ended_s = limits["detach_grace_s"] + limits.seconds("cancel_deadline_ms")
     await target.away(ended_s + target.clock.tolerance)
 
     other = await target.connect()
@@ -93,7 +97,7 @@ async def a_reader_that_the_server_closed_is_waited_for(target: Target, limits: 
 )
 async def a_run_of_policy_continue_outlives_its_readers(target: Target, limits: Limits) -> None:
     away = limits["detach_grace_s"] + 0.7
-    target.needs("run_s", away + 1, "to outlast detach_grace_s")
+    target.needs("run_s", away + 1, OUTLAST_GRACE)
     one = await target.connect()
     run = await one.start(spoken_for(away + 0.8), on_disconnect="continue")
     await run.next_event()
@@ -111,6 +115,7 @@ async def a_run_of_policy_continue_outlives_its_readers(target: Target, limits: 
 )
 async def a_second_reader_keeps_the_run_alive(target: Target, limits: Limits) -> None:
     lasts = limits["detach_grace_s"] + 1
+    target.needs("run_s", lasts + 1, OUTLAST_GRACE)
     one, other = await target.connect(), await target.connect()
     run = await one.start(spoken_for(lasts + 0.5))
     await run.next_event()
@@ -140,6 +145,7 @@ async def a_second_reader_keeps_a_run_of_policy_cancel_alive(target: Target) -> 
 @proves("RESUME-6", script=True, waits=lambda limits: limits["detach_grace_s"] * 1.5 + 1, timing=True)
 async def a_reader_that_came_back_stops_the_clock(target: Target, limits: Limits) -> None:
     lasts = limits["detach_grace_s"] * 1.5 + 1
+    target.needs("run_s", lasts + 1, OUTLAST_GRACE)
     one = await target.connect()
     run = await one.start(spoken_for(lasts))
     await run.next_event()
@@ -268,7 +274,8 @@ async def a_second_viewer_does_not_disturb_the_first(target: Target) -> None:
 
 
 @proves("RESUME-16", script=True)
-async def a_resume_of_a_followed_run_moves_its_reader(client: Client) -> None:
+async def a_resume_of_a_followed_run_moves_its_reader(client: Client, target: Target) -> None:
+    target.needs("run_s", 2.5, "for a run of a second and a half")
     run = await client.start(spoken_for(1.5))
     for _ in range(5):
         await run.next_event()

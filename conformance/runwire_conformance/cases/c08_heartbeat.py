@@ -7,13 +7,20 @@ from runwire_conformance.case import proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import AT_ONCE_S, Client
 from runwire_conformance.client.conversation import LONG_S
-from runwire_conformance.client.target import Target
+from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.clock import LATE_S
 from runwire_conformance.trace.limits import Limits
 
+#: What the buffers of the network between a server and a reader that is slow hold of a message.
+BUFFERED_BYTES = 1_000_000
+
+#: Why a connection has to be open for longer than a server may be silent.
+OUTLAST_SILENCE = "to outlast the silence that heartbeat_s allows"
+
 
 @proves("BEAT-3", watches=("BEAT-1",), waits=lambda limits: limits.silence, timing=True)
-async def a_connection_without_a_run_hears_heartbeats(client: Client) -> None:
+async def a_connection_without_a_run_hears_heartbeats(client: Client, target: Target) -> None:
+    target.needs("idle_s", target.limits.silence, OUTLAST_SILENCE)
     after = len(client.messages) - 1
 
     beat = await client.heartbeat(after)
@@ -33,6 +40,7 @@ async def a_silent_agent_does_not_silence_the_server(client: Client) -> None:
 
 @proves("BEAT-3", waits=lambda limits: limits.silence, timing=True)
 async def heartbeats_go_on_after_a_run(client: Client, target: Target) -> None:
+    target.needs("idle_s", target.limits.silence, OUTLAST_SILENCE)
     run = await client.start(target.short)
     terminal = await run.terminal()
 
@@ -81,7 +89,8 @@ async def a_heartbeat_without_id_is_answered_too(client: Client) -> None:
 
 
 @proves("BEAT-6", waits=lambda limits: limits["heartbeat_s"], timing=True)
-async def the_server_pings(client: Client, limits: Limits) -> None:
+async def the_server_pings(client: Client, target: Target, limits: Limits) -> None:
+    target.needs("idle_s", 2 * limits["heartbeat_s"] + 0.5, "for two Pings")
     begun = time.monotonic()
 
     await client.wait_until(
@@ -132,15 +141,22 @@ async def a_busy_run_does_not_save_a_peer_that_answers_no_ping(client: Client, l
 async def a_ping_behind_data_is_not_overdue(target: Target, limits: Limits) -> None:
     span = limits.gives_up_after + 2
     client = await target.connect(small_buffer=True)
+    per_second = BUFFERED_BYTES / (
+        limits["pong_timeout_s"] * 0.4
+    )  # so that a Ping is not on its way for long
     size = int(min(limits["log_bytes"] * 0.8, 6_000_000))
-    client.read_slowly(4096, size / span)
+    count = min(limits.whole("runs_per_connection"), -(-int(per_second * span) // size))
+    client.read_slowly(8192, min(per_second, count * size / span))
 
-    run = await client.start(scripts.script(scripts.repeat(size // 4000, scripts.token("x" * 3800))))
-    await asyncio.sleep(span * 0.9)
-
-    client.expect_open()
+    # All have begun before the first of them speaks.
+    script = scripts.script(scripts.wait(500), scripts.repeat(size // 4000, scripts.token("x" * 3800)))
+    async with client.while_read_slowly(limits["pong_timeout_s"]):
+        runs = [await client.start(script, run_id=new_run_id()) for _ in range(count)]
+        await asyncio.sleep(span * 0.9)
+        client.expect_open()
     client.resume_reading()
-    await run.terminal(LONG_S)
+    for run in runs:
+        await run.terminal(LONG_S)
 
 
 @proves("BEAT-9", waits=lambda limits: min(limits.gives_up_after + 1, limits["idle_s"] * 0.9), timing=True)

@@ -164,6 +164,7 @@ async def a_poll_brings_an_event_as_soon_as_there_is_one(target: Target, limits:
 async def who_polls_keeps_the_run_going(target: Target, limits: Limits) -> None:
     grace = limits["detach_grace_s"]
     target.within_patience(grace * 2.5, "detach_grace_s")
+    target.needs("run_s", grace * 2 + 1, "to outlast detach_grace_s")
     if grace < 2 * target.clock.tolerance:
         raise NotExercised("detach_grace_s is too short for a poll now and then")
 
@@ -183,6 +184,7 @@ async def who_polls_keeps_the_run_going(target: Target, limits: Limits) -> None:
 async def who_polls_no_more_has_left(target: Target, limits: Limits) -> None:
     bound = limits["detach_grace_s"] + limits.seconds("cancel_deadline_ms")
     target.within_patience(bound, "detach_grace_s")
+    target.needs("run_s", bound + 1, "to outlast detach_grace_s")
     run_id = str((await accepted(target, scripts.SILENT))["run_id"])
     await polled(target, run_id)
 

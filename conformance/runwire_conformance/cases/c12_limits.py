@@ -234,7 +234,8 @@ async def a_slow_but_steady_reader_gets_everything(target: Target, limits: Limit
     run = await client.start(scripts.script(scripts.repeat(size // 1000, scripts.token("x" * 700))))
 
     with shows("FLOW-3"):
-        await run.terminal(beyond(span * 3))
+        async with client.while_read_slowly(limits["pong_timeout_s"]):
+            await run.terminal(beyond(span * 3))
     with shows("FLOW-4"):
         assert len(run.text) == size // 1000 * 700
 

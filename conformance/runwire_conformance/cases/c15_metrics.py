@@ -123,7 +123,7 @@ def short_of(expected: dict[str, int], before: dict[str, float], now: dict[str, 
     return {status: number for status, number in grown.items() if number < expected[status]}
 
 
-@proves("OBS-7", script=True, alone=True)
+@proves("OBS-7", script=True, alone=True, fills=True)
 async def a_cut_run_is_counted_as_incomplete(target: Target) -> None:
     if target.limits["log_bytes"] > 5_000_000:
         raise NotOffered("log_bytes is too large to reach it for one count")

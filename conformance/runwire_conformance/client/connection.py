@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from websockets.frames import Opcode
 
-from runwire_conformance.case import Blocked, Broken, NotJudged, Wrong
+from runwire_conformance.case import Blocked, Broken, NotExercised, NotJudged, Wrong
 from runwire_conformance.client.conversation import Conversation, Owners, Unstated
 from runwire_conformance.client.wire.http import Response
 from runwire_conformance.client.wire.websocket import (
@@ -25,6 +26,9 @@ from runwire_conformance.trace.trace import Message, Trace, parsed
 
 #: Seconds a peer may take to close after it was told to, or after something that closes.
 CLOSE_S = Unstated(8.0)
+
+#: Seconds between two questions that show how long the way to a slow reader is.
+WAY_S = 0.2
 
 #: The close code of a connection that was not used for `idle_s` ([LIMIT-5]).
 IDLE = 1000
@@ -149,6 +153,41 @@ class OpenConnection(Conversation):
         """Take at most `most` bytes at once, and so many in a second."""
         self.trace.deaf = True
         self._peer.pace = Pace(most, per_second)
+
+    @asynccontextmanager
+    async def while_read_slowly(self, pong_timeout_s: float) -> AsyncIterator[None]:
+        """Tell a slow reader that was dropped from one before whom the network is slow; raises NotExercised.
+
+        What lies in the network's buffers has been taken ([BEAT-8], [FLOW-5]), and a proxy holds megabytes: a Ping
+        behind them is rightly overdue. How long the way is, heartbeats show that are asked for meanwhile ([BEAT-5]).
+        """
+        asked: dict[str, float] = {}
+        asking = asyncio.create_task(self._ask_for_heartbeats(asked))
+        try:
+            yield
+        except Broken:
+            if not self._came_within(pong_timeout_s, asked):
+                raise NotExercised(
+                    "an answer took longer than a Pong may, behind what the network held; raise pong_timeout_s "
+                    f"(advertised {pong_timeout_s:.15g}), or judge the server without what stands before it"
+                ) from None
+            raise
+        finally:
+            asking.cancel()
+
+    async def _ask_for_heartbeats(self, asked: dict[str, float]) -> None:
+        while not self.ended:
+            name = f"way{len(asked)}"
+            asked[name] = now()
+            await self.send({"type": "heartbeat", "id": name})
+            await asyncio.sleep(WAY_S)
+
+    def _came_within(self, seconds: float, asked: Mapping[str, float]) -> bool:
+        """Whether something was asked for, and all that could be answered within `seconds` was."""
+        came = {str(message.get("re")): message.at for message in self.messages}
+        ended = self.ended_at if self.ended_at is not None else now()
+        due = {name: at for name, at in asked.items() if ended - at > seconds}
+        return bool(asked) and all(came.get(name, ended) - at <= seconds for name, at in due.items())
 
     def resume_reading(self) -> None:
         """Take bytes again, at full speed."""

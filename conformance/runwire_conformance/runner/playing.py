@@ -39,6 +39,9 @@ UNAUTHORIZED = 401
 #: Close codes for a peer that answers no Ping or takes no byte.
 GIVEN_UP = frozenset({1001, 1006, 1011, 4001})
 
+#: What a server has to keep of all that a suite plays.
+LEAST_KEPT = 64 << 20
+
 #: What a case raises that does not find in an answer what it reads there, or finds another kind of value.
 LACKING = (ArithmeticError, LookupError, TypeError, ValueError)
 
@@ -102,6 +105,8 @@ def _outcome(
     if not expects_busy and any(map(is_refused_as_busy, traces)):
         reason = f"blocked by {NO_CAPACITY}: {problem}; {limits.remedy(*CONNECTIONS, *RUNS)}"
         return Outcome(State.NOT_EXERCISED, reason, NO_CAPACITY, suspect=True)
+    if (lacking := _lacking(case, traces, limits)) and not getattr(problem, "proven", False):
+        return Outcome(State.NOT_EXERCISED, f"{lacking}: {problem}")
     leaning = case.claim.timing or overtaken(traces, limits) or was_dropped(traces)
     proven = getattr(problem, "proven", False)
     failed = Outcome(
@@ -142,6 +147,19 @@ def _outcome(
         return replace(failed, reason=reason, kind=Kind.LACKING, details=f"{reason}\nat {line_of(problem)}")
     shown = "".join(traceback.format_exception(problem))
     return Outcome(State.JUDGE_ERROR, f"{type(problem).__name__}: {problem}", details=shown)
+
+
+def _lacking(case: Case, traces: Sequence[Trace], limits: Limits) -> str:
+    """Return which limit a server has too little of for a case that failed, and what to set; empty when none."""
+    if not case.claim.fills and any(trace.filled(limits["log_bytes"]) for trace in traces):
+        return f"the log of a run was full; raise log_bytes (advertised {limits['log_bytes']:.15g})"
+    kept = limits["kept_bytes_per_principal"]
+    if kept < LEAST_KEPT and any(map(is_refused_as_busy, traces)):
+        return (
+            "the server may keep nothing more of what was played before ([LIMIT-16]); raise "
+            f"kept_bytes_per_principal (advertised {kept:.15g}) to {LEAST_KEPT}"
+        )
+    return ""
 
 
 async def _end(target: Target) -> None:

@@ -31,6 +31,9 @@ PROBE, TYPED = "probe", "typed"
 #: How it is told that only a `start` with its type is understood.
 BY_TYPE = "a prompt without type was not answered with started; one with it was"
 
+#: Seconds after which a server is asked again that had no place.
+AGAIN_S = 0.2
+
 #: Kinds of records that hold what a server said.
 SAID = frozenset({"text", "binary", "raw"})
 
@@ -326,15 +329,22 @@ async def _heeds(target: Target, script: str, seconds: float) -> bool:
 async def _connected(target: Target) -> Client:
     """Return a further connection; raises ServerUnusable when the server takes no more, NoRunwireServer when it is
     full.
+
+    One that admits a single connection may not have noticed yet that the look before has let go of its own.
     """
-    try:
-        client = await target.connect(ready=False)
-    except Blocked as problem:
-        raise NoRunwireServer(f"{problem}; end other clients, or try again later") from None
-    except Broken as problem:
-        raise ServerUnusable("CONN-6", f"after a first handshake was accepted: {problem}") from None
-    client.expects_busy = True  # nobody else has any
-    return client
+    until = now() + READY_S
+    while True:
+        try:
+            client = await target.connect(ready=False)
+        except Blocked as problem:
+            if now() > until:
+                raise NoRunwireServer(f"{problem}; end other clients, or try again later") from None
+            await asyncio.sleep(AGAIN_S)
+        except Broken as problem:
+            raise ServerUnusable("CONN-6", f"after a first handshake was accepted: {problem}") from None
+        else:
+            client.expects_busy = True  # nobody else has any
+            return client
 
 
 def _unreadable(trace: Trace) -> Record | None:

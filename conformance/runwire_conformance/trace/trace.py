@@ -296,7 +296,7 @@ class Trace:
         return self.idled(idle_s) or self._ran_out(run_s)
 
     def _ran_out(self, run_s: float) -> bool:
-        """Whether a run ended with `timeout` no sooner than `run_s` after it was started ([RUN-15])."""
+        """Whether a run ended with `timeout`, and that was about `run_s` after it was started ([RUN-15])."""
         started: dict[Any, float] = {}
         for record in self.records:
             message = record.message
@@ -305,7 +305,20 @@ class Trace:
             if message.type == "started":
                 started.setdefault(message.get("run_id"), record.at)
             elif message.type == "error" and message.get("code") == "timeout":
-                return record.at - started.get(message.get("run_id"), 0.0) >= run_s
+                return record.at - started.get(message.get("run_id"), 0.0) >= run_s * NEARLY
+        return False
+
+    def filled(self, log_bytes: float) -> bool:
+        """Whether a run was cut as its log was full, as far as its events show it ([RUN-34])."""
+        sizes: dict[Any, int] = {}
+        for record in self.records:
+            message = record.message
+            if message is None or record.side != "server" or not message.is_event:
+                continue
+            run_id = message.get("run_id")
+            if message.type == "done" and message.get("reason") == "length":
+                return sizes.get(run_id, 0) >= log_bytes / 2
+            sizes[run_id] = sizes.get(run_id, 0) + len(record.payload)
         return False
 
     def idled(self, idle_s: float) -> bool:
