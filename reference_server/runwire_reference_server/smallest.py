@@ -358,7 +358,8 @@ class Run:
                 self.append({**event, member: event[member][place : place + some]})
                 event["type"] = "token" if event["type"] == "replace" else event["type"]
         elif event["type"] == "observation":
-            cut = encoded(event["content"]).encode()[: int(LIMITS["max_event_bytes"]) // 2 - 1000]
+            # In a string, what is escaped once is escaped again: no byte becomes more than two.
+            cut = encoded(event["content"]).encode()[: (int(LIMITS["max_event_bytes"]) - 300) // 2]
             self.append({**event, "content": cut.decode(errors="ignore"), "truncated": True})
         else:
             raise AgentError("the arguments of a call are too large", "payload_too_large")

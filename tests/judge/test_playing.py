@@ -10,6 +10,7 @@ import pytest
 from runwire_conformance.case import BeyondPatience, Blocked, Broken, Claim
 from runwire_conformance.client.profile import Options, Profile
 from runwire_conformance.client.target import Target
+from runwire_conformance.client.view import expect_to_fit
 from runwire_conformance.runner.gates import unplayed
 from runwire_conformance.runner.playing import outcome_of
 from runwire_conformance.trace.clock import Clock, now
@@ -117,3 +118,14 @@ def test_a_credential_that_grew_too_old_on_a_slow_machine_is_no_fault(life_s: fl
         raise Broken("expected the handshake to be accepted; it was refused", status=401)
 
     assert played(refused_caller).state is state
+
+
+@pytest.mark.parametrize(("most", "fits"), [(65_536, False), (1 << 20, True)])
+def test_a_message_that_the_server_need_not_take_is_not_sent(most: int, fits: bool) -> None:
+    async def long(target: Target) -> None:
+        expect_to_fit({"prompt": "ü" * 40_000}, target.limits)
+
+    outcome = played(long, limited(max_message_bytes=most))
+
+    assert outcome.state is (State.PASSED if fits else State.NOT_EXERCISED)
+    assert fits or "raise max_message_bytes (advertised 65536)" in outcome.reason

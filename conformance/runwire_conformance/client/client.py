@@ -8,6 +8,7 @@ from typing import Any
 from runwire_conformance.case import Blocked, Broken, NotJudged, Violation
 from runwire_conformance.client.connection import OpenConnection
 from runwire_conformance.client.conversation import ANSWER_S, Owners, Run
+from runwire_conformance.client.view import expect_to_fit
 from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.limits import RUNS
 from runwire_conformance.trace.trace import Message
@@ -102,7 +103,9 @@ class Client(OpenConnection):
         after = len(self.messages) - 1
         identifier = f"s{secrets.token_hex(4)}"
         begun = now()
-        await self.send({"type": "start", "id": identifier, "prompt": self.own(prompt), **members})
+        message = {"type": "start", "id": identifier, "prompt": self.own(prompt), **members}
+        expect_to_fit(message, self.limits)
+        await self.send(message)
         answer = await self.message(
             lambda message: (
                 (message.type == "started" and message.get("re", identifier) == identifier)

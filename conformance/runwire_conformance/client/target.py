@@ -15,7 +15,7 @@ from runwire_conformance.client.endpoints import joined
 from runwire_conformance.client.footprint import Footprint, unfinished
 from runwire_conformance.client.profile import DEFAULT_PROMPTS, Options, Profile
 from runwire_conformance.client.stream import Stream
-from runwire_conformance.client.view import View
+from runwire_conformance.client.view import View, expect_to_fit
 from runwire_conformance.client.wire.http import (
     Exchange,
     Headers,
@@ -250,7 +250,9 @@ class Target(View):
 
     async def start_stream(self, prompt: str, **members: Any) -> Stream:
         """Start a run with `POST {runs}` and return its stream."""
-        return await self.stream("POST", self.runs_url, {"prompt": self.own(prompt), **members})
+        body = {"prompt": self.own(prompt), **members}
+        expect_to_fit(body, self.limits)
+        return await self.stream("POST", self.runs_url, body)
 
     async def events(self, run_id: str, cursor: str | None = None, **query: str) -> Stream:
         """Open a run's events, from `Last-Event-ID: cursor` if given."""

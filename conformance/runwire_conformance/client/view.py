@@ -12,12 +12,25 @@ from runwire_conformance.client import scripts
 from runwire_conformance.client.hooks import missing, printed
 from runwire_conformance.client.profile import DEFAULT_PROMPTS, Options, Profile
 from runwire_conformance.trace.clock import Clock, Interval, now
+from runwire_conformance.trace.limits import Limits
 
 #: Seconds for which a token is good that the judge has minted to see it expire.
 SHORT_LIFE_S = 3
 
 #: Counts the views of a server, which tell their prompts apart by their number.
 _NUMBERS = itertools.count()
+
+
+def expect_to_fit(message: dict[str, Any], limits: Limits) -> None:
+    """Raise NotExercised when the server need not take a message, as it is larger than `max_message_bytes`."""
+    size, most = (
+        len(json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass")),
+        limits["max_message_bytes"],
+    )
+    if size > most:
+        raise NotExercised(
+            f"needs a message of {size} bytes; raise max_message_bytes (advertised {most:.15g})"
+        )
 
 
 class View:

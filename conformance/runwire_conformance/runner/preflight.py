@@ -300,7 +300,7 @@ async def _cancel(target: Target) -> Seen:
             return Seen()
         talking = await _heeds(target, scripts.ENDLESS, bound)
         if not talking:
-            brief = await (await target.connect()).start(scripts.THREE_TOKENS)
+            brief = await (await _connected(target, ready=True)).start(scripts.THREE_TOKENS)
             await brief.terminal(READY_S)
     except Broken:
         return Seen()  # other cases tell what else is broken
@@ -314,7 +314,7 @@ async def _cancel(target: Target) -> Seen:
 
 async def _heeds(target: Target, script: str, seconds: float) -> bool:
     """Return whether a run is ended by a cancel within so many seconds; raises Broken when it does not begin."""
-    client = await target.connect()
+    client = await _connected(target, ready=True)
     run = await client.start(script)
     await run.next_event(READY_S)
     await asyncio.sleep(SETTLE_S)
@@ -323,10 +323,12 @@ async def _heeds(target: Target, script: str, seconds: float) -> bool:
         await run.terminal(seconds)
     except Broken:
         return False
+    finally:
+        await client.end()
     return True
 
 
-async def _connected(target: Target) -> Client:
+async def _connected(target: Target, *, ready: bool = False) -> Client:
     """Return a further connection; raises ServerUnusable when the server takes no more, NoRunwireServer when it is
     full.
 
@@ -335,7 +337,7 @@ async def _connected(target: Target) -> Client:
     until = now() + READY_S
     while True:
         try:
-            client = await target.connect(ready=False)
+            client = await target.connect(ready=ready)
         except Blocked as problem:
             if now() > until:
                 raise NoRunwireServer(f"{problem}; end other clients, or try again later") from None
