@@ -12,6 +12,9 @@ TIMES := 20
 # For how many minutes `make soak` soaks.
 MINUTES := 30
 
+# Whatever the environment says, bytecode is kept: the tests start hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-all test-often proof proof-quick mutants soak soak-quick bench bench-quick lint \
   generate docs clean
@@ -92,3 +95,4 @@ docs: setup ## build the site into build/site
 
 clean: ## remove what was built
 	rm -rf build dist .venv
+	find . -name __pycache__ -prune -exec rm -rf {} +
