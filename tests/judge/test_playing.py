@@ -64,6 +64,13 @@ def test_a_server_that_may_keep_little_may_be_full_of_what_was_played_before() -
     assert "raise kept_bytes_per_principal (advertised 1048576)" in little.reason
 
 
+def test_a_server_of_few_runs_may_be_full_of_those_of_other_cases() -> None:
+    few = limited(runs_per_principal=4)
+
+    assert "raise runs_per_principal (advertised 4)" in played(refused, few, busy=True).reason
+    assert played(refused, few, busy=True, alone=True).state is State.FAILED
+
+
 @pytest.mark.parametrize(("log_bytes", "is_full"), [(2_000, True), (200_000, False)])
 def test_a_run_that_was_cut_as_its_log_was_full_shows_nothing_else(log_bytes: int, is_full: bool) -> None:
     async def cut(target: Target) -> None:

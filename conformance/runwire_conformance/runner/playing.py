@@ -39,6 +39,9 @@ UNAUTHORIZED = 401
 #: Close codes for a peer that answers no Ping or takes no byte.
 GIVEN_UP = frozenset({1001, 1006, 1011, 4001})
 
+#: How many runs a server has to have places for, so that one that is refused is no other case's doing.
+LEAST_RUNS = 8
+
 #: What a server has to keep of all that a suite plays.
 LEAST_KEPT = 64 << 20
 
@@ -153,8 +156,16 @@ def _lacking(case: Case, traces: Sequence[Trace], limits: Limits) -> str:
     """Return which limit a server has too little of for a case that failed, and what to set; empty when none."""
     if not case.claim.fills and any(trace.filled(limits["log_bytes"]) for trace in traces):
         return f"the log of a run was full; raise log_bytes (advertised {limits['log_bytes']:.15g})"
+    if not any(map(is_refused_as_busy, traces)):
+        return ""
+    runs = limits["runs_per_principal"]
+    if case.claim.busy and not case.claim.alone and runs < LEAST_RUNS:
+        return (
+            "the server may have no place beside the runs of other cases; raise runs_per_principal "
+            f"(advertised {runs:.15g}) to {LEAST_RUNS}"
+        )
     kept = limits["kept_bytes_per_principal"]
-    if kept < LEAST_KEPT and any(map(is_refused_as_busy, traces)):
+    if kept < LEAST_KEPT:
         return (
             "the server may keep nothing more of what was played before ([LIMIT-16]); raise "
             f"kept_bytes_per_principal (advertised {kept:.15g}) to {LEAST_KEPT}"
