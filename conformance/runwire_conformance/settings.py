@@ -118,7 +118,10 @@ def read_settings(path: Path) -> dict[str, dict[str, Any]]:
         if table not in TABLES or not isinstance(values, dict):
             place = _place(path, text, table)
             known = ", ".join(f"[{name}]" for name in TABLES)
-            raise SettingsError(f"{place}: no table is called [{table}]; there are: {known}")
+            raise SettingsError(
+                f"{place}: no table is called [{table}]; there are: {known}; if the file is another tool's, name "
+                "one of your own with --config"
+            )
         for key, value in values.items():
             place = _place(path, text, table, key)
             if key not in TABLES[table].keys:
