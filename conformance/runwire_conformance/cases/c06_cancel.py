@@ -289,7 +289,7 @@ async def another_run_goes_on_after_a_cancel(target: Target, limits: Limits, tra
     prompt = scripts.script(scripts.token("a"), scripts.wait(500), scripts.token("b"))
     doomed = await begun(target, transport, scripts.ENDLESS, run_id=new_run_id())
     if transport == "sse":
-        other = await begun(target, transport, prompt)
+        other = await begun(target, transport, prompt, run_id=new_run_id())
     elif limits.whole("runs_per_connection") < 2:
         raise NotExercised("runs_per_connection is 1")
     else:

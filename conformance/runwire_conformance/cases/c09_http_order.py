@@ -113,13 +113,14 @@ async def an_empty_cursor_is_none(target: Target) -> None:
     first = int(whole[0]["seq"])  # the end of what the server may have merged
     rest = behind(whole, first)
 
-    for cursor, query, expected in (
-        ("", {}, whole),
-        ("", {"after": str(first)}, rest),
-        (None, {"after": ""}, whole),
+    for asked, cursor, query, expected in (
+        ("an empty Last-Event-ID", "", {}, whole),
+        (f"an empty Last-Event-ID and after={first}", "", {"after": str(first)}, rest),
+        ("an empty after", None, {"after": ""}, whole),
     ):
         again = await (await target.events(run_id, cursor, **query)).run()
-        expect_same_log(contents(await again.whole()), contents(expected))
+        said = contents(await again.whole())
+        expect_same_log(said, contents(expected), of=f"what {asked} asks for")
 
 
 @proves("SSE-16")

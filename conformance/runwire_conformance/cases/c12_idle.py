@@ -4,9 +4,11 @@ import asyncio
 import time
 from typing import Any
 
-from runwire_conformance.case import Broken, TooSlow, proves
+from runwire_conformance.case import Broken, NotOffered, TooSlow, proves
 from runwire_conformance.client.client import Client
+from runwire_conformance.client.connection import IDLE
 from runwire_conformance.client.target import Target
+from runwire_conformance.trace.clock import LATE_S
 from runwire_conformance.trace.limits import Limits
 
 #: Seconds between two messages of a client; less than half of the shortest `idle_s`.
@@ -26,6 +28,8 @@ async def messages_that_are_not_served_are_use(target: Target, limits: Limits) -
         for what, (client, message) in talking.items():
             if client.ended and longest > 0.5 * limits["idle_s"]:
                 raise TooSlow("idle_s was nearly over between two messages of the judge")
+            if client.close_code != IDLE:
+                client.expect_open()
             if client.ended:
                 raise Broken(
                     f"expected a connection with {what} every {PAUSE_S} s to stay open for more than idle_s; "
@@ -39,3 +43,19 @@ async def messages_that_are_not_served_are_use(target: Target, limits: Limits) -
 
     for client, _ in talking.values():
         await client.leave()
+
+
+@proves("LIMIT-5", waits=lambda limits: limits["idle_s"], timing=True)
+async def a_run_that_was_read_to_its_end_is_not_followed(
+    client: Client, target: Target, limits: Limits
+) -> None:
+    if "resume" not in target.features:
+        raise NotOffered("the server does not offer resume")
+    run = await client.start(target.short)
+    await run.terminal()
+    await client.resume(run.id, run.last_seq)
+    bound = limits["idle_s"] + client.clock.tolerance + LATE_S
+
+    await client.closed("the idle connection to be closed", bound, ("LIMIT-5",))
+
+    await client.closed_with(IDLE)

@@ -202,6 +202,8 @@ class WebSocketConnection(OpenConnection):
         await self._service.ration(self._slot, key, command.after)
         run = await self._follow(key, command.after, command.epoch, resume=True)
         self.answer(resumed(run, command.after, command.re))
+        if run.status.finished and command.after == run.seq:
+            self._leave(self._readers[run.key.run_id])  # [RESUME-18] nothing follows
 
     async def _follow(self, key: RunKey, after: int, epoch: str | None, *, resume: bool) -> Snapshot:
         """Attach a reader, or move the one the connection has ([RUN-25])."""

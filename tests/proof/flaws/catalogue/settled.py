@@ -123,6 +123,25 @@ class ReplaysKeepStartsAway(Rewrite):
         yield message
 
 
+@flaw("LIMIT-5", clause="follows no unfinished run", limits={"idle_s": 2})
+class ReadersAtTheEndStay(Rewrite):
+    """A connection that resumed a finished run at its terminal follows that run for ever."""
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        log = link.proxy.book.logs[str(message.get("run_id"))] if message.get("type") == "resume" else {}
+        if log and message.get("after", 0) >= max(log) and message.get("run_id") in link.proxy.book.finished:
+            link.notes["stays"] = True
+        yield message
+
+    def server_frame(self, link: Link, frame: Frame) -> Iterable[Action]:
+        if not (frame.close_code == 1000 and link.notes.get("stays")):
+            yield Frames((frame,))
+
+    async def server_left(self, link: Link) -> None:
+        if link.notes.get("stays"):
+            await asyncio.sleep(10)
+
+
 class PickyAboutUse(Rewrite):
     """Closes a connection with 1000 that said nothing worth an answer for `idle_s`."""
 
