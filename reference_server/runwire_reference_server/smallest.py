@@ -466,6 +466,7 @@ class Connection:
             else:
                 self.say({"type": "notice", "code": "unknown_type", "data": "a type that is not known"} | re)
         except Refusal as refusal:
+            self.used_at = time.monotonic()  # a message that is refused is use, too
             code, reason = refusal.args
             self.say({"type": "error", "code": code, "data": reason, "retryable": code in RETRYABLE} | re)
 

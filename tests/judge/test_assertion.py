@@ -98,7 +98,7 @@ PLAIN = Response(429, (("upgrade", "h2c"), ("sec-websocket-protocol", "v9")))
     [
         ("equal", 404, "expected status 200; came status 404"),
         ("the_server_says_so", 404, "expected status 200; came status 404"),
-        ("several_lines", [DONE, DONE], "expected that several lines; came done, done"),
+        ("several_lines", [DONE, DONE], "expected that several lines: done; came done, done"),
         (
             "a_deadline_is_no_cancel",
             DONE,

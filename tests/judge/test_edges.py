@@ -228,21 +228,24 @@ def test_a_second_has_a_hundred_messages_that_nobody_asked_for() -> None:
         beats = [message(BEAT, at) for _ in range(number - 1)]
         return [f for f in said(READY, *before, *beats) if f.requirement == "FLOW-8"]
 
-    last = "126 messages and Pings that nobody asked for in 0.00 s"
+    told = "126 messages and Ping frames that nobody asked for in 0.00 s: "
+    last = told + "125 heartbeat, 1 ready"
     assert many(125) == []
     assert many(126) == [Finding("FLOW-8", last, 125)]
     assert many(127) == [Finding("FLOW-8", last, 125)]
     assert many(225, 1.0) == []
-    assert many(226, 1.0)[0].text.startswith("226 messages and Pings that nobody asked for in 1.00 s")
+    assert many(226, 1.0)[0].text.startswith("226 messages and Ping frames that nobody asked for in 1.00 s")
     late = [message(BEAT, 100.0) for _ in range(126)]
     assert [f for f in said(*late, began=100.0) if f.requirement == "FLOW-8"] == [
-        Finding("FLOW-8", last, 125)
+        Finding("FLOW-8", told + "126 heartbeat", 125)
     ]
     asked = message(BEAT, side="client")
     assert many(127, 0.0, asked, sign("ping", side="client")) == []
     assert many(128, 0.0, asked, sign("ping", side="client"), sign("pong", side="client")) != []
     pings = [sign("ping") for _ in range(125)]
-    assert [f.record for f in said(READY, *pings) if f.requirement == "FLOW-8"] == [125]
+    assert [f for f in said(READY, *pings) if f.requirement == "FLOW-8"] == [
+        Finding("FLOW-8", told + "125 Ping frames, 1 ready", 125)
+    ]
     assert [f for f in said(*pings, *pings, transport="http") if f.requirement == "FLOW-8"] == []
     events = [message(token(n)[1]) for n in range(1, 200)]  # type: ignore[arg-type]
     assert [f for f in said(READY, STARTED, *events) if f.requirement == "FLOW-8"] == []

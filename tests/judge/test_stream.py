@@ -13,6 +13,7 @@ from runwire_conformance.client.wire.http import Response, Unanswered
 from runwire_conformance.trace.clock import Clock
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import RESPONSE_ENDED, Trace
+from runwire_conformance.trace.transcript import transcript
 from tests.support.patience import patience
 
 
@@ -167,3 +168,10 @@ def test_what_a_stream_does_not_bring_is_named() -> None:
         "expected started or resumed; the sse connection ended; came nothing",
         "expected the response to end; waited 0.01 s; came nothing",
     ]
+
+
+def test_a_response_that_ended_reads_like_no_fault() -> None:
+    trace = Trace("sse", "GET /v1/runs")
+    trace.add("server", "lost", RESPONSE_ENDED)
+
+    assert transcript(trace).endswith("← the response ended")

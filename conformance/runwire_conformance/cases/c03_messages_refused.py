@@ -160,6 +160,13 @@ async def an_id_that_is_too_long_is_refused(client: Client) -> None:
 
 
 @proves("MSG-14")
+async def a_bad_id_is_refused_whatever_the_type(client: Client) -> None:
+    answer = await client.ask_text('{"type":"vendor:hello","id":7}')
+
+    expect_refused(answer, "bad_request")
+
+
+@proves("MSG-14")
 async def null_for_an_optional_member_is_refused(client: Client) -> None:
     answer = await client.ask({"type": "start", "prompt": "x", "run_id": None})
 

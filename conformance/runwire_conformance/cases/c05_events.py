@@ -186,7 +186,11 @@ async def an_observation_that_is_too_large_is_cut(target: Target, limits: Limits
 
     expect_member(event, "truncated", True)
     assert isinstance(event["content"], str)
-    assert len(event["content"].encode()) >= limits["max_event_bytes"] / 4
+    written = len(json.dumps(event).encode())  # with every character escaped, which is the longest way
+    assert written >= limits["max_event_bytes"] / 4, (
+        f"expected an event of at least a quarter of max_event_bytes, {limits['max_event_bytes'] / 4:.0f} bytes; "
+        f"came {written}"
+    )
     expect_completed(await run.terminal())
 
 

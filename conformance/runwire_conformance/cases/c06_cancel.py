@@ -284,16 +284,19 @@ async def a_connection_takes_a_start_after_a_cancel(client: Client, target: Targ
     expect_completed(await following.terminal())
 
 
-@proves("CANCEL-13", script=True)
-async def another_run_goes_on_after_a_cancel(client: Client) -> None:
-    if most_runs(client) < 2:
+@proves("CANCEL-13", script=True, on=BOTH, connections=2)
+async def another_run_goes_on_after_a_cancel(target: Target, limits: Limits, transport: str) -> None:
+    prompt = scripts.script(scripts.token("a"), scripts.wait(500), scripts.token("b"))
+    doomed = await begun(target, transport, scripts.ENDLESS, run_id=new_run_id())
+    if transport == "sse":
+        other = await begun(target, transport, prompt, run_id=new_run_id())
+    elif limits.whole("runs_per_connection") < 2:
         raise NotExercised("runs_per_connection is 1")
-    doomed = await client.start(scripts.ENDLESS, run_id=new_run_id())
-    other = await client.start(
-        scripts.script(scripts.token("a"), scripts.wait(500), scripts.token("b")), run_id=new_run_id()
-    )
+    else:
+        assert isinstance(doomed.conversation, Client)
+        other = await doomed.conversation.start(prompt, run_id=new_run_id())
 
-    await client.cancel(doomed)
+    await stop(target, doomed, by_name=True)
     await doomed.terminal()
 
     expect_completed(await other.terminal())

@@ -3,10 +3,11 @@
 import asyncio
 import time
 
-from runwire_conformance.case import proves
+from runwire_conformance.case import Blocked, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import AT_ONCE_S, Client
 from runwire_conformance.client.conversation import LONG_S
+from runwire_conformance.client.expectations import expect_member
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.clock import LATE_S
 from runwire_conformance.trace.limits import Limits
@@ -113,6 +114,20 @@ async def a_peer_that_answers_no_ping_is_dropped(client: Client, limits: Limits)
     assert client.ended_at - last_pong <= limits.gives_up_after + client.clock.tolerance
 
 
+@proves("BEAT-13", script=True, waits=lambda limits: limits.gives_up_after, timing=True)
+async def an_overdue_pong_has_a_code_of_its_own(client: Client, limits: Limits) -> None:
+    await client.start(scripts.SILENT)  # with it, the connection is not idle
+    client.stop_answering_pings()
+    client.trace.deaf = True
+
+    bound = limits.gives_up_after + client.clock.tolerance + LATE_S
+    code = await client.closed("the server to drop the connection", bound, ("BEAT-7",))
+
+    if client.close_code is None:
+        raise Blocked("CLOSE-2")
+    assert code == 1011, f"expected the close code 1011 for an overdue Pong; came {code}"
+
+
 @proves("BEAT-7", waits=lambda limits: limits.gives_up_after, timing=True)
 async def messages_are_no_pongs(client: Client, limits: Limits) -> None:
     client.stop_answering_pings()
@@ -135,6 +150,24 @@ async def a_busy_run_does_not_save_a_peer_that_answers_no_ping(client: Client, l
 
     bound = limits.gives_up_after + client.clock.tolerance + LATE_S
     await client.closed("the server to drop the connection", bound)
+
+
+@proves("RESUME-4", script=True, connections=2, waits=lambda limits: limits.gives_up_after, timing=True)
+async def a_reader_that_owes_a_pong_is_waited_for(target: Target, limits: Limits) -> None:
+    one = await target.connect()
+    run = await one.start(scripts.SILENT, on_disconnect="cancel")
+    one.stop_answering_pings()
+    one.trace.deaf = True
+    bound = limits.gives_up_after + one.clock.tolerance + LATE_S
+    await one.closed("the server to drop the connection", bound, ("BEAT-7",))
+    await target.away(min(limits["detach_grace_s"] * 0.4, 2))  # less than what the sentence grants
+
+    other = await target.connect()
+    again = await other.resume(run.id)
+
+    assert again.opening is not None
+    expect_member(again.opening, "status", "running")
+    await other.cancel(again)
 
 
 @proves("BEAT-8", script=True, waits=lambda limits: limits.gives_up_after + 2, timing=True)

@@ -42,6 +42,17 @@ async def the_first_check_that_fails_gives_the_answer(target: Target, limits: Li
         assert response.status == status, f"{shown}: expected {status}; came {response.status}"
 
 
+@proves("HTTP-19")
+async def the_epoch_of_a_cursor_is_looked_at_before_its_place(target: Target) -> None:
+    run_id = str((await accepted(target, target.brief))["run_id"])
+    url = target.run_url(run_id, "/events")
+
+    for cursor, status in (("another.1000000", 404), ("1000000", 400)):
+        response = await target.http("GET", url, [EVENT_STREAM, ("Last-Event-ID", cursor)])
+        assert response.status == status, f"the cursor {cursor}: expected {status}; came {response.status}"
+    await until_finished(target, run_id)
+
+
 @proves("HTTP-20", script=True)
 async def the_head_of_an_answer_comes_without_a_reader(target: Target, limits: Limits) -> None:
     run = await accepted(target, scripts.SILENT, on_disconnect="cancel")
@@ -102,13 +113,14 @@ async def an_empty_cursor_is_none(target: Target) -> None:
     first = int(whole[0]["seq"])  # the end of what the server may have merged
     rest = behind(whole, first)
 
-    for cursor, query, expected in (
-        ("", {}, whole),
-        ("", {"after": str(first)}, rest),
-        (None, {"after": ""}, whole),
+    for asked, cursor, query, expected in (
+        ("an empty Last-Event-ID", "", {}, whole),
+        (f"an empty Last-Event-ID and after={first}", "", {"after": str(first)}, rest),
+        ("an empty after", None, {"after": ""}, whole),
     ):
         again = await (await target.events(run_id, cursor, **query)).run()
-        expect_same_log(contents(await again.whole()), contents(expected))
+        said = contents(await again.whole())
+        expect_same_log(said, contents(expected), of=f"what {asked} asks for")
 
 
 @proves("SSE-16")

@@ -146,6 +146,8 @@ async def another_answer_is_a_conflict(target: Target, transport: str) -> None:
     await closing(run, "q1")
 
     await expect_input_refused(target, run, "q1", False, code="conflict")
+    # Whether it fits the request is not asked any more.
+    await expect_input_refused(target, run, "q1", "yes", code="conflict")
     if "forms" not in target.features:
         return
     form = scripts.asking("q2", "form", schema=FORM | {"required": []})

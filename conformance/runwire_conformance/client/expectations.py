@@ -157,15 +157,19 @@ def expect_one_end(events: Sequence[Message], kind: str, owners: Owners = ("RUN-
 
 
 def expect_same_log(
-    came: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]], owners: Owners = LOG
+    came: Sequence[Mapping[str, Any]],
+    wanted: Sequence[Mapping[str, Any]],
+    owners: Owners = LOG,
+    *,
+    of: str = "the log",
 ) -> None:
-    """Expect that two logs, in the form of `contents`, are equal."""
+    """Expect that two logs, in the form of `contents`, are equal; `of` is what the first was read by."""
     if list(came) == list(wanted):
         return
     pairs = list(zip_longest(came, wanted))
     place = next(number for number, (one, other) in enumerate(pairs) if one != other)
     one, other = ("nothing more" if event is None else shown(event) for event in pairs[place])
-    raise Wrong(f"expected as event {place + 1} of the log {other}; came {one}", owners)
+    raise Wrong(f"expected as event {place + 1} of {of} {other}; came {one}", owners)
 
 
 def expect_valid(schema: str, body: Mapping[str, Any]) -> None:

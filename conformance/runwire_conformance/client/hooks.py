@@ -1,6 +1,7 @@
 """What only the operator can cause: the hooks of `runwire.toml`, and the commands among them."""
 
 import asyncio
+import signal
 
 from runwire_conformance.case import NotExercised
 from runwire_conformance.client.keys import TABLES
@@ -14,11 +15,25 @@ def missing(name: str) -> NotExercised:
     return NotExercised(f"configure [hooks] {name} in runwire.toml: {TABLES['hooks'].keys[name].meaning}")
 
 
+def failed(name: str, code: int) -> str:
+    """Return how the command of the hook `name` failed; `code` is negative when a signal ended its shell."""
+    if code >= 0:
+        return f"the command of [hooks] {name} ended with exit code {code}"
+    try:
+        sign = signal.Signals(-code).name
+    except ValueError:
+        sign = f"signal {-code}"
+    return (
+        f"the command of [hooks] {name} was itself ended by {sign}; a pattern as `pkill -f` takes it also matches the "
+        "command's own shell, so name the process by its id"
+    )
+
+
 async def executed(name: str, command: str) -> None:
     """Run the command of the hook `name` and wait for its end; raises NotExercised."""
     process = await asyncio.create_subprocess_shell(command)
-    if await process.wait() != 0:
-        raise NotExercised(f"the command of [hooks] {name} ended with exit code {process.returncode}")
+    if (code := await process.wait()) != 0:
+        raise NotExercised(failed(name, code))
 
 
 async def printed(name: str, command: str, text: str = "") -> str:
@@ -41,8 +56,8 @@ async def printed(name: str, command: str, text: str = "") -> str:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    if process.returncode != 0:
-        raise NotExercised(f"the command of [hooks] {name} ended with exit code {process.returncode}")
+    if process.returncode:
+        raise NotExercised(failed(name, process.returncode))
     said = output.decode(errors="replace").strip()
     if not said or len(said.split()) != 1:
         raise NotExercised(f"the command of [hooks] {name} has to print a token and nothing else")

@@ -1,6 +1,7 @@
 """What a conversation must be as a connection: how it begins, how long it is silent, how it ends."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 
 from runwire_conformance.rules.finding import Finding, RuleContext
@@ -127,7 +128,7 @@ def it_is_not_flooded(trace: Trace, context: RuleContext) -> Iterator[Finding]:
     if trace.transport == "http":
         return
     allowed = float(MOST_UNASKED)
-    count = 0
+    counted: Counter[str] = Counter()
     for place, record in enumerate(trace.records):
         if record.side == "client":
             allowed += record.kind in {
@@ -135,10 +136,12 @@ def it_is_not_flooded(trace: Trace, context: RuleContext) -> Iterator[Finding]:
                 "ping",
             }  # each has one answer, which need not be told from others
         elif record.kind == "ping" or (record.message is not None and is_unasked(record.message)):
-            count += 1
+            counted[record.message.type if record.message is not None else "Ping frames"] += 1
             seconds = record.at - trace.began + context.tolerance
-            if count > allowed + MOST_UNASKED * seconds:
-                said = f"{count} messages and Pings that nobody asked for in {record.at - trace.began:.2f} s"
+            if counted.total() > allowed + MOST_UNASKED * seconds:
+                kinds = ", ".join(f"{count} {kind or 'untyped'}" for kind, count in counted.most_common(4))
+                said = f"{counted.total()} messages and Ping frames that nobody asked for"
+                said += f" in {record.at - trace.began:.2f} s: {kinds}"
                 yield Finding("FLOW-8", said, place)
                 return
 

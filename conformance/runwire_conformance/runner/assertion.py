@@ -4,6 +4,7 @@ import ast
 import json
 import linecache
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -108,7 +109,7 @@ def _told(test: ast.expr, frames: list[tuple[FrameType, int]]) -> str:
             expected = f"{'no ' if wanted is not test else ''}{_name(wanted)}"
             came = _shown(_value(wanted, frame)) if wanted is not test else f"no {_name(wanted)}"
     except Unknown:
-        return f"expected {_case_in_words(frames)}{_came(test, frame)}"
+        return f"expected {_case_in_words(frames)}{_as_compared(test, frame)}"
     return f"expected {expected}; came {came}"
 
 
@@ -179,14 +180,17 @@ def _value(node: ast.expr, frame: FrameType) -> Any:
     return value
 
 
-def _came(test: ast.expr, frame: FrameType) -> str:
-    """Return what came, where an assertion compares it with something, or an empty string."""
+def _as_compared(test: ast.expr, frame: FrameType) -> str:
+    """Return what came and what it had to equal, as far as both can be told, or an empty string."""
     if not isinstance(test, ast.Compare):
         return ""
-    try:
-        return f"; came {_shown(_value(test.left, frame))}"
-    except Unknown:
-        return ""
+    told = ""
+    with suppress(Unknown):
+        if len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq):
+            told = f": {_shown(_value(test.comparators[0], frame))}"
+    with suppress(Unknown):
+        told += f"; came {_shown(_value(test.left, frame))}"
+    return told
 
 
 def _shown(value: Any) -> str:

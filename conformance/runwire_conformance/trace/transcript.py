@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from runwire_conformance.trace.printing import fit
-from runwire_conformance.trace.trace import Record, Side, Trace, outline
+from runwire_conformance.trace.trace import RESPONSE_ENDED, Record, Side, Trace, outline
 
 #: Characters of a frame, and frames of a conversation, that are shown.
 WIDTH = 160
@@ -71,7 +71,8 @@ def masked(text: str) -> str:
 
 def _said(record: Record) -> str:
     code = "" if record.code is None or record.kind == "response" else f" {record.code}"
-    kind = "" if record.kind in {"text", "block", "request", "response"} else f"{record.kind}{code} "
+    plain = record.kind in {"text", "block", "request", "response"} or record.payload == RESPONSE_ENDED
+    kind = "" if plain else f"{record.kind}{code} "
     text = fit(masked(record.payload))
     cut = text if len(text) <= WIDTH else f"{text[: WIDTH - 20]} … ({len(record.payload)} characters)"
     return (kind + cut).rstrip()

@@ -115,7 +115,7 @@ class Session:
         if kind == "heartbeat":
             return Send(answer({"type": "heartbeat"}, re))
         if kind == "start":
-            return self._start(message, re)
+            return Start(run_request(message, self.trace_id if self.trace_given else None), re)  # [OBS-3]
         if kind == "cancel":
             run_id = message.get("run_id")
             return Cancel((run_id,) if run_id else tuple(self.followed), re)
@@ -126,16 +126,9 @@ class Session:
             return Input(message["run_id"], message["request_id"], message["data"], re)
         return Resume(message["run_id"], message["after"], message.get("epoch"), re)
 
-    def _start(self, message: Message, re: str | None) -> Command:
-        run_id = message.get("run_id")
-        if run_id is None and self.followed:
-            told = "a run is in progress; name a run_id to follow several"
-            return Send(refusal("busy", told, re))  # [RUN-7]
-        return Start(run_request(message, self.trace_id if self.trace_given else None), re)  # [OBS-3]
-
     def may_be_full(self, run_id: str | None) -> bool:
-        """Whether a further run is one too many, if all that are followed are unfinished ([RUN-24])."""
-        most = self.settings.number("runs_per_connection")
+        """Whether a further run is one too many, if all that are followed are unfinished ([RUN-7], [RUN-24])."""
+        most = self.settings.number("runs_per_connection") if run_id is not None else 1
         return run_id not in self.followed and len(self.followed) >= most
 
 

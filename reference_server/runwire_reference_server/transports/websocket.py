@@ -38,6 +38,7 @@ MAX_ANSWERS_WAITING = 1000
 _REASONS = {
     None: "client",
     1000: "idle",
+    1011: "no_pong",
     1013: "store",
     4000: "draining",
     4001: "slow",
@@ -129,7 +130,7 @@ class WebSocketConnection(OpenConnection):
             while len(self._answers) > MAX_ANSWERS_WAITING and not self._wire.lost:
                 self._answers_taken = self._loop.create_future()
                 await self._answers_taken
-        if self._close_code is None and message.get("code") in {1002, 1007, 1009, 4001, ABUSE}:
+        if self._close_code is None and message.get("by_server"):
             self._close_code = message["code"]
 
     async def _carry_out(self, command: Command) -> None:
@@ -151,24 +152,37 @@ class WebSocketConnection(OpenConnection):
             re = getattr(command, "re", None)
             self.answer(refusal(reason.code, str(reason), re, reason.retry_after_s))
 
-    async def _make_sure_of_room(self, run_id: str | None) -> None:
-        """Refuse one unfinished run more than the connection may follow ([RUN-24], [RESUME-27])."""
-        if not self._session.may_be_full(run_id) or await self._finished(run_id):
+    async def _make_sure_of_room(self, command: Start | Resume) -> None:
+        """Refuse one unfinished run more than the connection may follow ([RUN-7], [RUN-24]).
+
+        What is refused for what it names is so without a look at the room ([ERR-10]); what has ended needs none.
+        """
+        run_id = command.run_id if isinstance(command, Resume) else command.request.run_id
+        if not self._session.may_be_full(run_id):
             return
-        finished = [await self._finished(followed) for followed in tuple(self._readers)]
-        if finished.count(False) >= self._settings.number("runs_per_connection"):
+        run = await self._known(run_id)
+        if isinstance(command, Resume) if run is None else run.status.finished or not _names(command, run):
+            return
+        unfinished = [followed for followed in tuple(self._readers) if await self._is_unfinished(followed)]
+        if run_id is None and unfinished:
+            raise Refusal("busy", "a run is in progress; name a run_id to follow several")
+        if len(unfinished) >= self._settings.number("runs_per_connection"):
             raise Refusal("busy", "the connection follows as many runs as it may")
 
-    async def _finished(self, run_id: str | None) -> bool:
+    async def _known(self, run_id: str | None) -> Snapshot | None:
         if run_id is None:
-            return False
+            return None
         try:
-            return (await self._service.store.get(RunKey(self._principal, run_id))).status.finished
+            return await self._service.store.get(RunKey(self._principal, run_id))
         except RunNotFound:
-            return False
+            return None
+
+    async def _is_unfinished(self, run_id: str) -> bool:
+        run = await self._known(run_id)
+        return run is not None and not run.status.finished
 
     async def _start(self, command: Start) -> None:
-        await self._make_sure_of_room(command.request.run_id)
+        await self._make_sure_of_room(command)
         accepted = await self._service.start(self._principal, command.request)
         run = accepted.run
         if accepted.existed:
@@ -184,10 +198,12 @@ class WebSocketConnection(OpenConnection):
 
     async def _resume(self, command: Resume) -> None:
         key = RunKey(self._principal, command.run_id)
-        await self._make_sure_of_room(command.run_id)
+        await self._make_sure_of_room(command)
         await self._service.ration(self._slot, key, command.after)
         run = await self._follow(key, command.after, command.epoch, resume=True)
         self.answer(resumed(run, command.after, command.re))
+        if run.status.finished and command.after == run.seq:
+            self._leave(self._readers[run.key.run_id])  # [RESUME-18] nothing follows
 
     async def _follow(self, key: RunKey, after: int, epoch: str | None, *, resume: bool) -> Snapshot:
         """Attach a reader, or move the one the connection has ([RUN-25])."""
@@ -264,3 +280,10 @@ class WebSocketConnection(OpenConnection):
             return idle_at
         self.close(1000)
         return None
+
+
+def _names(command: Start | Resume, run: Snapshot) -> bool:
+    """Whether a command is about `run` as it is: its body, or its epoch and a place in its log."""
+    if isinstance(command, Start):
+        return command.request.body() == run.request.body()
+    return command.epoch in {None, run.epoch} and command.after <= run.seq

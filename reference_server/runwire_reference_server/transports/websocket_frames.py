@@ -158,8 +158,13 @@ class WireProtocol(WebSocketsSansIOProtocol):
             return
         blocked = bool(self.transport.get_write_buffer_size())
         super().keepalive_timeout()
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": 4001 if blocked else 1011})
+        self._tell_dropped(4001 if blocked else 1011)
         self._abort_soon()
+
+    def _tell_dropped(self, code: int) -> None:
+        """Have the application know that it was the server that ended the connection (chapter 7)."""
+        event = {"type": "websocket.disconnect", "code": code, "by_server": True}
+        self.queue.put_nowait(cast(Any, event))
 
     def data_received(self, data: bytes) -> None:
         """Hand bytes to the frame parser, in slices; after a frame error they are only drained."""
@@ -214,8 +219,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
         """Send the close code, and drain what the peer still sends so that it arrives ([MSG-13])."""
         self._failed = True
         assert self.conn.close_sent is not None
-        event = {"type": "websocket.disconnect", "code": self.conn.close_sent.code, "reason": ""}
-        self.queue.put_nowait(cast(Any, event))
+        self._tell_dropped(self.conn.close_sent.code)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         if self.transport.can_write_eof():

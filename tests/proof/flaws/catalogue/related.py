@@ -59,6 +59,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "costly_texts_are_refused_late": ("LIMIT-17",),
     # A refusal by who stands between comes before the answers to what was sent earlier.
     "runs_of_leavers_leak": ("MSG-31",),
+    "replays_keep_starts_away": ("MSG-31",),
     # A wrong log is wrong for whoever resumes it.
     "a_number_left_out": ("RESUME-10",),
     "a_number_used_twice": ("RESUME-10",),

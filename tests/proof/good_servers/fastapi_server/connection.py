@@ -121,6 +121,7 @@ class Connection:
                 text = "a message of a type that is not known here"
                 self.answer(value, {"type": "notice", "code": "unknown_type", "data": text})
         except Refusal as refusal:
+            self.used_at = time.monotonic()  # a message that is refused is use, too [LIMIT-5]
             code = refusal.code
             body = {"type": "error", "data": refusal.text, "code": code, "retryable": ERRORS[code][1]}
             self.answer(value, body)

@@ -54,7 +54,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.app_state = {**self.app_state, "wire": self}
-        self.vanished = False
         self._ticker: asyncio.TimerHandle | None = None
         self._discarding = False
         self._frames_left, self._counted_at = FRAMES_AT_ONCE, self.loop.time()
@@ -88,7 +87,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     @property
     def closed_by_server(self) -> bool:
         """Whether the server decided on the close: it sent its Close frame before it had the peer's."""
-        return self.conn.close_sent is not None and not self.conn.close_rcvd_then_sent and not self.vanished
+        return self.conn.close_sent is not None and not self.conn.close_rcvd_then_sent
 
     def handle_connect(self, event: Any) -> None:
         """Refuse a malformed handshake with a problem body [AUTH-3]."""
@@ -142,7 +141,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._drop()
             return
         if self._asked_at is not None and now - self._asked_at > patience:
-            self.vanished = True
             self.conn.fail(1011, "no Pong")
             self._drop()
             return

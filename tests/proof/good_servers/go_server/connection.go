@@ -176,6 +176,7 @@ func (c *connection) handle(text string) {
 	}
 	var refused *refusal
 	if errors.As(err, &refused) {
+		c.usedAt = time.Now() // a message that is refused is use, too [LIMIT-5]
 		c.say(answering(message, object{
 			"type": "error", "data": refused.text, "code": refused.code, "retryable": isRetryable[refused.code],
 		}))
@@ -326,6 +327,9 @@ func (c *connection) write(gone chan struct{}) {
 		}
 		switch {
 		case !asked.IsZero() && now.Sub(asked) > seconds("pong_timeout_s", 1):
+			mu.Lock()
+			c.byServer = true
+			mu.Unlock()
 			_ = c.send(closeFrame(1011))
 			c.sayGoodbye(gone)
 			return

@@ -108,6 +108,7 @@ export class Connection {
       if (error instanceof NoMessage) return this.close(4400);
       if (!(error instanceof Refusal)) throw error;
       const { message, code, retryable } = error;
+      this.#usedAt = now(); // a message that is refused is use, too [LIMIT-5]
       this.say({ type: "error", data: message, code, retryable, ...answering(value) });
     }
   }
@@ -256,8 +257,8 @@ export class Connection {
       const readBefore = read;
       read = this.socket._socket?.bytesRead ?? 0;
       if (read > readBefore && this.socket._receiver._bufferedBytes > 0 && this.askedAt !== undefined) this.askedAt = now();
-      if (now() - progressAt > patience) return this.#drop(4001, true);
-      if (this.askedAt !== undefined && now() - this.askedAt > patience) return this.#drop(1011, false);
+      if (now() - progressAt > patience) return this.#drop(4001);
+      if (this.askedAt !== undefined && now() - this.askedAt > patience) return this.#drop(1011);
       if (now() - pingedAt > 0.7 * limits.heartbeat_s && this.socket.readyState === this.socket.OPEN) {
         this.socket.ping();
         pingedAt = now();
@@ -267,9 +268,9 @@ export class Connection {
     this.watching = setInterval(tick, interval * 1000);
   }
 
-  #drop(code, byServer) {
+  #drop(code) {
     clearInterval(this.watching);
-    this.byServer = byServer;
+    this.byServer = true;
     this.socket.close(code);
     setTimeout(() => this.socket.terminate(), 200).unref();
   }

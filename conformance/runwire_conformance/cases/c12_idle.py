@@ -1,0 +1,64 @@
+"""Chapter 12: what a client says counts as use of its connection, whether or not it is served."""
+
+import asyncio
+import time
+from typing import Any
+
+from runwire_conformance.case import Broken, NotOffered, TooSlow, proves
+from runwire_conformance.client.client import Client
+from runwire_conformance.client.connection import IDLE
+from runwire_conformance.client.target import Target
+from runwire_conformance.trace.clock import LATE_S
+from runwire_conformance.trace.limits import Limits
+
+#: Seconds between two messages of a client; less than half of the shortest `idle_s`.
+PAUSE_S = 0.3
+
+#: Seconds after `idle_s` by which a server that counts wrongly has closed.
+BEYOND_S = 0.7
+
+
+@proves("LIMIT-5", connections=2, waits=lambda limits: limits["idle_s"] + BEYOND_S, timing=True)
+async def messages_that_are_not_served_are_use(target: Target, limits: Limits) -> None:
+    talking: dict[str, tuple[Client, dict[str, Any]]] = {
+        "messages that are refused": (await target.connect(), {"type": "start", "prompt": 7}),
+        "messages of an unknown type": (await target.connect(), {"type": "vendor:hello"}),
+    }
+    begun = said = time.monotonic()
+    longest = 0.0
+
+    while said - begun < limits["idle_s"] + BEYOND_S:
+        for what, (client, message) in talking.items():
+            if client.ended and longest > 0.5 * limits["idle_s"]:
+                raise TooSlow("idle_s was nearly over between two messages of the judge")
+            if client.close_code != IDLE:
+                client.expect_open()
+            if client.ended:
+                raise Broken(
+                    f"expected a connection with {what} every {PAUSE_S} s to stay open for more than idle_s; "
+                    f"it was closed with {client.close_code} after {said - begun:.2f} s",
+                    ("LIMIT-5",),
+                )
+            await client.send(message)
+        await asyncio.sleep(PAUSE_S)
+        now = time.monotonic()
+        longest, said = max(longest, now - said), now
+
+    for client, _ in talking.values():
+        await client.leave()
+
+
+@proves("LIMIT-5", waits=lambda limits: limits["idle_s"], timing=True)
+async def a_run_that_was_read_to_its_end_is_not_followed(
+    client: Client, target: Target, limits: Limits
+) -> None:
+    if "resume" not in target.features:
+        raise NotOffered("the server does not offer resume")
+    run = await client.start(target.short)
+    await run.terminal()
+    await client.resume(run.id, run.last_seq)
+    bound = limits["idle_s"] + client.clock.tolerance + LATE_S
+
+    await client.closed("the idle connection to be closed", bound, ("LIMIT-5",))
+
+    await client.closed_with(IDLE)
