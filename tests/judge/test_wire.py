@@ -113,7 +113,21 @@ def test_a_run_whose_time_was_over_is_told_apart(code: str, ended_at: float, ove
     trace.records.append(Record(1.0, "server", "text", "", started))
     trace.records.append(Record(ended_at, "server", "text", "", error))
 
-    assert trace.overtaken(3.0, 5.0) is overtaken
+    assert trace.overtaken(3.0, 5.0, 600.0) is overtaken
+
+
+@pytest.mark.parametrize(
+    ("outcome", "closed_at", "overtaken"),
+    [("expired", 2.1, True), ("expired", 1.2, False), ("withdrawn", 2.1, False)],
+)
+def test_a_question_that_expired_is_told_apart(outcome: str, closed_at: float, overtaken: bool) -> None:
+    trace = Trace("websocket", "one", began=0.0)
+    asked = Message({"type": "input_request", "request_id": "q"})
+    closed = Message({"type": "input_closed", "request_id": "q", "outcome": outcome})
+    trace.records.append(Record(1.0, "server", "text", "", asked))
+    trace.records.append(Record(closed_at, "server", "text", "", closed))
+
+    assert trace.overtaken(3.0, 5.0, 1.0) is overtaken
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ async def _end(target: Target) -> None:
 
 def overtaken(traces: Sequence[Trace], limits: Limits) -> bool:
     """Tell whether a bound of the server ended a conversation that the judge had not finished."""
-    return any(trace.overtaken(limits["idle_s"], limits["run_s"]) for trace in traces)
+    return any(trace.overtaken(limits["idle_s"], limits["run_s"], limits["input_s"]) for trace in traces)
 
 
 def is_refused_as_busy(trace: Trace) -> bool:

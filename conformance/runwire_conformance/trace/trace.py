@@ -291,12 +291,25 @@ class Trace:
             if record.side == side and record.message is not None:
                 yield record.message
 
-    def overtaken(self, idle_s: float, run_s: float) -> bool:
-        """Whether a bound of the server ended what the judge had begun: `idle_s` passed, or a run's time was over.
+    def overtaken(self, idle_s: float, run_s: float, input_s: float) -> bool:
+        """Whether a bound of the server ended what the judge had begun: a connection, a run or a question.
 
         On a busy machine that is the judge's own slowness.
         """
-        return self.idled(idle_s) or self._ran_out(run_s)
+        return self.idled(idle_s) or self._ran_out(run_s) or self._expired(input_s)
+
+    def _expired(self, input_s: float) -> bool:
+        """Whether a question expired, and that was about `input_s` after it was asked ([INPUT-3])."""
+        asked: dict[Any, float] = {}
+        for record in self.records:
+            message = record.message
+            if message is None or record.side != "server":
+                continue
+            if message.type == "input_request":
+                asked.setdefault(message.get("request_id"), record.at)
+            elif message.type == "input_closed" and message.get("outcome") == "expired":
+                return record.at - asked.get(message.get("request_id"), record.at) >= input_s * NEARLY
+        return False
 
     def _ran_out(self, run_s: float) -> bool:
         """Whether a run ended with `timeout`, and that was about `run_s` after it was started ([RUN-15])."""

@@ -20,8 +20,8 @@ MOST_CROWDED_OUT = 3
 #: How often a suspicion is played again, alone, while the clock is not steady.
 MOST_TRIES = 4
 
-#: An `idle_s` or `run_s` below which a connection may be closed or a run be over that a case still needs, in seconds.
-LEAST_IDLE_S, LEAST_RUN_S = 3.0, 5.0
+#: Limits in seconds below which a connection, a run or a question may be over that a case still needs.
+LEAST_S = {"idle_s": 3.0, "run_s": 5.0, "input_s": 5.0}
 
 
 async def confirm(engine: Engine, cases: Sequence[Case]) -> None:
@@ -99,10 +99,9 @@ def _doubted(outcome: Outcome, limits: Limits) -> Outcome:
     """Return an outcome that accuses nobody of what the judge's own slowness explains, each time."""
     if outcome.unsteady:
         return replace(outcome, state=State.NOT_JUDGED, reason=outcome.unsteady, details="")
-    hasty = limits["idle_s"] < LEAST_IDLE_S or limits["run_s"] < LEAST_RUN_S
-    if hasty and outcome.overtaken:
-        reason = (
-            f"ended before the case did: set idle_s to {LEAST_IDLE_S:g} and run_s to {LEAST_RUN_S:g} or more"
-        )
+    short = {name: least for name, least in LEAST_S.items() if limits[name] < least}
+    if short and outcome.overtaken:
+        told = " and ".join(f"{name} to {least:g}" for name, least in short.items())
+        reason = f"ended before the case did: set {told} or more"
         return replace(outcome, state=State.NOT_EXERCISED, reason=reason, details="", hasty=True)
     return replace(outcome, suspect=False)
