@@ -12,9 +12,9 @@ from runwire_conformance.client.profile import Options, Profile
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.view import expect_to_fit
 from runwire_conformance.runner.gates import unplayed
-from runwire_conformance.runner.playing import outcome_of
+from runwire_conformance.runner.playing import outcome_of, overtaken
 from runwire_conformance.trace.clock import Clock, now
-from runwire_conformance.trace.trace import Message, Record
+from runwire_conformance.trace.trace import Message, Record, Trace
 from runwire_conformance.verdict.outcome import Case, Outcome, State
 
 PROFILE = Profile(
@@ -69,6 +69,17 @@ def test_a_server_of_few_runs_may_be_full_of_those_of_other_cases() -> None:
 
     assert "raise runs_per_principal (advertised 4)" in played(refused, few, busy=True).reason
     assert played(refused, few, busy=True, alone=True).state is State.FAILED
+
+
+@pytest.mark.parametrize(("pong_timeout_s", "is_over"), [(0.1, True), (1, False)])
+def test_who_gives_a_pong_hardly_any_time_may_give_up_a_judge_that_is_slow(
+    pong_timeout_s: float, is_over: bool
+) -> None:
+    trace = Trace("websocket", "one", began=0.0)
+    trace.records.append(Record(1.0, "server", "close", code=1011))
+    limits = Profile("ws://server/v1/ws", discovery={"limits": {"pong_timeout_s": pong_timeout_s}}).limits
+
+    assert overtaken([trace], limits) is is_over
 
 
 @pytest.mark.parametrize(("log_bytes", "is_full"), [(2_000, True), (200_000, False)])

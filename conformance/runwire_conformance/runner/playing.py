@@ -39,6 +39,9 @@ UNAUTHORIZED = 401
 #: Close codes for a peer that answers no Ping or takes no byte.
 GIVEN_UP = frozenset({1001, 1006, 1011, 4001})
 
+#: Limits in seconds below which a connection, a run or a question may be over that a case still needs.
+LEAST_S = {"idle_s": 3.0, "run_s": 5.0, "input_s": 5.0, "pong_timeout_s": 0.5}
+
 #: How many runs a server has to have places for, so that one that is refused is no other case's doing.
 LEAST_RUNS = 8
 
@@ -187,6 +190,8 @@ async def _end(target: Target) -> None:
 
 def overtaken(traces: Sequence[Trace], limits: Limits) -> bool:
     """Tell whether a bound of the server ended a conversation that the judge had not finished."""
+    if limits["pong_timeout_s"] < LEAST_S["pong_timeout_s"] and was_dropped(traces):
+        return True
     return any(trace.overtaken(limits["idle_s"], limits["run_s"], limits["input_s"]) for trace in traces)
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from runwire_conformance.case import NO_CAPACITY
 from runwire_conformance.runner.engine import Engine
+from runwire_conformance.runner.playing import LEAST_S
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.verdict.outcome import Case, Outcome, State
 from runwire_conformance.verdict.verdict import shown_of
@@ -19,9 +20,6 @@ MOST_CROWDED_OUT = 3
 
 #: How often a suspicion is played again, alone, while the clock is not steady.
 MOST_TRIES = 4
-
-#: Limits in seconds below which a connection, a run or a question may be over that a case still needs.
-LEAST_S = {"idle_s": 3.0, "run_s": 5.0, "input_s": 5.0}
 
 
 async def confirm(engine: Engine, cases: Sequence[Case]) -> None:
