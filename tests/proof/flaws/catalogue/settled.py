@@ -1,6 +1,6 @@
 """Flaws of what a second implementation had to guess: orders of checks, who ended a reader, what is use."""
 
-# ruff: noqa: ARG001, ARG002 - a hook has the arguments of its kind
+# ruff: noqa: ARG001 - a hook has the arguments of its kind
 from __future__ import annotations
 
 import asyncio
@@ -24,13 +24,10 @@ from tests.proof.flaws.rewrite import (
 )
 
 from .connection import problem
-from .http import is_cancel, is_events
+from .http import is_events
 from .leaving import EndsRuns
 from .runs import is_start
 from .sse import CURSOR, cursor_of
-
-#: What stands in the script of a run that goes on while another is cancelled.
-SHORT_PAUSE = '{"token": "a"}, {"wait_ms": 500}, {"token": "b"}'
 
 #: More than any log of a case holds.
 BEYOND = 100_000
@@ -198,28 +195,6 @@ class ClosedRequestsAreFittedStill(Rewrite):
         closed = any(event["type"] == "input_closed" for event in named)
         unfit = kinds == ["approval"] and closed and not isinstance(message.get("data"), bool)
         yield Answer(refusal("bad_request", message)) if unfit else message
-
-
-@flaw("CANCEL-13", clause="other runs, over HTTP")
-class CancelsOverHttpReachFurther(Rewrite):
-    """A cancel by a request also cancels a run that another stream follows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.streams: list[Link] = []
-
-    def server_message(self, link: Link, message: Message) -> Iterable[Action]:
-        if link.is_stream and message.get("type") == "started":
-            self.streams.append(link)
-        yield message
-
-    async def before_response(self, request: Request, response: Response) -> None:
-        if not is_cancel(request):
-            return
-        for link in self.streams:
-            for run_id in () if link.over else tuple(link.followed):
-                if SHORT_PAUSE in link.proxy.book.prompt(run_id) and run_id not in request.path:
-                    await link.proxy.send_aside({"type": "cancel", "run_id": run_id})
 
 
 def _is_input(message: Message) -> bool:
