@@ -80,6 +80,7 @@ def good_tried(client: GoodClient, runs: int, before: dict[str, Any]) -> Iterato
     for run in range(done, done + runs):
         report = ROOT / f"build/client-{client.name}.json"
         report.parent.mkdir(exist_ok=True)
+        report.unlink(missing_ok=True)  # a run that ends without a report is no run
         busy = [
             subprocess.Popen([sys.executable, "-c", "while True: pass"])
             for _ in range(os.cpu_count() or 1)
