@@ -329,7 +329,7 @@ class Client:
         elif kind == "tool_delta":
             self.previewed(event)
         elif kind == "tool_call":
-            self.calls[event["call_id"]] = ""
+            self.called(event)
         elif kind == "observation":
             self.observed(event)
         elif kind in {"done", "error"}:
@@ -350,6 +350,11 @@ class Client:
         """[EVENT-17]"""
         self.calls[event["call_id"]] = (self.calls.get(event["call_id"]) or "") + event["data"]
         self.partial.add(event["call_id"])
+
+    def called(self, event: Message) -> None:
+        """[EVENT-17]: a call that comes is a preview no more."""
+        self.calls[event["call_id"]] = ""
+        self.partial.discard(event["call_id"])
 
     def observed(self, event: Message) -> None:
         """[EVENT-16]"""

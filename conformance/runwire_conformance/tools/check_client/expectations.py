@@ -55,7 +55,7 @@ def attach(expectation: Expectation, moment: Moment) -> Standing:
     if len(log.attaches) < number:
         if not moment.over:
             return PENDING
-        if number == 1 and not (expectation.get("over") and (log.of("handshake") or log.mark("paged"))):
+        if number == 1 and not (expectation.get("over") and log.of("handshake", "discovery")):
             return Standing(State.NOT_EXERCISED, never_came(moment))
         if number == 1:
             return Standing(State.ABSENT, f"the client never started its run over {expectation.get('over')}")

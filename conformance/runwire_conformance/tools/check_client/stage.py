@@ -29,9 +29,6 @@ DISCOVERY, SOCKET, RUNS, TOKEN = "/.well-known/runwire", "/ws/generate", "/v1/ru
 #: What a gateway answers in place of the server.
 PAGE = b"<!doctype html><title>A gateway</title><h1>Please wait</h1>"
 
-#: Seconds that a poll waits for news at most.
-MOST_POLL_S = 20.0
-
 
 class Stage:
     """One server for one play. `log` is what it saw."""
@@ -153,6 +150,7 @@ class Stage:
             "auth": ["bearer"] if self.scenario.token else ["none"],
             "script_agent": False,
             "server": {"name": "runwire check-client", "version": "1"},
+            **self.scenario.members,
         }
 
     # WebSocket
@@ -258,14 +256,14 @@ class Stage:
     # HTTP
 
     async def _runs(self, wire: Wire, request: Request, seen: Mapping[str, Any]) -> None:
+        self.log.note("request", wire.number, **seen)
         if self.scenario.token and request.token not in self._tokens:
-            self.log.note("request", wire.number, **seen)
             self._problem(wire, UNAUTHORIZED)
             return
         rest = request.path.removeprefix(RUNS).strip("/").split("/")
         what = (request.method, *rest[1:])
         if request.method == "POST" and rest == [""]:
-            await self._post(wire, request, seen)
+            await self._post(wire, request)
         elif what == ("GET", "events"):
             await self._events(wire, request, seen, rest[0])
         elif what == ("GET",):
@@ -283,16 +281,14 @@ class Stage:
                     wire, 200, {name: self.run.state()[name] for name in ("run_id", "status", "seq")}, trace
                 )
         else:
-            self.log.note("request", wire.number, **seen)
             self._problem(wire, NOT_FOUND)
 
-    async def _post(self, wire: Wire, request: Request, seen: Mapping[str, Any]) -> None:
+    async def _post(self, wire: Wire, request: Request) -> None:
         body = parsed(request.body)
         if body is None or "prompt" not in body:
             self._problem(wire, BAD_REQUEST)
             return
         if "text/event-stream" not in request.header("accept"):
-            self.log.note("request", wire.number, **seen)
             self.run.begun(body.get("run_id"))
             told = {"run_id": self.run.run_id, "epoch": self.run.epoch, "status": "running"}
             trace = self._trace("http", request)
@@ -312,9 +308,8 @@ class Stage:
             trace = self._trace("http", request)
             if self.run.said <= after and self.run.status == "running":
                 wait = next(iter(request.query.get("wait", [])), "0")
-                await asyncio.sleep(
-                    min(float(wait), MOST_POLL_S) if wait.replace(".", "", 1).isdigit() else 0
-                )
+                seconds = float(wait) if wait.replace(".", "", 1).isdigit() else 0.0
+                await asyncio.sleep(min(seconds, self.scenario.heartbeat_s))  # [POLL-4]
             self._json(wire, 200, self.run.page(after), trace)
             return
         await self._stream(wire, request, by="resume", run_id=run_id, after=after, epoch=epoch)
@@ -329,6 +324,8 @@ class Stage:
             style.get("cut_every", 0),
             style.get("comments", False),
             "" if style.get("tight") else " ",
+            style.get("byte_order_mark", False),
+            style.get("folded", False),
         )
         self.acting.attached(reader, re=None, token=request.token, **asked)
         while await wire.read():
