@@ -15,7 +15,7 @@ from runwire_conformance.tools.check_client.suite import Suite
 from runwire_conformance.verdict.judgement import Verdict
 from runwire_schemas import server_message_violations
 from tests.proof.clients.careful import Client
-from tests.proof.clients.catalogue import FLAWS, Flaw
+from tests.proof.clients.flaws import FLAWS, Flaw
 from tests.proof.clients.judging import false_blame, guilty, judged, judgements_of, played
 from tests.proof.clients.launching import launcher
 from tests.support.patience import patience

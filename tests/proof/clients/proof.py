@@ -19,7 +19,7 @@ from typing import Any
 
 from runwire_conformance.tools.check_client.profile import bound
 from tests.proof.clients.benign import BENIGN
-from tests.proof.clients.catalogue import FLAWS, Flaw
+from tests.proof.clients.flaws import FLAWS, Flaw
 from tests.proof.clients.good import GOOD_CLIENTS, LIBRARIES, GoodClient
 from tests.proof.clients.judging import false_blame, guilty, judged
 from tests.support.npm_stand import installed

@@ -7,7 +7,8 @@ import asyncio
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.proof.clients.careful import Again, Client, Message, Stop
-from tests.proof.clients.flaws import breaks, sound
+from tests.proof.clients.flaws.entering import breaks
+from tests.proof.clients.flaws.http import sound
 
 
 @breaks("CONN-5")
