@@ -100,6 +100,7 @@ def check_client(
         typer.Option(
             help="seconds to wait where no requirement gives a time",
             min=1,
+            max=3600,
             rich_help_panel=PLAY,
             metavar="SECONDS",
         ),

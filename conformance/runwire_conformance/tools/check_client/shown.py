@@ -56,8 +56,8 @@ def shows(expectation: Expectation, moment: Moment) -> Standing:
         wrong = wrong or _differs(name, wanted, shown[name])
     if not wrong and (name := _foretold(expectation, moment)):
         return missing(moment, f"the client reported {name} before it could know")
-    if not wrong:
-        return HELD if whole is not None else PENDING
+    if not wrong:  # what is right may still be taken back with the end of the run
+        return HELD if whole is not None and (settled or shown.get("ended") is not None) else PENDING
     if sentence := (expectation.get("blocked") or {}).get(shown.get("text")):
         return missing(moment, f"blocked by {sentence}")
     # Whoever says that the run has ended shows what it shows; others may still be at it.
