@@ -180,6 +180,7 @@ START, BACK = attach(1.0, 1, "start"), attach(3.0, 2, "resume", 3)
         (seen(START, ended(2.0, 1), BACK), {"by": "resume", "after": 3, "epoch": "e1"}, State.HELD),
         (seen(START, ended(2.0, 1), BACK), {"after": 4}, State.BROKEN),
         (seen(START, ended(2.0, 1), BACK), {"epoch": "e2"}, State.BROKEN),
+        (seen(START, ended(2.0, 1), attach(3.0, 2, "start")), {"epoch": "e2"}, State.NOT_EXERCISED),
         (seen(START, ended(2.0, 1), BACK), {"within_s": 0.5}, State.ABSENT),
         (seen(START, ended(2.0, 1), attach(3.0, 2, "resume", 0)), {"after": 4}, State.NOT_EXERCISED),
         (seen(START, ended(2.0, 1), attach(3.0, 2, "resume", 0)), {"after": 4, "exact": True}, State.BROKEN),

@@ -70,15 +70,18 @@ class Acting:
         """Whether the scenario has nothing said on this connection any more."""
         return reader.wire.number in self._silent
 
-    def looked_at(self) -> None:
-        """Go on with a run whose stream is gathered: behind the first look, and to its end while somebody polls it."""
+    def looked_at(self, page: bool = False) -> None:
+        """Go on with a run whose stream is gathered: behind the first look, and to its end while somebody looks.
+
+        Only whoever is sent a `page` of its log reads it.
+        """
         self._looks += 1
         if self._looks == 1:
             return
         self._run.said = min(self._run.last, self._run.said + max(2, self._run.last // 2))
         for seq in range(1, self._run.said + 1):
             self._log.said.setdefault(seq, now())
-        if self._run.said == self._run.last and self._log.mark("over") is None:
+        if page and self._run.said == self._run.last and self._log.mark("over") is None:
             self._log.note("mark", name="over")
 
     def asked(self, reader: Reader, re: str | None) -> None:

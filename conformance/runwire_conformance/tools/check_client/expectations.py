@@ -78,6 +78,8 @@ def _as_asked(expectation: Expectation, came: Seen, first: Seen, moment: Moment)
         return Standing(State.NOT_EXERCISED, "the client sent its start again and read from the beginning")
     if by == "start" and first.get("by") != "start":
         return Standing(State.NOT_EXERCISED, "the client starts its run by a request that has no stream")
+    if epoch is not None and by is None and came.get("by") == "start":
+        return Standing(State.NOT_EXERCISED, "the client began anew, which shows no epoch")
     if by is not None and came.get("by") != by:
         return broken(f"a {came.get('by')} came where a {by} was to come")
     if after is not None and came.get("after") != after:

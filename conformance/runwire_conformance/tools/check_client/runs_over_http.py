@@ -83,7 +83,7 @@ class RunsOverHttp:
         accept = request.header("accept")
         if "application/json" in accept and "text/event-stream" not in accept:
             self._log.note("poll", wire.number, page=True, **seen)
-            self._acting.looked_at()
+            self._acting.looked_at(page=True)
             trace = opened(self._log, "http", request)
             if self._run.said <= after and self._run.status == "running":
                 wait = next(iter(request.query.get("wait", [])), "0")
