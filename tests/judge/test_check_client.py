@@ -342,6 +342,7 @@ def test_a_command_is_told_by_placeholders_and_environment() -> None:
         (["--requirement", "RUN-4", "x"], "RUN-4 is not judged of a client: it binds the server"),
         (["-k", "zzz", "x"], "no scenario is called like 'zzz'"),
         (["--patience", "inf", "x"], "Invalid value for '--patience'"),
+        (["--patience", "5", "x"], "Invalid value for '--patience'"),
         (["--listen", "x"], "one argument too many"),
         (["--update-baseline", "x"], "name the file to update"),
         ([sys.executable, "-c", "import sys; sys.exit('no server')"], "it ended with exit code 1, and said no server"),

@@ -59,6 +59,7 @@ class Sockets:
             answer_problem(wire, UNAUTHORIZED)
             return
         trace.add("server", "response", "101")
+        self._log.note("mark", wire.number, name="opened")
         reader = SocketReader(wire, trace, self._scenario.fragments)
         frames = Frames(wire.upgrade(request))
         if plan["do"] == "accept" and not self._scenario.basic:

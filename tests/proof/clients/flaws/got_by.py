@@ -130,7 +130,7 @@ class WaitsForASilentHandshake(Client):
         return await super().over_websocket()
 
 
-@breaks("FALL-2", "FALL-1")
+@breaks("BEAT-11", "FALL-2", "FALL-1")
 class WaitsForASilentWebSocket(Client):
     async def over_websocket(self) -> Again:
         async with connect(self.websocket_url(), compression=None) as socket:
