@@ -160,11 +160,12 @@ def ended(at: float, number: int) -> tuple[float, str, int, dict[str, Any]]:
 
 
 def standing(log: WireLog, see: str, now: float = 9.0, over: bool = True, **members: Any) -> Standing:
-    scenario = Scenario("x", "about", "watches", ("websocket",), (), ({"type": "done"},))
+    scenario = Scenario("x", "about", "watches", ("websocket",), (), ({"type": "done", "seq": 1},))
     expectation = Expectation("RESUME-21", see, members)
     return standing_of(expectation, Moment(scenario, log, now, over))
 
 
+ENDED = {"ended": "completed"}
 START, BACK = attach(1.0, 1, "start"), attach(3.0, 2, "resume", 3)
 
 
@@ -179,6 +180,7 @@ START, BACK = attach(1.0, 1, "start"), attach(3.0, 2, "resume", 3)
         (seen(START, ended(2.0, 1), BACK), {"by": "resume", "after": 3, "epoch": "e1"}, State.HELD),
         (seen(START, ended(2.0, 1), BACK), {"after": 4}, State.BROKEN),
         (seen(START, ended(2.0, 1), BACK), {"epoch": "e2"}, State.BROKEN),
+        (seen(START, ended(2.0, 1), attach(3.0, 2, "start")), {"epoch": "e2"}, State.NOT_EXERCISED),
         (seen(START, ended(2.0, 1), BACK), {"within_s": 0.5}, State.ABSENT),
         (seen(START, ended(2.0, 1), attach(3.0, 2, "resume", 0)), {"after": 4}, State.NOT_EXERCISED),
         (seen(START, ended(2.0, 1), attach(3.0, 2, "resume", 0)), {"after": 4, "exact": True}, State.BROKEN),
@@ -212,6 +214,25 @@ def test_what_is_shown_counts_when_the_log_was_whole() -> None:
     assert standing(seen(*whole), "shows", text="ab").state is State.BROKEN
     assert standing(seen(*whole), "shows", text="a").state is State.HELD
     assert standing(seen(*whole), "shows", ended="completed").state is State.NOT_EXERCISED
+
+
+def test_what_is_right_can_be_taken_back_until_the_client_shows_an_end_or_rests() -> None:
+    log = seen(START, (2.5, "report", 0, {"text": "a"}), (3.0, "mark", 1, {"name": "over"}))
+    told = seen(
+        *((one.at, one.kind, one.connection, one.members) for one in log.seen), (3.1, "report", 0, ENDED)
+    )
+
+    assert standing(log, "shows", now=3.2, over=False, text="a").state is State.PENDING
+    assert standing(log, "shows", now=9.0, over=False, text="a").state is State.HELD
+    assert standing(told, "shows", now=3.2, over=False, text="a").state is State.HELD
+
+
+@pytest.mark.parametrize(("reported_at", "state"), [(1.5, State.NOT_EXERCISED), (2.5, State.HELD)])
+def test_an_end_that_is_reported_before_it_came_shows_nothing(reported_at: float, state: State) -> None:
+    log = seen(START, (reported_at, "report", 0, ENDED), (3.0, "mark", 1, {"name": "over"}))
+    log.said[1] = 2.0
+
+    assert standing(log, "shows", ended="completed").state is state
 
 
 def test_what_another_sentence_explains_is_not_held_against_this_one() -> None:
@@ -320,6 +341,8 @@ def test_a_command_is_told_by_placeholders_and_environment() -> None:
         (["nosuchprogram"], "cannot start nosuchprogram"),
         (["--requirement", "RUN-4", "x"], "RUN-4 is not judged of a client: it binds the server"),
         (["-k", "zzz", "x"], "no scenario is called like 'zzz'"),
+        (["--patience", "inf", "x"], "Invalid value for '--patience'"),
+        (["--patience", "5", "x"], "Invalid value for '--patience'"),
         (["--listen", "x"], "one argument too many"),
         (["--update-baseline", "x"], "name the file to update"),
         ([sys.executable, "-c", "import sys; sys.exit('no server')"], "it ended with exit code 1, and said no server"),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from typing import ClassVar
 
 import pytest
 
 from runwire_conformance.tools.check_client.play import play
-from runwire_conformance.tools.check_client.profile import bound
+from runwire_conformance.tools.check_client.profile import bound, profile_of
 from runwire_conformance.tools.check_client.scenario import scenarios
 from runwire_conformance.tools.check_client.standing import State
+from runwire_conformance.tools.check_client.suite import Suite
 from runwire_conformance.verdict.judgement import Verdict
 from runwire_schemas import server_message_violations
 from tests.proof.clients.careful import Client
-from tests.proof.clients.catalogue import FLAWS, Flaw
+from tests.proof.clients.flaws import FLAWS, Flaw
 from tests.proof.clients.judging import false_blame, guilty, judged, judgements_of, played
 from tests.proof.clients.launching import launcher
 from tests.support.patience import patience
@@ -62,6 +64,13 @@ class SaysThatItFailed(Client):
         self.report(ended="failed", code="internal", gave_up="no")
 
 
+class SaysBeforehandThatAllIsWell(Client):
+    async def run(self) -> None:
+        say, self.report = self.report, lambda **_: None
+        say(text="w1 w2 w3 w4 w5 w6 w7 w8 ", calls={"c1": "found", "c2": "found"}, ended="completed")
+        await super().run()
+
+
 class SaysNothing(Client):
     async def run(self) -> None:
         await asyncio.sleep(0)
@@ -87,3 +96,37 @@ def test_a_client_that_does_nothing_passes_no_scenario(kind: type[Client]) -> No
     states = asyncio.run(all_of_them())
 
     assert set(states) == {State.NOT_EXERCISED}
+
+
+def test_what_a_client_reports_before_it_can_know_shows_nothing() -> None:
+    suite = asyncio.run(played(SaysBeforehandThatAllIsWell, patience(3)))
+
+    shown = [
+        (one, standing) for play in suite.plays for one, standing in play.standings if one.see == "shows"
+    ]
+    assert shown
+    assert [(one, standing) for one, standing in shown if standing.state is State.HELD] == []
+
+
+class HangsOnce(Client):
+    started: ClassVar[list[str]] = []
+
+    async def run(self) -> None:
+        self.started.append(self.told["url"])
+        if len(self.started) == LAST:
+            await asyncio.Event().wait()
+        await super().run()
+
+
+#: Clients that are started for one scenario of one transport: to see it come, and how it takes a refusal, and to play.
+LAST = 3
+
+
+def test_a_client_that_was_not_heard_of_is_tried_again_alone() -> None:
+    HangsOnce.started.clear()
+    suite = Suite(profile_of(["watches"], ["websocket"]), launcher(HangsOnce), patience(0.7))
+    suite.chosen = lambda scenario: scenario.name == "heartbeats"
+    asyncio.run(suite.run())  # type: ignore[arg-type]
+
+    assert len(HangsOnce.started) == LAST + 1
+    assert [play.has("BEAT-10", State.HELD) for play in suite.plays] == [True]

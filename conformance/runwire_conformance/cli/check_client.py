@@ -99,7 +99,8 @@ def check_client(
         float,
         typer.Option(
             help="seconds to wait where no requirement gives a time",
-            min=1,
+            min=PATIENCE_S,  # sentences leave a client up to 6 s: who waits for less accuses whom they allow it
+            max=3600,
             rich_help_panel=PLAY,
             metavar="SECONDS",
         ),

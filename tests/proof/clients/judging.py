@@ -7,7 +7,7 @@ from runwire_conformance.tools.check_client.suite import Suite
 from runwire_conformance.tools.check_client.verdicts import judge_client
 from runwire_conformance.verdict.judgement import Judgement, Verdict
 from tests.proof.clients.careful import Client
-from tests.proof.clients.catalogue import Flaw
+from tests.proof.clients.flaws import Flaw
 from tests.proof.clients.launching import launcher
 
 #: Clients of one suite at once: each only waits.

@@ -19,7 +19,7 @@ from typing import Any
 
 from runwire_conformance.tools.check_client.profile import bound
 from tests.proof.clients.benign import BENIGN
-from tests.proof.clients.catalogue import FLAWS, Flaw
+from tests.proof.clients.flaws import FLAWS, Flaw
 from tests.proof.clients.good import GOOD_CLIENTS, LIBRARIES, GoodClient
 from tests.proof.clients.judging import false_blame, guilty, judged
 from tests.support.npm_stand import installed
@@ -27,8 +27,9 @@ from tests.support.npm_stand import installed
 ROOT = Path(__file__).parents[3]
 FILE = ROOT / "docs/proof_clients.json"
 
-#: Seconds that a flawed client is waited for; flaws that are tried at once, as each mostly waits.
-PATIENCE_S, AT_ONCE = 5.0, 2
+#: Seconds that a flawed client is waited for, more than the 5 s of [FALL-3]; flaws that are tried at once, as each
+#: mostly waits.
+PATIENCE_S, AT_ONCE = 8.0, 2
 
 #: Clients of one judging at once: most of them wait.
 CLIENTS_AT_ONCE = 12
@@ -80,6 +81,7 @@ def good_tried(client: GoodClient, runs: int, before: dict[str, Any]) -> Iterato
     for run in range(done, done + runs):
         report = ROOT / f"build/client-{client.name}.json"
         report.parent.mkdir(exist_ok=True)
+        report.unlink(missing_ok=True)  # a run that ends without a report is no run
         busy = [
             subprocess.Popen([sys.executable, "-c", "while True: pass"])
             for _ in range(os.cpu_count() or 1)

@@ -33,6 +33,7 @@ class Acting:
         self._silent: set[int] = set()
         self._said_at: dict[int, float] = {}
         self._refusing: Mapping[str, Any] | None = None
+        self._looks = 0
         self.tasks: set[asyncio.Task[None]] = set()
 
     def attached(
@@ -69,10 +70,18 @@ class Acting:
         """Whether the scenario has nothing said on this connection any more."""
         return reader.wire.number in self._silent
 
-    def looked_at(self) -> None:
-        """Go on with a run whose stream is gathered: it ends while somebody polls it."""
+    def looked_at(self, page: bool = False) -> None:
+        """Go on with a run whose stream is gathered: behind the first look, and to its end while somebody looks.
+
+        Only whoever is sent a `page` of its log reads it.
+        """
+        self._looks += 1
+        if self._looks == 1:
+            return
         self._run.said = min(self._run.last, self._run.said + max(2, self._run.last // 2))
-        if self._run.said == self._run.last and self._log.mark("over") is None:
+        for seq in range(1, self._run.said + 1):
+            self._log.said.setdefault(seq, now())
+        if page and self._run.said == self._run.last and self._log.mark("over") is None:
             self._log.note("mark", name="over")
 
     def asked(self, reader: Reader, re: str | None) -> None:
@@ -151,10 +160,10 @@ class Acting:
 
     def _refuse(self, reader: Reader, told: Mapping[str, Any], re: str | None) -> None:
         if isinstance(reader, SocketReader):
-            reader.say(refusal(told, re))
+            reader.say({**self._scenario.members, **refusal(told, re)})
             return
         status, body = problem(told)
-        text = json.dumps(body)
+        text = json.dumps({**self._scenario.members, **body})
         reader.trace.add("server", "response", f"{status} {text}", code=status)
         retry = told.get("retry_after_ms")
         headers = [("Retry-After", str(-(-retry // 1000)))] if retry else []
@@ -235,6 +244,7 @@ class Acting:
         seq = message.get("seq")
         if isinstance(seq, int):
             self._run.said = max(self._run.said, min(seq, self._run.last))
+            self._log.said.setdefault(seq, now())
         if self._scenario.basic:
             message = {name: value for name, value in message.items() if name in BASIC}
         self._log.said_at = now()

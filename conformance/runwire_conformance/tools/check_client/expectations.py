@@ -23,6 +23,7 @@ from runwire_conformance.tools.check_client.standing import (
     missing,
     never_came,
 )
+from runwire_conformance.tools.check_client.ways import discovers, keeps_credentials, polls
 from runwire_conformance.tools.check_client.wire_log import Seen, WireLog
 from runwire_conformance.trace.trace import Trace
 
@@ -55,7 +56,7 @@ def attach(expectation: Expectation, moment: Moment) -> Standing:
     if len(log.attaches) < number:
         if not moment.over:
             return PENDING
-        if number == 1 and not (expectation.get("over") and (log.of("handshake") or log.mark("paged"))):
+        if number == 1 and not (expectation.get("over") and log.of("handshake", "discovery")):
             return Standing(State.NOT_EXERCISED, never_came(moment))
         if number == 1:
             return Standing(State.ABSENT, f"the client never started its run over {expectation.get('over')}")
@@ -77,6 +78,8 @@ def _as_asked(expectation: Expectation, came: Seen, first: Seen, moment: Moment)
         return Standing(State.NOT_EXERCISED, "the client sent its start again and read from the beginning")
     if by == "start" and first.get("by") != "start":
         return Standing(State.NOT_EXERCISED, "the client starts its run by a request that has no stream")
+    if epoch is not None and by is None and came.get("by") == "start":
+        return Standing(State.NOT_EXERCISED, "the client began anew, which shows no epoch")
     if by is not None and came.get("by") != by:
         return broken(f"a {came.get('by')} came where a {by} was to come")
     if after is not None and came.get("after") != after:
@@ -233,62 +236,6 @@ def rule(expectation: Expectation, moment: Moment) -> Standing:
         if moment.log.was_there_after(mark.at)
         else missing(moment, "the client gave no sign that it was still there")
     )
-
-
-def discovers(_: Expectation, moment: Moment) -> Standing:
-    """Between a handshake that came to nothing and the first request for a run the discovery document is fetched."""
-    shaken = next(iter(moment.log.of("handshake")), None)
-    if shaken is None:
-        return missing(moment, "the client never tried a WebSocket")
-    asked = next(
-        (one for one in moment.log.attaches if one.get("transport") == "sse" and one.at > shaken.at), None
-    )
-    if asked is None:
-        return missing(moment, "the client never fell back")
-    found = [one for one in moment.log.of("discovery") if shaken.at < one.at <= asked.at]
-    if not found:
-        return broken("a run is asked for over HTTP, and nobody looked why the WebSocket failed")
-    if all(one.get("token") != asked.get("token") for one in found):
-        return broken("discovery is fetched with another credential than the run is asked for with")
-    return HELD
-
-
-def polls(_: Expectation, moment: Moment) -> Standing:
-    """A stream that brings nothing is replaced by polls."""
-    gathered = next((one for one in moment.log.attaches if one.get("transport") == "sse"), None)
-    if gathered is None:
-        return missing(moment, "the client never asked for a stream")
-    polled = [one for one in moment.log.of("poll") if one.at > gathered.at]
-    if polled and moment.scenario.poll and not any(one.get("page") for one in polled):
-        return (
-            Standing(State.ABSENT, "the client looks at the run, and does not poll its log")
-            if moment.over
-            else PENDING
-        )
-    if len(polled) > 1:
-        return HELD
-    if polled:
-        why = "the client polled once, and the run went on"
-        return Standing(State.ABSENT, why) if moment.over else PENDING
-    return (
-        Standing(State.ABSENT, "the client waited for a stream that brought nothing")
-        if moment.over
-        else PENDING
-    )
-
-
-def keeps_credentials(_: Expectation, moment: Moment) -> Standing:
-    """No credential reaches another origin."""
-    elsewhere = [one for one in moment.log.seen if one.get("foreign")]
-    for one in elsewhere:
-        if one.get("token"):
-            return broken(f"a {one.kind} to {one.get('foreign')} carries the credential for {one.get('own')}")
-    own = [one for one in moment.log.seen if one.get("token") and not one.get("foreign")]
-    if not own:
-        return missing(moment, "the client never presented its credential")
-    if moment.over or moment.now - own[0].at >= moment.scenario.window_s:
-        return HELD
-    return PENDING
 
 
 JUDGES: Mapping[str, Callable[[Expectation, Moment], Standing]] = {

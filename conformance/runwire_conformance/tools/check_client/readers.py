@@ -1,6 +1,7 @@
 """Readers of a run, as the server has them: one writes frames of a WebSocket, the other server-sent events."""
 
 import asyncio
+import codecs
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -86,6 +87,9 @@ class StreamReader:
     comments: bool = False
     #: What stands behind the colon of a field.
     space: str = " "
+    #: Whether a byte order mark stands in front, and whether the data of an event takes two lines.
+    byte_order_mark: bool = False
+    folded: bool = False
     transport: str = "sse"
     broken_off: bool = False
     closed: bool = False
@@ -95,6 +99,8 @@ class StreamReader:
 
     def begin(self, event_id: str) -> None:
         """Write the first block ([SSE-2])."""
+        if self.byte_order_mark:
+            self.pieces.append(codecs.BOM_UTF8)
         if self.comments:
             self.raw(f": hello{self.line_end}{self.line_end}")
         self.raw(self.line_end.join([self._field("retry", "2000"), self._field("id", event_id), "", ""]))
@@ -105,7 +111,11 @@ class StreamReader:
         lines = [":", ": id: e9.99"] if self.comments else []
         lines += [self._field("id", event_id)] if event_id else []
         lines += [":data: no"] if self.comments else []
-        self.raw(self.line_end.join([*lines, self._field("data", text), "", ""]), Message(message))
+        data = (
+            [text[:1], text[1:]] if self.folded else [text]
+        )  # white space follows a brace wherever one stands
+        lines += [self._field("data", part) for part in data]
+        self.raw(self.line_end.join([*lines, "", ""]), Message(message))
         if self.comments and event_id:
             self.raw(self.line_end.join([f"id: {event_id}", "retry: 2000", "", ""]))
 

@@ -18,9 +18,9 @@ HEARTBEAT_S = 2.0
 #: Seconds for which nothing may come where a scenario says that nothing may.
 WINDOW_S = 2.0
 
-#: The marks that every play sets: `greeted` behind `ready`, `begun` at a reader's first step, `ended` behind its last,
-#: `over` behind the last event of the log.
-OWN_MARKS = frozenset({"greeted", "begun", "ended", "over"})
+#: The marks that every play sets: `opened` behind a handshake that is accepted, `greeted` behind `ready`, `begun` at a
+#: reader's first step, `ended` behind its last, `over` behind the last event of the log.
+OWN_MARKS = frozenset({"opened", "greeted", "begun", "ended", "over"})
 
 #: Steps that only one transport has.
 ONLY_ON = {"text": "websocket", "bytes": "sse"}

@@ -19,6 +19,14 @@ from runwire_conformance.tools.check_client.wire_log import WireLog
 #: Seconds behind the end of a log after which a client that reports nothing new has said what it shows.
 SETTLED_S = 3.0
 
+#: The events without whose last one nobody knows what to report in the end.
+KNOWN_BY = {
+    "text": {"token", "replace"},
+    "calls": {"observation"},
+    "ended": {"done", "error"},
+    "code": {"error"},
+}
+
 
 def shows(expectation: Expectation, moment: Moment) -> Standing:
     """The client reports that it shows what it has to show."""
@@ -46,8 +54,10 @@ def shows(expectation: Expectation, moment: Moment) -> Standing:
             unreported = Standing(State.NOT_EXERCISED, f"the client does not report {name}")
             return unreported if settled else PENDING
         wrong = wrong or _differs(name, wanted, shown[name])
-    if not wrong:
-        return HELD if whole is not None else PENDING
+    if not wrong and (name := _foretold(expectation, moment)):
+        return missing(moment, f"the client reported {name} before it could know")
+    if not wrong:  # what is right may still be taken back with the end of the run
+        return HELD if whole is not None and (settled or shown.get("ended") is not None) else PENDING
     if sentence := (expectation.get("blocked") or {}).get(shown.get("text")):
         return missing(moment, f"blocked by {sentence}")
     # Whoever says that the run has ended shows what it shows; others may still be at it.
@@ -66,20 +76,38 @@ def _last_report(log: WireLog, moment: float) -> float:
 
 def shown_by(log: WireLog) -> dict[str, Any]:
     """Return what a client shows, by its reports so far."""
-    shown: dict[str, Any] = {}
+    return {name: value for name, (value, _) in _shown_since(log).items()}
+
+
+def _shown_since(log: WireLog) -> dict[str, tuple[Any, float]]:
+    """Return by name what a client shows, and since when."""
+    shown: dict[str, tuple[Any, float]] = {}
     for one in log.of("report"):
-        calls = {**shown.get("calls", {}), **one.members.get("calls", {})}
-        shown |= one.members
-        if calls:
-            shown["calls"] = calls
+        for name, value in one.members.items():
+            before, since = shown.get(name, (None, one.at))
+            now = {**(before or {}), **value} if name == "calls" else value
+            shown[name] = (now, since if now == before else one.at)
     return shown
+
+
+def _foretold(expectation: Expectation, moment: Moment) -> str:
+    """Return what the client reported before the event came that it follows from, or an empty string."""
+    for name, (_, since) in _shown_since(moment.log).items():
+        kinds = KNOWN_BY.get(name, set())
+        last = max((event["seq"] for event in moment.scenario.log if event["type"] in kinds), default=0)
+        if expectation.get(name) is not None and since < moment.log.said.get(last, 0.0):
+            return name
+    return ""
 
 
 def _differs(name: str, wanted: Any, shown: Any) -> str:
     if name == "calls":
         for call_id, content in wanted.items():
-            if (shown.get(call_id) or False) != content:
-                return f"of the call {call_id} {shown.get(call_id)!r} is shown, and it ought to be {content or None!r}"
+            if (shown.get(call_id) or "") != (content or ""):
+                wanted_text = "nothing" if content is False else repr(content)
+                return (
+                    f"of the call {call_id} {shown.get(call_id)!r} is shown, and it ought to be {wanted_text}"
+                )
         return ""
     return "" if shown == wanted else f"{name} is shown as {shown!r}, not {wanted!r}"
 

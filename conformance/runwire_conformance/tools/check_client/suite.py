@@ -1,4 +1,4 @@
-"""Plays all scenarios to a client: a few at once, and again alone what was broken by an absence."""
+"""Plays all scenarios to a client: a few at once, and again alone what was broken by an absence, or never reached."""
 
 import asyncio
 import traceback
@@ -96,7 +96,7 @@ class Suite:
         async def one_of_several(scenario: Scenario, name: str) -> None:
             async with slots:
                 played = await self._play(scenario, name)
-            if played.absent:
+            if played.absent or not played.connected:
                 again.append(played)
             else:
                 self._keep(played)
@@ -107,7 +107,7 @@ class Suite:
             for scenario, name in waiting:
                 group.create_task(one_of_several(scenario, name))
         for suspect in again:
-            if not suspect.absent_for(self.returning):
+            if suspect.connected and not suspect.absent_for(self.returning):
                 self._keep(suspect)  # it does not come back anywhere, which is told once
                 continue
             self._keep(await self._play(suspect.scenario, suspect.transport))

@@ -44,6 +44,8 @@ class WireLog:
     began: float = field(default_factory=now)
     #: When the scenario last said something of its own: what is still being said is not waited for in vain.
     said_at: float = 0.0
+    #: By `seq`, when an event of the log was said for the first time: whoever shows it before has not read it.
+    said: dict[int, float] = field(default_factory=dict)
 
     def note(self, kind: str, connection: int = 0, **members: Any) -> Seen:
         """Note something, now."""

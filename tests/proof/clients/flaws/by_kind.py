@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.proof.clients.careful import Again, Client, Message, Stop
-from tests.proof.clients.flaws import breaks
+from tests.proof.clients.flaws.entering import breaks
 
 
 @breaks("MSG-25")

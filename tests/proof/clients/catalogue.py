@@ -1,6 +1,0 @@
-"""All flawed clients."""
-
-from tests.proof.clients import flaws_by_kind
-from tests.proof.clients.flaws import FLAWS, Flaw
-
-__all__ = ["FLAWS", "Flaw", "flaws_by_kind"]
