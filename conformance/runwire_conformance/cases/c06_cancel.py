@@ -19,6 +19,9 @@ from runwire_conformance.trace.clock import LATE_S
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import object_of
 
+#: A run that lasts long enough for another one to be cancelled meanwhile.
+A_MOMENT = scripts.script(scripts.token("a"), scripts.wait(500), scripts.token("b"))
+
 
 def slow(target: Target) -> str:
     """Return a prompt whose run lasts for some seconds."""
@@ -284,17 +287,26 @@ async def a_connection_takes_a_start_after_a_cancel(client: Client, target: Targ
     expect_completed(await following.terminal())
 
 
-@proves("CANCEL-13", script=True, on=BOTH, connections=2)
-async def another_run_goes_on_after_a_cancel(target: Target, limits: Limits, transport: str) -> None:
-    prompt = scripts.script(scripts.token("a"), scripts.wait(500), scripts.token("b"))
-    doomed = await begun(target, transport, scripts.ENDLESS, run_id=new_run_id())
-    if transport == "sse":
-        other = await begun(target, transport, prompt, run_id=new_run_id())
-    elif limits.whole("runs_per_connection") < 2:
+@proves("CANCEL-13", script=True)
+async def another_run_goes_on_after_a_cancel(client: Client, limits: Limits) -> None:
+    if limits.whole("runs_per_connection") < 2:
         raise NotExercised("runs_per_connection is 1")
-    else:
-        assert isinstance(doomed.conversation, Client)
-        other = await doomed.conversation.start(prompt, run_id=new_run_id())
+    doomed = await client.start(scripts.ENDLESS, run_id=new_run_id())
+    other = await client.start(A_MOMENT, run_id=new_run_id())
+
+    await client.cancel(doomed)
+    await doomed.terminal()
+
+    expect_completed(await other.terminal())
+    expect_text(other, "ab")
+
+
+@proves("HTTP-8", script=True, connections=2)
+async def a_cancel_by_request_stops_no_other_run(target: Target) -> None:
+    if "sse" not in target.features:
+        raise NotOffered("the server does not offer sse")
+    doomed = await begun(target, "sse", scripts.ENDLESS, run_id=new_run_id())
+    other = await begun(target, "sse", A_MOMENT, run_id=new_run_id())
 
     await stop(target, doomed, by_name=True)
     await doomed.terminal()

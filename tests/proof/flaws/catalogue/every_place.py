@@ -43,6 +43,32 @@ class PostedCancelsBehindTheSecondEventIgnored(Rewrite):
         return status.without_header("content-length", "content-type")
 
 
+@flaw("HTTP-8", clause="the same rules, for other runs")
+class PostedCancelsStopOthers(Rewrite):
+    """A cancel over HTTP stops all other runs that are read, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: dict[str, Message] = {}
+        self.stopped: set[str] = set()
+
+    def server_message(self, link: Link, message: Message) -> Iterable[Action]:  # noqa: ARG002
+        run_id = str(message.get("run_id"))
+        if message.get("type") == "started":
+            self.read[run_id] = message
+        if not is_event(message) or run_id not in self.stopped:
+            yield message
+        elif run_id in self.read:
+            said = {name: message[name] for name in ("run_id", "seq", "ts") if name in message}
+            end = {"type": "done", "data": "", "status": "cancelled", "reason": "user"}
+            yield {**end, **said, "trace_id": self.read.pop(run_id)["trace_id"]}
+
+    def request(self, request: Request) -> Request | Response:
+        if is_cancel(request):
+            self.stopped |= self.read.keys() - {request.target.removesuffix("/cancel").rpartition("/")[2]}
+        return request
+
+
 class JoinedLive(Rewrite):
     """Loses the event behind one place of the log for readers that join a live run there."""
 
