@@ -195,6 +195,16 @@ def test_a_return_is_judged_by_what_came(log: WireLog, members: dict[str, Any], 
     assert standing(log, "attach", number=2, **members).state is state
 
 
+@pytest.mark.parametrize("run_id", ["r", None])
+def test_a_client_that_does_not_take_up_a_run_is_accused_of_nothing(run_id: str | None) -> None:
+    given = Scenario("x", "about", "resumes", ("sse",), (), ({"type": "done", "seq": 1},), given=1)
+    log = seen(attach(1.0, 1, "start", run_id=run_id), ended(2.0, 1), attach(3.0, 2, "start", run_id=run_id))
+
+    for number in (1, 2):
+        asked = Expectation("RESUME-22", "attach", {"number": number, "by": "resume", "epoch": "e1"})
+        assert standing_of(asked, Moment(given, log, 9.0, over=True)).state is State.NOT_EXERCISED
+
+
 def test_whoever_gives_no_sign_of_life_has_not_stayed_away() -> None:
     begun = [START, (2.0, "mark", 1, {"name": "closed"})]
     asked = {"after_mark": "closed", "kind": "connection"}
