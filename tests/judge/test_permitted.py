@@ -8,12 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from runwire_conformance.case import Broken, NotExercised
+from runwire_conformance.case import Broken, NotExercised, NotJudged, Violation
 from runwire_conformance.cases.c09_dialects import Speaker
+from runwire_conformance.client import harm
 from runwire_conformance.client.connection import OpenConnection
 from runwire_conformance.client.conversation import Conversation, behind
 from runwire_conformance.client.wire.dialects import DIALECTS
 from runwire_conformance.trace.clock import now
+from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import Message, Trace
 
 
@@ -96,3 +98,42 @@ def test_a_slow_reader_is_dropped_wrongly_only_where_answers_came_in_time(
     asked = {str(at): at for at in answers}
 
     assert OpenConnection._came_within(client, 1.0, asked) is in_time  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.2, NotJudged), (0.9, Violation)])
+def test_nobody_is_late_on_a_machine_that_leaves_no_time(
+    share: float, verdict: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harm, "share_of_a_core", lambda: share)
+    monkeypatch.setattr(harm, "ANSWERED_S", 0.0)
+    clock = SimpleNamespace(tolerance_since=lambda _: 0.0)
+
+    with pytest.raises(verdict) as raised:
+        asyncio.run(harm.timely(clock, asyncio.sleep(60), "LIMIT-17", "a heartbeat"))  # type: ignore[arg-type]
+
+    assert verdict is Violation or raised.value.suspect  # type: ignore[attr-defined]
+
+
+def test_a_process_that_has_a_core_knows_it() -> None:
+    assert 0.0 < harm.share_of_a_core() <= 1.01
+
+
+@pytest.mark.parametrize(("idle_s", "verdict"), [(1.0, NotExercised), (3.0, Broken)])
+def test_a_connection_that_was_idle_before_a_heartbeat_was_due_shows_none(
+    idle_s: float, verdict: type[Exception]
+) -> None:
+    async def waited() -> None:
+        trace = Trace("websocket", "one", began=now() - idle_s)
+        limits = Limits({"idle_s": idle_s, "heartbeat_s": 1})
+        trace.add("server", "close", "", code=1000)
+
+        async def none(*_: object, **__: object) -> Message:
+            raise Broken("expected a heartbeat; the websocket connection ended")
+
+        conversation = SimpleNamespace(
+            trace=trace, limits=limits, within=none, spoke_throughout=lambda _: False
+        )
+        await Conversation.heartbeat(conversation)  # type: ignore[arg-type]
+
+    with pytest.raises(verdict):
+        asyncio.run(waited())

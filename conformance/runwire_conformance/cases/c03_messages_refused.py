@@ -4,16 +4,21 @@ import json
 
 from websockets.frames import Opcode
 
-from runwire_conformance.case import proves
+from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import EVENT_S
 from runwire_conformance.client.expectations import expect_member, expect_refused
 from runwire_conformance.client.target import Target, new_run_id
+from runwire_conformance.trace.json_reading import MOST_DEPTH
 from runwire_conformance.trace.limits import Limits
 
 
 def nested(depth: int) -> str:
-    """Return a start whose arrays and objects nest to `depth`, the message being depth 1."""
+    """Return a start whose arrays and objects nest to `depth`, the message being depth 1; raises NotExercised."""
+    if depth > MOST_DEPTH:  # the judge could not read what it sent itself
+        raise NotExercised(
+            f"json_depth is so large that the judge, who reads {MOST_DEPTH} levels, tries none beyond it"
+        )
     inner = "[" * (depth - 2) + "]" * (depth - 2)
     return f'{{"type":"start","id":"deep","prompt":"Say hello.","inputs":{{"x":{inner}}}}}'
 

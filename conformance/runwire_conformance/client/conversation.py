@@ -245,6 +245,11 @@ class Conversation:
         except Broken:
             if self.spoke_throughout(begun):
                 raise NotExercised("messages of the server's own left no silence for a heartbeat") from None
+            idle_s, silence = self.limits["idle_s"], self.limits.silence
+            if self.trace.idled(idle_s) and idle_s < silence:
+                raise NotExercised(
+                    f"idle_s (advertised {idle_s:.15g}) is over before the silence is; set it to {silence:.15g} or more"
+                ) from None
             raise
 
     def spoke_throughout(self, since: float) -> bool:

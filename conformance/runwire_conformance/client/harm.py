@@ -4,13 +4,14 @@ What a harmful connection brings is read and forgotten, so that a flood of answe
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from websockets.frames import Opcode
 
-from runwire_conformance.case import Broken, Violation, explains
+from runwire_conformance.case import Broken, NotJudged, Violation, explains
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.connection import IDLE
 from runwire_conformance.client.target import SMALL_BUFFER, Target
@@ -30,6 +31,9 @@ FLOOD_S = 2.0
 #: The heartbeat behind a flood, and how its answer is known.
 MARK = b"after-the-flood"
 LAST = b'{"type":"heartbeat","id":"%b"}' % MARK
+
+#: How much of a core a server has to have before it is accused of being slow, and seconds of CPU to find it out by.
+LEAST_SHARE, BUSY_S = 0.4, 0.3
 
 #: Seconds between two heartbeats of the client that is to be served; any will do.
 BEAT_S = 0.1
@@ -144,14 +148,33 @@ def head(target: Target, method: str, path: str, url: str, *lines: str) -> bytes
     return "".join(f"{line}\r\n" for line in whole).encode()
 
 
+def share_of_a_core() -> float:
+    """Return how much of a core a process gets here that has much to do: 1.0 when nobody else wants it.
+
+    The judge's own stalls do not show it: who mostly waits is served first when it has something to do.
+    """
+    begun, used = time.monotonic(), time.thread_time()
+    while time.thread_time() - used < BUSY_S and time.monotonic() - begun < BUSY_S / LEAST_SHARE * 2:
+        sum(range(1000))
+    return (time.thread_time() - used) / (time.monotonic() - begun)
+
+
 async def timely(clock: Interval, work: Coroutine[Any, Any, Value], requirement: str, expected: str) -> Value:
-    """Return what comes of `work`; raises Violation of `requirement` when it takes more than ANSWERED_S and T."""
+    """Return what comes of `work`; raises Violation of `requirement` when it takes more than ANSWERED_S and T.
+
+    Raises NotJudged where this machine left nobody the time for it.
+    """
     begun, task = now(), asyncio.create_task(work)
     try:
         while not task.done():
             left = begun + ANSWERED_S + clock.tolerance_since(begun) - now()
             if left <= 0:
                 bound = f"{ANSWERED_S:g} s plus T = {clock.tolerance_since(begun):.2f} s"
+                share = await asyncio.to_thread(share_of_a_core)
+                if share < LEAST_SHARE:
+                    starved = NotJudged(f"others left a busy process {share:.0%} of a core of this machine")
+                    starved.suspect = True
+                    raise starved
                 raise Violation(requirement, f"expected {expected} to be answered within {bound}", late=True)
             await asyncio.wait({task}, timeout=left)
         return await task
