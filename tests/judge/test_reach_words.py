@@ -42,6 +42,9 @@ async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 PORT = "is it the right port"
+
+#: The same causes over the other schemes: each takes as long as the judge is patient.
+WHOLE = pytest.mark.whole
 SIGN_IN = answering("302 Found", "Location: /login")
 ELSEWHERE = answering("307 Temporary Redirect", "Location: https://elsewhere.example/ws")
 
@@ -50,21 +53,31 @@ ELSEWHERE = answering("307 Temporary Redirect", "Location: https://elsewhere.exa
     ("serve", "url", "words"),
     [
         pytest.param(silent, HTTP, ["nothing within", PORT, "stuck"], id="silent"),
-        pytest.param(silent, WS, ["nothing within", PORT, "stuck"], id="silent-ws"),
-        pytest.param(silent, HTTPS, ["answered no TLS handshake within", PORT], id="silent-https"),
-        pytest.param(silent, WSS, ["answered no TLS handshake within", PORT], id="silent-wss"),
+        pytest.param(silent, WS, ["nothing within", PORT, "stuck"], id="silent-ws", marks=WHOLE),
+        pytest.param(
+            silent, HTTPS, ["answered no TLS handshake within", PORT], id="silent-https", marks=WHOLE
+        ),
+        pytest.param(silent, WSS, ["answered no TLS handshake within", PORT], id="silent-wss", marks=WHOLE),
         pytest.param(resetting, HTTP, ["reset", PORT], id="reset"),
-        pytest.param(resetting, WS, ["no HTTP answer", PORT], id="reset-ws"),
-        pytest.param(resetting, HTTPS, ["ended the TLS handshake: ", "reset", PORT], id="reset-https"),
+        pytest.param(resetting, WS, ["no HTTP answer", PORT], id="reset-ws", marks=WHOLE),
+        pytest.param(
+            resetting, HTTPS, ["ended the TLS handshake: ", "reset", PORT], id="reset-https", marks=WHOLE
+        ),
         pytest.param(closing, HTTP, ["the connection was closed without an answer", PORT], id="closed"),
-        pytest.param(closing, WS, ["no HTTP answer", PORT], id="closed-ws"),
-        pytest.param(closing, HTTPS, ["ended the TLS handshake: ", "closed", PORT], id="closed-https"),
+        pytest.param(closing, WS, ["no HTTP answer", PORT], id="closed-ws", marks=WHOLE),
+        pytest.param(
+            closing, HTTPS, ["ended the TLS handshake: ", "closed", PORT], id="closed-https", marks=WHOLE
+        ),
         pytest.param(answering("403 Forbidden"), HTTP, ["answered 403", "--token"], id="403"),
-        pytest.param(answering("403 Forbidden"), WS, ["answered 403", "--token"], id="403-ws"),
+        pytest.param(answering("403 Forbidden"), WS, ["answered 403", "--token"], id="403-ws", marks=WHOLE),
         pytest.param(answering("503 Service Unavailable"), HTTP, ["answered 503", "running?"], id="503"),
-        pytest.param(answering("503 Service Unavailable"), WS, ["answered 503", "running?"], id="503-ws"),
+        pytest.param(
+            answering("503 Service Unavailable"), WS, ["answered 503", "running?"], id="503-ws", marks=WHOLE
+        ),
         pytest.param(ELSEWHERE, WS, ["redirects to https://elsewhere.example/ws", "write"], id="redirect-ws"),
-        pytest.param(SIGN_IN, WS, ["redirects to ws://127.0.0.1", "/login", "credential"], id="sign-in-ws"),
+        pytest.param(
+            SIGN_IN, WS, ["redirects to ws://127.0.0.1", "/login", "credential"], id="sign-in-ws", marks=WHOLE
+        ),
         pytest.param(SIGN_IN, HTTP, ["redirects to http://127.0.0.1", "/login", "credential"], id="sign-in"),
     ],
 )
