@@ -16,7 +16,7 @@ MINUTES := 30
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-all test-often proof proof-quick mutants soak soak-quick bench bench-quick lint \
+.PHONY: help setup check test test-all test-often proof proof-quick proof-good mutants soak soak-quick bench bench-quick lint \
   generate docs clean
 
 help: ## this list
@@ -52,6 +52,11 @@ proof: setup ## have the judge blame every flaw, and accuse no good server in RU
 proof-quick: setup ## have the judge blame every flaw once, and accuse no good server once
 	@sh tests/support/install_system_packages.sh
 	$(BIN)/python -m tests.proof --quick
+
+proof-good: setup ## accuse no good server: each once, and some at small limits, on a busy core, behind proxies
+	@sh tests/support/install_system_packages.sh
+	$(BIN)/python -m tests.proof --quick --only servers
+	$(BIN)/python -m tests.proof --quick --only conditions
 
 mutants: setup ## change the judge's logic in every small way, and have the tests find out; takes an hour
 	$(BIN)/python -m tests.proof.mutate $(ONLY)
