@@ -179,7 +179,7 @@ async def after_every_ending_the_next_run_is_an_ordinary_one(target: Target, lim
     endings = ENDINGS + (ASKED if "input" in target.features else ())
     if limits.whole("runs_per_connection") < 2:
         raise NotExercised("runs_per_connection is 1")
-    client, other = await target.connect(), await target.connect()
+    client = await target.connect()
     for ending in endings:
         session_id, after = new_run_id(), ending.__name__.replace("_", " ")
         with shows("RUN-2"):
@@ -188,7 +188,9 @@ async def after_every_ending_the_next_run_is_an_ordinary_one(target: Target, lim
             await ordinary(target, client, "on the same connection", after)
         with shows("RUN-2"):
             await ordinary(target, client, "in the same session", after, session_id=session_id)
+            other = await target.connect()  # one that was open meanwhile would have been idle
             await ordinary(target, other, "in the same session elsewhere", after, session_id=session_id)
+            await other.leave()
 
 
 @proves("RUN-2", script=True, deadline_s=60, timing=True)

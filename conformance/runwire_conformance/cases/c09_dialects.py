@@ -119,6 +119,7 @@ async def every_dialect_is_understood(target: Target) -> None:
 
 @proves("EVENT-4", "HTTP-2", "SSE-1", "HTTP-25", script=True, connections=AT_ONCE, deadline_s=60, timing=True)
 async def a_stream_flows_in_every_dialect(target: Target) -> None:
+    target.needs("run_s", PAUSE_S + 1, "for a run that pauses")
     prompt = scripts.script(scripts.token("a"), scripts.wait(PAUSE_S * 1000), scripts.token("b"))
 
     async def streamed(dialect: Dialect) -> None:

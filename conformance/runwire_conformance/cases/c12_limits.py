@@ -208,6 +208,7 @@ async def a_connection_with_a_run_is_not_idle(client: Client, target: Target, li
 
 @proves("FLOW-1", script=True, connections=2, deadline_s=40)
 async def a_slow_reader_does_not_hold_up_another(target: Target, limits: Limits) -> None:
+    target.needs("log_bytes", 100_000, "for a burst of events")
     slow, free = await target.connect(small_buffer=True), await target.connect()
     times = int(min(limits["log_bytes"] * 0.6, 3_000_000)) // 40_000
     burst = scripts.repeat(10, scripts.token("x" * 3800))

@@ -32,6 +32,8 @@ DRAINING = ("DRAIN-1", "DRAIN-2", "DRAIN-3", "DRAIN-4", "DRAIN-5", "DRAIN-6", "D
 async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -> None:
     robust = "robust" in target.features
     command = target.hook("drain")
+    target.needs("runs_per_connection", 2, "for a brief and an endless run")
+    target.needs("run_s", limits["drain_s"] + 1, "to outlast drain_s")
     client, idle = await target.connect(), await target.connect()
     brief = await client.start(
         scripts.script(scripts.wait(limits["drain_s"] * 400), scripts.token("x")), run_id=new_run_id()
