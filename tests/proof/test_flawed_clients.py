@@ -36,7 +36,7 @@ def test_the_careful_client_keeps_every_requirement() -> None:
 @pytest.mark.whole
 @pytest.mark.parametrize("flaw", FLAWS, ids=lambda flaw: flaw.name)
 def test_a_flawed_client_is_blamed_for_its_own_requirement(flaw: Flaw) -> None:
-    blamed = guilty(asyncio.run(judged(flaw.kind, patience(1.5), frozenset([flaw.breaks]))))
+    blamed = guilty(asyncio.run(judged(flaw.kind, patience(4), frozenset([flaw.breaks]))))
 
     assert flaw.breaks in blamed
     assert false_blame(flaw, blamed) == {}
