@@ -50,7 +50,7 @@ SLOW = {"MCP": 1000, "A2A": 300}
 
 #: By how much a ratio may exceed the published one, and how often it is measured before it counts as worse.
 WORSE = 4 / 3
-ATTEMPTS = 3
+ATTEMPTS = 6
 
 
 def main() -> int:
