@@ -117,7 +117,10 @@ def quick() -> int:
             if target.of(found) > WORSE * target.of(published)
         ]
         if not worse:
-            print("as published, or better: " + ", ".join(f"{target.of(found):.3g}" for target in QUICK))
+            print(
+                "no more than a third above what is published: "
+                + ", ".join(f"{target.of(found):.3g}" for target in QUICK)
+            )
             return 0
         print(f"attempt {attempt} of {ATTEMPTS}:", *worse, sep="\n  ", file=sys.stderr)
     print(

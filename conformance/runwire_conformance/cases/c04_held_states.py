@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from runwire_conformance.case import Broken, NotExercised, proves, shows
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import Conversation, Run, beyond
+from runwire_conformance.client.conversation import NO_SILENCE, Conversation, Run, beyond
 from runwire_conformance.client.either import begun
 from runwire_conformance.client.questions import give
 from runwire_conformance.client.target import Target, new_run_id
@@ -45,7 +45,7 @@ async def beaten(conversation: Conversation, limits: Limits, state: str) -> None
         await conversation.wait_until(heard, bound, "two heartbeats")
     except Broken as problem:
         if conversation.spoke_throughout(now() - bound):
-            raise NotExercised("messages of the server's own left no silence for a heartbeat") from None
+            raise NotExercised(NO_SILENCE) from None
         raise Broken(f"while a run is {state}: {problem}") from None
 
 

@@ -47,6 +47,9 @@ MOST_SHOWN = 120
 EVENTS: Owners = ("RUN-2", "RUN-1", "EVENT-4", "SCRIPT-1")
 END: Owners = ("RUN-27", "RUN-4", "RUN-13", "SCRIPT-2")
 
+#: Why no heartbeat was to be seen ([BEAT-1]).
+NO_SILENCE = "messages of the server's own left no silence for a heartbeat"
+
 
 class Conversation:
     """One connection or stream, with every message that came on it."""
@@ -244,7 +247,7 @@ class Conversation:
             )
         except Broken:
             if self.spoke_throughout(begun):
-                raise NotExercised("messages of the server's own left no silence for a heartbeat") from None
+                raise NotExercised(NO_SILENCE) from None
             idle_s, silence = self.limits["idle_s"], self.limits.silence
             if self.trace.idled(idle_s) and idle_s < silence:
                 raise NotExercised(

@@ -296,33 +296,30 @@ class Trace:
 
         On a busy machine that is the judge's own slowness.
         """
-        return self.idled(idle_s) or self._ran_out(run_s) or self._expired(input_s)
+        return (
+            self.idled(idle_s)
+            or self._lasted("run_id", "started", ("error", "code", "timeout")) >= run_s * NEARLY
+            or self._lasted("request_id", "input_request", ("input_closed", "outcome", "expired"))
+            >= input_s * NEARLY
+        )
 
-    def _expired(self, input_s: float) -> bool:
-        """Whether a question expired, and that was about `input_s` after it was asked ([INPUT-3])."""
-        asked: dict[Any, float] = {}
+    def _lasted(self, name: str, opening: str, closing: tuple[str, str, str]) -> float:
+        """Return for how many seconds the first had lasted whose time was over, -1 when none was.
+
+        `opening` is the type of the message that begins one, `name` the member that tells one from another, `closing`
+        the type, member and value of the message that says so ([RUN-15], [INPUT-3]).
+        """
+        began: dict[Any, float] = {}
+        kind, member, value = closing
         for record in self.records:
             message = record.message
             if message is None or record.side != "server":
                 continue
-            if message.type == "input_request":
-                asked.setdefault(message.get("request_id"), record.at)
-            elif message.type == "input_closed" and message.get("outcome") == "expired":
-                return record.at - asked.get(message.get("request_id"), record.at) >= input_s * NEARLY
-        return False
-
-    def _ran_out(self, run_s: float) -> bool:
-        """Whether a run ended with `timeout`, and that was about `run_s` after it was started ([RUN-15])."""
-        started: dict[Any, float] = {}
-        for record in self.records:
-            message = record.message
-            if message is None or record.side != "server":
-                continue
-            if message.type == "started":
-                started.setdefault(message.get("run_id"), record.at)
-            elif message.type == "error" and message.get("code") == "timeout":
-                return record.at - started.get(message.get("run_id"), 0.0) >= run_s * NEARLY
-        return False
+            if message.type == opening:
+                began.setdefault(message.get(name), record.at)
+            elif message.type == kind and message.get(member) == value:
+                return record.at - began.get(message.get(name), 0.0)
+        return -1.0
 
     def filled(self, log_bytes: float) -> bool:
         """Whether a run was cut as its log was full, as far as its events show it ([RUN-34])."""
