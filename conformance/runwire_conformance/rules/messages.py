@@ -20,8 +20,8 @@ rule = RULES.rule
 #: How the fault of a text is told in which a member name stands twice in one object.
 REPEATED = "a member name is repeated"
 
-#: Where half a surrogate pair may stand in a JSON text: as an escape, or as it is.
-_HALF = re.compile(r"\\[uU][dD][89a-fA-F]|[\ud800-\udfff]")
+#: Half a surrogate pair in a JSON text: as an escape, and as it is. Two patterns, as each by itself is quick to search.
+_ESCAPED_HALF, _HALF = re.compile(r"\\[uU][dD][89a-fA-F]"), re.compile("[\ud800-\udfff]")
 
 MERGEABLE = {"token", "thinking", "tool_delta", "observation"}
 
@@ -98,9 +98,13 @@ def _strict(text: str, message: Message | None, place: int) -> Iterator[Finding]
         return
     for fault in problems:
         yield Finding("MSG-5", fault, place)
-    if _HALF.search(text) and not is_deep(value) and has_lone_surrogate(value):
+    if _may_hold_half(text) and not is_deep(value) and has_lone_surrogate(value):
         divided = message is not None and message.type in {"token", "thinking"}
         yield Finding("EVENT-2" if divided else "MSG-5", "a string holds half a surrogate pair", place)
+
+
+def _may_hold_half(text: str) -> bool:
+    return _ESCAPED_HALF.search(text) is not None or (not text.isascii() and _HALF.search(text) is not None)
 
 
 @rule("MSG-2", seen_by="any")

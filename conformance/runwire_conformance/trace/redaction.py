@@ -19,8 +19,8 @@ SHORTEST = 4
 #: A percent sign, itself encoded or not; and what stands before a character that is escaped, any number of times.
 _PERCENT, _BACKSLASHES = "%(?:25)*", r"\\*"
 
-#: What begins a character that is written as a number.
-_CODED = re.compile(r"\\[uUxX]|%")
+#: What begins a character that is written as a number, beside a percent sign.
+_ESCAPE = re.compile(r"\\[uUxX]")
 
 
 class Redaction:
@@ -89,7 +89,7 @@ class _Signs:
     def __init__(self, text: str) -> None:
         self._text = text
         self._bare = text.replace("\\", "") if "\\" in text else None
-        self._coded = _CODED.search(text) is not None
+        self._coded = "%" in text or _ESCAPE.search(text) is not None
 
     def of(self, form: str) -> bool:
         """Whether this credential may stand there escaped or encoded."""
@@ -104,9 +104,11 @@ class _Signs:
 def _written(secret: str) -> re.Pattern[str]:
     """Return a pattern that finds a text in JSON, in JSON within JSON, in a URL, in HTML, and as Python shows it.
 
-    It begins where no backslash stands before it, or a row of them would be looked through from each of its places.
+    It begins where no backslash stands before it, or a row of them would be looked through from each of its places;
+    what no first character may begin with is passed over at once.
     """
-    return re.compile(r"(?<!\\)" + "".join(map(_letter, secret)))
+    begins = re.escape(secret[:1] + "\\%&+")
+    return re.compile(rf"(?=[{begins}])(?<!\\)" + "".join(map(_letter, secret)))
 
 
 @lru_cache(maxsize=1024)
