@@ -206,9 +206,9 @@ def test_a_report_that_cannot_be_written_is_said(tmp_path: Path, server_url: str
 
 
 def test_terminal_json_junit_and_exit_code_agree(tmp_path: Path, server_url: str) -> None:
-    result = runwire(
-        tmp_path, "check", server_url, "--requirement", "CONN-6,RUN-6", "--json", "r.json", "--junitxml", "r.xml"
-    )  # fmt: skip
+    asked = ("--requirement", "CONN-6", "--requirement", "RUN-6")
+
+    result = runwire(tmp_path, "check", server_url, *asked, "--json", "r.json", "--junitxml", "r.xml")
 
     assert result.returncode == 0, result.stdout + result.stderr
     report = json.loads((tmp_path / "r.json").read_text())

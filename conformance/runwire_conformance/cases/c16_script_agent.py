@@ -150,7 +150,7 @@ async def a_report_waits_for_the_agent_to_stop(client: Client) -> None:
     assert time.monotonic() - handed >= 0.8
 
 
-@proves("SCRIPT-10", script=True, waits=lambda limits: min(limits["run_s"], 10))
+@proves("SCRIPT-10", script=True, alone=True, waits=lambda limits: min(limits["run_s"], 10))
 async def a_script_beyond_a_million_steps_fails(client: Client) -> None:
     empty = scripts.repeat(1000, scripts.token(""))
     run = await client.start(scripts.script(scripts.repeat(1001, empty)))

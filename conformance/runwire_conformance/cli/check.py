@@ -44,13 +44,16 @@ def check(
         str,
         typer.Argument(help="host:port, http(s)://host:port, its discovery URL, or ws(s)://host:port/path"),
     ] = "",
-    classes: Annotated[
-        str,
+    class_: Annotated[
+        list[str] | None,
         typer.Option(
-            "--class", help="only these classes, separated by commas", rich_help_panel=WHAT, metavar="CLASSES"
+            "--class",
+            help="only these classes, separated by commas or each with the option",
+            rich_help_panel=WHAT,
+            metavar="CLASSES",
         ),
-    ] = "",
-    requirement: Requirements = "",
+    ] = None,
+    requirement: Requirements = None,
     token: Annotated[
         str,
         typer.Option(help="bearer token", envvar="RUNWIRE_TOKEN", rich_help_panel=ACCESS, metavar="TOKEN"),
@@ -167,7 +170,8 @@ def check(
         url, further = "", [url, *further]
     if further and not further[0].startswith("-"):
         fail(f"one server is judged at a time, and {further[0]!r} is one argument too many")
-    check_names(classes, requirement)
+    classes, requirements = ",".join(class_ or []), ",".join(requirement or [])
+    check_names(classes, requirements)
     if watch:
         raise typer.Exit(_watch(url))
     gate = Gate.read(baseline, update_baseline, strict)
@@ -175,7 +179,7 @@ def check(
     prepare(files)
     arguments = [f"--runwire-patience={patience}", f"--runwire-seed={seed}", f"--runwire-examples={examples}"]
     for option, value in {
-        "url": url, "class": classes, "requirement": requirement, "token": token, "cafile": cafile, "config": config,
+        "url": url, "class": classes, "requirement": requirements, "token": token, "cafile": cafile, "config": config,
         "regressions": regressions,
     }.items():  # fmt: skip
         arguments += [f"--runwire-{option}={value}"] if value else []

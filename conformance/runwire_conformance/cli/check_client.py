@@ -64,7 +64,7 @@ def check_client(
         str,
         typer.Option(help="its transports, separated by commas", rich_help_panel=WHAT, metavar="NAMES"),
     ] = "websocket,sse",
-    requirement: Requirements = "",
+    requirement: Requirements = None,
     keyword: Annotated[
         str,
         typer.Option(
@@ -121,7 +121,7 @@ def check_client(
 
     Exit code 0: nothing broken; 1: something broken; 2: nothing to judge; 3: not everything judged; 130: interrupted.
     """
-    profile, choice = _profile(claim, transport), _choice(requirement, keyword)
+    profile, choice = _profile(claim, transport), _choice(",".join(requirement or []), keyword)
     if listed:
         _list(profile, choice)
         raise typer.Exit

@@ -70,10 +70,10 @@ Strict = Annotated[
     typer.Option("--strict", help="advice and requirements not exercised fail too", rich_help_panel=GATE),
 ]
 Requirements = Annotated[
-    str,
+    list[str] | None,
     typer.Option(
         "--requirement",
-        help="only these requirements, separated by commas",
+        help="only these requirements, separated by commas or each with the option",
         rich_help_panel=WHAT,
         metavar="IDS",
     ),
