@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import pytest
 
-from runwire_conformance.case import BeyondPatience, Blocked, Broken, Claim
+from runwire_conformance.case import BeyondPatience, Blocked, Broken, Claim, TooSlow
+from runwire_conformance.cases.c16_script_agent import end_of_many_steps
+from runwire_conformance.client.conversation import Run
 from runwire_conformance.client.profile import Options, Profile
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.view import expect_to_fit
+from runwire_conformance.client.wire.http import Unanswered
 from runwire_conformance.runner.gates import unplayed
 from runwire_conformance.runner.playing import outcome_of, overtaken
 from runwire_conformance.trace.clock import Clock, now
 from runwire_conformance.trace.trace import Message, Record, Trace
+from runwire_conformance.verdict.causes import broken_off
 from runwire_conformance.verdict.outcome import Case, Outcome, State
 
 PROFILE = Profile(
@@ -104,6 +109,36 @@ def test_a_refusal_with_429_is_no_place_either() -> None:
         raise Blocked("LIMIT-4", "blocked by LIMIT-4: a stream was refused with 429")
 
     assert played(blocked).suspect
+
+
+@pytest.mark.parametrize(("broke_off", "told"), [(True, False), (True, True), (False, False), (False, True)])
+def test_a_request_that_broke_off_shows_so_in_a_conversation(broke_off: bool, told: bool) -> None:
+    async def cut(target: Target) -> None:
+        target.noted("http", "GET /")
+        try:
+            raise Unanswered("the body broke off", broke_off=broke_off)
+        except Unanswered as problem:
+            if told:
+                raise Broken(f"expected an HTTP answer: {problem}") from None
+            raise
+
+    outcome = played(cut)
+
+    assert outcome.state is State.FAILED
+    assert broken_off(outcome.traces) is broke_off
+    assert outcome.suspect or not broke_off
+
+
+@pytest.mark.parametrize(("absent", "told"), [(True, TooSlow), (False, Broken)])
+def test_how_long_a_million_steps_take_says_nothing_of_a_server(absent: bool, told: type[Exception]) -> None:
+    class Playing:
+        async def terminal(self, _seconds: float) -> Message:
+            problem = Broken("expected the run's terminal")
+            problem.absent = absent
+            raise problem
+
+    with pytest.raises(told):
+        asyncio.run(end_of_many_steps(cast("Run", Playing())))
 
 
 def test_what_would_take_too_long_is_told_apart() -> None:

@@ -27,6 +27,7 @@ from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.limits import CONNECTIONS, RUNS, Limits
 from runwire_conformance.trace.memory_budget import KEPT_RECORDS
 from runwire_conformance.trace.trace import Trace
+from runwire_conformance.verdict.causes import broken_off
 from runwire_conformance.verdict.outcome import Case, Outcome, State
 from runwire_conformance.verdict.reason import Kind, kind_of
 
@@ -66,6 +67,7 @@ async def outcome_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -
         problem = raised
     finally:
         alarms.discard(alarm)
+    _note_loss(problem, target)
     outcome = _outcome(case, problem, target.traces, target.limits, deadline_s)
     unauthorized = problem is not None and refused_with(problem) == UNAUTHORIZED
     if outcome.state is State.FAILED and unauthorized and target.has_stale_credentials:
@@ -84,6 +86,17 @@ async def outcome_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -
         seconds=ended - began,
         redaction=target.redaction,
     )
+
+
+def _note_loss(problem: BaseException | None, target: Target) -> None:
+    """Have the conversations of a case show that a connection broke off, where it failed for a request of its own."""
+    if broken_off(target.traces):
+        return
+    while problem is not None:
+        if isinstance(problem, Unanswered) and problem.broke_off:
+            target.noted("http", "a request of the case").add("server", "lost", str(problem))
+            return
+        problem = problem.__cause__ or problem.__context__
 
 
 def _deadline_of(case: Case, target: Target) -> float:

@@ -52,7 +52,11 @@ class NoHandshake(Unreachable):
 
 
 class Unanswered(Exception):
-    """The server took the request and did not answer with HTTP."""
+    """The server took the request and did not answer with HTTP; `broke_off` when the connection ended before it did."""
+
+    def __init__(self, reason: str, *, broke_off: bool = False) -> None:
+        super().__init__(reason)
+        self.broke_off = broke_off
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,10 +226,13 @@ class Exchange:
                 reason = f"nothing within {seconds:g} s"
             else:
                 reason = "the connection was closed without an answer" if self._is_over else said_of(problem)
-            raise Unanswered(f"{method} {target}: {reason}") from None
+            broke_off = not isinstance(problem, TimeoutError)
+            raise Unanswered(f"{method} {target}: {reason}", broke_off=broke_off) from None
         if not isinstance(event, h11.Response):
             self.close()
-            raise Unanswered(f"{method} {target}: the connection was closed without an answer")
+            raise Unanswered(
+                f"{method} {target}: the connection was closed without an answer", broke_off=True
+            )
         found = tuple((name.decode().lower(), value.decode("latin-1")) for name, value in event.headers)
         return Response(event.status_code, found)
 
@@ -242,7 +249,7 @@ class Exchange:
                 elif isinstance(event, h11.ConnectionClosed):
                     return
         except (OSError, h11.RemoteProtocolError) as problem:
-            raise Unanswered(f"the body broke off: {problem}") from None
+            raise Unanswered(f"the body broke off: {problem}", broke_off=True) from None
 
     def close(self) -> None:
         """Close the socket."""

@@ -150,7 +150,7 @@ class FramePeer:
             self.abort()
             timed_out = isinstance(problem, TimeoutError)
             reason = f"nothing within {RESPONSE_S:g} s" if timed_out else "no HTTP answer"
-            raise Unanswered(f"the handshake got {reason}") from None
+            raise Unanswered(f"the handshake got {reason}", broke_off=not timed_out) from None
         headers = tuple((name.decode().lower(), value.decode("latin-1")) for name, value in head.headers)
         if head.status_code != 101:
             return Response(head.status_code, headers, await self._body(http))
