@@ -14,6 +14,7 @@ import pytest
 from runwire_conformance.case import Broken, DeadlineMissed, NotExercised, TooSlow, claim_of, proves
 from runwire_conformance.client.profile import Options, Profile
 from runwire_conformance.client.target import Target
+from runwire_conformance.client.wire.http import Unanswered, Unreachable, address_of
 from runwire_conformance.runner import engine, phases
 from runwire_conformance.runner.engine import STOPPED, Engine
 from runwire_conformance.runner.phases import INTERRUPTED, judge_server, liveness
@@ -264,8 +265,8 @@ def test_an_interruption_keeps_what_was_judged_and_leaves_out_the_rest() -> None
 
 
 def test_what_plays_when_the_server_is_gone_is_not_exercised(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def gone(*_: object) -> str:
-        return "connection refused"
+    async def gone(*_: object) -> Unreachable:
+        return Unreachable(address_of("http://server"), "connection refused")
 
     monkeypatch.setattr(liveness, "absence", gone)
     last = fails(None, last=True)
@@ -275,8 +276,22 @@ def test_what_plays_when_the_server_is_gone_is_not_exercised(monkeypatch: pytest
     assert (found.outcomes[last.name].state, found.outcomes[last.name].reason, found.died) == (
         State.NOT_EXERCISED,
         GONE,
-        "connection refused",
+        "server port 80: connection refused",
     )
+
+
+@pytest.mark.parametrize(("broke_off", "fails_once_more"), [(True, False), (False, True)])
+def test_who_breaks_off_some_handshakes_is_still_there(
+    monkeypatch: pytest.MonkeyPatch, broke_off: bool, fails_once_more: bool
+) -> None:
+    answers: list[Unanswered | None] = [Unanswered("no HTTP answer", broke_off=broke_off)] * 4
+
+    async def absent(*_: object) -> Unanswered | None:
+        return answers.pop() if answers else None
+
+    monkeypatch.setattr(liveness, "absence", absent)
+
+    assert (played(fails(None, last=True)).died is not None) is fails_once_more
 
 
 def cancelled_talk(seconds: float) -> Trace:

@@ -1,4 +1,7 @@
-"""Whether the server is still there; bounded by the user's patience for one handshake, asked twice."""
+"""Whether the server is still there; bounded by the user's patience for one handshake, asked twice.
+
+One that breaks connections off is asked `TRIES` times, as it may do so at random and still be there.
+"""
 
 import asyncio
 
@@ -7,15 +10,20 @@ from runwire_conformance.client.wire.http import Unanswered, Unreachable
 from runwire_conformance.runner.engine import Engine
 from runwire_conformance.verdict.outcome import Outcome, State
 
+#: How many handshakes a server that breaks them off has to break off, one after the other, to be gone.
+TRIES = 8
+
 #: Why cases are not exercised that were not over when the server was gone.
 GONE = "blocked because the server was gone"
 
 
 async def is_alive(engine: Engine) -> bool:
     """Return whether the server still answers a handshake; when not, note since when it does not."""
-    if await absence(engine) is not None:
+    problem, asked = await absence(engine), 1
+    while problem is not None and asked < (TRIES if getattr(problem, "broke_off", False) else 2):
         await engine.steady()
-        engine.died = await absence(engine)
+        problem, asked = await absence(engine), asked + 1
+    engine.died = None if problem is None else str(problem)
     if engine.died is not None:
         engine.last_word = max((outcome.last_word for _, outcome in engine.noted()), default=0.0)
         for case in engine.cases:
@@ -23,16 +31,16 @@ async def is_alive(engine: Engine) -> bool:
     return engine.died is None
 
 
-async def absence(engine: Engine) -> str | None:
-    """Return what shows that the server is gone, or None."""
+async def absence(engine: Engine) -> Unreachable | Unanswered | None:
+    """Return what shows that the server may be gone, or None."""
     target, patience_s = engine.target(owned=False), engine.options.patience_s
     try:
         async with asyncio.timeout(patience_s):
             await target.connect(ready=False)
     except TimeoutError:
-        return f"a handshake was not answered within {patience_s:g} s"
+        return Unanswered(f"a handshake was not answered within {patience_s:g} s")
     except (Unreachable, Unanswered) as problem:
-        return str(problem)
+        return problem
     except (Broken, Blocked):
         return None  # refused, so it is there
     finally:
