@@ -73,8 +73,14 @@ class Message(dict[str, Any]):
 
     @property
     def is_event(self) -> bool:
-        """Whether the message is an event of a run, by its type and, for an error, its `seq`."""
-        return self.type in EVENT_TYPES and (self.type != "error" or "seq" in self)
+        """Whether the message is an event of a run, by its type and, for an error, its `seq`.
+
+        One of a type that only its vendor knows is an event when it takes a place in a run's log ([MSG-26]).
+        """
+        kind = self.type
+        if kind in EVENT_TYPES:
+            return kind != "error" or "seq" in self
+        return ":" in kind and isinstance(self.get("seq"), int) and "run_id" in self
 
     @property
     def is_aside(self) -> bool:
@@ -82,7 +88,8 @@ class Message(dict[str, Any]):
         if "re" in self:
             return False
         answers = self.get("code") in {"not_active", "unknown_type"}
-        return self.type == "heartbeat" or ":" in self.type or (self.type == "notice" and not answers)
+        vendors = ":" in self.type and not self.is_event
+        return self.type == "heartbeat" or vendors or (self.type == "notice" and not answers)
 
 
 def json_of(text: Any, what: str) -> Any:
