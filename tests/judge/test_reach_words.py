@@ -45,6 +45,11 @@ PORT = "is it the right port"
 
 #: The same causes over the other schemes: each takes as long as the judge is patient.
 WHOLE = pytest.mark.whole
+PROBLEM = b'{"title":"Forbidden","status":403,"code":"forbidden","retryable":false}'
+UNKNOWN_HOST = ("403 Forbidden", "Server: nginx/1.22.1", "Content-Type: application/problem+json")
+OTHER_HOST = ("200 OK", "Server: Apache/2.4.65", "Content-Type: application/json")
+DOCUMENT = b'{"protocol":"runwire","versions":[1],"endpoints":{"websocket":"http://backend/ws"},"limits":{}}'
+HOST = "set `proxy_set_header Host $http_host` in nginx"
 SIGN_IN = answering("302 Found", "Location: /login")
 ELSEWHERE = answering("307 Temporary Redirect", "Location: https://elsewhere.example/ws")
 
@@ -73,6 +78,15 @@ ELSEWHERE = answering("307 Temporary Redirect", "Location: https://elsewhere.exa
         pytest.param(answering("503 Service Unavailable"), HTTP, ["answered 503", "running?"], id="503"),
         pytest.param(
             answering("503 Service Unavailable"), WS, ["answered 503", "running?"], id="503-ws", marks=WHOLE
+        ),
+        pytest.param(
+            answering(*UNKNOWN_HOST, body=PROBLEM), HTTP, ["answered 403", "nginx stands", HOST], id="host"
+        ),
+        pytest.param(
+            answering(*OTHER_HOST, body=DOCUMENT),
+            HTTP,
+            ["http://backend", "`ProxyPreserveHost On`"],
+            id="host-200",
         ),
         pytest.param(ELSEWHERE, WS, ["redirects to https://elsewhere.example/ws", "write"], id="redirect-ws"),
         pytest.param(

@@ -1,6 +1,7 @@
 """Where a server is: its discovery document, or a guess; and why there is none to judge."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from runwire_conformance.client.endpoints import BadEndpoint, endpoint_url, origin_of
@@ -18,6 +19,10 @@ READY_S = 3.0
 
 #: How often a look is taken whose connection broke off before it saw what it looked for.
 TRIES = 6
+
+
+class Unwelcome(NoRunwireServer):
+    """A Runwire server refuses the judge, which sent no credential, what is open to all ([CONN-1])."""
 
 
 class ServerUnusable(Exception):
@@ -67,7 +72,8 @@ async def locate(url: str, options: Options) -> Profile:
                 raise await speechless(url, str(problem)) from None
             continue
         if document := _discovery(response):
-            websocket = _endpoints(found_at, document, bare).get("websocket", "")
+            with _shown_by(response):
+                websocket = _endpoints(found_at, document, bare).get("websocket", "")
             if place != places[0]:
                 raise NoRunwireServer(
                     f"{url} is no discovery document; write {origin}, whose document names {websocket}, or that itself"
@@ -80,9 +86,11 @@ async def locate(url: str, options: Options) -> Profile:
         and not options.sent_headers
         and speaks_runwire(response)
     ):
-        raise ServerUnusable("CONN-1", f"{places[0]} answered {status} to a request without credentials")
+        with _shown_by(response):
+            raise Unwelcome(f"{places[0]} answered {status} to a request without credentials")
     said = None if bare else refused(places[0], status, has_credential=bool(options.sent_headers))
     if said is not None:
+        said.response = response if status == 403 else None
         raise said
     if named:
         raise NoRunwireServer(
@@ -92,6 +100,16 @@ async def locate(url: str, options: Options) -> Profile:
         raise NoRunwireServer(redirect)
     guess = url if bare else _as_websocket(origin + DEFAULT_WEBSOCKET)
     return Profile(guess, origin + WELL_KNOWN)
+
+
+@contextmanager
+def _shown_by(response: Response) -> Iterator[None]:
+    """Have what is raised inside tell which answer shows it."""
+    try:
+        yield
+    except NoRunwireServer as problem:
+        problem.response = response
+        raise
 
 
 def redirect_of(place: str, response: Response) -> str | None:

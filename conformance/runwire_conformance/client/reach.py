@@ -29,7 +29,12 @@ OF_A_PROXY = frozenset({502, 503, 504})
 
 
 class NoRunwireServer(Exception):
-    """There is nothing to judge; the message is one line that says what to do."""
+    """There is nothing to judge; the message is one line that says what to do.
+
+    `response` is the answer that shows it, where what stands between may have brought it about.
+    """
+
+    response: Response | None = None
 
 
 class Speechless(NoRunwireServer):

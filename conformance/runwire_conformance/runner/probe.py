@@ -6,21 +6,25 @@ from runwire_conformance.case import Blocked, Broken
 from runwire_conformance.client.locate import (
     DEFAULT_WEBSOCKET,
     ServerUnusable,
+    Unwelcome,
     _as_websocket,
     locate,
 )
 from runwire_conformance.client.profile import Options, Profile
-from runwire_conformance.client.reach import Guarded, speechless, unreachable
+from runwire_conformance.client.reach import Guarded, NoRunwireServer, speechless, unreachable
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable
 from runwire_conformance.runner.preflight import preflight
 from runwire_conformance.trace.clock import Clock
+from runwire_conformance.verdict.proxies import host_advice
 
 
 async def probe(url: str, options: Options, clock: Clock) -> Profile:
     """Return what can be learned about the server at `url`; raises NoRunwireServer or ServerUnusable."""
     try:
-        profile = await locate(url, options)
+        profile = await _located(url, options)
+    except Unwelcome as problem:
+        raise ServerUnusable("CONN-1", str(problem)) from None
     except Guarded as problem:
         if options.sent_headers or not await _is_open(url, options, clock):
             raise
@@ -35,6 +39,17 @@ async def probe(url: str, options: Options, clock: Clock) -> Profile:
         if profile.discovery is None:
             raise await speechless(profile.websocket_url, str(problem)) from None
         raise ServerUnusable("CONN-6", f"the WebSocket handshake got no answer: {problem}") from None
+
+
+async def _located(url: str, options: Options) -> Profile:
+    """Return where a server is; what a proxy with a `Host` of its own may have brought about is held against nobody."""
+    try:
+        return await locate(url, options)
+    except NoRunwireServer as problem:
+        advice = host_advice(problem.response.headers) if problem.response is not None else None
+        if advice is None:
+            raise
+        raise NoRunwireServer(f"{problem}; {advice}") from None
 
 
 async def _is_open(url: str, options: Options, clock: Clock) -> bool:

@@ -82,6 +82,20 @@ class Signs:
         return None
 
 
+def host_advice(headers: Iterable[tuple[str, str]]) -> str | None:
+    """Return what to set where a response comes through a proxy that writes its own `Host`, or None for another."""
+    record = Record(0.0, "server", "response", headers=tuple((name.lower(), said) for name, said in headers))
+    names = [
+        product.name for product in PRODUCTS if product.name in REWRITES_HOST and _is_of(product, record)
+    ]
+    if not names:
+        return None
+    told = f"{names[0]} stands before the server and may have written another Host into the request"
+    return (
+        f"{told}: set {SETTINGS[Symptom.HOST, names[0]]} in {names[0]}, or have the server accept that name"
+    )
+
+
 def signs_of(traces: Iterable[Trace]) -> Signs:
     """Return what conversations show of a proxy."""
     total = Signs()
