@@ -77,6 +77,20 @@ def shows(requirement: str) -> Iterator[None]:
 
 
 @contextmanager
+def leans_on(*owners: str) -> Iterator[None]:
+    """Have what fails inside held against the sentence that orders it, and not against what the case proves.
+
+    `owners` are these sentences where what fails names none itself.
+    """
+    try:
+        yield
+    except AssertionError as problem:
+        problem.owners = owned_by(problem) or owners  # type: ignore[attr-defined]
+        problem.certain = True  # type: ignore[attr-defined]
+        raise
+
+
+@contextmanager
 def explains(*requirements: str) -> Iterator[None]:
     """Have what fails inside explain findings of these `requirements`, where no other case shows the same."""
     try:

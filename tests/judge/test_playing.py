@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from runwire_conformance.case import BeyondPatience, Blocked, Broken, Claim, TooSlow
+from runwire_conformance.case import BeyondPatience, Blocked, Broken, Claim, TooSlow, Violation, Wrong
 from runwire_conformance.cases.c16_script_agent import end_of_many_steps
 from runwire_conformance.client.conversation import Run
 from runwire_conformance.client.profile import Options, Profile
@@ -102,6 +102,37 @@ def test_a_run_that_was_cut_as_its_log_was_full_shows_nothing_else(log_bytes: in
     assert outcome.state is (State.NOT_EXERCISED if is_full else State.FAILED)
     assert f"raise log_bytes (advertised {log_bytes})" in outcome.reason or not is_full
     assert played(cut, limited(log_bytes=log_bytes), fills=True).state is State.FAILED
+
+
+def aged(problem: Exception) -> Callable[[Target], Awaitable[None]]:
+    """Return a case that fails when its connection was closed after two seconds."""
+
+    async def case(target: Target) -> None:
+        trace = target.noted("websocket", "one")
+        trace.records.append(Record(trace.began + 2.1, "server", "close", code=4000))
+        raise problem
+
+    return case
+
+
+def test_what_was_ended_at_its_stated_age_is_proof_of_nothing() -> None:
+    wrong = Wrong("expected the close code 1000; came the close code 4000")
+    wrong.proven = True
+    for problem in (wrong, Broken("expected the run's terminal"), TimeoutError()):
+        outcome = played(aged(problem), limited(stream_s=2))
+
+        assert (outcome.state, outcome.suspect) == (State.NOT_EXERCISED, True)
+        assert outcome.reason.startswith(
+            "stream_s (advertised 2) was over before the case: leave stream_s out"
+        )
+
+
+def test_an_end_before_the_stated_age_or_of_no_stated_age_is_held_against_the_server() -> None:
+    ended = aged(Broken("expected the run's terminal"))
+
+    assert played(ended, limited(stream_s=3)).state is State.FAILED
+    assert played(ended).state is State.FAILED
+    assert played(aged(Violation("MSG-28", "no re")), limited(stream_s=2)).state is State.FAILED
 
 
 def test_a_refusal_with_429_is_no_place_either() -> None:

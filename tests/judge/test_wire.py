@@ -1,6 +1,7 @@
 """The judge's readers and invariants: cut anywhere, silent on what is right, loud on what is wrong."""
 
 import asyncio
+import math
 import socket
 import sys
 from itertools import pairwise
@@ -14,7 +15,7 @@ from runwire_conformance.client.wire.sse import Block, BlockParser
 from runwire_conformance.client.wire.websocket import Pace
 from runwire_conformance.rules import RuleContext, findings
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import Message, Record, Trace
+from runwire_conformance.trace.trace import RESPONSE_ENDED, Message, Record, Trace, Transport
 from tests.support.transcripts import INVALID, VALID, found
 
 STREAM = (
@@ -229,3 +230,41 @@ def test_a_slow_reader_does_not_make_good_what_it_was_late_by_for_long() -> None
 
     assert pace.rest(8192, 60.0) == 0.0
     assert [pace.rest(8192, 60.0) > 0.0 for _ in range(3)] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("transport", "kind", "code", "at", "aged"),
+    [
+        ("websocket", "close", 4000, 2.1, True),
+        ("websocket", "close", 1012, 1.95, True),
+        ("websocket", "close", 4000, 1.5, False),
+        ("websocket", "close", 1009, 2.1, False),
+        ("websocket", "close", 4403, 2.1, False),
+        ("websocket", "close", 4077, 2.1, False),
+        ("websocket", "lost", None, 2.1, False),
+        ("sse", "lost", None, 2.1, True),
+        ("sse", "lost", None, 1.5, False),
+    ],
+)
+def test_an_end_at_the_stated_age_is_told_apart(
+    transport: Transport, kind: str, code: int | None, at: float, aged: bool
+) -> None:
+    trace = Trace(transport, "one", began=0.0)
+    trace.records.append(Record(at, "server", kind, RESPONSE_ENDED if kind == "lost" else "", code=code))
+
+    assert trace.aged(2.0) is aged
+    assert not trace.aged(math.inf)
+
+
+def test_what_the_client_or_a_drain_ended_was_ended_for_no_age() -> None:
+    for before in (
+        Record(0.5, "client", "close", code=1000),
+        Record(0.5, "server", "text", "{}", Message({"type": "notice", "code": "draining"})),
+    ):
+        trace = Trace(
+            "websocket", "one", began=0.0, records=[before, Record(2.5, "server", "close", code=4000)]
+        )
+        assert not trace.aged(2.0)
+    done = Record(0.5, "server", "block", "{}", Message({"type": "done"}))
+    read = Trace("sse", "one", began=0.0, records=[done, Record(2.5, "server", "lost", RESPONSE_ENDED)])
+    assert not read.aged(2.0)

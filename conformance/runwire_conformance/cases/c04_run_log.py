@@ -8,7 +8,7 @@ from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import END, EVENT_S, LONG_S, contents
 from runwire_conformance.client.either import BOTH, begun
-from runwire_conformance.client.expectations import expect_same_log, expect_text, shown
+from runwire_conformance.client.expectations import expect_count, expect_same_log, expect_text, shown
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 
@@ -56,7 +56,7 @@ async def a_long_run_is_numbered_without_hole(target: Target, limits: Limits, tr
     await run.whole()
 
     expect_text(run, "x" * times)
-    assert run.last_seq == 2 * times + 1
+    expect_count(run, 2 * times + 1)
 
 
 @proves("RUN-28", script=True, watches=("RUN-27", "RUN-29"))
@@ -136,9 +136,9 @@ async def a_log_is_whole_while_its_run_is_unfinished_and_after_its_end(target: T
 
 
 @proves("RUN-34", script=True, on=BOTH, fills=True)
-async def a_log_beyond_its_size_ends_as_incomplete(target: Target, limits: Limits, transport: str) -> None:
+async def a_log_beyond_its_size_ends_as_incomplete(target: Target, transport: str) -> None:
     piece = "x" * 4000
-    times = int(limits["log_bytes"] / 4000) + 50
+    times = target.pieces_beyond_log(4000)
     run = await begun(target, transport, scripts.script(scripts.repeat(times, scripts.thinking(piece))))
 
     terminal = await run.terminal(LONG_S)

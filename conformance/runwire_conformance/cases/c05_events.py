@@ -307,8 +307,8 @@ async def a_cancelled_run_says_why(target: Target, transport: str) -> None:
 
 
 @proves("EVENT-23", script=True, on=BOTH, fills=True)
-async def a_run_that_was_cut_says_why(target: Target, limits: Limits, transport: str) -> None:
-    times = int(limits["log_bytes"] / 4000) + 50
+async def a_run_that_was_cut_says_why(target: Target, transport: str) -> None:
+    times = target.pieces_beyond_log(4000)
     run = await begun(target, transport, scripts.script(scripts.repeat(times, scripts.thinking("x" * 4000))))
 
     terminal = await run.terminal(LONG_S)

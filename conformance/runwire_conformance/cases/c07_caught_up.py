@@ -4,6 +4,7 @@ from runwire_conformance.case import proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import Run
+from runwire_conformance.client.expectations import expect_count
 from runwire_conformance.client.stream import Stream
 from runwire_conformance.client.target import Target, new_run_id
 
@@ -48,6 +49,7 @@ async def resumed_says_how_far_a_live_run_is(client: Client, target: Target, tra
     await run.until_text("bc")
 
     for paused, end in ((silent, 0), (run, 3)):
+        expect_count(paused, end)
         for after in range(end + 1):
             again = await opened(target, transport, paused.id, after)
             assert last_seq(again) == end, (

@@ -123,7 +123,7 @@ async def a_bad_message_is_answered_with_a_registered_code(client: Client) -> No
     assert client.close_code != 1005, "a Close frame without a code"
 
 
-@proves("CLOSE-1", watches=("CLOSE-2",), timing=True, waits=lambda limits: limits["idle_s"])
+@proves("LIMIT-5", watches=("CLOSE-1", "CLOSE-2"), timing=True, waits=lambda limits: limits["idle_s"])
 async def an_idle_connection_ends_with_a_registered_code(client: Client, limits: Limits) -> None:
 
     await client.closed(

@@ -3,7 +3,7 @@
 import time
 from contextlib import suppress
 
-from runwire_conformance.case import proves, shows
+from runwire_conformance.case import leans_on, proves, shows
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversation import beyond
 from runwire_conformance.client.expectations import (
@@ -34,12 +34,13 @@ async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -
     command = target.hook("drain")
     target.needs("runs_per_connection", 2, "for a brief and an endless run")
     target.needs("run_s", limits["drain_s"] + 1, "to outlast drain_s")
-    client, idle = await target.connect(), await target.connect()
-    brief = await client.start(
-        scripts.script(scripts.wait(limits["drain_s"] * 400), scripts.token("x")), run_id=new_run_id()
-    )
-    endless = await client.start(scripts.ENDLESS, run_id=new_run_id())
-    await endless.next_event()
+    with leans_on("RUN-2"):  # of draining nobody has told the server yet
+        client, idle = await target.connect(), await target.connect()
+        brief = await client.start(
+            scripts.script(scripts.wait(limits["drain_s"] * 400), scripts.token("x")), run_id=new_run_id()
+        )
+        endless = await client.start(scripts.ENDLESS, run_id=new_run_id())
+        await endless.next_event()
 
     await executed("drain", command)
     told = time.monotonic()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -22,7 +23,7 @@ from runwire_conformance.client.wire.websocket import (
 from runwire_conformance.rules.flood import flood_of
 from runwire_conformance.trace.clock import Interval, now
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import Message, Trace, parsed
+from runwire_conformance.trace.trace import CROSSING_S, Message, Trace, parsed
 
 #: Seconds a peer may take to close after it was told to, or after something that closes.
 CLOSE_S = Unstated(8.0)
@@ -139,8 +140,10 @@ class OpenConnection(Conversation):
             await self._peer.drain()
             await asyncio.sleep(pause_s)
             if self.ended:
+                self._expect_use()
                 raise Broken(
-                    f"expected a message that arrives to be waited for; closed with {self.close_code}"
+                    f"expected a message that arrives to be waited for; closed with {self.close_code}",
+                    self.ended_by() if self.close_code == IDLE else (),
                 )
         self.trace.add("client", "text", f"{text} (in {seconds:.1f} s)", Message(message))
 
@@ -166,10 +169,13 @@ class OpenConnection(Conversation):
         try:
             yield
         except Broken:
-            if not self._came_within(pong_timeout_s, asked):
+            if (slowest := self._slowest(asked)) is None or slowest > pong_timeout_s:
+                took = "no answer came" if slowest is None else f"an answer took {slowest:.1f} s"
+                enough = math.ceil(2 * max(slowest or 0.0, pong_timeout_s))
                 raise NotExercised(
-                    "an answer took longer than a Pong may, behind what the network held; raise pong_timeout_s "
-                    f"(advertised {pong_timeout_s:.15g}), or judge the server without what stands before it"
+                    f"{took} behind the data, and a Pong may take {pong_timeout_s:.15g} s (pong_timeout_s): whether "
+                    "the server, the network or a proxy held it so long cannot be told from here; set pong_timeout_s "
+                    f"to {enough} or more to have this judged"
                 ) from None
             raise
         finally:
@@ -182,12 +188,11 @@ class OpenConnection(Conversation):
             await self.send({"type": "heartbeat", "id": name})
             await asyncio.sleep(WAY_S)
 
-    def _came_within(self, seconds: float, asked: Mapping[str, float]) -> bool:
-        """Whether something was asked for, and all that could be answered within `seconds` was."""
+    def _slowest(self, asked: Mapping[str, float]) -> float | None:
+        """Return the most seconds that an answer took, or has taken so far; None when nothing was asked for."""
         came = {str(message.get("re")): message.at for message in self.messages}
         ended = self.ended_at if self.ended_at is not None else now()
-        due = {name: at for name, at in asked.items() if ended - at > seconds}
-        return bool(asked) and all(came.get(name, ended) - at <= seconds for name, at in due.items())
+        return max((came.get(name, ended) - at for name, at in asked.items()), default=None)
 
     def resume_reading(self) -> None:
         """Take bytes again, at full speed."""
@@ -230,14 +235,42 @@ class OpenConnection(Conversation):
             if never:
                 raise Blocked("CONN-22") from None
             raise
+        if self.trace.aged(self.limits.stream_s) and not self.trace.idled(self.limits["idle_s"]):
+            raise Broken(f"expected {expected}; the connection was ended for its age", owners)
         self._peer.close()  # a server may wait for it before it frees the place
         return self.close_code if self.close_code is not None else 1006
 
     def expect_open(self) -> None:
-        """Raise Broken when the server has ended the connection."""
+        """Raise Broken when the server has ended the connection, NotExercised when it was idle for too long."""
         if self.ended:
+            self._expect_use()
             how = f"closed with {self.close_code}" if self.close_code is not None else "broken off"
             raise Broken(f"expected the connection to stay open; it was {how}", self.ended_by())
+
+    def _expect_use(self) -> None:
+        """Raise NotExercised when the server closed as nothing had been asked for `idle_s`, as it must ([LIMIT-5]).
+
+        Of a run whose events still wait for a slow reader nobody knows here whether it is unfinished.
+        """
+        idle_s = self.limits["idle_s"]
+        if self.close_code != IDLE or not self.trace.idled(idle_s):
+            return
+        if self.trace.deaf or not (self._follows() or self._waits()):
+            raise NotExercised(
+                f"idle_s (advertised {idle_s:.15g}) was over before the case; set it to {3 * idle_s:.15g} or more"
+            )
+
+    def _waits(self) -> bool:
+        """Whether the judge had sent something long before the close, of which it waited for the answer."""
+        assert self.ended_at is not None
+        asked = max((r.at for r in self.trace.records if r.is_use and r.side == "client"), default=0.0)
+        answered = max((message.at for message in self.messages if message.type != "heartbeat"), default=0.0)
+        return answered < asked < self.ended_at - CROSSING_S
+
+    def _follows(self) -> bool:
+        """Whether a run was opened here whose terminal has not come."""
+        opened = {m.word("run_id") for m in self.messages if m.type in {"started", "resumed"}}
+        return bool(opened - {m.word("run_id") for m in self.messages if m.is_terminal})
 
     async def closed_with(self, code: int) -> None:
         """Wait until the server has closed with `code`; raises Broken when it does not, Wrong for another code.
@@ -252,7 +285,9 @@ class OpenConnection(Conversation):
         waited = (self.ended_at or 0.0) - sent_at
         if came == IDLE and waited <= self.clock.tolerance:
             raise NotJudged("idle_s was over before the judge had sent what the server is to close for")
-        said = "no Close frame" if came == 1006 else f"the close code {came} after {waited:.2f} s"
+        age = (self.ended_at or 0.0) - self.trace.began
+        after = f"{waited:.2f} s after the judge's last message, {age:.2f} s after the opening"
+        said = "no Close frame" if came == 1006 else f"the close code {came}, {after}"
         problem = Wrong(f"expected the close code {code}; came {said}")
         # What is said of a Pong that is overdue, the judge may have brought about by being slow.
         problem.proven = came not in {1006, 1011, 4001}

@@ -47,6 +47,10 @@ MOST_SHOWN = 120
 EVENTS: Owners = ("RUN-2", "RUN-1", "EVENT-4", "SCRIPT-1")
 END: Owners = ("RUN-27", "RUN-4", "RUN-13", "SCRIPT-2")
 
+#: Bytes that come while something else is waited for above which the wait may be the judge's own slowness in reading,
+#: when more was coming less than these seconds before.
+MUCH_BYTES, STILL_S = 8_000_000, 1.0
+
 #: Why no heartbeat was to be seen ([BEAT-1]).
 NO_SILENCE = "messages of the server's own left no silence for a heartbeat"
 
@@ -59,6 +63,8 @@ class Conversation:
         self.limits = limits
         self.clock = clock
         self.messages: list[Message] = []
+        #: Bytes of the messages that came.
+        self.came_bytes = 0
         self.ended_at: float | None = None
         #: Seconds that the user will wait for what has no time of its own, where the case is played again for that.
         self.patience_s = 0.0
@@ -76,6 +82,7 @@ class Conversation:
         message.at = now()
         message.index = len(self.messages)
         self.messages.append(message)
+        self.came_bytes += len(text)
         return message
 
     async def _announce(self) -> None:
@@ -112,10 +119,12 @@ class Conversation:
         unstated = isinstance(seconds, Unstated)
         if unstated:
             seconds = max(seconds, self.patience_s)
+        before = self.came_bytes
         try:
             async with asyncio.timeout(seconds), self._news:
                 await self._news.wait_for(over)
         except TimeoutError:
+            self._expect_to_keep_up(self.came_bytes - before, seconds)
             shown = f"waited {seconds:.2f} s; came {self.seen()}{self.asked()}"
             problem = Broken(f"expected {expected}; {shown}", owners, certain=certain)
             problem.absent = unstated
@@ -125,9 +134,24 @@ class Conversation:
                 raise NotJudged(
                     f"a conversation was longer than the {self.trace.flooded_at} records that are kept"
                 )
+            self._expect_use()
             over_by = "" if self.flooded else f" the {self.trace.transport} connection ended;"
             shown = f"expected {expected};{over_by} came {self.seen()}"
             raise self._missed(Broken(shown, (*self.ended_by(), *owners)))
+
+    def _expect_use(self) -> None:
+        """Raise NotExercised when the server had closed a connection that the judge left idle for too long."""
+
+    def _expect_to_keep_up(self, came: int, seconds: float) -> None:
+        """Raise NotJudged when so much came in a wait that the rest may only be unread by the judge."""
+        if came < MUCH_BYTES or now() - self.messages[-1].at > STILL_S:
+            return
+        problem = NotJudged(
+            f"the judge had read {came / 1e6:.0f} MB in {seconds:.0f} s when it stopped waiting, and more was coming; "
+            f"a smaller log_bytes (advertised {self.limits['log_bytes']:.15g}) spares it that"
+        )
+        problem.suspect = True
+        raise problem
 
     def _missed(self, problem: Broken) -> Broken:
         """Return what is raised for something that did not come."""
@@ -138,7 +162,11 @@ class Conversation:
         if self.trace.transport != "websocket":
             return ("SSE-10",)
         last = next((r for r in reversed(self.trace.records) if r.kind in {"close", "lost"}), None)
-        return ("CLOSE-2",) if last is not None and last.kind == "lost" else ("LIMIT-6", "LIMIT-5", "CLOSE-1")
+        if last is not None and last.kind == "lost":
+            return ("CLOSE-2",)
+        # Only a close with 1000 is about idleness.
+        idle = last is not None and last.code == 1000
+        return ("LIMIT-6", "LIMIT-5", "CLOSE-1") if idle else ("LIMIT-5", "CLOSE-10", "CLOSE-1")
 
     async def message(
         self,

@@ -149,6 +149,12 @@ def _cut(text: str, place: int) -> str:
     return f"…{json.dumps(text[begin : begin + MOST_TEXT], ensure_ascii=False)}…"
 
 
+def expect_count(run: Run, events: int) -> None:
+    """Expect that the log of a run holds so many events so far, each of which a script has said ([SCRIPT-1])."""
+    if run.last_seq != events:
+        raise Wrong(f"expected the last seq {events}; came {run.last_seq}", ("SCRIPT-1",))
+
+
 def expect_one_end(events: Sequence[Message], kind: str, owners: Owners = ("RUN-4",)) -> None:
     """Expect that of the events of a run one is a terminal, of this type."""
     came = [event.type for event in events if event.is_terminal]

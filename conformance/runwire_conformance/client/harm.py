@@ -214,6 +214,6 @@ async def _served(target: Target, client: Client | None) -> Client:
     try:
         await timely(target.clock, client.ask({"type": "heartbeat"}, whole), "LIMIT-17", "a heartbeat")
     except Broken:
-        if client.close_code != IDLE:
+        if client.close_code != IDLE and not client.trace.aged(target.limits.stream_s):
             raise
     return client

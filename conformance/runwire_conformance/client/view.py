@@ -17,6 +17,9 @@ from runwire_conformance.trace.limits import Limits
 #: Seconds for which a token is good that the judge has minted to see it expire.
 SHORT_LIFE_S = 3
 
+#: The largest log that the judge fills, in bytes: it reads each of them.
+MOST_FILLED = 64 << 20
+
 #: Counts the views of a server, which tell their prompts apart by their number.
 _NUMBERS = itertools.count()
 
@@ -163,6 +166,15 @@ class View:
             raise NotExercised(
                 f"{limit} is {self.limits[limit]:g}, too little {why}; set it to {least:g} or more on the server"
             )
+
+    def pieces_beyond_log(self, size: int) -> int:
+        """Return how many texts of `size` bytes are more than a log holds; raises NotExercised for one too large."""
+        log_bytes = self.limits["log_bytes"]
+        if log_bytes > MOST_FILLED:
+            raise NotExercised(
+                f"log_bytes (advertised {log_bytes:.15g}) is more than the judge fills; set it to {MOST_FILLED} or less"
+            )
+        return int(log_bytes / size) + 50
 
     def observed(self, name: str, answer: str) -> None:
         """Record what the server does where the text is silent; it is never judged."""

@@ -43,6 +43,9 @@ GIVEN_UP = frozenset({1001, 1006, 1011, 4001})
 #: Limits in seconds below which a connection, a run or a question may be over that a case still needs.
 LEAST_S = {"idle_s": 3.0, "run_s": 5.0, "input_s": 5.0, "pong_timeout_s": 0.5}
 
+#: Seconds for which a connection has to last, so that cases come to their end on a server of short limits.
+LEAST_STREAM_S = 60
+
 #: How many runs a server has to have places for, so that one that is refused is no other case's doing.
 LEAST_RUNS = 8
 
@@ -124,6 +127,8 @@ def _outcome(
     if not expects_busy and any(map(is_refused_as_busy, traces)):
         reason = f"blocked by {NO_CAPACITY}: {problem}; {limits.remedy(*CONNECTIONS, *RUNS)}"
         return Outcome(State.NOT_EXERCISED, reason, NO_CAPACITY, suspect=True)
+    if not isinstance(problem, Violation) and any(trace.aged(limits.stream_s) for trace in traces):
+        return _aged(case, limits)
     if (lacking := _lacking(case, traces, limits)) and not getattr(problem, "proven", False):
         return Outcome(State.NOT_EXERCISED, f"{lacking}: {problem}")
     leaning = case.claim.timing or overtaken(traces, limits) or was_dropped(traces)
@@ -166,6 +171,17 @@ def _outcome(
         return replace(failed, reason=reason, kind=Kind.LACKING, details=f"{reason}\nat {line_of(problem)}")
     shown = "".join(traceback.format_exception(problem))
     return Outcome(State.JUDGE_ERROR, f"{type(problem).__name__}: {problem}", details=shown)
+
+
+def _aged(case: Case, limits: Limits) -> Outcome:
+    """Return what comes of a case that failed when the server had ended a conversation at the age that it states."""
+    reason = (
+        f"stream_s (advertised {limits.stream_s:.15g}) was over before the case: leave stream_s out on the "
+        f"server, or set it to {LEAST_STREAM_S} or more"
+    )
+    # Beside others a case takes longer, but no shorter than its limits make it wait.
+    hurried = wait_of(case.claim, limits).seconds < limits.stream_s
+    return Outcome(State.NOT_EXERCISED, reason, suspect=hurried)
 
 
 def _lacking(case: Case, traces: Sequence[Trace], limits: Limits) -> str:

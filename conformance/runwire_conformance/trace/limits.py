@@ -1,5 +1,6 @@
 """The limits that a server is judged by: what it advertised, and the registry's defaults."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,13 @@ class Limits:
         value = self.advertised.get(name)
         usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < BEYOND
         return float(value) if usable else default_limits()[name]  # type: ignore[arg-type]
+
+    @property
+    def stream_s(self) -> float:
+        """Seconds after which a stream or connection may be ended for its age ([LIMIT-13]); infinite when never."""
+        value = self.advertised.get("stream_s")
+        usable = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        return float(value) if usable else math.inf  # type: ignore[arg-type]
 
     def seconds(self, name: str) -> float:
         """Return a limit in seconds, whichever unit its name ends in."""

@@ -10,6 +10,7 @@ from runwire_conformance.case import Broken
 from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.json_reading import read_json
 from runwire_conformance.trace.memory_budget import FLOOD_RECORDS, MemoryBudget
+from runwire_spec import registries
 
 Transport = Literal["websocket", "sse", "http"]
 Side = Literal["client", "server"]
@@ -40,6 +41,19 @@ NEARLY = 0.8
 
 #: Seconds within which a message and a close may have crossed each other, even on a busy machine.
 CROSSING_S = 1.0
+
+#: Seconds by which two clocks may differ about the age of a conversation.
+AGE_S = 0.1
+
+#: Close codes that say what was wrong with what the client sent, or tell it to stop, which no age is a reason for.
+OF_THE_CLIENT = frozenset({1002, 1003, 1007, 1009})
+
+#: The codes with which a connection may be closed for its age ([CLOSE-1], [CLOSE-3]).
+AGEING_CODES = frozenset(
+    code
+    for code in (int(row["code"]) for row in registries()["close_codes"])
+    if code not in OF_THE_CLIENT and not 4400 <= code < 4500
+)
 
 
 class Message(dict[str, Any]):
@@ -257,7 +271,7 @@ class Trace:
 
     def shorten(self, most: int) -> None:
         """Forget the middle of a long conversation: `most` records are kept, and what stands around a mark."""
-        self._keep(outline(len(self.records), most, self.marks))
+        self._keep(outline(len(self.records), most, self.telling))
 
     def _keep(self, places: set[int]) -> None:
         kept: list[Record] = []
@@ -280,6 +294,13 @@ class Trace:
         marks |= {place: name for place, name in self.marks.items() if place < 0}
         self.records, self.marks, self.gaps = kept, marks, gaps
         self.made.clear()
+
+    @property
+    def telling(self) -> set[int]:
+        """The places of the records that are shown of however long a conversation: what was broken, and its end."""
+        return self.marks.keys() | {
+            place for place, record in enumerate(self.records) if record.kind in {"close", "lost"}
+        }
 
     def forget(self) -> None:
         """Hold nothing of it against the memory of the judge any more: it was judged, and what is kept is short."""
@@ -343,6 +364,17 @@ class Trace:
                 return max(sizes.get(run_id, 0), least) >= log_bytes / 2
             sizes[run_id] = sizes.get(run_id, 0) + len(record.payload)
         return False
+
+    def aged(self, stream_s: float) -> bool:
+        """Whether the server ended it for its age, `stream_s` or more, as it may ([LIMIT-13], [CLOSE-10])."""
+        end = next((record for record in self.records if record.kind in {"close", "lost"}), None)
+        if end is None or end.side != "server" or end.at - self.began < stream_s - AGE_S:
+            return False
+        if self.transport == "sse":
+            over = any(message.is_terminal for message in self.messages("server"))
+            return end.payload == RESPONSE_ENDED and not over
+        drains = any(message.get("code") == "draining" for message in self.messages("server"))
+        return end.code in AGEING_CODES and not drains
 
     def idled(self, idle_s: float) -> bool:
         """Whether the server closed with 1000 after nothing but heartbeats had happened for `idle_s` ([LIMIT-5]).

@@ -35,7 +35,7 @@ class Gap:
 def lines(trace: Trace, most: int = MOST_LINES) -> Iterator[TranscriptLine | Gap]:
     """Yield what was said; of a long conversation `most` lines, the beginning and the end, and what is marked."""
     skipped = 0
-    shown = outline(len(trace.records), most, trace.marks)
+    shown = outline(len(trace.records), most, trace.telling)
     for number, record in enumerate(trace.records):
         skipped += trace.gaps.get(number, 0)
         if number not in shown:
