@@ -3,8 +3,9 @@
 import asyncio
 import json
 
-from runwire_conformance.case import Blocked, proves
+from runwire_conformance.case import Blocked, Broken, proves
 from runwire_conformance.client.client import Client
+from runwire_conformance.client.connection import IDLE
 from runwire_conformance.client.conversation import ANSWER_S
 from runwire_conformance.client.expectations import (
     expect_header,
@@ -184,6 +185,8 @@ async def a_first_message_may_take_its_time(client: Client, limits: Limits) -> N
 
     await asyncio.sleep(wait)
 
+    if client.close_code == IDLE:
+        raise Broken(f"expected a first message to be waited for; closed with {IDLE} within {wait:g} s")
     client.expect_open()
 
 

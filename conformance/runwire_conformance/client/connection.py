@@ -245,7 +245,8 @@ class OpenConnection(Conversation):
         if self.ended:
             self._expect_use()
             how = f"closed with {self.close_code}" if self.close_code is not None else "broken off"
-            raise Broken(f"expected the connection to stay open; it was {how}", self.ended_by())
+            said = f"expected the connection to stay open; it was {how}"
+            raise Broken(said, self.ended_by(), certain=self.close_code == IDLE)
 
     def _expect_use(self) -> None:
         """Raise NotExercised when the server closed as nothing had been asked for `idle_s`, as it must ([LIMIT-5]).
@@ -255,7 +256,7 @@ class OpenConnection(Conversation):
         idle_s = self.limits["idle_s"]
         if self.close_code != IDLE or not self.trace.idled(idle_s):
             return
-        if self.trace.deaf or not (self._follows() or self._waits()):
+        if self.trace.deaf or not (self.follows() or self._waits()):
             raise NotExercised(
                 f"idle_s (advertised {idle_s:.15g}) was over before the case; set it to {3 * idle_s:.15g} or more"
             )
@@ -266,11 +267,6 @@ class OpenConnection(Conversation):
         asked = max((r.at for r in self.trace.records if r.is_use and r.side == "client"), default=0.0)
         answered = max((message.at for message in self.messages if message.type != "heartbeat"), default=0.0)
         return answered < asked < self.ended_at - CROSSING_S
-
-    def _follows(self) -> bool:
-        """Whether a run was opened here whose terminal has not come."""
-        opened = {m.word("run_id") for m in self.messages if m.type in {"started", "resumed"}}
-        return bool(opened - {m.word("run_id") for m in self.messages if m.is_terminal})
 
     async def closed_with(self, code: int) -> None:
         """Wait until the server has closed with `code`; raises Broken when it does not, Wrong for another code.

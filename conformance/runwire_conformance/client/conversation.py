@@ -164,9 +164,14 @@ class Conversation:
         last = next((r for r in reversed(self.trace.records) if r.kind in {"close", "lost"}), None)
         if last is not None and last.kind == "lost":
             return ("CLOSE-2",)
-        # Only a close with 1000 is about idleness.
-        idle = last is not None and last.code == 1000
-        return ("LIMIT-6", "LIMIT-5", "CLOSE-1") if idle else ("LIMIT-5", "CLOSE-10", "CLOSE-1")
+        if last is None or last.code != 1000:
+            return ("LIMIT-5", "CLOSE-10", "CLOSE-1")
+        return ("LIMIT-6", "LIMIT-5") if self.follows() and not self.trace.deaf else ("LIMIT-5", "LIMIT-6")
+
+    def follows(self) -> bool:
+        """Whether a run was opened here whose terminal has not come."""
+        opened = {m.word("run_id") for m in self.messages if m.type in {"started", "resumed"}}
+        return bool(opened - {m.word("run_id") for m in self.messages if m.is_terminal})
 
     async def message(
         self,
