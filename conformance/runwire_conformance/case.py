@@ -171,6 +171,14 @@ class NotJudged(Ending):
     state = "not judged"
 
 
+class Excused(Broken):
+    """What was expected did not come, and that is no fault of the server's; a case that goes no further ends so."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(str(ending))
+        self.ending = ending
+
+
 class NotOffered(Ending):
     """The requirement speaks of something that this server does not have, by its own word; says what."""
 

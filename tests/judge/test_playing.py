@@ -8,7 +8,16 @@ from typing import cast
 
 import pytest
 
-from runwire_conformance.case import BeyondPatience, Blocked, Broken, Claim, TooSlow, Violation, Wrong
+from runwire_conformance.case import (
+    BeyondPatience,
+    Blocked,
+    Broken,
+    Claim,
+    Excused,
+    TooSlow,
+    Violation,
+    Wrong,
+)
 from runwire_conformance.cases.c16_script_agent import end_of_many_steps
 from runwire_conformance.client.conversation import Run
 from runwire_conformance.client.profile import Options, Profile
@@ -125,6 +134,15 @@ def test_what_was_ended_at_its_stated_age_is_proof_of_nothing() -> None:
         assert outcome.reason.startswith(
             "stream_s (advertised 2) was over before the case: leave stream_s out"
         )
+
+
+def test_what_is_no_fault_of_the_server_ends_a_case_as_that() -> None:
+    async def idle(target: Target) -> None:  # noqa: ARG001 - named as cases name it
+        raise Excused(TooSlow("idle_s was over"))
+
+    outcome = played(idle)
+
+    assert (outcome.state, outcome.reason, outcome.suspect) == (State.NOT_EXERCISED, "idle_s was over", True)
 
 
 def test_an_end_before_the_stated_age_or_of_no_stated_age_is_held_against_the_server() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from runwire_conformance.case import Broken, NotExercised, proves, shows
+from runwire_conformance.case import Broken, Excused, NotExercised, proves, shows
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import NO_SILENCE, Conversation, Run, beyond
@@ -43,6 +43,8 @@ async def beaten(conversation: Conversation, limits: Limits, state: str) -> None
 
     try:
         await conversation.wait_until(heard, bound, "two heartbeats")
+    except Excused:
+        raise
     except Broken as problem:
         if conversation.spoke_throughout(now() - bound):
             raise NotExercised(NO_SILENCE) from None
@@ -168,6 +170,8 @@ async def ordinary(target: Target, client: Client, where: str, after: str, **mem
     run = await target.start_again(client, scripts.SHORT, **members)
     try:
         terminal = await run.terminal()
+    except Excused:
+        raise
     except Broken as problem:
         raise Broken(f"a run {where}, after one that {after}: {problem}") from None
     if terminal.get("status") != "completed":

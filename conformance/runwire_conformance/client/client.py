@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from runwire_conformance.case import Blocked, Broken, NotJudged, Violation
+from runwire_conformance.case import Blocked, Broken, Excused, NotJudged, Violation
 from runwire_conformance.client.connection import OpenConnection
 from runwire_conformance.client.conversation import ANSWER_S, Owners, Run
 from runwire_conformance.client.view import expect_to_fit
@@ -197,6 +197,8 @@ class Client(OpenConnection):
         await self.send({"type": "heartbeat"})
         try:
             await self.wait_until(lambda: len(self.messages) > before, ANSWER_S, "an answer", ("BEAT-5",))
+        except Excused:
+            raise
         except Broken:
             raise Blocked("BEAT-5") from None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from websockets.frames import Opcode
 
-from runwire_conformance.case import Blocked, Broken, NotExercised, NotJudged, Wrong
+from runwire_conformance.case import Blocked, Broken, Excused, NotExercised, NotJudged, TooSlow, Wrong
 from runwire_conformance.client.conversation import Conversation, Owners, Unstated
 from runwire_conformance.client.wire.http import Response
 from runwire_conformance.client.wire.websocket import (
@@ -168,6 +168,8 @@ class OpenConnection(Conversation):
         asking = asyncio.create_task(self._ask_for_heartbeats(asked))
         try:
             yield
+        except Excused:
+            raise
         except Broken:
             if (slowest := self._slowest(asked)) is None or slowest > pong_timeout_s:
                 took = "no answer came" if slowest is None else f"an answer took {slowest:.1f} s"
@@ -241,7 +243,7 @@ class OpenConnection(Conversation):
         return self.close_code if self.close_code is not None else 1006
 
     def expect_open(self) -> None:
-        """Raise Broken when the server has ended the connection, NotExercised when it was idle for too long."""
+        """Raise Broken when the server has ended the connection, Excused when it was idle for too long."""
         if self.ended:
             self._expect_use()
             how = f"closed with {self.close_code}" if self.close_code is not None else "broken off"
@@ -249,7 +251,7 @@ class OpenConnection(Conversation):
             raise Broken(said, self.ended_by(), certain=self.close_code == IDLE)
 
     def _expect_use(self) -> None:
-        """Raise NotExercised when the server closed as nothing had been asked for `idle_s`, as it must ([LIMIT-5]).
+        """Raise Excused when the server closed as nothing had been asked for `idle_s`, as it must ([LIMIT-5]).
 
         Of a run whose events still wait for a slow reader nobody knows here whether it is unfinished.
         """
@@ -257,8 +259,10 @@ class OpenConnection(Conversation):
         if self.close_code != IDLE or not self.trace.idled(idle_s):
             return
         if self.trace.deaf or not (self.follows() or self._waits()):
-            raise NotExercised(
-                f"idle_s (advertised {idle_s:.15g}) was over before the case; set it to {3 * idle_s:.15g} or more"
+            raise Excused(
+                TooSlow(
+                    f"idle_s (advertised {idle_s:.15g}) was over before the case; set it to {3 * idle_s:.15g} or more"
+                )
             )
 
     def _waits(self) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from runwire_conformance.case import Broken, DeadlineMissed, NotExercised, NotJudged
+from runwire_conformance.case import Broken, DeadlineMissed, Excused, NotExercised, NotJudged
 from runwire_conformance.client.scripts import answer_text
 from runwire_conformance.trace.clock import LATE_S, Interval, now
 from runwire_conformance.trace.limits import Limits
@@ -140,10 +140,10 @@ class Conversation:
             raise self._missed(Broken(shown, (*self.ended_by(), *owners)))
 
     def _expect_use(self) -> None:
-        """Raise NotExercised when the server had closed a connection that the judge left idle for too long."""
+        """Raise Excused when the server had closed a connection that the judge left idle for too long."""
 
     def _expect_to_keep_up(self, came: int, seconds: float) -> None:
-        """Raise NotJudged when so much came in a wait that the rest may only be unread by the judge."""
+        """Raise Excused when so much came in a wait that the rest may only be unread by the judge."""
         if came < MUCH_BYTES or now() - self.messages[-1].at > STILL_S:
             return
         problem = NotJudged(
@@ -151,7 +151,7 @@ class Conversation:
             f"a smaller log_bytes (advertised {self.limits['log_bytes']:.15g}) spares it that"
         )
         problem.suspect = True
-        raise problem
+        raise Excused(problem)
 
     def _missed(self, problem: Broken) -> Broken:
         """Return what is raised for something that did not come."""

@@ -279,9 +279,11 @@ class _Player:
         )
 
     def _outlived(self) -> bool:
-        """Whether the server left a line that was idle for `idle_s` or longer, as it may."""
+        """Whether the server left a line that was idle for `idle_s` or longer, or as old as it states, as it may."""
+        limits = self._target.limits
         codes = {one.close_code for one in self._clients()}
-        return now() - self._began >= self._target.limits["idle_s"] and 1000 in codes
+        idled = now() - self._began >= limits["idle_s"] and 1000 in codes
+        return idled or any(line.conversation.trace.aged(limits.stream_s) for line in self._lines.values())
 
     def _clients(self) -> list[Client]:
         lines = [line.conversation for line in self._lines.values()]

@@ -12,6 +12,7 @@ from runwire_conformance.case import (
     Broken,
     DeadlineMissed,
     Ending,
+    Excused,
     Violation,
     explained_by,
     is_certain,
@@ -113,6 +114,7 @@ def _outcome(
     case: Case, problem: Exception | None, traces: Sequence[Trace], limits: Limits, deadline_s: float
 ) -> Outcome:
     """Return what a case's end says of it."""
+    problem = problem.ending if isinstance(problem, Excused) else problem
     if problem is None:
         return Outcome(State.PASSED)
     if isinstance(problem, Ending):
@@ -127,7 +129,9 @@ def _outcome(
     if not expects_busy and any(map(is_refused_as_busy, traces)):
         reason = f"blocked by {NO_CAPACITY}: {problem}; {limits.remedy(*CONNECTIONS, *RUNS)}"
         return Outcome(State.NOT_EXERCISED, reason, NO_CAPACITY, suspect=True)
-    if not isinstance(problem, Violation) and any(trace.aged(limits.stream_s) for trace in traces):
+    of_the_server = isinstance(problem, (AssertionError, TimeoutError, Unreachable, Unanswered, *LACKING))
+    leans = of_the_server and not isinstance(problem, Violation)
+    if leans and any(trace.aged(limits.stream_s) for trace in traces):
         return _aged(case, limits)
     if (lacking := _lacking(case, traces, limits)) and not getattr(problem, "proven", False):
         return Outcome(State.NOT_EXERCISED, f"{lacking}: {problem}")
