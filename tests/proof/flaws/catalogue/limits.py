@@ -170,6 +170,26 @@ class BusyConnectionsClosed(Rewrite):
             await link.send([Close(1000)])
 
 
+@flaw(
+    "LIMIT-6",
+    clause="a run that is finished",
+    limits={"idle_s": 3, "pong_timeout_s": 1, "log_bytes": 4_000_000},
+)
+class LaggardsAreIdle(Rewrite):
+    """A connection that is still behind the ends of its runs is closed as idle."""
+
+    async def watch(self, link: Link) -> None:
+        lagged_at = begun = time.monotonic()
+        while lagged_at - begun < self.seconds("idle_s"):
+            await asyncio.sleep(0.02)
+            if link.judge.unsent:
+                lagged_at = time.monotonic()
+            elif time.monotonic() - lagged_at > 0.5:
+                lagged_at = begun = time.monotonic()
+        if not link.is_stream:
+            await link.send([Close(1000)])
+
+
 @answers("LIMIT-10", limits={"connections_per_principal": 8})
 def no_retry_after(flaw: Rewrite, request: Request, response: Response) -> Response:
     """A 429 or 503 has no Retry-After."""
