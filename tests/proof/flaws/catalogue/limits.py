@@ -82,6 +82,18 @@ def too_many_runs_are_unavailable(flaw: Rewrite, link: Link, message: Message) -
     yield {**message, "code": "unavailable"} if message.get("code") == "busy" else message
 
 
+@flaw("RUN-19", clause="whatever the limits", limits={"runs_per_principal": 12})
+class RepeatedStartsNeedAPlace(Rewrite):
+    """A repeated start is refused with busy while its principal has as many runs as it may."""
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        book = link.proxy.book
+        unfinished = [run_id for run_id in book.starts if run_id not in book.finished]
+        full = len(unfinished) >= self.limits["runs_per_principal"]
+        again = is_start(message) and message.get("run_id") in unfinished
+        yield Answer(refusal("busy", message, retryable=True)) if full and again else message
+
+
 @flaw("LIMIT-4", limits={"connections_per_principal": 8})
 class ConnectionsNotGivenBack(Rewrite):
     """The places of closed connections become free only after five seconds."""
