@@ -21,6 +21,10 @@ async def a_half_waits_while_others_speak(target: Target, transport: str) -> Non
         f'{{"replace":"c{HIGH}"}}',
         '{"thinking":"so"}',
         f'{{"token":"{LOW}d"}}',
+        f'{{"tool_call":{{{CALL},"input":{{}}}}}}',
+        f'{{"thinking":"d{HIGH}","agent":"three","parent_call_id":"c1"}}',
+        '{"observation":{"call_id":"c1","content":"ok"}}',
+        f'{{"thinking":"{LOW}","agent":"three","parent_call_id":"c1"}}',
     )
 
     run = await begun(target, transport, prompt)
@@ -33,6 +37,9 @@ async def a_half_waits_while_others_speak(target: Target, transport: str) -> Non
     assert first.startswith("a🚀b"), f"two halves of the answer with a thought between them became {first!r}"
     assert (told("one"), told("two")) == ("a🚀", "b🚀"), (
         f"halves of two agents' thoughts became {told('one')!r}, {told('two')!r}"
+    )
+    assert told("three") == "d🚀", (
+        f"two halves of a sub-agent's thought with the result of its call between them became {told('three')!r}"
     )
     assert run.text == "c🚀d", f"a replace and the token that goes on from it became {run.text!r}"
 

@@ -61,6 +61,14 @@ def halves_of_sub_agents_mixed(flaw: Rewrite, link: Link, message: Message) -> I
     yield {**message, "content": text.replace("🚀", "\ufffd")} if lost else message
 
 
+@says("EVENT-31", clause="a `parent_call_id` makes nothing due")
+def halves_end_with_the_call_of_their_parent(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """Half a character of a sub-agent is lost when the call that it works for has its result."""
+    text = str(message.get("content"))
+    lost = message.get("parent_call_id") and "🚀" in text and hands_over_halves(link, message)
+    yield {**message, "content": text.replace("🚀", "\ufffd\ufffd")} if lost else message
+
+
 def _lost_half(name: str, clause: str, kind: str, description: str) -> None:
     def server_message(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
         member = TEXTS[kind]
