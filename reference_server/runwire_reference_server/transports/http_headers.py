@@ -62,7 +62,7 @@ def read_cursor(header: Sequence[str], query: Sequence[str]) -> tuple[str | None
     """
     given = [text for text in header if text] or [text for text in query if text] or ["0"]
     found = _CURSOR.fullmatch(given[0]) if len(given) == 1 else None
-    return (found[1], int(found[2])) if found else None
+    return (found[1], int(found[2])) if found and int(found[2]) < 2**53 else None
 
 
 def trace_id(traceparent: str | None) -> str | None:

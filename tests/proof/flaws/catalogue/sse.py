@@ -284,6 +284,12 @@ def malformed_cursors_ignored(flaw: Rewrite, request: Request) -> Request | Resp
     return with_cursor(request, lambda cursor: cursor if CURSOR.match(cursor) else None)
 
 
+@asks("SSE-16", clause="whatever the epoch")
+def numbers_of_other_logs_are_not_looked_at(flaw: Rewrite, request: Request) -> Request | Response:
+    """A cursor of another epoch whose number no seq can have is one of another log."""
+    return with_cursor(request, lambda cursor: re.sub(r"^another\.\d{16,}$", "another.1", cursor))
+
+
 class Tops(Rewrite):
     """Knows how far each log has come, and which have ended."""
 
