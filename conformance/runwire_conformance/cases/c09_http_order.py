@@ -117,6 +117,7 @@ async def an_empty_cursor_is_none(target: Target) -> None:
         ("an empty Last-Event-ID", "", {}, whole),
         (f"an empty Last-Event-ID and after={first}", "", {"after": str(first)}, rest),
         ("an empty after", None, {"after": ""}, whole),
+        (f"an empty after and another of {first}", None, {"after": f"&after={first}"}, rest),
     ):
         again = await (await target.events(run_id, cursor, **query)).run()
         said = contents(await again.whole())

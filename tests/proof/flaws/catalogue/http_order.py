@@ -93,6 +93,13 @@ def empty_cursors_refused(flaw: Rewrite, request: Request) -> Request | Response
     return problem(400, "bad_request") if empty else request
 
 
+@asks("SSE-14", clause="empty")
+def empty_cursors_count_as_given(flaw: Rewrite, request: Request) -> Request | Response:
+    """An empty after beside another is the second of two."""
+    given = parse_qsl(urlsplit(request.target).query, keep_blank_values=True) if is_events(request) else []
+    return problem(400, "bad_request") if [name for name, _ in given].count("after") > 1 else request
+
+
 @asks("SSE-14")
 def empty_headers_hide_the_query(flaw: Rewrite, request: Request) -> Request | Response:
     """An empty Last-Event-ID means from the first event, whatever the query says."""
