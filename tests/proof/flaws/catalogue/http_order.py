@@ -37,6 +37,13 @@ def accept_before_method(flaw: Rewrite, request: Request, response: Response) ->
     return problem(406, "unsupported") if refused else response
 
 
+@answers("HTTP-19", clause="path (404)")
+def empty_names_are_runs(flaw: Rewrite, request: Request, response: Response) -> Response:
+    """A path that ends in a slash is one below it with an empty name, on which a method may not be served."""
+    unserved = request.path.endswith("/") and request.method != "GET"
+    return problem(405, "unsupported").with_header("allow", "GET") if unserved else response
+
+
 @flaw("HTTP-19")
 class UnknownRunsBeforeMethods(Rewrite):
     """A method that is not served below a run that is not known is refused with 404."""
