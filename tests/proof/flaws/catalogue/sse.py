@@ -287,7 +287,8 @@ def malformed_cursors_ignored(flaw: Rewrite, request: Request) -> Request | Resp
 @asks("SSE-16", clause="whatever the epoch")
 def numbers_of_other_logs_are_not_looked_at(flaw: Rewrite, request: Request) -> Request | Response:
     """A cursor of another epoch whose number no seq can have is one of another log."""
-    return with_cursor(request, lambda cursor: re.sub(r"^another\.\d{16,}$", "another.1", cursor))
+    known = not re.fullmatch(r"another\.\d{16,}", cursor_of(request) or "")
+    return request if known else with_cursor(request, lambda _: "another.1")
 
 
 class Tops(Rewrite):
