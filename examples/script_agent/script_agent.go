@@ -116,7 +116,7 @@ func (a *Agent) step(ctx context.Context, step any, run Run, calls map[any]bool,
 	pause := time.Duration(math.Min(ms, 1e12) * float64(time.Millisecond))
 	switch name {
 	case "token", "replace", "thinking":
-		if text == "" {
+		if text == "" && name == "token" {
 			return nil
 		}
 		return emit(event)

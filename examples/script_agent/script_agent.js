@@ -88,7 +88,7 @@ export async function* play(steps, run) {
       inOrder(name, value, calls);
       if (name !== "input_request" && name !== "echo_input") await noneOpen(); // [SCRIPT-7]
       if (name in TEXTS) {
-        if (value) yield { type: name, [TEXTS[name]]: value, ...(name === "thinking" ? beside : {}) };
+        if (value || name !== "token") yield { type: name, [TEXTS[name]]: value, ...(name === "thinking" ? beside : {}) };
       } else if (name === "fail") {
         throw new Failed(value.code, value.data, value.retryable);
       } else if (name === "wait_ms") {

@@ -86,7 +86,7 @@ async def play(steps, run):
             if name not in {"input_request", "echo_input"}:
                 await run.none_open()  # [SCRIPT-7]
             if name in TEXTS:
-                if value:
+                if value or name != "token":
                     yield {"type": name, TEXTS[name]: value} | (beside if name == "thinking" else {})
             elif name == "wait_ms":
                 await asyncio.sleep(value / 1000)

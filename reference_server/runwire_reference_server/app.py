@@ -124,7 +124,7 @@ class Server:
             await self._deny(socket, reason)
             return
         try:
-            given = trace_id(socket.headers.get("traceparent"))
+            given = trace_id(socket.headers.getlist("traceparent"))
             session = Session(
                 self.settings, new_identifier(), given or new_trace_id(), trace_given=given is not None
             )

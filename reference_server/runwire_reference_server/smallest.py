@@ -407,6 +407,8 @@ class Connection:
         self.say(ready | {"trace_id": trace_id, "limits": LIMITS, "features": FEATURES})
         if draining.is_set():
             self.say(DRAINING)
+        if drained.is_set():
+            self.close(4000)
         tasks = [asyncio.create_task(part()) for part in (self.receive, self.send, self.watch)]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -729,7 +731,7 @@ async def report(run: Run, run_id: str) -> dict[str, Any]:
 
 DRAINING = {"type": "notice", "code": "draining", "data": "the server will close"}
 connections: set[Connection] = set()
-draining = asyncio.Event()
+draining, drained = asyncio.Event(), asyncio.Event()
 
 
 async def serve_one(websocket: ServerConnection) -> None:
@@ -753,13 +755,16 @@ async def soon(happened: Any, seconds: float) -> None:
 
 
 async def drain() -> None:
-    """Let the runs end, for `drain_s`; end the others, and send everyone away."""
+    """Let the runs end and readers that lag be sent the rest, for `drain_s`; end the others, and send everyone away."""
+    until = time.monotonic() + LIMITS["drain_s"]
     for connection in connections:
         connection.say(DRAINING)
     await soon(lambda: all(run.finished for run in runs.values()), LIMITS["drain_s"])
     for run in list(runs.values()):
         run.fail("the server was stopped", "worker_lost")
-    await soon(lambda: not any(connection.cursors for connection in connections), 1)
+    left = max(1, until - time.monotonic())
+    await soon(lambda: not any(connection.cursors for connection in connections), left)
+    drained.set()
     for connection in connections:
         connection.close(4000)
     await soon(lambda: not connections, 1)

@@ -107,6 +107,8 @@ def test_a_script_becomes_its_events_in_order(port: Port) -> None:
         {"token": "Hel"},
         {"token": ""},
         {"thinking": "so far", "agent": "helper"},
+        {"replace": "", "agent": "helper"},
+        {"thinking": ""},
         {"replace": "Hello", "agent": "helper"},
         {"tool_delta": {"call_id": "c1", "name": "search", "data": '{"qu'}},
         {"tool_call": call, "parent_call_id": "c0"},
@@ -124,6 +126,8 @@ def test_a_script_becomes_its_events_in_order(port: Port) -> None:
         "events": [
             {"type": "token", "data": "Hel"},
             {"type": "thinking", "content": "so far", "agent": "helper"},
+            {"type": "replace", "data": ""},
+            {"type": "thinking", "content": ""},
             {"type": "replace", "data": "Hello"},
             {"type": "tool_delta", "call_id": "c1", "name": "search", "data": '{"qu'},
             {"type": "tool_call", "parent_call_id": "c0", **call},

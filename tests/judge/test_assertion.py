@@ -72,7 +72,7 @@ def lacking(body):
 @pytest.fixture
 def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """A module of cases."""
-    monkeypatch.setattr(assertion, "CASES", tmp_path)
+    monkeypatch.setattr(assertion, "CASES", "statements")
     path = tmp_path / "statements.py"
     path.write_text(MODULE)
     spec = importlib.util.spec_from_file_location("statements", path)

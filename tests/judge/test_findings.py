@@ -79,7 +79,7 @@ SAID: dict[str, tuple[int, str]] = {
     "silence": (1, "nothing came for 3.4 s"),
     "text long after a cancel": (3, "a token 0.40 s after the cancel"),
     "a code of no registry": (1, "closed with code 4999"),
-    "a normal end in mid-run": (3, "closed with code 1000 while a run was unfinished"),
+    "a normal end in mid-run": (3, "closed with code 1000 before the terminal of a run that it follows"),
 }
 
 

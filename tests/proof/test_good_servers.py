@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import signal
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from tests.proof.flaws.judge import Verdicts, judge
 from tests.proof.good_servers import GOOD_SERVERS, SMALLEST, GoodServer, start
@@ -38,6 +44,41 @@ def test_a_good_server_is_conformant(good: GoodServer) -> None:
     assert verdicts.exit_code == 0, verdicts.output
     conformant = {name for name, standing in verdicts.classes.items() if standing == "conformant"}
     assert conformant == good.classes, verdicts.output
+
+
+@pytest.mark.parametrize("good", GOOD_SERVERS, ids=lambda good: good.name)
+def test_a_good_server_sends_a_reader_that_lags_the_rest_before_it_stops(good: GoodServer) -> None:
+    for program, apt in good.programs:
+        require_program(program, apt)
+    pieces, piece = 300, "x" * 100_000  # more than the buffers of the network hold
+    prompt = json.dumps({"runwire_script": [{"repeat": pieces, "steps": [{"token": piece}]}]})
+    limits = {"drain_s": 60, "heartbeat_s": 10, "log_bytes": 64_000_000, "pong_timeout_s": 60, "run_s": 60}
+
+    async def read(messages: list[dict[str, Any]]) -> None:
+        server = await start(good, {**CHECK_LIMITS, **limits})
+        try:
+            url = f"{server.url.replace('http', 'ws', 1)}/ws/generate"
+            async with connect(
+                url, compression=None, max_size=None, max_queue=1, ping_interval=None
+            ) as lagging:
+                await lagging.send(json.dumps({"prompt": prompt}))
+                while json.loads(await lagging.recv())["type"] != "started":
+                    pass
+                server.process.send_signal(signal.SIGTERM)
+                await asyncio.sleep(5)  # any time above what a server that does not wait takes to end
+                async for message in lagging:
+                    messages.append(json.loads(message))
+        finally:
+            await server.stop()
+
+    messages: list[dict[str, Any]] = []
+    with suppress(ConnectionClosed):
+        asyncio.run(read(messages))
+
+    assert sum(len(message["data"]) for message in messages if message["type"] == "token") == pieces * len(
+        piece
+    )
+    assert [message["status"] for message in messages if message["type"] == "done"] == ["completed"]
 
 
 def test_the_tutorial_shows_the_whole_file_in_order() -> None:

@@ -2,13 +2,15 @@
 
 import contextlib
 import json
+import os
 import re
+import signal
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -131,6 +133,26 @@ def test_a_stream_that_is_read_slowly_is_not_dropped() -> None:
                 time.sleep(0.05)
 
         assert sample(url, 'runwire_disconnects_total{reason="slow"}') == 0
+
+
+@pytest.mark.parametrize("blocked", [blocked_websocket, blocked_stream])
+def test_a_drain_waits_for_readers_that_lag(blocked: Callable[[str], socket.socket]) -> None:
+    transport = "websocket" if blocked is blocked_websocket else "sse"
+    with serving(drain_s=60, pong_timeout_s=60) as (url, pid):
+        watched(url)
+        with blocked(url) as peer:
+            for _ in tries(20, 0.05):
+                if sample(url, f'runwire_connections{{transport="{transport}"}}') == 1:
+                    break
+                time.sleep(0.05)
+            os.kill(pid, signal.SIGTERM)
+            time.sleep(3.5)  # any time above what a server that does not wait takes to end
+            said = b""
+            while piece := peer.recv(65536):
+                said = said[-PIECES:] + piece
+                if b'"type":"done"' in said:
+                    break
+        assert b'"type":"done"' in said
 
 
 def test_replays_are_rationed_whichever_way_they_are_asked_for() -> None:

@@ -328,11 +328,12 @@ def test_a_cursor_is_epoch_and_seq(text: str, cursor: object) -> None:
         (f"ff-{TRACE}-b7ad6b7169203331-01", None),
         (f"00-{'0' * 32}-b7ad6b7169203331-01", None),
         ("", None),
-        (None, None),
     ],
 )
-def test_a_trace_id_comes_from_a_valid_traceparent_only(header: str | None, found: str | None) -> None:
-    assert trace_id(header) == found
+def test_a_trace_id_comes_from_a_valid_traceparent_only(header: str, found: str | None) -> None:
+    assert trace_id([header]) == found
+    assert trace_id([header, header]) is None
+    assert trace_id([]) is None
 
 
 @pytest.mark.parametrize("values", [{"heartbeat_s": 26}, {"max_message_bytes": 1}, {"nonsense": 1}])

@@ -21,6 +21,10 @@ async def a_half_waits_while_others_speak(target: Target, transport: str) -> Non
         f'{{"replace":"c{HIGH}"}}',
         '{"thinking":"so"}',
         f'{{"token":"{LOW}d"}}',
+        f'{{"tool_call":{{{CALL},"input":{{}}}}}}',
+        f'{{"thinking":"d{HIGH}","agent":"three","parent_call_id":"c1"}}',
+        '{"observation":{"call_id":"c1","content":"ok"}}',
+        f'{{"thinking":"{LOW}","agent":"three","parent_call_id":"c1"}}',
     )
 
     run = await begun(target, transport, prompt)
@@ -34,7 +38,24 @@ async def a_half_waits_while_others_speak(target: Target, transport: str) -> Non
     assert (told("one"), told("two")) == ("a🚀", "b🚀"), (
         f"halves of two agents' thoughts became {told('one')!r}, {told('two')!r}"
     )
+    assert told("three") == "d🚀", (
+        f"two halves of a sub-agent's thought with the result of its call between them became {told('three')!r}"
+    )
     assert run.text == "c🚀d", f"a replace and the token that goes on from it became {run.text!r}"
+
+
+@proves("EVENT-31", script=True, on=BOTH)
+async def a_replace_that_is_half_a_character_is_not_held_back(target: Target, transport: str) -> None:
+    prompt = raw('{"token":"a"}', f'{{"replace":"{HIGH}"}}', '{"thinking":"so"}', f'{{"token":"{LOW}b"}}')
+
+    run = await begun(target, transport, prompt)
+    events = await run.whole()
+
+    replaced = [event.get("data") for event in events if event.type == "replace"]
+    order = [event.type for event in events if event.type in {"replace", "thinking"}]
+    assert (replaced, order, run.text) == ([""], ["replace", "thinking"], "🚀b"), (
+        f"a replace of half a character, a thought and the other half became {order}, {replaced} and {run.text!r}"
+    )
 
 
 @proves("EVENT-32", script=True, on=BOTH)

@@ -285,6 +285,24 @@ async def a_cancel_needs_no_body(target: Target) -> None:
     await run.terminal()
 
 
+@proves("HTTP-15")
+async def the_members_of_a_cancel_are_ignored(target: Target) -> None:
+    run_id = str((await accepted(target, target.brief))["run_id"])
+    bodies: list[dict[str, object]] = [
+        {"reason": "x"},
+        {"id": 7},
+        {"type": 5},
+        {"run_id": "x"},
+        {"prompt": [None]},
+    ]
+
+    for body in bodies:
+        response = await target.post(target.run_url(run_id, "/cancel"), body)
+        assert response.status == 200, (
+            f"a cancel with {json.dumps(body)}: expected 200; came {response.status}"
+        )
+
+
 @proves("HTTP-16")
 async def a_repeated_post_is_the_same_run(target: Target) -> None:
     run_id = new_run_id()

@@ -26,6 +26,8 @@ async def the_first_check_that_fails_gives_the_answer(target: Target, limits: Li
     asked: tuple[tuple[str, str, list[tuple[str, str]], bytes | None, int], ...] = (
         ("DELETE", run + "/nowhere", [], None, 404),
         ("POST", run + "/nowhere", [TEXT], b"{", 404),
+        ("POST", target.runs_url + "/", [JSON], b"{}", 404),
+        ("DELETE", run + "/", [], None, 404),
         ("DELETE", run, [], None, 405),
         ("DELETE", run + "/events", [IMAGE], None, 405),
         ("GET", run + "/cancel", [], None, 405),
@@ -117,6 +119,7 @@ async def an_empty_cursor_is_none(target: Target) -> None:
         ("an empty Last-Event-ID", "", {}, whole),
         (f"an empty Last-Event-ID and after={first}", "", {"after": str(first)}, rest),
         ("an empty after", None, {"after": ""}, whole),
+        (f"an empty after and another of {first}", None, {"after": f"&after={first}"}, rest),
     ):
         again = await (await target.events(run_id, cursor, **query)).run()
         said = contents(await again.whole())

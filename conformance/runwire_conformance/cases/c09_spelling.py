@@ -65,6 +65,8 @@ async def a_cursor_is_written_in_one_way(target: Target) -> None:
     run_id, epoch = str(body["run_id"]), str(body["epoch"])
     await until_finished(target, run_id)
 
-    for cursor in ("01", "00", f"{epoch}.01", "%2B1", "0x1", "1e0"):
+    # A number that no seq can be is no cursor of another log, either.
+    beyond = ("another.01", "another.9007199254740992", "another.9999999999999999", "9" * 20)
+    for cursor in ("01", "00", f"{epoch}.01", "%2B1", "0x1", "1e0", *beyond):
         url = target.run_url(run_id, f"/events?after={cursor}")
         expect_problem(await target.http("GET", url, [EVENT_STREAM]), 400, "bad_request")

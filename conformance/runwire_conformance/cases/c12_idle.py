@@ -4,10 +4,13 @@ import asyncio
 import time
 from typing import Any
 
-from runwire_conformance.case import Broken, NotOffered, TooSlow, proves
+from runwire_conformance.case import Broken, NotExercised, NotOffered, TooSlow, proves
+from runwire_conformance.cases.c08_heartbeat import BUFFERED_BYTES
+from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.connection import IDLE
-from runwire_conformance.client.target import Target
+from runwire_conformance.client.conversation import LONG_S
+from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.clock import LATE_S
 from runwire_conformance.trace.limits import Limits
 
@@ -62,3 +65,32 @@ async def a_run_that_was_read_to_its_end_is_not_followed(
     await client.closed("the idle connection to be closed", bound, ("LIMIT-5",))
 
     await client.closed_with(IDLE)
+
+
+@proves("LIMIT-6", script=True, waits=lambda limits: limits["idle_s"] + BEYOND_S, deadline_s=60, timing=True)
+async def a_reader_behind_the_end_of_its_run_is_not_idle(target: Target, limits: Limits) -> None:
+    span = limits["idle_s"] + BEYOND_S
+    per_second = BUFFERED_BYTES / (
+        limits["pong_timeout_s"] * 0.4
+    )  # so that a Ping is not on its way for long
+    size = int(min(limits["log_bytes"] * 0.8, 6_000_000))
+    count = int(per_second * span * 1.2) // size + 1
+    if count > limits["runs_per_connection"]:
+        raise NotExercised("a reader cannot lag for idle_s; set a larger log_bytes, or a smaller idle_s")
+    client = await target.connect(small_buffer=True)
+    client.read_slowly(8192, per_second)
+    script = scripts.script(scripts.repeat(size // 4000, scripts.token("x" * 3800)))
+
+    async with client.while_read_slowly(limits["pong_timeout_s"]):
+        runs = [await client.start(script, run_id=new_run_id(), on_disconnect="cancel") for _ in range(count)]
+        await asyncio.sleep(span)
+        behind = not all(any(event.is_terminal for event in run.events) for run in runs)
+        if client.close_code == IDLE and behind:
+            raise Broken("closed with code 1000 before the terminal of a run that it follows", ("LIMIT-6",))
+        client.expect_open()
+
+    client.resume_reading()
+    for run in runs:
+        await run.terminal(LONG_S)
+    if not behind:
+        raise NotExercised("the reader was not behind for idle_s; set a larger log_bytes")

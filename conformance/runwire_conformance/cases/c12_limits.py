@@ -5,13 +5,14 @@ import time
 
 from websockets.frames import Frame, Opcode
 
-from runwire_conformance.case import Broken, NotExercised, NotOffered, TooSlow, proves, shows
+from runwire_conformance.case import Blocked, Broken, NotExercised, NotOffered, TooSlow, proves, shows
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import END, EVENT_S, LONG_S, beyond
 from runwire_conformance.client.expectations import (
     expect_completed,
     expect_header,
+    expect_member,
     expect_problem,
     expect_refused,
     expect_started,
@@ -111,8 +112,8 @@ async def a_burst_of_frames_is_taken(client: Client) -> None:
     await client.barrier()
 
 
-@proves("LIMIT-3", "LIMIT-4", script=True, alone=True, deadline_s=90)
-async def unfinished_runs_are_counted(target: Target, limits: Limits) -> None:
+async def all_that_may_run(target: Target, limits: Limits) -> tuple[list[Client], dict[str, object]]:
+    """Begin `runs_per_principal` silent runs; return the connections that follow them, and the last `start`."""
     most = reachable(limits["runs_per_principal"], "runs_per_principal")
     each = limits.whole("runs_per_connection")
     needed = -(-most // each) + 1
@@ -120,18 +121,25 @@ async def unfinished_runs_are_counted(target: Target, limits: Limits) -> None:
         raise NotExercised(
             f"set connections_per_principal to at least {needed}, or runs_per_principal smaller"
         )
-    start = {"type": "start", "prompt": scripts.SILENT, "on_disconnect": "cancel"}
     clients: list[Client] = []
+    start: dict[str, object] = {"type": "start", "prompt": scripts.SILENT, "on_disconnect": "cancel"}
+    for number in range(most):
+        if number % each == 0:
+            clients.append(await target.counting().connect())
+        start = {**start, "run_id": new_run_id()}
+        answer = await clients[-1].ask(start)
+        if answer.get("code") == "busy":
+            await until_all_are_gone(target, limits)
+            answer = await clients[-1].ask(start)
+        expect_started(answer)
+    return clients, start
+
+
+@proves("LIMIT-3", "LIMIT-4", script=True, alone=True, deadline_s=90)
+async def unfinished_runs_are_counted(target: Target, limits: Limits) -> None:
     begun = time.monotonic()
     with shows("LIMIT-4"):  # what other cases had is free again
-        for number in range(most):
-            if number % each == 0:
-                clients.append(await target.counting().connect())
-            answer = await clients[-1].ask({**start, "run_id": new_run_id()})
-            if answer.get("code") == "busy":
-                await until_all_are_gone(target, limits)
-                answer = await clients[-1].ask({**start, "run_id": new_run_id()})
-            expect_started(answer)
+        clients, _ = await all_that_may_run(target, limits)
         last = await target.counting().connect()
 
     with shows("LIMIT-3"):
@@ -150,6 +158,27 @@ async def unfinished_runs_are_counted(target: Target, limits: Limits) -> None:
         answer = await last.ask({"type": "start", "prompt": scripts.THREE_TOKENS})
 
         expect_started(answer)
+
+
+@proves("RUN-19", script=True, alone=True, deadline_s=90)
+async def a_repeated_start_begins_no_run_to_count(target: Target, limits: Limits) -> None:
+    if "robust" not in target.features:
+        raise NotOffered("the server does not offer robust, so it need not count runs")
+    begun = time.monotonic()
+    try:
+        clients, start = await all_that_may_run(target, limits)
+    except Broken:
+        raise Blocked("LIMIT-4") from None
+    last = await target.counting().connect()
+
+    answer = await last.ask(start)
+
+    if answer.type != "started":
+        expect_all_unfinished(begun, limits)
+    expect_started(answer)
+    expect_member(answer, "run_id", start["run_id"])
+    for client in (last, *clients):
+        await client.cancel()
 
 
 @proves("LIMIT-3", "LIMIT-4", script=True, alone=True, deadline_s=90)

@@ -72,6 +72,10 @@ async def a_traceparent_header_that_is_not_valid_is_ignored(target: Target) -> N
         if client.ready is None:
             raise Blocked("CONN-15")
         assert client.ready["trace_id"] not in {TRACE_ID, "0" * 32}
+    client = await target.connect(headers=[("traceparent", TRACEPARENT), ("traceparent", OTHER)])
+    if client.ready is None:
+        raise Blocked("CONN-15")
+    assert client.ready["trace_id"] not in {TRACE_ID, OTHER_ID}, "of two traceparent headers one was taken"
 
 
 @proves("OBS-5")

@@ -64,6 +64,16 @@ def without_run(event: dict[str, object]) -> dict[str, object]:
 
 
 @proves("SCRIPT-1", script=True)
+async def an_empty_replace_empties_the_answer(client: Client) -> None:
+    run = await client.start(scripts.script(scripts.token("a"), {"replace": ""}, scripts.token("b")))
+
+    events = await run.whole()
+
+    assert [event.get("data") for event in events if event.type == "replace"] == [""]
+    expect_text(run, "b")
+
+
+@proves("SCRIPT-1", script=True)
 async def a_repeat_plays_its_steps_that_often(client: Client) -> None:
     inner = scripts.repeat(3, scripts.token("b"))
     run = await client.start(scripts.script(scripts.repeat(4, scripts.token("a"), inner), scripts.token("c")))

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 import typer
 
+import runwire_conformance
 from runwire_conformance.cli.common import fail
 from runwire_conformance.runner import pytest_plugin
 from runwire_conformance.runner.judging import Judging
@@ -22,7 +23,7 @@ from runwire_conformance.verdict.result import Report
 #: Seconds between two looks at whether a server is there again.
 LOOK_S = 1.0
 
-SUITE = Path(pytest_plugin.__file__).parent.parent
+SUITE = Path(runwire_conformance.__file__).parent
 
 
 class _Follower:
@@ -101,7 +102,7 @@ def _played(arguments: Sequence[str], url: str, quiet: bool) -> tuple[int, Judgi
     os.environ.pop("PYTEST_ADDOPTS", None)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     fixed = [
-        str(SUITE / "cases"), "-c", str(SUITE / "runner/suite.ini"), f"--rootdir={SUITE}", f"--confcutdir={SUITE}",
+        str(SUITE / "cases"), "-c", str(SUITE / "suite.ini"), f"--rootdir={SUITE}", f"--confcutdir={SUITE}",
         "-o", f"cache_dir={_memory(url)}", "-q",
     ]  # fmt: skip
     with (

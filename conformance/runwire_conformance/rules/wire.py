@@ -109,7 +109,9 @@ def it_ends_in_order(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
                 reading.run_id for reading in readings(trace)[0] if not _ended(trace, reading.run_id)
             ]
             if record.code == 1000 and open_runs:
-                yield Finding("LIMIT-6", "closed with code 1000 while a run was unfinished", place)
+                yield Finding(
+                    "LIMIT-6", "closed with code 1000 before the terminal of a run that it follows", place
+                )
             return
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from runwire_conformance import cases
 from runwire_conformance.case import Broken
 
-CASES = Path(__file__).parent.parent / "cases"
+#: How the names of modules of cases begin.
+CASES = f"{cases.__name__}."
 
 #: Characters of a value that are shown.
 MOST_SHOWN = 200
@@ -49,7 +51,7 @@ def in_words(problem: BaseException) -> str:
     frames = list(_frames(problem))
     statement = _statement(*frames[-1]) if frames else None
     if statement is None:
-        return said.partition("\n")[0]
+        return said.partition("\n")[0] if str(problem) or not frames else f"expected {_case_in_words(frames)}"
     if statement.msg is not None:
         words = said.partition("\nassert")[0]
         return words if not words.startswith("came ") else f"expected {_case_in_words(frames)}; {words}"
@@ -75,16 +77,16 @@ def _frames(problem: BaseException) -> Iterator[tuple[FrameType, int]]:
     """Yield the frames of cases that a problem came through, each with the line it stopped at, outermost first."""
     step = problem.__traceback__
     while step is not None:
-        if CASES in Path(step.tb_frame.f_code.co_filename).parents:
+        if str(step.tb_frame.f_globals.get("__name__", "")).startswith(CASES):
             yield step.tb_frame, step.tb_lineno
         step = step.tb_next
 
 
 def _statement(frame: FrameType, line: int) -> ast.Assert | None:
     try:
-        tree = ast.parse("".join(linecache.getlines(frame.f_code.co_filename)))
+        tree = ast.parse("".join(linecache.getlines(frame.f_code.co_filename, frame.f_globals)))
     except (SyntaxError, SystemError):
-        # Python 3.11 can fail to parse good source when it collects garbage meanwhile; the assertion's own words do.
+        # Python 3.11 can fail to parse good source when it collects garbage meanwhile; the case's name does.
         return None
     spanning = [
         node

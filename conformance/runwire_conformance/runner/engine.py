@@ -18,6 +18,7 @@ from runwire_conformance.client.pings import round_trips_measured
 from runwire_conformance.client.profile import Options, Profile
 from runwire_conformance.client.target import Target
 from runwire_conformance.rules import RuleContext
+from runwire_conformance.rules.flood import flood_of
 from runwire_conformance.runner.forecast import Forecast
 from runwire_conformance.runner.playing import outcome_of, overtaken
 from runwire_conformance.runner.progress import Progress
@@ -166,6 +167,15 @@ class Engine:
             self.progress.playing(case.name)
         began = now()
         outcome = await outcome_of(case, self.target(lease=lease, patient=patient), self._alarms)
+        if (flood := flood_of(outcome.traces)) is not None:
+            self._flooded(
+                flood.requirement
+            )  # before its conversations are judged, as others are filled meanwhile
+        elif len(self.floods) >= MOST_FLOODED and outcome.state is State.FAILED:
+            for trace in outcome.traces:
+                trace.forget()
+            self._end(case, blocked_by_flood(self.floods[0]))
+            return
         self._end(case, await self._judged(outcome, began))
 
     async def _judged(self, outcome: Outcome, began: float) -> Outcome:
@@ -186,8 +196,6 @@ class Engine:
         return replace(outcome, overtaken=late)
 
     def _end(self, case: Case, outcome: Outcome) -> None:
-        if outcome.flood is not None:
-            self._flooded(outcome.flood.requirement)
         self.note(case, outcome)
         self.failed += (outcome.state is State.FAILED and not outcome.suspect) or bool(outcome.firm_findings)
         if self.progress is not None:

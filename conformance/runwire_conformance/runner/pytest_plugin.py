@@ -1,13 +1,17 @@
 """The pytest plug-in: collects cases, has the engine play them all at once, and reports each as a test."""
 
-from collections.abc import Callable, Generator, Sequence
+import importlib
+import pkgutil
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from runwire_conformance import cases
 from runwire_conformance.case import claim_of, topic
 from runwire_conformance.client.search_options import EXAMPLES
 from runwire_conformance.client.server_url import server_url
@@ -20,7 +24,8 @@ from runwire_conformance.verdict.outcome import Case, Played, State
 from runwire_conformance.verdict.reproduction import reproduction_of
 from runwire_spec import Requirement, catalogue
 
-CASES = Path(__file__).parent.parent / "cases"
+#: The folder of the cases, which holds their modules in a clone and stands for them in a wheel.
+CASES = Path(cases.__file__).parent
 ENGINE = pytest.StashKey[Judging]()
 
 
@@ -60,11 +65,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--runwire-time-limit", metavar="SECONDS", type=float, help="begin nothing afterwards")
     group.addoption("--runwire-quick", action="store_true", help="skip cases that wait longer than 5 s")
     group.addoption("--runwire-concurrency", metavar="N", type=int, help="connections at once")
-
-
-def pytest_configure() -> None:
-    """Have pytest explain the assertions of the cases, which are not imported yet."""
-    pytest.register_assert_rewrite("runwire_conformance.cases")
 
 
 class CaseItem(pytest.Item):
@@ -148,11 +148,25 @@ def pytest_runtest_makereport(
     return report
 
 
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    """Collect the modules of the suite whatever `python_files` says."""
-    if file_path.suffix == ".py" and CASES in file_path.parents and file_path.name != "__init__.py":
-        return pytest.Module.from_parent(parent, path=file_path)
-    return None
+class CaseModule(pytest.Module):
+    """A module of cases, imported by its name: it may be a file or stand in the archive of a wheel."""
+
+    def _getobj(self) -> ModuleType:
+        return importlib.import_module(f"{cases.__name__}.{self.path.stem}")
+
+
+class CaseFolder(pytest.Directory):
+    """The package of the cases."""
+
+    def collect(self) -> Iterable[CaseModule]:
+        """Collect its modules whatever `python_files` says."""
+        for module in pkgutil.iter_modules(cases.__path__):
+            yield CaseModule.from_parent(self, path=CASES / f"{module.name}.py")
+
+
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> CaseFolder | None:
+    """Collect the suite where pytest comes upon its package."""
+    return CaseFolder.from_parent(parent, path=path) if path == CASES else None
 
 
 def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> list[CaseItem] | None:
@@ -171,14 +185,14 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Select by class and requirement."""
-    cases = [item for item in items if isinstance(item, CaseItem)]
-    if not cases:
+    own = [item for item in items if isinstance(item, CaseItem)]
+    if not own:
         return
     wanted = _wanted(config)
-    chosen = [item for item in cases if any(map(wanted, item.requirements()))]
+    chosen = [item for item in own if any(map(wanted, item.requirements()))]
     others = [item for item in items if not isinstance(item, CaseItem)]
-    if len(chosen) < len(cases):
-        config.hook.pytest_deselected(items=[item for item in cases if item not in chosen])
+    if len(chosen) < len(own):
+        config.hook.pytest_deselected(items=[item for item in own if item not in chosen])
     items[:] = [*others, *chosen]
 
 

@@ -20,7 +20,8 @@ def host_known(settings: Settings, scope: Mapping[str, object], headers: Headers
     """Whether the `Host` is one the server is known by, where it has to be ([ORIGIN-4])."""
     if not settings.loopback and settings.access.authenticates:
         return True  # a foreign page has no credential here, under whatever name it comes
-    host = headers.get("host", "")
+    hosts = headers.getlist("host")
+    host = hosts[0] if len(hosts) == 1 else ""
     name = _host_name(host)
     server = scope.get("server")
     bound = str(server[0]) if isinstance(server, tuple | list) else settings.host

@@ -95,7 +95,7 @@ class ScriptAgent:
             if requests is not None and name not in {"input_request", "echo_input"}:
                 await requests.none_open()  # [SCRIPT-7]
             if name in _TEXT_STEPS:
-                if value:
+                if value or name != "token":
                     yield {"type": name, _TEXT_STEPS[name]: value, **beside}
             elif name == "input_request":
                 yield _asked(value, beside)

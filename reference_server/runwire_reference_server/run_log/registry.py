@@ -41,7 +41,8 @@ ERRORS: Mapping[str, ErrorCode] = MappingProxyType(
 
 def may_end_a_run(code: str) -> bool:
     """Whether an `error` of this code may stand in a log: a registered one of that use, or a vendor's ([RUN-14])."""
-    return ERRORS[code].ends_runs if code in ERRORS else ":" in code
+    vendor, _, name = code.partition(":")
+    return ERRORS[code].ends_runs if code in ERRORS else bool(vendor and name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ class Service:
     metrics: Metrics = field(init=False)
     rations: Rations = field(init=False)
     draining: bool = False
+    drained: bool = False
     clock: Clock = field(default_factory=Clock)
     connections: set[Connection] = field(default_factory=set)
     _workers: dict[RunKey, Worker] = field(default_factory=dict)
@@ -224,6 +225,7 @@ class Service:
         for worker in tuple(self._workers.values()):
             with suppress(StoreGone):
                 await worker.end(error("worker_lost", "the server stopped", True))
+        self.drained = True
         for connection in tuple(self.connections):
             connection.close(4000)
         life.info("drained", extra=self._left)

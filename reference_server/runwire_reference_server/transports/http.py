@@ -93,7 +93,7 @@ class HttpEndpoints:
         message = await self._body(request)
         if found := violations("run-request", message):
             raise Refusal("bad_request", str(found[0]))
-        wanted = run_request(message, trace_id(request.headers.get("traceparent")))
+        wanted = run_request(message, trace_id(request.headers.getlist("traceparent")))
         principal = caller_of(request.scope).principal
         if not names_event_stream(accept_of(request.headers)):
             accepted = await self._service.start(principal, wanted)
@@ -121,7 +121,7 @@ class HttpEndpoints:
         if self._settings.serves("poll"):
             etag = f'"{run.epoch}.{run.seq}.{run.status}"'
             headers = headers | {"ETag": etag}
-            if matches_etag(request.headers.get("if-none-match"), etag):
+            if matches_etag(request.headers.getlist("if-none-match"), etag):
                 return Response(status_code=304, headers=headers)  # [POLL-8]
         await self._service.ration(caller_of(request.scope).slot, run.key, 0)
         body = {"run_id": run.key.run_id, "epoch": run.epoch, "status": run.status, "seq": run.seq}

@@ -44,9 +44,9 @@ def read_wait(query: Sequence[str], most_s: float) -> float | None:
     return min(float(found[0]), most_s) if found else None
 
 
-def matches_etag(if_none_match: str | None, etag: str) -> bool:
-    """Whether an `If-None-Match` header holds `etag` (RFC 9110 13.1.2)."""
-    named = [name.strip().removeprefix("W/") for name in (if_none_match or "").split(",")]
+def matches_etag(if_none_match: Sequence[str], etag: str) -> bool:
+    """Whether the `If-None-Match` headers hold `etag` (RFC 9110 13.1.2)."""
+    named = [name.strip().removeprefix("W/") for name in ",".join(if_none_match).split(",")]
     return etag in named or named == ["*"]
 
 
@@ -62,12 +62,12 @@ def read_cursor(header: Sequence[str], query: Sequence[str]) -> tuple[str | None
     """
     given = [text for text in header if text] or [text for text in query if text] or ["0"]
     found = _CURSOR.fullmatch(given[0]) if len(given) == 1 else None
-    return (found[1], int(found[2])) if found else None
+    return (found[1], int(found[2])) if found and int(found[2]) < 2**53 else None
 
 
-def trace_id(traceparent: str | None) -> str | None:
-    """Return the trace id of a `traceparent`; None when it is absent or not valid ([OBS-4])."""
-    found = _TRACEPARENT.fullmatch(traceparent.strip()) if traceparent else None
+def trace_id(given: Sequence[str]) -> str | None:
+    """Return the trace id of a `traceparent`; None when it is absent, not valid or given twice ([OBS-4])."""
+    found = _TRACEPARENT.fullmatch(given[0].strip()) if len(given) == 1 else None
     return found[1] or found[2] if found else None
 
 

@@ -89,8 +89,11 @@ class DrainingServer(uvicorn.Server):
         self._draining = asyncio.get_running_loop().create_task(self._drain())
 
     async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._app.settings.seconds("drain_s")
         await self._app.service.drain()
-        await self._app.service.left_alone(CLOSING_S)
+        # Readers that lag are sent the rest of their logs before the Close frame ([DRAIN-6]).
+        await self._app.service.left_alone(max(CLOSING_S, until - loop.time()))
         self.should_exit = True
 
 

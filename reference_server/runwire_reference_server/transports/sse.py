@@ -94,6 +94,8 @@ class EventStream(OpenConnection):
             self._reader.form = self.forms[0 if self._chunked else 1]
             self._open(wire)
             self._send(self._opening_text().encode())
+            if self._service.drained:
+                self.close(4000)  # [DRAIN-6]
             self._tick()
             self._write()
             await self._ended.wait()

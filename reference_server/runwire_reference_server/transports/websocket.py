@@ -81,6 +81,8 @@ class WebSocketConnection(OpenConnection):
         self.answer(self._session.ready())
         if self._service.draining:
             self.notify_draining()
+        if self._service.drained:
+            self.close(4000)  # [DRAIN-6]
         self._tick()
         try:
             await self._read()

@@ -67,12 +67,12 @@ def _run(arguments: list[str], folder: Path, environment: dict[str, str], writte
 
 
 def warm() -> None:
-    """Import the cases as pytest does, with assertions that explain themselves."""
+    """Import the cases, and what pytest needs to collect them."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         code = pytest.main(
             ["--collect-only", "-q", str(CASES), "--runwire-url=http://127.0.0.1:1", "-p", "no:cacheprovider",
-             "-c", str(CASES.parent / "runner/suite.ini"), f"--confcutdir={CASES.parent}"],
+             "-c", str(CASES.parent / "suite.ini"), f"--confcutdir={CASES.parent}"],
             plugins=[pytest_plugin],
         )  # fmt: skip
     assert code == pytest.ExitCode.OK, code

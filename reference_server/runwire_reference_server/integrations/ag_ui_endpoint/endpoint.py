@@ -118,7 +118,7 @@ class AgUiEndpoint(HttpEndpoints):
                 asked.inputs,
                 # Between a question and its answer nobody reads, for as long as the question is open.
                 "continue",
-                trace_id(request.headers.get("traceparent")),
+                trace_id(request.headers.getlist("traceparent")),
             )
             accepted = await self._service.start(caller.principal, wanted)
             self._tell(request, accepted, "ag_ui")

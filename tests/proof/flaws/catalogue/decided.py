@@ -61,6 +61,28 @@ def halves_of_sub_agents_mixed(flaw: Rewrite, link: Link, message: Message) -> I
     yield {**message, "content": text.replace("🚀", "\ufffd")} if lost else message
 
 
+@says("EVENT-31", clause="the first half alone")
+def replaces_wait_for_their_first_character(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """A replace of half a character comes behind the thought that follows it."""
+    if link.is_stream or not hands_over_halves(link, message) or not is_event(message):
+        yield message
+    elif message["type"] == "replace" and message["data"] == "":
+        link.notes["held"] = message
+    elif held := link.notes.pop("held", None):
+        yield {**message, "seq": held["seq"]}
+        yield {**held, "seq": message["seq"]}
+    else:
+        yield message
+
+
+@says("EVENT-31", clause="a `parent_call_id` makes nothing due")
+def halves_end_with_the_call_of_their_parent(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """Half a character of a sub-agent is lost when the call that it works for has its result."""
+    text = str(message.get("content"))
+    lost = message.get("parent_call_id") and "🚀" in text and hands_over_halves(link, message)
+    yield {**message, "content": text.replace("🚀", "\ufffd\ufffd")} if lost else message
+
+
 def _lost_half(name: str, clause: str, kind: str, description: str) -> None:
     def server_message(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
         member = TEXTS[kind]

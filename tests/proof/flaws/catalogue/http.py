@@ -369,6 +369,13 @@ def cancel_needs_a_body(flaw: Rewrite, request: Request) -> Request | Response:
 
 
 @asks("HTTP-15")
+def members_of_a_cancel_are_checked(flaw: Rewrite, request: Request) -> Request | Response:
+    """A cancel over HTTP whose body would be no message is refused."""
+    body = body_of(request) if is_cancel(request) else None
+    return problem(400, "bad_request") if body and "type" not in body and "prompt" not in body else request
+
+
+@asks("HTTP-15")
 def cancel_needs_a_type(flaw: Rewrite, request: Request) -> Request | Response:
     """A cancel with the body {} is refused."""
     return problem(400, "bad_request") if is_cancel(request) and request.body.strip() == b"{}" else request

@@ -37,6 +37,13 @@ def accept_before_method(flaw: Rewrite, request: Request, response: Response) ->
     return problem(406, "unsupported") if refused else response
 
 
+@answers("HTTP-19", clause="path (404)")
+def empty_names_are_runs(flaw: Rewrite, request: Request, response: Response) -> Response:
+    """A path that ends in a slash is one below it with an empty name, on which a method may not be served."""
+    unserved = request.path.endswith("/") and request.method != "GET"
+    return problem(405, "unsupported").with_header("allow", "GET") if unserved else response
+
+
 @flaw("HTTP-19")
 class UnknownRunsBeforeMethods(Rewrite):
     """A method that is not served below a run that is not known is refused with 404."""
@@ -91,6 +98,13 @@ def empty_cursors_refused(flaw: Rewrite, request: Request) -> Request | Response
     """An empty Last-Event-ID is refused as malformed."""
     empty = is_events(request) and request.headers.get("last-event-id") == ""
     return problem(400, "bad_request") if empty else request
+
+
+@asks("SSE-14", clause="empty")
+def empty_cursors_count_as_given(flaw: Rewrite, request: Request) -> Request | Response:
+    """An empty after beside another is the second of two."""
+    given = parse_qsl(urlsplit(request.target).query, keep_blank_values=True) if is_events(request) else []
+    return problem(400, "bad_request") if [name for name, _ in given].count("after") > 1 else request
 
 
 @asks("SSE-14")

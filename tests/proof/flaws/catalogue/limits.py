@@ -82,6 +82,18 @@ def too_many_runs_are_unavailable(flaw: Rewrite, link: Link, message: Message) -
     yield {**message, "code": "unavailable"} if message.get("code") == "busy" else message
 
 
+@flaw("RUN-19", clause="whatever the limits", limits={"runs_per_principal": 12})
+class RepeatedStartsNeedAPlace(Rewrite):
+    """A repeated start is refused with busy while its principal has as many runs as it may."""
+
+    def client_message(self, link: Link, message: Message) -> Iterable[Action]:
+        book = link.proxy.book
+        unfinished = [run_id for run_id in book.starts if run_id not in book.finished]
+        full = len(unfinished) >= self.limits["runs_per_principal"]
+        again = is_start(message) and message.get("run_id") in unfinished
+        yield Answer(refusal("busy", message, retryable=True)) if full and again else message
+
+
 @flaw("LIMIT-4", limits={"connections_per_principal": 8})
 class ConnectionsNotGivenBack(Rewrite):
     """The places of closed connections become free only after five seconds."""
@@ -166,6 +178,26 @@ class BusyConnectionsClosed(Rewrite):
     async def watch(self, link: Link) -> None:
         while time.monotonic() - link.heard_at < self.seconds("idle_s"):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+        if not link.is_stream:
+            await link.send([Close(1000)])
+
+
+@flaw(
+    "LIMIT-6",
+    clause="a run that is finished",
+    limits={"idle_s": 3, "pong_timeout_s": 1, "log_bytes": 4_000_000},
+)
+class LaggardsAreIdle(Rewrite):
+    """A connection that is still behind the ends of its runs is closed as idle."""
+
+    async def watch(self, link: Link) -> None:
+        lagged_at = begun = time.monotonic()
+        while lagged_at - begun < self.seconds("idle_s"):
+            await asyncio.sleep(0.02)
+            if link.judge.unsent:
+                lagged_at = time.monotonic()
+            elif time.monotonic() - lagged_at > 0.5:
+                lagged_at = begun = time.monotonic()
         if not link.is_stream:
             await link.send([Close(1000)])
 

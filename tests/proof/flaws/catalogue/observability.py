@@ -71,6 +71,13 @@ class InvalidTracesTakenOver(Rewrite):
         yield {**message, "trace_id": taken} if invalid and message.get("type") == "ready" else message
 
 
+@asks("OBS-4", clause="given twice")
+def first_of_two_traces(flaw: Rewrite, request: Request) -> Request | Response:
+    """Of two traceparent headers the first is taken."""
+    header = request.headers.get("traceparent")
+    return request.with_header("traceparent", header) if header is not None else request
+
+
 @asks("OBS-4")
 def invalid_traces_refused(flaw: Rewrite, request: Request) -> Request | Response:
     """A handshake with an invalid traceparent is refused."""

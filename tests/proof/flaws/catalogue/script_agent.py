@@ -68,6 +68,14 @@ class OneRepetitionFewer(PlaysOtherwise):
 
 
 @flaw("SCRIPT-1")
+class EmptyReplacesSkipped(PlaysOtherwise):
+    """A replace step with an empty text is skipped."""
+
+    def played(self, steps: Steps) -> Steps:
+        return [step for step in steps if step.get("replace") != ""]
+
+
+@flaw("SCRIPT-1")
 class ThoughtsSkipped(PlaysOtherwise):
     """The thinking steps of a script are skipped."""
 

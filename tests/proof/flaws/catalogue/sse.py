@@ -284,6 +284,13 @@ def malformed_cursors_ignored(flaw: Rewrite, request: Request) -> Request | Resp
     return with_cursor(request, lambda cursor: cursor if CURSOR.match(cursor) else None)
 
 
+@asks("SSE-16", clause="whatever the epoch")
+def numbers_of_other_logs_are_not_looked_at(flaw: Rewrite, request: Request) -> Request | Response:
+    """A cursor of another epoch whose number no seq can have is one of another log."""
+    known = not re.fullmatch(r"another\.\d{16,}", cursor_of(request) or "")
+    return request if known else with_cursor(request, lambda _: "another.1")
+
+
 class Tops(Rewrite):
     """Knows how far each log has come, and which have ended."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -69,6 +71,13 @@ def application(limits: Limits) -> FastAPI:
     return app
 
 
+async def soon(is_so: Callable[[], bool], until: float) -> None:
+    """Wait until something is so, until a moment, and a second at least."""
+    last = max(until, time.monotonic() + 1)
+    while time.monotonic() < last and not is_so():  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+
+
 class Server(uvicorn.Server):
     """uvicorn that drains before it stops."""
 
@@ -86,20 +95,17 @@ class Server(uvicorn.Server):
 
     async def drain(self) -> None:
         """Tell every connection, let the runs end, then send the readers away [DRAIN-2, DRAIN-6]."""
-        connections = self.app.state.connections
+        connections, service = self.app.state.connections, self.app.state.service
+        until = time.monotonic() + service.limits.drain_s
         for connection in list(connections):
             connection.say_draining()
-        await self.app.state.service.drain()
-        for _ in range(50):
-            if not any(connection.cursors or connection.answers for connection in connections):
-                break
-            await asyncio.sleep(0.02)
+        await service.drain()
+        # Readers that lag are sent the rest of their logs.
+        await soon(lambda: not any(one.cursors or one.answers for one in connections), until)
+        service.drained = True
         for connection in list(connections):
             connection.close(4000)
-        for _ in range(50):
-            if not connections:
-                break
-            await asyncio.sleep(0.02)
+        await soon(lambda: not any(self.app.state.places.taken.values()), until)
         self.should_exit = True
 
     async def startup(self, sockets: Any = None) -> None:

@@ -57,6 +57,8 @@ class Connection:
     async def serve(self) -> None:
         """Serve the connection until it ends; its readers then leave their runs."""
         self.say_ready()
+        if self.service.drained:
+            self.close(4000)
         writer = asyncio.create_task(self.write())
         reader = asyncio.create_task(self.receive())
         try:

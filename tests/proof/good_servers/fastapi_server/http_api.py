@@ -150,7 +150,7 @@ async def events(request: Request, run_id: str) -> Response:
     headers, query = request.headers.getlist("last-event-id"), request.query_params.getlist("after")
     given = [text for text in headers if text] or [text for text in query if text] or ["0"]
     found = CURSOR.fullmatch(given[0])
-    if len(given) > 1 or not found:
+    if len(given) > 1 or not found or int(found[2]) >= 2**53:
         raise Refusal("bad_request", "a cursor is epoch, dot and seq, or a seq")
     run = service_of(request).get(run_id)
     if found[1] not in (None, run.epoch):

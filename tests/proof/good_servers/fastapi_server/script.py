@@ -62,7 +62,7 @@ def is_observation(value: Any) -> bool:
 def is_failure(value: Any) -> bool:
     """Say whether a value is what a `fail` step takes: a code that may stand in a log, or a vendor's with a colon."""
     fits = has(value, {"code": is_a(str), "data": is_a(str)}, {"retryable": is_a(bool)})
-    return fits and (value["code"] in TERMINAL or ":" in value["code"])
+    return fits and (value["code"] in TERMINAL or all(value["code"].partition(":")))
 
 
 STEPS: dict[str, Any] = {

@@ -23,6 +23,7 @@ class Service:
         self.runs: dict[str, Run] = {}
         self.unfinished = 0
         self.draining = False
+        self.drained = False
         self.quiet = asyncio.Event()
         self.quiet.set()
         self._sessions: dict[str, deque[Run]] = defaultdict(deque)

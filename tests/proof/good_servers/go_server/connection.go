@@ -54,6 +54,9 @@ func serve(conn net.Conn, in *bufio.Reader, traceID string) {
 	if draining {
 		c.sayDraining()
 	}
+	if drained {
+		c.close(4000)
+	}
 	mu.Unlock()
 	gone := make(chan struct{})
 	go func() {

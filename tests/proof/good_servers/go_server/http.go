@@ -167,7 +167,7 @@ func (x *exchange) upgrade() {
 		x.problem(http.StatusUpgradeRequired, "unsupported", "the version of WebSocket is 13")
 	case err != nil || len(key) != 16:
 		x.problem(http.StatusBadRequest, "bad_request", "the key of the handshake is missing or malformed")
-	case len(offered) > 0 && !has(offered, "runwire.v1"):
+	case len(offered) > 0 && !strings.Contains(","+strings.Join(offered, ",")+",", ",runwire.v1,"):
 		x.problem(http.StatusBadRequest, "bad_request", "offer runwire.v1, or nothing")
 	case !takePlace(x.address()):
 		x.problem(http.StatusTooManyRequests, "busy", "too many connections")

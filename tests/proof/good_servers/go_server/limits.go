@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -35,9 +36,12 @@ var isOverridable = map[string]bool{
 	"internal": true, "timeout": true, "content_filtered": true, "agent_error": true, "upstream_error": true,
 }
 
+// vendors matches the names of a vendor.
+var vendors = regexp.MustCompile(`^[^:]+:(?s:.)`)
+
 // isTerminalCode says whether a code may end a run.
 func isTerminalCode(code string) bool {
-	return code == "payload_too_large" || code == "worker_lost" || isOverridable[code] || strings.Contains(code, ":")
+	return code == "payload_too_large" || code == "worker_lost" || isOverridable[code] || vendors.MatchString(code)
 }
 
 // refusal is why a message or request has no effect.

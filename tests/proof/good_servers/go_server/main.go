@@ -35,6 +35,7 @@ func main() {
 
 // drain takes on no new runs, lets those there are end for drain_s, and sends everyone away.
 func drain() {
+	until := time.Now().Add(seconds("drain_s", 1))
 	mu.Lock()
 	draining = true
 	for connection := range connections {
@@ -47,7 +48,8 @@ func drain() {
 		run.fail("worker_lost", "the server was stopped", nil)
 	}
 	mu.Unlock()
-	soon(time.Second, func() bool {
+	// Readers that lag are sent the rest of their logs [DRAIN-6].
+	soon(atLeast(time.Second, time.Until(until)), func() bool {
 		for connection := range connections {
 			if len(connection.cursors) > 0 {
 				return false
@@ -56,17 +58,25 @@ func drain() {
 		return true
 	})
 	mu.Lock()
+	drained = true
 	for connection := range connections {
 		connection.close(4000)
 	}
 	mu.Unlock()
-	soon(2*time.Second, func() bool {
+	soon(atLeast(2*time.Second, time.Until(until)), func() bool {
 		readers := 0
 		for _, count := range places {
 			readers += count
 		}
 		return readers == 0
 	})
+}
+
+func atLeast(least, span time.Duration) time.Duration {
+	if span < least {
+		return least
+	}
+	return span
 }
 
 // soon waits until something is so, or so long.

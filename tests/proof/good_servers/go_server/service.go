@@ -11,6 +11,7 @@ var (
 	sessions   = map[string][]*run{}
 	unfinished = 0
 	draining   = false
+	drained    = false
 )
 
 func find(runID string) (*run, error) {

@@ -59,7 +59,11 @@ func (x *exchange) events(runID string) {
 		given = []string{"0"}
 	}
 	found := cursors.FindStringSubmatch(given[0])
-	if len(given) > 1 || found == nil {
+	after := 0
+	if found != nil {
+		after, _ = strconv.Atoi(found[2])
+	}
+	if len(given) > 1 || found == nil || after >= 1<<53 {
 		x.refuse(refuse("bad_request", "a cursor is epoch, dot and seq, or a seq"))
 		return
 	}
@@ -70,7 +74,6 @@ func (x *exchange) events(runID string) {
 		x.refuse(err)
 		return
 	}
-	after, _ := strconv.Atoi(found[2])
 	if !takePlace(x.address()) {
 		x.problem(http.StatusTooManyRequests, "busy", "too many connections")
 		return

@@ -37,6 +37,9 @@ export function checkPlace(address) {
   if ((taken.get(address) ?? 0) >= limits.connections_per_principal) throw new Refusal("busy", "too many connections");
 }
 
+/** Says whether no connection or stream is left. */
+export const areAllFree = () => [...taken.values()].every((count) => count === 0);
+
 /** Takes a place; returns the function that gives it back, once. */
 export function takePlace(address) {
   taken.set(address, (taken.get(address) ?? 0) + 1);

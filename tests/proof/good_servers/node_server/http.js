@@ -157,7 +157,7 @@ function cursorOf(request, runId) {
   const header = (request.headersDistinct["last-event-id"] ?? []).filter((text) => text !== "");
   const given = header.length > 0 ? header : query.length > 0 ? query : ["0"];
   const [, epoch, digits] = /^(?:([A-Za-z0-9_-]{1,64})\.)?(0|[1-9][0-9]{0,15})$/.exec(given[0]) ?? [];
-  if (given.length > 1 || digits === undefined) throw new Refusal("bad_request", "no cursor");
+  if (given.length > 1 || !Number.isSafeInteger(Number(digits))) throw new Refusal("bad_request", "no cursor");
   const run = get(runId);
   if (epoch !== undefined && epoch !== run.epoch) throw new Refusal("not_found", "this log is gone");
   if (Number(digits) > run.log.length) throw new Refusal("bad_request", "the cursor is beyond the end of the log");

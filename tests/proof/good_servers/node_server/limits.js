@@ -51,7 +51,7 @@ export const OVERRIDABLE = new Set(["internal", "timeout", "content_filtered", "
 
 /** Says whether a code may end a run. */
 export const isTerminalCode = (code) =>
-  ["payload_too_large", "worker_lost"].includes(code) || OVERRIDABLE.has(code) || code.includes(":");
+  ["payload_too_large", "worker_lost"].includes(code) || OVERRIDABLE.has(code) || /^[^:]+:./s.test(code);
 
 /** A message or request that has no effect. */
 export class Refusal extends Error {

@@ -3,13 +3,14 @@
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
 import { Connection } from "./connection.js";
-import { admit, checkPlace, problem, takePlace } from "./gate.js";
+import { admit, areAllFree, checkPlace, problem, takePlace } from "./gate.js";
 import { answer } from "./http.js";
 import { limits, readCommandLine, Refusal } from "./limits.js";
 import { drain } from "./service.js";
 
 const port = readCommandLine(process.argv.slice(2));
 const connections = new Set();
+let drained = false;
 const server = createServer({ requireHostHeader: false }, answer);
 const sockets = new WebSocketServer({
   noServer: true,
@@ -51,23 +52,28 @@ server.on("upgrade", (request, socket, head) => {
   sockets.handleUpgrade(request, socket, head, (websocket) => {
     const connection = new Connection(websocket, request, () => connections.delete(connection));
     connections.add(connection);
+    if (drained) connection.close(4000);
   });
 });
 
 process.on("SIGTERM", async () => {
+  const until = performance.now() + limits.drain_s * 1000;
   for (const connection of connections) {
     connection.sayDraining();
   }
   await drain();
-  await soon(() => [...connections].every((connection) => connection.cursors.size === 0));
+  // Readers that lag are sent the rest of their logs [DRAIN-6].
+  await soon(() => [...connections].every((connection) => connection.cursors.size === 0), until);
+  drained = true;
   for (const connection of connections) connection.close(4000);
-  await soon(() => connections.size === 0);
+  await soon(() => areAllFree(), until);
   process.exit(0);
 });
 
-/** Waits until something is so, for at most a second. */
-async function soon(isSo) {
-  for (let time = 0; time < 50 && !isSo(); time++) await new Promise((resolve) => setTimeout(resolve, 20));
+/** Waits until something is so, until a moment, and a second at least. */
+async function soon(isSo, until) {
+  const last = Math.max(until, performance.now() + 1000);
+  while (performance.now() < last && !isSo()) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 server.listen(port, "127.0.0.1", () => {
