@@ -39,6 +39,7 @@ def closed(code: int, at: float, *records: tuple[float, str, dict[str, Any]], de
     return client
 
 
+BEAT: dict[str, Any] = {"type": "heartbeat", "id": "h"}
 START: dict[str, Any] = {"type": "start", "prompt": "x"}
 STARTED: dict[str, Any] = {"type": "started", "run_id": "r"}
 DONE: dict[str, Any] = {"type": "done", "run_id": "r", "seq": 1}
@@ -54,6 +55,15 @@ ENDED = ((0.1, "client", START), (0.2, "server", STARTED), (0.3, "server", DONE)
         (lambda: closed(1000, 3.4, *ENDED[:2], deaf=True), True),
         (lambda: closed(1000, 3.4, *ENDED[:2]), False),
         (lambda: closed(1000, 3.4, *ENDED[:1]), False),
+        (lambda: closed(1000, 3.1, (0.1, "client", BEAT)), False),
+        (
+            lambda: closed(
+                1000, 3.1, (0.1, "client", BEAT), (0.2, "server", {"type": "heartbeat", "re": "h"})
+            ),
+            True,
+        ),
+        (lambda: closed(1000, 3.1, (2.9, "client", BEAT)), True),
+        (lambda: closed(1000, 3.1, (0.1, "client", {"type": "heartbeat"})), True),
         (lambda: closed(1000, 1.0), False),
         (lambda: closed(1011, 3.1), False),
     ],

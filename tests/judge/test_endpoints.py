@@ -29,6 +29,8 @@ TOKEN = "a-t0ken-to-be-kept"
         ("websocket", "https://ONE.example:8443/ws", "wss://ONE.example:8443/ws"),
         ("runs", "//one.example:8443/v1/runs", "https://one.example:8443/v1/runs"),
         ("runs", "wss://one.example:8443/v1/runs", "https://one.example:8443/v1/runs"),
+        ("runs", "//one.example:8443/x/../v1/./runs", "https://one.example:8443/v1/runs"),
+        ("websocket", "https://one.example:8443/../a//b/../c?x=/../y", "wss://one.example:8443/a//c?x=/../y"),
     ],
 )
 def test_an_endpoint_of_the_same_origin_is_taken(name: str, place: str, url: str) -> None:

@@ -235,10 +235,20 @@ def origin_of(url: str) -> tuple[str, str, int]:
     return scheme, parts.hostname or "", parts.port or (443 if scheme == "https" else 80)
 
 
+def _joined(base: str, reference: str) -> str:
+    """Return the URL that `reference` is at `base` (RFC 3986, 5.2.2); raises ValueError for what is none.
+
+    `urljoin` leaves `.` and `..` in the path of a reference that names its host (5.2.4).
+    """
+    parts = urlsplit(urljoin(base, reference))
+    path = urlsplit(urljoin("http://host/", f"/.{parts.path}")).path if parts.path else ""
+    return urlunsplit(parts._replace(path=path))
+
+
 def _resolved(base: str, name: str, where: str) -> str:
     """Return the URL of an endpoint, `ws` or `wss` for the WebSocket; raises RunwireError for what is none."""
     try:
-        url = urljoin(base, where)
+        url = _joined(base, where)
         origin_of(url)
     except ValueError:
         raise RunwireError(f"{base} names an endpoint {name} that is no URL", code="unsupported") from None
@@ -250,7 +260,7 @@ def _resolved(base: str, name: str, where: str) -> str:
 def _redirected(base: str, where: str) -> str:
     """Return the URL that a redirect leads to; raises RunwireError for what is none."""
     try:
-        url = urljoin(base, where)
+        url = _joined(base, where)
         scheme, host, _ = origin_of(url)
     except ValueError:
         scheme = host = url = ""

@@ -145,8 +145,15 @@ async def a_ping_is_answered_with_its_own_data(client: Client) -> None:
     # One after the other: for Pings that come together one Pong is enough. RFC 6455 section 5.5.3 lets a server send
     # Pongs that nobody asked for, too.
     for data in (b"runwire", bytes(range(125))):
+        before = len(client.pongs)
         client.ping(data)
-        await client.wait_until(lambda data=data: data in client.pongs, ANSWER_S, "a Pong")  # type: ignore[misc]
+        expected = f"a Pong with the {len(data)} bytes of its Ping"
+        try:
+            await client.wait_until(lambda data=data: data in client.pongs, ANSWER_S, expected)  # type: ignore[misc]
+        except Broken as problem:
+            if others := [len(pong) for pong in client.pongs[before:]]:
+                problem.args = (f"{problem}; came Pongs with other data, of {others[:5]} bytes",)
+            raise
 
 
 @proves("CONN-15", watches=("CONN-16", "CONN-19"))

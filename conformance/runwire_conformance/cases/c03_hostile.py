@@ -10,7 +10,6 @@ from runwire_conformance.client.conversation import END, EVENT_S
 from runwire_conformance.client.target import Target
 from runwire_conformance.fuzz.malformed_messages import NO_UTF8, Wrong, broken_frames, wrong_messages
 from runwire_conformance.trace.limits import Limits, default_limits
-from runwire_conformance.trace.trace import Message
 from runwire_schemas import raw_texts
 
 #: Sentences by which a text is refused, by the first word of its vector's name; the last one is a SHOULD.
@@ -59,14 +58,15 @@ async def every_member_of_every_message_is_checked(client: Client, target: Targe
         await client.send({**wrong.message, "id": f"h{number}"})
         if number % MOST_UNANSWERED == 0:
             await client.barrier()
-    await client.barrier()
 
-    answers = {str(message["re"]): message for message in client.messages if "re" in message}
     for number, wrong in enumerate(wrongs):
-        answer = answers.get(f"h{number}", Message())
-        refused = answer.get("type") == "error" and answer.get("code") in refusals(target, wrong)
         with shows(wrong.requirement):
-            assert refused, f"{wrong.reason}: expected bad_request; came {dict(answer) or 'nothing'}"
+            answer = await client.message(
+                lambda message, name=f"h{number}": message.get("re") == name,  # type: ignore[misc]
+                f"bad_request for {wrong.reason}",
+            )
+            refused = answer.get("type") == "error" and answer.get("code") in refusals(target, wrong)
+            assert refused, f"{wrong.reason}: expected bad_request; came {dict(answer)}"
     await still_serves(target)
 
 
@@ -122,10 +122,12 @@ async def a_message_may_be_divided_at_every_byte(client: Client, target: Target)
     whole = len(json.dumps(beat, ensure_ascii=False).encode())
     for place in range(whole + 1):
         await client.send_divided({**beat, "id": f"é🚀{place:02d}"}, place)
+    sent = [f"é🚀{place:02d}" for place in range(whole + 1)]
+    await client.answered(sent)
     await client.barrier()
 
     answered = [message["re"] for message in client.messages if str(message.get("re", "")).startswith("é")]
-    assert sorted(answered) == [f"é🚀{place:02d}" for place in range(whole + 1)]
+    assert sorted(answered) == sent
     await still_serves(target)
 
 

@@ -7,6 +7,7 @@ from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import behind, beyond, contents
 from runwire_conformance.client.expectations import (
+    expect_back_in_time,
     expect_completed,
     expect_ended_without_reader,
     expect_member,
@@ -37,6 +38,7 @@ async def a_run_goes_on_while_its_reader_is_away(target: Target, limits: Limits)
 
     other = await target.connect()
     again = await other.resume(run.id)
+    expect_back_in_time(again, one, limits["detach_grace_s"])
 
     expect_completed(await again.terminal())
 
@@ -86,6 +88,7 @@ async def a_reader_that_the_server_closed_is_waited_for(target: Target, limits: 
 
     other = await target.connect()
     again = await other.resume(run.id)
+    expect_back_in_time(again, one, limits["detach_grace_s"])
 
     assert again.opening is not None
     expect_member(again.opening, "status", "running")
@@ -153,6 +156,7 @@ async def a_reader_that_came_back_stops_the_clock(target: Target, limits: Limits
     await target.away(limits["detach_grace_s"] * 0.3)
     other = await target.connect()
     again = await other.resume(run.id)
+    expect_back_in_time(again, one, limits["detach_grace_s"])
 
     terminal = await again.terminal(beyond(lasts))
 

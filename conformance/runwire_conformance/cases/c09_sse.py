@@ -2,7 +2,7 @@
 
 import asyncio
 
-from runwire_conformance.case import proves, shows
+from runwire_conformance.case import Broken, proves, shows
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.conversation import EVENT_S, behind, beyond, contents
@@ -272,7 +272,12 @@ async def a_reader_that_has_everything_gets_204(target: Target) -> None:
 
     for cursor in (f"{run.epoch}.{run.last_seq}", str(run.last_seq)):
         headers = [EVENT_STREAM, ("Last-Event-ID", cursor)]
-        response = await target.http("GET", target.run_url(run.id, "/events"), headers)
+        try:
+            response = await target.http("GET", target.run_url(run.id, "/events"), headers)
+        except Broken:  # perhaps of a stream, whose body does not end
+            stream = await target.events(run.id, cursor)
+            expect_status(stream.response, 204)
+            raise
         expect_status(response, 204)
     for earlier in (f"{run.epoch}.{run.last_seq - 1}", "0"):
         stream = await target.events(run.id, earlier)

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from runwire_conformance.case import Blocked, Broken, Excused, NotJudged, Violation
@@ -190,6 +190,20 @@ class Client(OpenConnection):
         before = len(self.messages)
         answer = await self.ask({"type": "heartbeat"})
         return self.messages[before : answer.index]
+
+    async def answered(self, names: Iterable[str], owners: Owners = ()) -> None:
+        """Wait until the messages with these `id`s are answered, in whichever order; raises Broken."""
+        unanswered = set(names)
+        before = 0
+
+        def all_came() -> bool:
+            nonlocal before
+            messages = self.messages
+            unanswered.difference_update(message.word("re") for message in messages[before:])
+            before = len(messages)
+            return not unanswered
+
+        await self.wait_until(all_came, ANSWER_S, "an answer to each message", owners)
 
     async def send_heartbeat(self) -> None:
         """Send a heartbeat and wait for any message; raises Blocked when none comes, as [BEAT-5] is then broken."""

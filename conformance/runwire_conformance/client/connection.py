@@ -270,7 +270,25 @@ class OpenConnection(Conversation):
         assert self.ended_at is not None
         asked = max((r.at for r in self.trace.records if r.is_use and r.side == "client"), default=0.0)
         answered = max((message.at for message in self.messages if message.type != "heartbeat"), default=0.0)
-        return answered < asked < self.ended_at - CROSSING_S
+        return answered < asked < self.ended_at - CROSSING_S or self._is_owed(self.ended_at - CROSSING_S)
+
+    def _is_owed(self, before: float) -> bool:
+        """Whether the last Ping or heartbeat that the judge had sent `before` then was never answered.
+
+        Neither keeps a connection from being idle ([LIMIT-6]), and both have an answer of their own.
+        """
+        sent = [r for r in self.trace.records if r.side == "client"]
+        pings = [r for r in sent if r.kind == "ping"]
+        beats = [
+            (r.at, r.message["id"])
+            for r in sent
+            if r.message is not None and r.message.type == "heartbeat" and "id" in r.message
+        ]
+        pongs = {r.payload for r in self.trace.records if r.side == "server" and r.kind == "pong"}
+        named = {message.get("re") for message in self.messages}
+        return any(ping.at < before and ping.payload not in pongs for ping in pings[-1:]) or any(
+            at < before and name not in named for at, name in beats[-1:]
+        )
 
     async def closed_with(self, code: int) -> None:
         """Wait until the server has closed with `code`; raises Broken when it does not, Wrong for another code.

@@ -1,6 +1,7 @@
 """What a WebSocket connection and an SSE stream have in common: messages come, and a case waits for them."""
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -358,7 +359,8 @@ class Run:
             return 0
         seq = events[-1].get("seq")
         if not isinstance(seq, int):
-            raise Broken(f"expected a seq on {events[-1].type}; it has none", ("RUN-27",))
+            came = f"came {json.dumps(seq)[:100]}" if "seq" in events[-1] else "it has none"
+            raise Broken(f"expected an integer seq on {events[-1].type}; {came}", ("RUN-27", "MSG-3"))
         return seq
 
     async def next_event(self, seconds: float = EVENT_S) -> Message:

@@ -3,6 +3,8 @@
 import re
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
+from runwire_conformance.trace.printing import fit
+
 _SECURE = {"http": False, "ws": False, "https": True, "wss": True}
 _URL = re.compile(r"[!-~]{1,2048}")
 
@@ -29,22 +31,34 @@ def endpoint_url(discovery_url: str, name: str, place: str) -> str:
     """
     said = f"the discovery document at {discovery_url} gives its endpoint {name} as {place[:100]!a}"
     try:
-        url = urljoin(discovery_url, place) if _URL.fullmatch(place) else ""
+        url = resolved(discovery_url, place) if _URL.fullmatch(place) else ""
         origin = origin_of(url)
     except ValueError:
         raise BadEndpoint(f"{said}, which is no URL of a server") from None
-    if origin != origin_of(discovery_url):
-        raise BadEndpoint(
-            f"{said}, which is of another origin, where no credential may go (CONN-5); make it a path"
-        )
     parts = urlsplit(url)
+    if origin != origin_of(discovery_url):
+        there = fit(urlunsplit(("https" if origin[0] else "http", parts.netloc, "", "", "")))
+        raise BadEndpoint(
+            f"{said}, which is of another origin: the judge goes to none that its user did not name, and no "
+            f"credential may go there (CONN-5); judge {there} if that is the same server, or make it a path"
+        )
     scheme = ("ws" if name == "websocket" else "http") + ("s" if origin[0] else "")
     return urlunsplit((scheme, parts.netloc, parts.path, parts.query, ""))
+
+
+def resolved(base: str, reference: str) -> str:
+    """Return the URL that `reference` is at `base` (RFC 3986, 5.2.2); raises ValueError when it is none.
+
+    `urljoin` leaves `.` and `..` in the path of a reference that names its host; they are removed here too (5.2.4).
+    """
+    parts = urlsplit(urljoin(base, reference))
+    path = urlsplit(urljoin("http://host/", f"/.{parts.path}")).path if parts.path else ""
+    return urlunsplit(parts._replace(path=path))
 
 
 def joined(url: str, place: str) -> str:
     """Return the URL that an answer at `url` gives as `place`, to be compared; empty when it is none."""
     try:
-        return urljoin(url, place)
+        return resolved(url, place)
     except ValueError:
         return ""

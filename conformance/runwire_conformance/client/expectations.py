@@ -1,14 +1,15 @@
 """What a case expects of an answer, in the words of the protocol; each raises Wrong and says what came instead."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from runwire_conformance.case import Wrong
-from runwire_conformance.client.conversation import Owners, Run
+from runwire_conformance.case import TooSlow, Wrong
+from runwire_conformance.client.conversation import Conversation, Owners, Run
 from runwire_conformance.client.wire.http import Response
-from runwire_conformance.trace.trace import Message
+from runwire_conformance.trace.trace import NEARLY, Message
 from runwire_schemas import violations
 
 #: Characters that are shown of a message or a body.
@@ -196,3 +197,18 @@ def expect_started(message: Message, owners: Owners = ()) -> None:
     """Expect that a message says that a run was accepted."""
     if message.type != "started":
         raise Wrong(f"expected started; came {shown(message)}", owners)
+
+
+def expect_back_in_time(again: Run, left: Conversation, grace_s: float) -> None:
+    """Raise TooSlow when the judge, having left a run alone, may have come back after its grace of `grace_s`.
+
+    The server has to count from the end of the connection `left` ([RESUME-2]) to the `resume`, which arrived before it
+    was answered.
+    """
+    assert again.opening is not None
+    away = again.opening.at - left.trace.records[-1].at
+    if away >= grace_s * NEARLY:
+        raise TooSlow(
+            f"the judge was back {away:.2f} s after it had left, and detach_grace_s (advertised {grace_s:.15g}) may "
+            f"have been over; set it to {math.ceil(2 * away)} or more"
+        )

@@ -11,7 +11,7 @@ from typing import Any
 
 from runwire_conformance.trace.printing import fitted
 from runwire_conformance.trace.trace import Trace
-from runwire_conformance.trace.transcript import MOST_LINES, Gap, TranscriptLine, lines, masked
+from runwire_conformance.trace.transcript import MOST_LINES, Gap, TranscriptLine, begin_of, lines, masked
 from runwire_conformance.verdict.judgement import Accusation, Judgement, Verdict
 from runwire_conformance.verdict.result import ClassResult, Report
 from runwire_spec import Requirement
@@ -163,7 +163,7 @@ def _requirement(judgement: Judgement, report: Report) -> Document:
         entry["witness"] = {
             "case": witness.case,
             "seconds": round(witness.seconds, 3),
-            "conversations": [conversation(trace, WITNESS_LINES) for trace in shown],
+            "conversations": [conversation(trace, WITNESS_LINES, begin_of(shown)) for trace in shown],
         }
     return entry
 
@@ -175,12 +175,15 @@ def _accusation(accusation: Accusation) -> Document:
         "reason": masked(accusation.reason),
         "details": masked(accusation.details),
         "seconds": round(accusation.seconds, 3),
-        "conversations": [conversation(trace) for trace in accusation.traces[-MOST_CONVERSATIONS:]],
+        "conversations": [
+            conversation(trace, since=begin_of(accusation.traces))
+            for trace in accusation.traces[-MOST_CONVERSATIONS:]
+        ],
     }
 
 
-def conversation(trace: Trace, most: int = MOST_LINES) -> Document:
-    """Return a conversation as data; what is left out of a long one is counted."""
+def conversation(trace: Trace, most: int = MOST_LINES, since: float | None = None) -> Document:
+    """Return a conversation as data, with times from `since` on; what is left out of a long one is counted."""
     return {
         "transport": trace.transport,
         "title": masked(trace.title),
@@ -188,7 +191,7 @@ def conversation(trace: Trace, most: int = MOST_LINES) -> Document:
             {"left_out": line.count}
             if isinstance(line, Gap)
             else {"at": line.at, "side": line.side, "text": line.text, **_marked(line)}
-            for line in lines(trace, most)
+            for line in lines(trace, most, since)
         ],
     }
 

@@ -2,7 +2,7 @@
 
 import textwrap
 
-from runwire_conformance.trace.transcript import transcript
+from runwire_conformance.trace.transcript import begin_of, transcript
 from runwire_conformance.verdict.judgement import Accusation, Judgement
 from runwire_conformance.verdict.outcome import Played, State
 from runwire_spec import Requirement, catalogue
@@ -38,7 +38,7 @@ def explain_case(played: Played) -> str:
         broken = played.claim.ids if outcome.violated is None else (outcome.violated,)
         parts += [sentence(catalogue()[identifier]) for identifier in broken]
         parts.append(textwrap.indent(outcome.details or outcome.reason, "  "))
-    parts += [transcript(trace) for trace in outcome.traces]
+    parts += [transcript(trace, begin_of(outcome.traces)) for trace in outcome.traces]
     return "\n".join(parts)
 
 
@@ -75,4 +75,4 @@ def explain(judgement: Judgement) -> str:
 
 
 def _conversations(accusation: Accusation) -> list[str]:
-    return [transcript(trace) for trace in accusation.traces[-4:]]
+    return [transcript(trace, begin_of(accusation.traces)) for trace in accusation.traces[-4:]]

@@ -247,7 +247,7 @@ def resumed_says_what_was_asked(trace: Trace, _context: RuleContext) -> Iterator
             text = f"asked for run {asked.get('run_id')}, came {told['run_id']}"
             yield Finding("RESUME-9", text, one.place)
         elif isinstance(epoch, str) and told.get("epoch", epoch) != epoch:
-            text = f"a cursor of epoch {epoch} on the log of epoch {told['epoch']}"
+            text = f"expected a refusal of a cursor of epoch {epoch}; came resumed with epoch {told['epoch']}"
             yield Finding("RESUME-12", text, one.place)
         elif isinstance(after, int) and told.get("next_seq", after + 1) != after + 1:
             yield Finding("RESUME-9", f"next_seq {told['next_seq']} for after {after}", one.place)

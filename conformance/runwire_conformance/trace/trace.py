@@ -56,6 +56,10 @@ AGEING_CODES = frozenset(
 )
 
 
+#: Members of the server's messages that are integers and no free values, and that the judge counts with.
+COUNTED = ("seq", "first_seq", "next_seq", "last_seq")
+
+
 class Message(dict[str, Any]):
     """A message with the moment at which it was seen; an event carries `seq`.
 
@@ -119,7 +123,7 @@ def object_of(text: str | bytes, what: str) -> Message:
     value = json_of(text, what)
     if not isinstance(value, dict):
         raise Broken(f"expected {what} to be a JSON object; came {text[:200]!r}")
-    return Message(value)
+    return _message(value)
 
 
 def parsed(text: str | bytes) -> Message | None:
@@ -128,7 +132,16 @@ def parsed(text: str | bytes) -> Message | None:
         value = read_json(text)
     except ValueError:
         return None
-    return Message(value) if isinstance(value, dict) else None
+    return _message(value) if isinstance(value, dict) else None
+
+
+def _message(value: dict[str, Any]) -> Message:
+    """Return an object as a message; a place in a log that is written `1.0` is 1 (chapter 3, "Numbers")."""
+    for name in COUNTED:
+        number = value.get(name)
+        if isinstance(number, float) and number.is_integer():
+            value[name] = int(number)
+    return Message(value)
 
 
 #: Types of events; an `error` is one only with a `seq`.

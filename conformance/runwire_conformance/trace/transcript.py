@@ -1,22 +1,26 @@
 """A conversation for people: times, directions, frames cut to a line each."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from runwire_conformance.trace.printing import fit
 from runwire_conformance.trace.trace import RESPONSE_ENDED, Record, Side, Trace, outline
 
-#: Characters of a frame, and frames of a conversation, that are shown.
+#: Characters of a frame, and frames of a conversation, that are shown; more of a message whose members decide a case.
 WIDTH = 160
+WHOLE_WIDTH = 480
 MOST_LINES = 40
+
+#: Types of messages that are short and tell the most with their last members.
+TELLING_TYPES = frozenset({"started", "resumed", "notice"})
 
 _SECRET = re.compile(r"(?i)(authorization: *bearer +|bearer\.|ticket=)[^\s;,&\"']+")
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptLine:
-    """One thing that was said: seconds since the conversation began, by whom, and what."""
+    """One thing that was said: seconds since the first conversation of its case began, by whom, and what."""
 
     at: float
     side: Side
@@ -32,9 +36,13 @@ class Gap:
     count: int
 
 
-def lines(trace: Trace, most: int = MOST_LINES) -> Iterator[TranscriptLine | Gap]:
-    """Yield what was said; of a long conversation `most` lines, the beginning and the end, and what is marked."""
+def lines(trace: Trace, most: int = MOST_LINES, since: float | None = None) -> Iterator[TranscriptLine | Gap]:
+    """Yield what was said; of a long conversation `most` lines, the beginning and the end, and what is marked.
+
+    Times count from the clock's `since`, without it from the beginning of the conversation.
+    """
     skipped = 0
+    begun = trace.began if since is None else since
     shown = outline(len(trace.records), most, trace.telling)
     for number, record in enumerate(trace.records):
         skipped += trace.gaps.get(number, 0)
@@ -44,17 +52,22 @@ def lines(trace: Trace, most: int = MOST_LINES) -> Iterator[TranscriptLine | Gap
         if skipped:
             yield Gap(skipped)
             skipped = 0
-        at = round(record.at - trace.began, 3)
+        at = round(record.at - begun, 3)
         yield TranscriptLine(at, record.side, _said(record), trace.marks.get(number, ""))
     skipped += trace.gaps.get(len(trace.records), 0)
     if skipped:
         yield Gap(skipped)
 
 
-def transcript(trace: Trace) -> str:
+def begin_of(traces: Iterable[Trace]) -> float | None:
+    """Return when the first of a case's conversations began, None without any: the clock that all of them share."""
+    return min((trace.began for trace in traces), default=None)
+
+
+def transcript(trace: Trace, since: float | None = None) -> str:
     """Return a conversation, one record a line; of a long one the beginning, what is marked, and the end."""
     told = [f"  {trace.transport} {fit(masked(trace.title))}"]
-    for line in lines(trace):
+    for line in lines(trace, since=since):
         if isinstance(line, Gap):
             told.append(f"            … {line.count} more …")
         else:
@@ -74,5 +87,6 @@ def _said(record: Record) -> str:
     plain = record.kind in {"text", "block", "request", "response"} or record.payload == RESPONSE_ENDED
     kind = "" if plain else f"{record.kind}{code} "
     text = fit(masked(record.payload))
-    cut = text if len(text) <= WIDTH else f"{text[: WIDTH - 20]} … ({len(record.payload)} characters)"
+    width = WHOLE_WIDTH if record.message is not None and record.message.type in TELLING_TYPES else WIDTH
+    cut = text if len(text) <= width else f"{text[: width - 20]} … ({len(record.payload)} characters)"
     return (kind + cut).rstrip()

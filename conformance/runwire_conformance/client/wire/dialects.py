@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -37,6 +37,11 @@ class Dialect:
     stream: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType({"Accept": "text/event-stream"})
     )
+
+    def accepts(self, headers: Iterable[tuple[str, str]] = ()) -> str:
+        """Return the media types that it says it takes, `headers` winning over its own."""
+        named = {name.lower(): value for name, value in (*self.headers, *headers)}
+        return named.get("accept", "(none)")
 
     def spelled(
         self, method: str, target: str, address: Address, headers: Headers, body: bytes | None
