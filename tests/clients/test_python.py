@@ -18,6 +18,7 @@ from runwire_client import Run
 from runwire_client.event_reader import EventReader
 from runwire_client.problem import RunwireError, problem_of
 from runwire_client.retry import MOST_BACKOFF_S, Retry
+from runwire_client.server import _resolved
 from tests.support.patience import patience
 from tests.support.programs import require_program
 
@@ -208,3 +209,16 @@ def test_a_redirect_to_what_is_no_url_is_said(where: str) -> None:
         server.shutdown()
 
     assert failure is not None and failure.code == "unsupported"
+
+
+@pytest.mark.parametrize(
+    ("where", "url"),
+    [
+        ("../v1/runs", "http://h:1/v1/runs"),
+        ("//h:1/x/../v1/./runs", "http://h:1/v1/runs"),
+        ("http://h:1/../a//b/../c?x=/../y", "http://h:1/a//c?x=/../y"),
+    ],
+)
+def test_dot_segments_of_an_endpoint_are_removed_whatever_it_names(where: str, url: str) -> None:
+    """RFC 3986, 5.2.4."""
+    assert _resolved("http://h:1/.well-known/runwire", "runs", where) == url
