@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from runwire_conformance.case import Blocked, Broken, proves
+from runwire_conformance.case import Blocked, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import AT_ONCE_S, Client
 from runwire_conformance.client.conversation import LONG_S
@@ -135,10 +135,6 @@ async def messages_are_no_pongs(client: Client, limits: Limits) -> None:
         await client.send({"type": "heartbeat"})
         await asyncio.sleep(0.2)  # between two messages of a client that talks; any time will do
 
-    if not client.ended:
-        raise Broken(
-            f"expected the server to drop a client that sends messages and no Pong; waited {bound:.1f} s"
-        )
     await client.closed("the server to drop the connection", AT_ONCE_S)
 
 

@@ -68,7 +68,7 @@ class StreamsGatheredForBrowsers(Rewrite):
             yield from link.notes["held"]
 
 
-@asks("SSE-14")
+@asks("SSE-19")
 def polyfills_refused(flaw: Rewrite, request: Request) -> Request | Response:
     """A request for a stream that accepts something else as well is not acceptable."""
     mixed = request.method == "GET" and "event-stream,application/json" in (
