@@ -246,7 +246,7 @@ RESUMING: dict[str, tuple[Lines, list[Finding]]] = {
     ),
     "another epoch": (
         [ABLE, resume(), resumed(epoch="f", next_seq=1)],
-        [Finding("RESUME-12", "a cursor of epoch e on the log of epoch f", 2)],
+        [Finding("RESUME-12", "expected a refusal of a cursor of epoch e; came resumed with epoch f", 2)],
     ),
     "an epoch nobody named": ([ABLE, resume(epoch=None), resumed(epoch="f")], []),
     "another place": ([ABLE, resume(), resumed(next_seq=4)], [Finding("RESUME-9", "next_seq 4 for after 4", 2)]),
