@@ -89,7 +89,7 @@ class CancelledBetweenToolsCompletes(Rewrite):
 
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
         run_id = str(message.get("run_id"))
-        last = link.proxy.book.logs[run_id].get(link.proxy.book.top(run_id), {"type": "token"})
+        last = link.proxy.book.logs[run_id].get(message.get("seq", 0) - 1, {"type": "token"})
         wrong = cancelled(message) and last["type"] != "token"
         yield {**less(message, "reason"), "status": "completed"} if wrong else message
 
