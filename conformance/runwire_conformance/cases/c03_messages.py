@@ -21,7 +21,7 @@ def ends_a_run(message: Message) -> bool:
 
 @proves(
     "MSG-1",
-    watches=("MSG-2", "MSG-3", "MSG-5", "EVENT-2", "CLOSE-1", "CLOSE-2"),
+    watches=("MSG-2", "MSG-3", "MSG-5", "MSG-37", "EVENT-2", "CLOSE-1", "CLOSE-2"),
     deadline_s=60,
 )
 async def every_message_of_a_run_is_one_json_object(client: Client, target: Target) -> None:

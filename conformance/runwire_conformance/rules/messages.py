@@ -129,6 +129,29 @@ def keeps_its_schema(message: Message) -> Iterator[tuple[str, str]]:
             yield "MSG-3", f"{message.type}{violation.pointer}: {violation.message}"
 
 
+@rule("MSG-37", seen_by="any")
+@each_message
+def integers_are_written_as_such(message: Message) -> Iterator[tuple[str, str]]:
+    """Where a schema has an integer, a number has no fraction and no exponent; what breaks its schema is told there."""
+    if message.type not in SERVER_TYPES or not any(isinstance(one, float | dict) for one in message.values()):
+        return
+    fractions = _as_fractions(message)
+    if fractions == message or server_message_violations(dict(message)):
+        return
+    for violation in server_message_violations(fractions):
+        if violation.keyword == "type":
+            yield "MSG-37", f"{message.type}{violation.pointer} is not written as an integer"
+
+
+def _as_fractions(value: Any) -> Any:
+    """Return a value whose numbers that were written as `1.0` or `1e0` have become some that are whole to no schema."""
+    if isinstance(value, dict):
+        return {name: _as_fractions(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_fractions(inner) for inner in value]
+    return 0.5 if isinstance(value, float) else value
+
+
 def _nulls(message: Message) -> list[str]:
     """Return the optional members of a message that are null."""
     defined = schema(message.type)
