@@ -568,7 +568,7 @@ class Connection:
 
         receive = protocol.receive_data
 
-        def received(data: bytes) -> None:
+        def received(data: bytes | bytearray) -> None:
             receive(data)
             if protocol.reader.buffer:  # a frame that is arriving is use, as a message is
                 self.used_at = time.monotonic()
