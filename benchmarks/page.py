@@ -6,6 +6,17 @@ from benchmarks.targets import TARGETS, Found
 
 BEGIN, END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
 
+#: What the figures of the other loads are, by the beginnings of their names.
+UNITS = {
+    "growth": "an event of a run of 100,000 events against one of 1,000",
+    "readers of one run": "CPU for an event, µs: of a run with one reader; of each further one; of a send of the floor",
+    "first event": "from the start to the first event, ms",
+    "resume": "CPU for an event of a finished run, µs",
+    "cancel": "from the cancel to the terminal, with 500 active runs, ms",
+    "idle": "memory of a connection, KiB",
+    "stores": "CPU for an event of a run with one reader, by where its log is kept, µs",
+}
+
 
 def write_page(path: Path, machine: str, found: Found) -> None:
     """Put the tables onto the page; raises ValueError when the marks are not there."""
@@ -24,6 +35,10 @@ def tables(machine: str, found: Found) -> str:
         "![What was found, beside targets and others](performance.svg)",
         "",
     ]
+    lines += [
+        "Figures without a unit are this server's, divided by that of what it is held against: less is better.",
+        "",
+    ]
     lines += ["| what | found | target | holds |", "|---|---|---|---|"]
     lines += [f"| {' | '.join(target.row(found))} |" for target in TARGETS]
     costs = {
@@ -37,10 +52,15 @@ def tables(machine: str, found: Found) -> str:
     for load, figures in costs.items():
         cells = (f"{figures[name]:.1f}" if name in figures else "" for name in who)
         lines.append(f"| {load} | {' | '.join(cells)} |")
-    lines += ["", "Everything else:", "", "| load | figures |", "|---|---|"]
+    lines += ["", "Everything else:", "", "| load | what | figures |", "|---|---|---|"]
     for load, figures in found.items():
         if load not in costs:
-            lines.append(
-                f"| {load} | {', '.join(f'{name}: {value:.3g}' for name, value in figures.items())} |"
-            )
+            unit = next((words for name, words in UNITS.items() if load.startswith(name)), "")
+            told = "; ".join(f"{name}: {number(value)}" for name, value in figures.items())
+            lines.append(f"| {load} | {unit} | {told} |")
     return "\n".join(lines) + "\n"
+
+
+def number(value: float) -> str:
+    """Return three digits that count, and no power of ten."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
