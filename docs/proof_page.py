@@ -1,12 +1,14 @@
 """Publishes what `make proof` found: which flaws the judge blames, and that it accuses no good server."""
 
 import json
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 from runwire_spec import catalogue
 
@@ -26,6 +28,18 @@ once, and guards every change of this repository.
 #: What stands for the numbers on another page.
 NUMBERS = "<<< proof numbers"
 
+#: What the numbers say, in English and in Chinese.
+SAID = (
+    "- **{broken} of {observable}** observable requirements of servers were seen broken and blamed",
+    "- **{blamed} of {flaws}** flaws were blamed",
+    "- **{wrongly}** false accusations in **{runs}** runs of {servers} good servers",
+)
+SAID_ZH = (
+    "- 对服务器的可观察要求 **{observable}** 条，其中 **{broken}** 条曾被打破并被指出",
+    "- 缺陷 **{flaws}** 个，其中 **{blamed}** 个被指出",
+    "- {servers} 台好服务器的 **{runs}** 次运行里，冤枉了 **{wrongly}** 次",
+)
+
 #: Of how many cases a row names, as some flaws make dozens fail.
 MOST_CASES = 3
 
@@ -37,25 +51,30 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Put the numbers where a page asks for them."""
     if NUMBERS not in markdown:
         return markdown
-    return markdown.replace(NUMBERS, "\n".join(numbers(json.loads(DATA.read_text(encoding="utf-8")))))
+    said = SAID_ZH if page.file.src_uri.startswith("zh/") else SAID
+    return markdown.replace(NUMBERS, "\n".join(numbers(json.loads(DATA.read_text(encoding="utf-8")), said)))
 
 
-def numbers(proof: dict[str, Any]) -> list[str]:
+def numbers(proof: dict[str, Any], said: Sequence[str] = SAID) -> list[str]:
     """Return what `make proof` measured, as a list in Markdown."""
     flaws, servers = proof["flaws"], proof["good_servers"]
     broken = {flaw["requirement"] for flaw in flaws if flaw["outcome"] == "blamed"}
     blamed = sum(flaw["outcome"] == "blamed" for flaw in flaws)
     runs, wrongly = sum(one["runs"] for one in servers), sum(one["accusations"] for one in servers)
-    judged = len({one["server"] for one in servers})
-    return [
-        f"- **{len(broken)} of {proof['observable']}** observable requirements were seen broken and blamed",
-        f"- **{blamed} of {len(flaws)}** flaws were blamed",
-        f"- **{wrongly}** false accusations in **{runs}** runs of {judged} good servers",
-    ]
+    found = {
+        "broken": len(broken),
+        "observable": proof["observable"],
+        "blamed": blamed,
+        "flaws": len(flaws),
+        "wrongly": wrongly,
+        "runs": runs,
+        "servers": len({one["server"] for one in servers}),
+    }
+    return [line.format(**found) for line in said]
 
 
 def page(proof: dict[str, Any]) -> str:
