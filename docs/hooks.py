@@ -18,6 +18,8 @@ REFERENCE = re.compile(r"(?<![*\w\]])\[([A-Z]+-[0-9]+)\](?!\()")
 CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.MULTILINE | re.DOTALL)
 INCLUDED = re.compile(r"^<<< (\S+): (.+)$", re.MULTILINE)
 SECTION = re.compile(r"^ *# --- (.+) ---\n", re.MULTILINE)
+#: Code of a few letters without a space within.
+SHORT = re.compile(r"<code>((?:[^<\s&]|&\w+;){1,30})</code>")
 WITHIN = re.compile(r"\]\(((?:docs/pages/|spec/)?[\w-]+\.md(?:#[\w-]+)?)\)")
 LABEL = re.compile(r"^(Class|Registry): `([a-z_]+)`$", re.MULTILINE)
 
@@ -60,6 +62,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
+    """Mark the names in prose and tables that no line's end is to divide."""
+    return SHORT.sub(r'<code class="whole">\1</code>', html)
+
+
 def placed(target: str) -> str:
     """Return the end of a link from the repository's root as it is on the site."""
     file, mark, anchor = target.removeprefix("docs/pages/").partition("#")
@@ -99,7 +106,7 @@ def link(identifier: str, own: str | None, folder: str) -> str:
     if requirement is None:
         return f"[{identifier}]"
     chapter = "" if requirement.chapter == own else folder + requirement.chapter
-    return f"[{identifier}]({chapter}#{identifier})"
+    return f"[{identifier}]({chapter}#{identifier}){{.whole}}"
 
 
 def index_of_requirements() -> str:
