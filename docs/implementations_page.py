@@ -16,8 +16,8 @@ REPORTS = Path(__file__).parent / "implementations"
 
 INTRODUCTION = """# Implementations
 
-Servers that were judged, and what came of it. The page is made of the judge's own reports and recommends nothing: a
-row says what was exercised on a day, by a judge of a version, with the limits the server advertised then.
+Servers that were judged, and the verdicts. The page is made from the judge's own reports and recommends nothing: a
+column says what was judged on one day, by one version of the judge, with the limits that the server advertised then.
 
 To be listed, run `runwire check URL --json report.json`, then `python docs/implementations_page.py report.json NAME`,
 which keeps the verdicts and leaves out the conversations, and propose the file in `docs/implementations/`. A server
