@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
-from runwire_conformance.report.explain import explain
+from runwire_conformance.report.explain import explain, filled
 from runwire_conformance.verdict.baseline import Comparison
 from runwire_conformance.verdict.judgement import Judgement, Verdict
 from runwire_conformance.verdict.repeats import Repeats
@@ -124,7 +124,7 @@ def _by_reason(judgements: Sequence[Judgement]) -> list[str]:
         if reason.startswith("blocked") and len(identifiers) > MOST_BLOCKED:
             lines.append(f"  {reason}\n    {len(identifiers)} requirements, listed in the report files")
             continue
-        listed = textwrap.fill(", ".join(identifiers), 100, initial_indent="    ", subsequent_indent="    ")
+        listed = filled(", ".join(identifiers), first="    ")
         lines.append(f"  {reason}\n{listed}")
     return lines
 
