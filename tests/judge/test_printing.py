@@ -15,7 +15,7 @@ from markdown import markdown
 from runwire_conformance.case import Claim
 from runwire_conformance.report.ctrf import as_ctrf
 from runwire_conformance.report.document import as_json, document_of
-from runwire_conformance.report.explain import explain_case, sentence, short
+from runwire_conformance.report.explain import explain_case, on_a_line, sentence, short
 from runwire_conformance.report.html import as_html
 from runwire_conformance.report.markdown import as_markdown
 from runwire_conformance.report.terminal import failures, not_exercised, table
@@ -200,3 +200,4 @@ def test_a_sentence_fits_the_terminal(
     lines = sentence(catalogue()["CLOSE-2"]).splitlines()
 
     assert most - 30 < max(map(len, lines)) <= most
+    assert len(on_a_line("word " * 40).splitlines()) == (3 if columns == 80 else 1)

@@ -32,6 +32,11 @@ def filled(text: str, first: str = "  ", later: str = "    ") -> str:
     return textwrap.fill(text, width(), initial_indent=first, subsequent_indent=later)
 
 
+def on_a_line(text: str) -> str:
+    """Return text as one line, which can be searched for; on a terminal that is too narrow in lines that fit."""
+    return f"  {text}" if width() == WIDTH else filled(text, later="  ")
+
+
 def sentence(requirement: Requirement) -> str:
     """Return id, sentence, link and reason of a requirement."""
     lines = [f"[{requirement.id}] {requirement.sentence}"]
