@@ -1,6 +1,7 @@
 """Publishes the specification's chapters on the site, with an anchor for every requirement and a link for every id."""
 
 import re
+from html import unescape
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -18,7 +19,8 @@ REFERENCE = re.compile(r"(?<![*\w\]])\[([A-Z]+-[0-9]+)\](?!\()")
 CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.MULTILINE | re.DOTALL)
 INCLUDED = re.compile(r"^<<< (\S+): (.+)$", re.MULTILINE)
 SECTION = re.compile(r"^ *# --- (.+) ---\n", re.MULTILINE)
-#: Code of a few letters without a space within.
+#: Code of a few letters without a space within, and how many of them fit a column of a table on a phone.
+NARROW = 18
 SHORT = re.compile(r"<code>((?:[^<\s&]|&\w+;){1,30})</code>")
 WITHIN = re.compile(r"\]\(((?:docs/pages/|spec/)?[\w-]+\.md(?:#[\w-]+)?)\)")
 LABEL = re.compile(r"^(Class|Registry): `([a-z_]+)`$", re.MULTILINE)
@@ -64,7 +66,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
     """Mark the names in prose and tables that no line's end is to divide."""
-    return SHORT.sub(r'<code class="whole">\1</code>', html)
+
+    def marked(found: re.Match[str]) -> str:
+        wide = " wide" if len(unescape(found[1])) > NARROW else ""
+        return f'<code class="whole{wide}">{found[1]}</code>'
+
+    return SHORT.sub(marked, html)
 
 
 def placed(target: str) -> str:
