@@ -32,7 +32,8 @@ def tables(machine: str, found: Found) -> str:
     lines = [
         f"Measured on {machine}.",
         "",
-        "![What was found, beside targets and others](performance.svg)",
+        '<figure class="picture" tabindex="0" markdown="span">'
+        "![What was found, beside targets and others](performance.svg)</figure>",
         "",
     ]
     lines += [
