@@ -18,11 +18,16 @@ CLIENTS = Path(__file__).parent / "proof_clients.json"
 INTRODUCTION = """# The judge proven
 
 A judge is trusted for two numbers: the share of broken servers that it catches, and the number of good servers that
-it accuses. `make proof` measures both. It puts one flaw at a time on the wire before a good server and asks the judge
-for the requirement that the flaw breaks; and it has the judge try good servers with the whole suite, as they are, with
-changes that nobody may mind, and with every core of the machine kept busy by something else; on one core that others
-keep busy, at default and extreme limits, and behind proxies. `make proof-quick` tries every flaw and every good server
-once, and guards every change of this repository.
+it accuses. `make proof` measures both:
+
+- It puts one flaw at a time on the wire between the judge and a good server, and expects the judge to name the
+  requirement that the flaw breaks.
+- It has the judge try good servers with the whole suite: unchanged, with changes that the specification permits, with
+  every core of the machine kept busy, at default and extreme limits, and behind proxies. None may be accused.
+
+`make proof-good` judges each good server once, and guards every change of this repository; `make proof-quick` also
+tries every flaw once.
+
 """
 
 #: What stands for the numbers on another page.
@@ -90,7 +95,7 @@ def page(proof: dict[str, Any]) -> str:
         *_conditions(proof.get("conditions", [])),
         "## Flaws",
         "",
-        "A flaw that acts at random is tried several times and counts as blamed when it is in at least 99 of 100.",
+        "A flaw that acts at random is tried several times; it counts as blamed when 99 of 100 tries show it.",
         "",
     ]
     for title, chapter in groupby(flaws, lambda flaw: catalogue()[flaw["requirement"]].chapter_title):
@@ -161,7 +166,15 @@ def _ids(names: Any) -> str:
 
 
 def _good_servers(servers: list[dict[str, Any]]) -> list[str]:
-    lines = ["## Good servers", "", "| server | how it is met | runs | accusations |", "|---|---|---|---|"]
+    lines = [
+        "## Good servers",
+        "",
+        "*reference* is `runwire-server`, *smallest* the server of the [tutorial](tutorial.md); *fastapi*, *node* and",
+        "*go* were written for this proof, in Python, JavaScript and Go.",
+        "",
+        "| server | how it is met | runs | accusations |",
+        "|---|---|---|---|",
+    ]
     for one in servers:
         busy = " Every core is kept busy." if one["busy"] else ""
         lines.append(
@@ -182,15 +195,20 @@ def _conditions(judged: list[dict[str, Any]]) -> list[str]:
         "those in which the judge left anything out for reasons of its own; *passed* is the number of requirements",
         "that passed in the run in which the fewest did.",
         "",
-        "| condition | server | runs | accused | not judged | passed | longest run |",
-        "|---|---|---|---|---|---|---|",
     ]
     for _, group in groupby(sorted(judged, key=_condition), key=_condition):
-        for number, one in enumerate(group):
-            said = one["description"] if number == 0 else ""
+        servers = list(group)
+        lines += [
+            f"**{servers[0]['description']}**",
+            "",
+            "| server | runs | accused | not judged | passed | longest run |",
+            "|---|---|---|---|---|---|",
+        ]
+        for one in servers:
             numbers = f"{one['runs']} | {one['accused']} | {one['not_judged']} | {one['passed']}"
-            lines.append(f"| {said} | {one['server']} | {numbers} | {one['seconds']:.0f} s |")
-    return [*lines, ""]
+            lines.append(f"| {one['server']} | {numbers} | {one['seconds']:.0f} s |")
+        lines.append("")
+    return lines
 
 
 def _condition(one: dict[str, Any]) -> str:
