@@ -10,7 +10,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 from runwire_conformance.report.matrix import Matrix, UnreadableReport, read_matrix
-from runwire_conformance.report.words import SIGNS
+from runwire_conformance.report.words import PLAIN_SIGNS
 
 REPORTS = Path(__file__).parent / "implementations"
 
@@ -41,7 +41,7 @@ def page(matrix: Matrix) -> str:
         return INTRODUCTION + "\nNo report was proposed yet.\n"
     head = ["| | " + " | ".join(map(_plain, matrix.names)) + " |", "|---|" + "---|" * len(matrix.names)]
     classes = [
-        f"| {name} | " + " | ".join(f"{SIGNS[one]} {one}" if one else "" for one in row) + " |"
+        f"| {name} | " + " | ".join(f"{PLAIN_SIGNS[one]} {one}" if one else "" for one in row) + " |"
         for name, row in matrix.classes.items()
     ]
     judged = [
