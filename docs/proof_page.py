@@ -102,7 +102,7 @@ def page(proof: dict[str, Any]) -> str:
         lines += [
             f"### {title}",
             "",
-            "| requirement | what the server does | blamed by | |",
+            "| requirement | what the server does | blamed by | runs |",
             "|---|---|---|---|",
         ]
         lines += [_flaw(flaw) for flaw in chapter] + [""]
@@ -149,7 +149,11 @@ def clients(proof: dict[str, Any]) -> list[str]:
         "",
     ]
     lines += [f"- {one['description']}: {_ids(one['accused'])}" for one in proof["libraries"]]
-    lines += ["", "| requirement | what the client does | blamed by | |", "|---|---|---|---|"]
+    lines += [
+        "",
+        "| requirement | what the client does | blamed by | what the judge says |",
+        "|---|---|---|---|",
+    ]
     for flaw in sorted(flaws, key=lambda flaw: (place[flaw["requirement"]], flaw["flaw"])):
         by = (
             f"{flaw['scenario'].replace('_', ' ')}"
@@ -222,4 +226,6 @@ def _flaw(flaw: dict[str, Any]) -> str:
     by = cases if flaw["outcome"] == "blamed" else f"**{flaw['outcome']}**"
     text = flaw["description"].replace("|", "\\|")
     clause = f": {flaw['clause']}" if flaw.get("clause") else ""
-    return f"| [{flaw['requirement']}]{clause} | {text} | {by} | {flaw['blamed']} of {flaw['runs']} |"
+    return (
+        f"| [{flaw['requirement']}]{clause} | {text} | {by} | {flaw['blamed']}&nbsp;of&nbsp;{flaw['runs']} |"
+    )
