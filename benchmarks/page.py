@@ -1,10 +1,21 @@
 """The page of the documentation: what was found, between two marks; what stands around them is written by hand."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.targets import TARGETS, Found
 
 BEGIN, END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
+
+#: What the figures of other loads are.
+UNITS = {
+    "growth": "an event of a run of 100,000 events against one of 1,000",
+    "readers of one run": "CPU for an event, µs: of a run with one reader; of each further one; of a send of the floor",
+    "resume of 10,000 events": "CPU for an event of a finished run, µs",
+    "cancel": "from the cancel to the terminal, with 500 active runs, ms",
+    "idle": "memory of a connection, KiB",
+    "stores": "CPU for an event of a run with one reader, by where its log is kept, µs",
+}
 
 
 def write_page(path: Path, machine: str, found: Found) -> None:
@@ -21,26 +32,58 @@ def tables(machine: str, found: Found) -> str:
     lines = [
         f"Measured on {machine}.",
         "",
-        "![What was found, beside targets and others](performance.svg)",
+        '<figure class="picture" tabindex="0" markdown="span">'
+        "![What was found, beside targets and others](performance.svg)</figure>",
+        "",
+    ]
+    lines += [
+        "Figures without a unit are this server's, divided by that of what it is held against: less is better.",
         "",
     ]
     lines += ["| what | found | target | holds |", "|---|---|---|---|"]
     lines += [f"| {' | '.join(target.row(found))} |" for target in TARGETS]
     costs = {
-        name: found[name] for name in found if "runwire WS" in found[name] and "p50" not in str(found[name])
+        name: found[name] for name in found if "runwire WS" in found[name] and name not in ("growth", "idle")
     }
-    costs.pop("growth", None)
-    costs.pop("idle", None)
-    who = list(dict.fromkeys(name for figures in costs.values() for name in figures))
-    lines += ["", "CPU of the server for an event, in microseconds:", ""]
-    lines += [f"| load | {' | '.join(who)} |", "|---|" + "---|" * len(who)]
-    for load, figures in costs.items():
-        cells = (f"{figures[name]:.1f}" if name in figures else "" for name in who)
-        lines.append(f"| {load} | {' | '.join(cells)} |")
-    lines += ["", "Everything else:", "", "| load | figures |", "|---|---|"]
+    lines += ["", "CPU of the server for an event, in microseconds:", "", *beside(costs)]
+    first = {name: percentiles(figures) for name, figures in found.items() if name.startswith("first event")}
+    lines += [
+        "",
+        "From a start to the first event, in milliseconds, p50 and p99:",
+        "",
+        *beside(first),
+    ]
+    lines += ["", "Everything else:", "", "| load | what | figures |", "|---|---|---|"]
     for load, figures in found.items():
-        if load not in costs:
-            lines.append(
-                f"| {load} | {', '.join(f'{name}: {value:.3g}' for name, value in figures.items())} |"
-            )
+        if load not in costs and load not in first:
+            told = "; ".join(f"{name}: {number(value)}" for name, value in figures.items())
+            lines.append(f"| {load} | {UNITS.get(load, '')} | {told} |")
     return "\n".join(lines) + "\n"
+
+
+def beside(loads: Mapping[str, Mapping[str, float | str]]) -> list[str]:
+    """Return a table with a row for each server and a column for each load."""
+    who = list(dict.fromkeys(name for figures in loads.values() for name in figures))
+    rows = [
+        [
+            f"{value:.1f}" if isinstance(value := figures.get(name, ""), float) else value
+            for figures in loads.values()
+        ]
+        for name in who
+    ]
+    return [
+        f"| | {' | '.join(loads)} |",
+        "|---|" + "---|" * len(loads),
+        *(f"| {name} | {' | '.join(row)} |" for name, row in zip(who, rows, strict=True)),
+    ]
+
+
+def percentiles(figures: Mapping[str, float]) -> dict[str, str]:
+    """Return p50 and p99 of each server as one text."""
+    who = dict.fromkeys(name.removesuffix(" p50").removesuffix(" p99") for name in figures)
+    return {name: f"{number(figures[f'{name} p50'])}, {number(figures[f'{name} p99'])}" for name in who}
+
+
+def number(value: float) -> str:
+    """Return three digits that count, and no power of ten."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from html import escape
 
 #: Pixels that a letter of the pictures' font takes at most.
-LETTER = 6.7
+LETTER = 7.3
 WIDTH = 720
 #: The width of a picture that a phone shows whole.
 NARROW = 376
 #: Letters of an arrow's label; what is longer ends in an ellipsis, as the text beside has it whole.
-LONGEST = 88
+LONGEST = 84
 
 _ARROW = re.compile(r"[→←]")
 _ITEM = re.compile(r"^\d+\. (.*)$", re.MULTILINE)
@@ -78,7 +78,11 @@ def letters(said: str) -> int:
 
 def shortened(said: str) -> str:
     """Return what fits on an arrow."""
-    return said if len(said) <= LONGEST else said[: LONGEST - 1] + "…"
+    if letters(said) <= LONGEST:
+        return said
+    while letters(said) >= LONGEST:
+        said = said[:-1]
+    return said + "…"
 
 
 def sequence(steps: Sequence[Step], title: str, names: tuple[str, str] = ("client", "server")) -> str:
@@ -91,7 +95,7 @@ def sequence(steps: Sequence[Step], title: str, names: tuple[str, str] = ("clien
         y = 60 + row * number
         said = shortened(step.text)
         if step.to is None:
-            half = min(len(said) * LETTER / 2 + 12, (right - left) / 2 - 4)
+            half = min(letters(said) * LETTER / 2 + 12, (right - left) / 2 - 4)
             left_edge = WIDTH / 2 - half
             box = (
                 f'<rect x="{left_edge:g}" y="{y - 18}" width="{2 * half:g}" height="24" rx="4" class="note"/>'

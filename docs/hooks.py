@@ -1,6 +1,7 @@
 """Publishes the specification's chapters on the site, with an anchor for every requirement and a link for every id."""
 
 import re
+from html import unescape
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -18,6 +19,9 @@ REFERENCE = re.compile(r"(?<![*\w\]])\[([A-Z]+-[0-9]+)\](?!\()")
 CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.MULTILINE | re.DOTALL)
 INCLUDED = re.compile(r"^<<< (\S+): (.+)$", re.MULTILINE)
 SECTION = re.compile(r"^ *# --- (.+) ---\n", re.MULTILINE)
+#: Code of a few letters without a space within, and how many of them fit a column of a table on a phone.
+NARROW = 18
+SHORT = re.compile(r"<code>((?:[^<\s&]|&\w+;){1,30})</code>")
 WITHIN = re.compile(r"\]\(((?:docs/pages/|spec/)?[\w-]+\.md(?:#[\w-]+)?)\)")
 LABEL = re.compile(r"^(Class|Registry): `([a-z_]+)`$", re.MULTILINE)
 
@@ -60,6 +64,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
+    """Mark the names in prose and tables that no line's end is to divide."""
+
+    def marked(found: re.Match[str]) -> str:
+        wide = " wide" if len(unescape(found[1])) > NARROW else ""
+        return f'<code class="whole{wide}">{found[1]}</code>'
+
+    return SHORT.sub(marked, html)
+
+
 def placed(target: str) -> str:
     """Return the end of a link from the repository's root as it is on the site."""
     file, mark, anchor = target.removeprefix("docs/pages/").partition("#")
@@ -99,7 +113,7 @@ def link(identifier: str, own: str | None, folder: str) -> str:
     if requirement is None:
         return f"[{identifier}]"
     chapter = "" if requirement.chapter == own else folder + requirement.chapter
-    return f"[{identifier}]({chapter}#{identifier})"
+    return f"[{identifier}]({chapter}#{identifier}){{.whole}}"
 
 
 def index_of_requirements() -> str:

@@ -10,14 +10,14 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 from runwire_conformance.report.matrix import Matrix, UnreadableReport, read_matrix
-from runwire_conformance.report.words import SIGNS
+from runwire_conformance.report.words import PLAIN_SIGNS
 
 REPORTS = Path(__file__).parent / "implementations"
 
 INTRODUCTION = """# Implementations
 
-Servers that were judged, and what came of it. The page is made of the judge's own reports and recommends nothing: a
-row says what was exercised on a day, by a judge of a version, with the limits the server advertised then.
+Servers that were judged, and the verdicts. The page is made from the judge's own reports and recommends nothing: a
+column says what was judged on one day, by one version of the judge, with the limits that the server advertised then.
 
 To be listed, run `runwire check URL --json report.json`, then `python docs/implementations_page.py report.json NAME`,
 which keeps the verdicts and leaves out the conversations, and propose the file in `docs/implementations/`. A server
@@ -41,7 +41,7 @@ def page(matrix: Matrix) -> str:
         return INTRODUCTION + "\nNo report was proposed yet.\n"
     head = ["| | " + " | ".join(map(_plain, matrix.names)) + " |", "|---|" + "---|" * len(matrix.names)]
     classes = [
-        f"| {name} | " + " | ".join(f"{SIGNS[one]} {one}" if one else "" for one in row) + " |"
+        f"| {name} | " + " | ".join(f"{PLAIN_SIGNS[one]} {one}" if one else "" for one in row) + " |"
         for name, row in matrix.classes.items()
     ]
     judged = [

@@ -70,8 +70,12 @@ RUN = (
     ("←", '{"type":"done","seq":6,"data":"cancelled","status":"cancelled","reason":"user"}'),
 )
 
+#: The same run, with what stands beside the wire in Chinese.
+RUN_ZH = tuple((arrow, said if arrow.strip() else "连接没了；运行继续") for arrow, said in RUN)
+
 PICTURES: Mapping[str, Callable[[], str]] = {
     "run": lambda: moving(RUN, "A run that is followed, lost, resumed and cancelled"),
+    "run_zh": lambda: moving(RUN_ZH, "一次运行：观看、断线、恢复、取消"),
     "readers": lambda: log_with_readers(READERS, 11, "A run is a log, and three readers have a cursor in it"),
     "readers_zh": lambda: log_with_readers(
         READERS_ZH, 11, "一次运行是一份日志，三个读者各有一个游标", "追加"

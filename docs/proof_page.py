@@ -1,12 +1,14 @@
 """Publishes what `make proof` found: which flaws the judge blames, and that it accuses no good server."""
 
 import json
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 from runwire_spec import catalogue
 
@@ -16,15 +18,32 @@ CLIENTS = Path(__file__).parent / "proof_clients.json"
 INTRODUCTION = """# The judge proven
 
 A judge is trusted for two numbers: the share of broken servers that it catches, and the number of good servers that
-it accuses. `make proof` measures both. It puts one flaw at a time on the wire before a good server and asks the judge
-for the requirement that the flaw breaks; and it has the judge try good servers with the whole suite, as they are, with
-changes that nobody may mind, and with every core of the machine kept busy by something else; on one core that others
-keep busy, at default and extreme limits, and behind proxies. `make proof-quick` tries every flaw and every good server
-once, and guards every change of this repository.
+it accuses. `make proof` measures both:
+
+- It puts one flaw at a time on the wire between the judge and a good server, and expects the judge to name the
+  requirement that the flaw breaks.
+- It has the judge try good servers with the whole suite: unchanged, with changes that the specification permits, with
+  every core of the machine kept busy, at default and extreme limits, and behind proxies. None may be accused.
+
+`make proof-good` judges each good server once, and guards every change of this repository; `make proof-quick` also
+tries every flaw once.
+
 """
 
 #: What stands for the numbers on another page.
 NUMBERS = "<<< proof numbers"
+
+#: What the numbers say, in English and in Chinese.
+SAID = (
+    "- **{broken} of {observable}** observable requirements of servers were seen broken and blamed",
+    "- **{blamed} of {flaws}** flaws were blamed",
+    "- **{wrongly}** false accusations in **{runs}** runs of {servers} good servers",
+)
+SAID_ZH = (
+    "- 对服务器的可观察要求 **{observable}** 条，其中 **{broken}** 条曾被打破并被指出",
+    "- 缺陷 **{flaws}** 个，其中 **{blamed}** 个被指出",
+    "- {servers} 台好服务器的 **{runs}** 次运行里，冤枉了 **{wrongly}** 次",
+)
 
 #: Of how many cases a row names, as some flaws make dozens fail.
 MOST_CASES = 3
@@ -37,25 +56,30 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Put the numbers where a page asks for them."""
     if NUMBERS not in markdown:
         return markdown
-    return markdown.replace(NUMBERS, "\n".join(numbers(json.loads(DATA.read_text(encoding="utf-8")))))
+    said = SAID_ZH if page.file.src_uri.startswith("zh/") else SAID
+    return markdown.replace(NUMBERS, "\n".join(numbers(json.loads(DATA.read_text(encoding="utf-8")), said)))
 
 
-def numbers(proof: dict[str, Any]) -> list[str]:
+def numbers(proof: dict[str, Any], said: Sequence[str] = SAID) -> list[str]:
     """Return what `make proof` measured, as a list in Markdown."""
     flaws, servers = proof["flaws"], proof["good_servers"]
     broken = {flaw["requirement"] for flaw in flaws if flaw["outcome"] == "blamed"}
     blamed = sum(flaw["outcome"] == "blamed" for flaw in flaws)
     runs, wrongly = sum(one["runs"] for one in servers), sum(one["accusations"] for one in servers)
-    judged = len({one["server"] for one in servers})
-    return [
-        f"- **{len(broken)} of {proof['observable']}** observable requirements were seen broken and blamed",
-        f"- **{blamed} of {len(flaws)}** flaws were blamed",
-        f"- **{wrongly}** false accusations in **{runs}** runs of {judged} good servers",
-    ]
+    found = {
+        "broken": len(broken),
+        "observable": proof["observable"],
+        "blamed": blamed,
+        "flaws": len(flaws),
+        "wrongly": wrongly,
+        "runs": runs,
+        "servers": len({one["server"] for one in servers}),
+    }
+    return [line.format(**found) for line in said]
 
 
 def page(proof: dict[str, Any]) -> str:
@@ -71,14 +95,14 @@ def page(proof: dict[str, Any]) -> str:
         *_conditions(proof.get("conditions", [])),
         "## Flaws",
         "",
-        "A flaw that acts at random is tried several times and counts as blamed when it is in at least 99 of 100.",
+        "A flaw that acts at random is tried several times; it counts as blamed when 99 of 100 tries show it.",
         "",
     ]
     for title, chapter in groupby(flaws, lambda flaw: catalogue()[flaw["requirement"]].chapter_title):
         lines += [
             f"### {title}",
             "",
-            "| requirement | what the server does | blamed by | |",
+            "| requirement | what the server does | blamed by | runs |",
             "|---|---|---|---|",
         ]
         lines += [_flaw(flaw) for flaw in chapter] + [""]
@@ -125,7 +149,11 @@ def clients(proof: dict[str, Any]) -> list[str]:
         "",
     ]
     lines += [f"- {one['description']}: {_ids(one['accused'])}" for one in proof["libraries"]]
-    lines += ["", "| requirement | what the client does | blamed by | |", "|---|---|---|---|"]
+    lines += [
+        "",
+        "| requirement | what the client does | blamed by | what the judge says |",
+        "|---|---|---|---|",
+    ]
     for flaw in sorted(flaws, key=lambda flaw: (place[flaw["requirement"]], flaw["flaw"])):
         by = (
             f"{flaw['scenario'].replace('_', ' ')}"
@@ -142,7 +170,15 @@ def _ids(names: Any) -> str:
 
 
 def _good_servers(servers: list[dict[str, Any]]) -> list[str]:
-    lines = ["## Good servers", "", "| server | how it is met | runs | accusations |", "|---|---|---|---|"]
+    lines = [
+        "## Good servers",
+        "",
+        "*reference* is `runwire-server`, *smallest* the server of the [tutorial](tutorial.md); *fastapi*, *node* and",
+        "*go* were written for this proof, in Python, JavaScript and Go.",
+        "",
+        "| server | how it is met | runs | accusations |",
+        "|---|---|---|---|",
+    ]
     for one in servers:
         busy = " Every core is kept busy." if one["busy"] else ""
         lines.append(
@@ -163,15 +199,20 @@ def _conditions(judged: list[dict[str, Any]]) -> list[str]:
         "those in which the judge left anything out for reasons of its own; *passed* is the number of requirements",
         "that passed in the run in which the fewest did.",
         "",
-        "| condition | server | runs | accused | not judged | passed | longest run |",
-        "|---|---|---|---|---|---|---|",
     ]
     for _, group in groupby(sorted(judged, key=_condition), key=_condition):
-        for number, one in enumerate(group):
-            said = one["description"] if number == 0 else ""
+        servers = list(group)
+        lines += [
+            f"**{servers[0]['description']}**",
+            "",
+            "| server | runs | accused | not judged | passed | longest run |",
+            "|---|---|---|---|---|---|",
+        ]
+        for one in servers:
             numbers = f"{one['runs']} | {one['accused']} | {one['not_judged']} | {one['passed']}"
-            lines.append(f"| {said} | {one['server']} | {numbers} | {one['seconds']:.0f} s |")
-    return [*lines, ""]
+            lines.append(f"| {one['server']} | {numbers} | {one['seconds']:.0f} s |")
+        lines.append("")
+    return lines
 
 
 def _condition(one: dict[str, Any]) -> str:
@@ -185,4 +226,6 @@ def _flaw(flaw: dict[str, Any]) -> str:
     by = cases if flaw["outcome"] == "blamed" else f"**{flaw['outcome']}**"
     text = flaw["description"].replace("|", "\\|")
     clause = f": {flaw['clause']}" if flaw.get("clause") else ""
-    return f"| [{flaw['requirement']}]{clause} | {text} | {by} | {flaw['blamed']} of {flaw['runs']} |"
+    return (
+        f"| [{flaw['requirement']}]{clause} | {text} | {by} | {flaw['blamed']}&nbsp;of&nbsp;{flaw['runs']} |"
+    )

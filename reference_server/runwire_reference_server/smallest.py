@@ -349,20 +349,22 @@ class Run:
     def fit(self, event: dict[str, Any]) -> None:
         """Append an event in a size that may be sent: text divided, a result cut, arguments neither."""
         event, member = clean(event), text_of(event)
-        some = int(LIMITS["max_event_bytes"]) // 8  # so many characters fit, however they are written
+        text = member or ("content" if event["type"] == "observation" else "")
+        room = int(LIMITS["max_event_bytes"]) - 300 - len(encoded(event | {text: ""}).encode())
         if not deep(event) and len(encoded(event).encode()) < LIMITS["max_event_bytes"] - 300:
             if event["type"] != "token" or event["data"]:
                 self.append(event)
+        elif not text or room < 6:
+            raise AgentError("an event is too large, and may not be cut", "payload_too_large")
         elif member:
+            some = room // 6  # so many characters fit, however they are written
             for place in range(0, len(event[member]), some):
                 self.append({**event, member: event[member][place : place + some]})
                 event["type"] = "token" if event["type"] == "replace" else event["type"]
-        elif event["type"] == "observation":
-            # In a string, what is escaped once is escaped again: no byte becomes more than two.
-            cut = encoded(event["content"]).encode()[: (int(LIMITS["max_event_bytes"]) - 300) // 2]
-            self.append({**event, "content": cut.decode(errors="ignore"), "truncated": True})
         else:
-            raise AgentError("the arguments of a call are too large", "payload_too_large")
+            # In a string, what is escaped once is escaped again: no byte becomes more than two.
+            cut = encoded(event["content"]).encode()[: room // 2]
+            self.append({**event, "content": cut.decode(errors="ignore"), "truncated": True})
 
 
 def text_of(event: dict[str, Any]) -> str:
@@ -534,12 +536,12 @@ class Connection:
 
     async def wait(self) -> None:
         """Wait for something to send: at the latest the next heartbeat, or the Close of an idle connection."""
-        silent, idle = self.spoke_at + 0.9 * LIMITS["heartbeat_s"], self.used_at + LIMITS["idle_s"]
-        until = silent if self.cursors else min(silent, idle)
+        silent = self.spoke_at + 0.9 * LIMITS["heartbeat_s"]
+        until = silent if self.cursors else min(silent, self.used_at + LIMITS["idle_s"])
         try:
             await asyncio.wait_for(self.wakeup.wait(), max(0, until - time.monotonic()))
         except TimeoutError:
-            if not self.cursors and time.monotonic() >= idle:
+            if not self.cursors and time.monotonic() >= self.used_at + LIMITS["idle_s"]:
                 self.close(1000)
             elif time.monotonic() >= silent:
                 self.say({"type": "heartbeat"})
@@ -564,7 +566,15 @@ class Connection:
                 protocol.send_text(encoded(throttled | {"retryable": True}).encode())
             take(frame)
 
+        receive = protocol.receive_data
+
+        def received(data: bytes | bytearray) -> None:
+            receive(data)
+            if protocol.reader.buffer:  # a frame that is arriving is use, as a message is
+                self.used_at = time.monotonic()
+
         protocol.recv_frame = counted  # type: ignore[method-assign]
+        protocol.receive_data = received  # type: ignore[method-assign]
 
     # --- Is anybody there? ---
 

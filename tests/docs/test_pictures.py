@@ -52,6 +52,16 @@ def test_the_states_are_those_of_the_table() -> None:
     assert drawn.count("<line") == 3 + 5 + 5
 
 
+@pytest.mark.parametrize("said", ["a run " * 40, "运行在继续，" * 20], ids=["English", "Chinese"])
+def test_a_label_stays_between_the_lines_of_a_sequence(said: str) -> None:
+    for mark in ("", "→ "):
+        svg = ElementTree.fromstring(drawing.sequence(drawing.steps_of(f"1. {mark}{said}\n"), "long"))[0]
+        shown = svg.findall("{http://www.w3.org/2000/svg}text")[-1].text or ""
+
+        assert shown.endswith("…")
+        assert drawing.letters(shown) * drawing.LETTER <= drawing.WIDTH - 2 * 40
+
+
 @pytest.mark.parametrize("name", sorted(pictures.PICTURES))
 def test_a_picture_is_svg_with_a_title_and_inside_its_frame(name: str) -> None:
     svg = ElementTree.fromstring(pictures.PICTURES[name]())[0]

@@ -16,6 +16,8 @@ translations: Any = importlib.import_module("translations")
 
 PAGES = sorted(translations.CHINESE.glob("*.md"))
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+#: A line's end that a browser would show as a space within a sentence.
+BROKEN = re.compile(r"[^\n]{0,20}[\u3000-\u9fff\uff00-\uffef]\n[\u3000-\u9fff\uff00-\uffef][^\n]{0,20}")
 TAG = re.compile(r"<[^>]*>|What is AI\?|什么是人工智能？|Stop|停止")
 
 
@@ -44,6 +46,11 @@ def test_a_translation_leads_to_translations_where_there_are_any(page: Path) -> 
     links = re.findall(r"\]\(<?([^)>#\s]+)", FENCE.sub("", page.read_text(encoding="utf-8")))
 
     assert [f"{link} is also {translated[link]}" for link in links if link in translated] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_line_ends_within_a_chinese_sentence(page: Path) -> None:
+    assert BROKEN.findall(FENCE.sub("", page.read_text(encoding="utf-8"))) == []
 
 
 def blocks(text: str) -> list[str]:

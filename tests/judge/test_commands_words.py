@@ -137,7 +137,8 @@ def test_the_page_tells_the_quick_limits(page: str) -> None:
     defaults = {row["limit"]: row["default"] for row in registries()["limits"]}
 
     for name, advice in SHORT_LIMITS.items():
-        assert f"| `{name}` | {defaults[name]} | {advice.value} | {advice.why} |" in text
+        row = f"| `{name}` | {defaults[name]} | {advice.value} | "
+        assert (row if page.startswith("zh/") else f"{row}{advice.why} |") in text
 
 
 @pytest.mark.parametrize(

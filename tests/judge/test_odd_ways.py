@@ -11,7 +11,7 @@ import pytest
 from runwire_conformance.case import TooSlow
 from runwire_conformance.cases.c09_every_place import story
 from runwire_conformance.client.expectations import expect_back_in_time
-from runwire_conformance.trace.trace import Message, Record, Trace, parsed
+from runwire_conformance.trace.trace import Message, Record, Trace, WrittenAsFraction, parsed
 from runwire_conformance.trace.transcript import begin_of, transcript
 
 CALL = {"type": "tool_call", "call_id": "c1"}
@@ -26,7 +26,8 @@ def test_a_place_in_a_log_counts_by_its_value(written: str, read: object) -> Non
     message = parsed(f'{{"type": "token", "seq": {written}, "data": 1.0}}')
 
     assert message is not None
-    assert (type(message["seq"]), message["seq"]) == (type(read), read)
+    assert message["seq"] == read and isinstance(message["seq"], type(read))
+    assert isinstance(message["seq"], WrittenAsFraction) is (written in {"1.0", "1e0"})
     assert type(message["data"]) is float
 
 

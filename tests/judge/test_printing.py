@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import os
 import re
 
 import pytest
@@ -14,7 +15,7 @@ from markdown import markdown
 from runwire_conformance.case import Claim
 from runwire_conformance.report.ctrf import as_ctrf
 from runwire_conformance.report.document import as_json, document_of
-from runwire_conformance.report.explain import explain_case, short
+from runwire_conformance.report.explain import explain_case, on_a_line, sentence, short
 from runwire_conformance.report.html import as_html
 from runwire_conformance.report.markdown import as_markdown
 from runwire_conformance.report.terminal import failures, not_exercised, table
@@ -184,3 +185,19 @@ def test_an_answer_is_fit_to_print_however_it_is_cut() -> None:
         assert is_fit(out.getvalue()), (size, out.getvalue())
         assert "std::vector" in out.getvalue()
         assert out.getvalue().replace(" ", "") == said.replace(" ", "") + "\n"
+
+
+@pytest.mark.parametrize(("columns", "most"), [(80, 80), (300, 100), (0, 100), (None, 100)])
+def test_a_sentence_fits_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, columns: int | None, most: int
+) -> None:
+    def size(_: int) -> os.terminal_size:
+        if columns is None:
+            raise OSError
+        return os.terminal_size((columns, 24))
+
+    monkeypatch.setattr(os, "get_terminal_size", size)
+    lines = sentence(catalogue()["CLOSE-2"]).splitlines()
+
+    assert most - 30 < max(map(len, lines)) <= most
+    assert len(on_a_line("word " * 40).splitlines()) == (3 if columns == 80 else 1)

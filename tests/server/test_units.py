@@ -276,6 +276,34 @@ def test_a_large_observation_is_cut_and_a_large_call_is_an_error() -> None:
         fitted({"type": "tool_call", "call_id": "1", "name": "n", "input": "x" * 5000})
 
 
+def test_a_large_result_that_is_a_string_begins_with_its_quotation_mark() -> None:
+    (cut,) = fitted({"type": "observation", "call_id": "1", "content": 'a"' * 2500})
+
+    assert str(cut["content"]).startswith('"a\\"a')
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "tool_delta", "call_id": "1", "data": "x"},
+        {"type": "observation", "call_id": "1", "content": "x", "vendor:note": "y"},
+        {"type": "thinking", "content": "x", "vendor:note": "y"},
+    ],
+)
+@pytest.mark.parametrize("beside", [1600, 1702, 1705, 5000])
+def test_what_stands_beside_a_text_is_not_cut(event: dict[str, str], beside: int) -> None:
+    member = "name" if event["type"] == "tool_delta" else "vendor:note"
+    text = "data" if event["type"] == "tool_delta" else "content"
+    event = {**event, member: "n" * beside, text: "\x01" * 2000}
+    try:
+        pieces = fitted(event)
+    except TooLarge:
+        assert beside > 1600
+        return
+
+    assert max(len(json.dumps(piece, ensure_ascii=False).encode()) for piece in pieces) <= 2048
+
+
 @pytest.mark.parametrize(
     ("header", "accepts", "names"),
     [

@@ -125,6 +125,7 @@ BAD: dict[str, tuple[str, tuple[Line, ...]]] = {
     "a name twice": ("MSG-5", (ready(), server('{"type":"heartbeat","type":"heartbeat"}'))),
     "not a number": ("MSG-5", (ready(), server('{"type":"acme:x","n":NaN}'))),
     "null": ("MSG-6", (*BEGIN, token(1, id=None), event("thinking", 2, content="x", agent=None))),
+    "an integer with a fraction": ("MSG-37", (ready(version=1.0),)),
     "an answer to nobody": ("MSG-29", (ready(), server({"type": "heartbeat", "re": "a"}))),
     "two answers": ("MSG-30", (*GOOD["an answered question"], server({"type": "heartbeat", "re": "a"}))),
     "no ready": ("CONN-15", (server({"type": "heartbeat"}),)),

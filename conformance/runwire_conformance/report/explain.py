@@ -1,5 +1,6 @@
 """What a person is told about a failure: the sentence, the place, the reason, what came, the transcript."""
 
+import os
 import textwrap
 
 from runwire_conformance.trace.transcript import begin_of, transcript
@@ -7,7 +8,8 @@ from runwire_conformance.verdict.judgement import Accusation, Judgement
 from runwire_conformance.verdict.outcome import Played, State
 from runwire_spec import Requirement, catalogue
 
-WIDTH = 100
+#: How wide text is at most, and how narrow on a narrow terminal.
+WIDTH, NARROWEST = 100, 40
 
 #: How many further cases are named that saw the same.
 MOST_OTHERS = 6
@@ -16,15 +18,32 @@ MOST_OTHERS = 6
 TELLING = frozenset({State.FAILED, State.JUDGE_ERROR})
 
 
+def width() -> int:
+    """Return how many columns text may take: those of the terminal, or `WIDTH` where there is none."""
+    try:
+        columns = os.get_terminal_size(1).columns
+    except OSError:
+        return WIDTH
+    return max(NARROWEST, min(WIDTH, columns)) if columns else WIDTH
+
+
+def filled(text: str, first: str = "  ", later: str = "    ") -> str:
+    """Return text in lines that fit, the first and the later ones indented."""
+    return textwrap.fill(text, width(), initial_indent=first, subsequent_indent=later)
+
+
+def on_a_line(text: str) -> str:
+    """Return text as one line, which can be searched for; on a terminal that is too narrow in lines that fit."""
+    return f"  {text}" if width() == WIDTH else filled(text, later="  ")
+
+
 def sentence(requirement: Requirement) -> str:
     """Return id, sentence, link and reason of a requirement."""
     lines = [f"[{requirement.id}] {requirement.sentence}"]
     if requirement.why:
         lines.append(f"Why: {requirement.why}")
     lines.append(f"See {requirement.link} (class {requirement.conformance_class})")
-    return "\n".join(
-        textwrap.fill(line, WIDTH, initial_indent="  ", subsequent_indent="    ") for line in lines
-    )
+    return "\n".join(map(filled, lines))
 
 
 def explain_case(played: Played) -> str:
@@ -70,7 +89,7 @@ def explain(judgement: Judgement) -> str:
         if others:
             rest = f", and {len(others) - MOST_OTHERS} more" if len(others) > MOST_OTHERS else ""
             also = f"also in {', '.join(others[:MOST_OTHERS])}{rest}"
-            parts.append(textwrap.fill(also, WIDTH, initial_indent="  ", subsequent_indent="    "))
+            parts.append(filled(also))
     return "\n".join(parts)
 
 

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
-from runwire_conformance.report.explain import explain
+from runwire_conformance.report.explain import WIDTH, explain, filled, on_a_line, width
 from runwire_conformance.verdict.baseline import Comparison
 from runwire_conformance.verdict.judgement import Judgement, Verdict
 from runwire_conformance.verdict.repeats import Repeats
@@ -99,7 +99,8 @@ def _class_line(result: ClassResult, report: Report) -> str:
     if result.failed:
         indent = " " * 31
         named = [judgement for judgement in report.judgements if judgement.requirement.id in result.failed]
-        shown = [f"{j.requirement.id} {j.reasons[0].splitlines()[0][:70]}" for j in named[:MOST_NAMED]]
+        room = width() - len(indent) if width() < WIDTH else None
+        shown = [f"{j.requirement.id} {j.reasons[0].splitlines()[0][:70]}"[:room] for j in named[:MOST_NAMED]]
         more = [f"and {len(named) - MOST_NAMED} more"] if len(named) > MOST_NAMED else []
         line += "".join(f"\n{indent}{text}" for text in shown + more)
     return line
@@ -122,10 +123,12 @@ def _by_reason(judgements: Sequence[Judgement]) -> list[str]:
     lines = []
     for reason, identifiers in sorted(by_reason.items(), key=lambda pair: _remedy(pair[0])):
         if reason.startswith("blocked") and len(identifiers) > MOST_BLOCKED:
-            lines.append(f"  {reason}\n    {len(identifiers)} requirements, listed in the report files")
+            lines.append(
+                f"{on_a_line(reason)}\n    {len(identifiers)} requirements, listed in the report files"
+            )
             continue
-        listed = textwrap.fill(", ".join(identifiers), 100, initial_indent="    ", subsequent_indent="    ")
-        lines.append(f"  {reason}\n{listed}")
+        listed = filled(", ".join(identifiers), first="    ")
+        lines.append(f"{on_a_line(reason)}\n{listed}")
     return lines
 
 

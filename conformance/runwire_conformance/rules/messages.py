@@ -10,7 +10,7 @@ from typing import Any
 from runwire_conformance.rules.finding import Finding, RuleContext
 from runwire_conformance.rules.registry import ConversationRule, Rules
 from runwire_conformance.trace.json_reading import TooDeep, is_deep
-from runwire_conformance.trace.trace import EVENT_TYPES, Message, Trace
+from runwire_conformance.trace.trace import EVENT_TYPES, Message, Trace, WrittenAsFraction
 from runwire_schemas import SERVER_TYPES, schema, server_message_violations
 from runwire_spec import registries
 
@@ -127,6 +127,31 @@ def keeps_its_schema(message: Message) -> Iterator[tuple[str, str]]:
     for violation in server_message_violations(dict(message)):
         if violation.pointer.removeprefix("/") not in nulls:
             yield "MSG-3", f"{message.type}{violation.pointer}: {violation.message}"
+
+
+@rule("MSG-37", seen_by="any")
+@each_message
+def integers_are_written_as_such(message: Message) -> Iterator[tuple[str, str]]:
+    """Where a schema has an integer, a number has no fraction and no exponent; what breaks its schema is told there."""
+    if message.type not in SERVER_TYPES or not any(
+        isinstance(one, float | dict | WrittenAsFraction) for one in message.values()
+    ):
+        return
+    fractions = _as_fractions(message)
+    if fractions == message or server_message_violations(dict(message)):
+        return
+    for violation in server_message_violations(fractions):
+        if violation.keyword == "type":
+            yield "MSG-37", f"{message.type}{violation.pointer} is not written as an integer"
+
+
+def _as_fractions(value: Any) -> Any:
+    """Return a value whose numbers that were written as `1.0` or `1e0` have become some that are whole to no schema."""
+    if isinstance(value, dict):
+        return {name: _as_fractions(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_fractions(inner) for inner in value]
+    return 0.5 if isinstance(value, float | WrittenAsFraction) else value
 
 
 def _nulls(message: Message) -> list[str]:

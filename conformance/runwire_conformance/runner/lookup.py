@@ -1,9 +1,8 @@
 """How a requirement is judged, for people: its cases by their names, what they need, and where all this stands."""
 
-import textwrap
 from collections.abc import Iterator, Sequence
 
-from runwire_conformance.report.explain import WIDTH, sentence
+from runwire_conformance.report.explain import filled, sentence
 from runwire_conformance.rules import EVERYWHERE, OF_RECORDINGS
 from runwire_conformance.runner.suite import Listed, suite
 from runwire_spec import Requirement
@@ -27,16 +26,16 @@ def lookup(requirement: Requirement, scenarios: Sequence[str] = ()) -> str:
 
 def _judged(requirement: Requirement, scenarios: Sequence[str]) -> Iterator[str]:
     if requirement.not_observable_because:
-        yield _filled(f"Not judged, as no message can show it: {requirement.not_observable_because}")
+        yield filled(f"Not judged, as no message can show it: {requirement.not_observable_because}")
         return
     watchers = [rule.name for rule in EVERYWHERE if requirement.id in rule.seen_by]
     if requirement.role == "client":
         if scenarios:
             yield "  Judged by"
-            yield from (_filled(scenario, "    ", "      ") for scenario in scenarios)
+            yield from (filled(scenario, "    ", "      ") for scenario in scenarios)
             yield ""
             yield f"  Play it: runwire check-client --claim all --requirement {requirement.id} -- COMMAND"
-        yield _filled(
+        yield filled(
             "`runwire check` does not judge it, as it is the client itself; `runwire validate` does where a recorded"
             " conversation shows it."
         )
@@ -59,7 +58,7 @@ def _judged(requirement: Requirement, scenarios: Sequence[str]) -> Iterator[str]
 def _case(case: Listed, watches: bool) -> Iterator[str]:
     claim = case.claim
     transports = f" (over {' and over '.join(claim.on)})" if claim.on else ""
-    yield _filled(f"{case.name.replace('_', ' ')}{transports}", "    ", "      ")
+    yield filled(f"{case.name.replace('_', ' ')}{transports}", "    ", "      ")
     notes = [f"cases/{case.module}.py:{case.line}"]
     notes += ["provokes it; rules judge"] if watches else []
     notes += ["needs the script agent"] if claim.script else []
@@ -68,8 +67,4 @@ def _case(case: Listed, watches: bool) -> Iterator[str]:
     notes += ["plays alone"] if claim.alone else []
     notes += ["plays last"] if claim.last else []
     notes += ["leans on the clock: played again alone before it accuses"] if claim.timing else []
-    yield _filled("; ".join(notes), "      ", "      ")
-
-
-def _filled(text: str, first: str = "  ", later: str = "    ") -> str:
-    return textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=later)
+    yield filled("; ".join(notes), "      ", "      ")

@@ -1,9 +1,10 @@
 """The preflight: a few conversations that show what is missing that everything else leans on."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from runwire_conformance.case import Blocked, Broken
 from runwire_conformance.client import scripts
@@ -34,6 +35,9 @@ BY_TYPE = "a prompt without type was not answered with started; one with it was"
 #: Seconds after which a server is asked again that had no place.
 AGAIN_S = 0.2
 
+#: What an unanswered heartbeat breaks.
+ANSWERED = frozenset({"MSG-28", "BEAT-5"})
+
 #: Kinds of records that hold what a server said.
 SAID = frozenset({"text", "binary", "raw"})
 
@@ -54,10 +58,14 @@ class Seen:
 Look = Callable[[Target], Awaitable[Seen]]
 
 
-async def preflight(profile: Profile, options: Options, clock: Clock) -> Profile:
+async def preflight(
+    profile: Profile, options: Options, clock: Clock, asked: Collection[str] | None = None
+) -> Profile:
     """Return the profile with what the looks saw; raises NoRunwireServer, ServerUnusable, Unreachable and Unanswered.
 
     For what no sentence states a time the user's patience counts, and what was absent is looked for again, alone.
+    `asked` are the requirements that the user wants judged, None for all: for others a server without `ready` is not
+    waited for.
     """
 
     async def taken(look: Look) -> tuple[Seen, Sequence[Trace]]:
@@ -102,7 +110,8 @@ async def preflight(profile: Profile, options: Options, clock: Clock) -> Profile
     seen = await certain(_run)
     if seen.ready is not None:
         profile = replace(profile, ready=dict(seen.ready))
-    await certain(_heartbeat)
+    brief = "CONN-15" in missing and asked is not None and ANSWERED.isdisjoint(asked)
+    await certain(partial(_heartbeat, brief=True) if brief else _heartbeat)
     await certain(_close)
     if not missing and profile.has_script_agent:
         await certain(_cancel)
@@ -247,8 +256,8 @@ async def _poured(client: Client, after: int) -> None:
             raise ServerUnusable(flood.requirement, shown, [client.trace])
 
 
-async def _heartbeat(target: Target) -> Seen:
-    """See whether a heartbeat is answered."""
+async def _heartbeat(target: Target, *, brief: bool = False) -> Seen:
+    """See whether a heartbeat is answered; a `brief` look is one that no verdict hangs on."""
     asker = await _connected(target)
     soon = now() + target.limits["heartbeat_s"] / 2  # one that comes later is the server's own
     await asker.send({"type": "heartbeat", "id": PROBE})
@@ -264,7 +273,7 @@ async def _heartbeat(target: Target) -> Seen:
             for message in asker.messages
         )
 
-    for wait in (READY_S, target.options.patience_s):
+    for wait in (READY_S,) if brief else (READY_S, target.options.patience_s):
         with suppress(Broken):
             await asker.message(lambda message: message.get("re") == PROBE, "a heartbeat", seconds=wait)
             return Seen()
@@ -273,7 +282,7 @@ async def _heartbeat(target: Target) -> Seen:
     missing = {"MSG-28": "a heartbeat with an id was not answered with its re"}
     if not unnamed():
         missing["BEAT-5"] = "a heartbeat was not answered with a heartbeat"
-    return Seen(missing, absent=True)
+    return Seen(missing, absent=not brief)
 
 
 async def _close(target: Target) -> Seen:

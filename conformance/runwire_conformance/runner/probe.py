@@ -1,5 +1,6 @@
 """Finds the server and looks at it for the first time."""
 
+from collections.abc import Collection
 from urllib.parse import urljoin
 
 from runwire_conformance.case import Blocked, Broken
@@ -19,8 +20,10 @@ from runwire_conformance.trace.clock import Clock
 from runwire_conformance.verdict.proxies import host_advice
 
 
-async def probe(url: str, options: Options, clock: Clock) -> Profile:
-    """Return what can be learned about the server at `url`; raises NoRunwireServer or ServerUnusable."""
+async def probe(url: str, options: Options, clock: Clock, asked: Collection[str] | None = None) -> Profile:
+    """Return what can be learned about the server at `url`, of which requirements are `asked`, None for all; raises
+    NoRunwireServer or ServerUnusable.
+    """
     try:
         profile = await _located(url, options)
     except Unwelcome as problem:
@@ -32,7 +35,7 @@ async def probe(url: str, options: Options, clock: Clock) -> Profile:
             "CONN-1", f"discovery wants a credential, and the WebSocket does not: {problem}"
         ) from None
     try:
-        return await preflight(profile, options, clock)
+        return await preflight(profile, options, clock, asked)
     except Unreachable as problem:
         raise await unreachable(profile.websocket_url, problem) from None
     except Unanswered as problem:

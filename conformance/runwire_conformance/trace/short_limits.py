@@ -24,7 +24,7 @@ SHORT_LIMITS: Mapping[str, Advice] = {
     "input_s": Advice(5, "the judge waits until an unanswered question expires"),
     "resume_window_s": Advice(60, "the minimum; with --patience 90 its end is judged too"),
     "worker_lost_s": Advice(2, "the judge waits until a killed node is noticed"),
-    "drain_s": Advice(3, "the judge waits for a drain with an unfinished run"),
+    "drain_s": Advice(2, "the judge waits for a drain with an unfinished run"),
     "connections_per_principal": Advice(100, "parallel cases use 60 % of these"),
     "runs_per_principal": Advice(200, "parallel cases use 30 % of these"),
 }

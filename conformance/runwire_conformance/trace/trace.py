@@ -60,6 +60,10 @@ AGEING_CODES = frozenset(
 COUNTED = ("seq", "first_seq", "next_seq", "last_seq")
 
 
+class WrittenAsFraction(int):
+    """An integer that a server wrote as `1.0` or `1e0` ([MSG-37])."""
+
+
 class Message(dict[str, Any]):
     """A message with the moment at which it was seen; an event carries `seq`.
 
@@ -136,11 +140,11 @@ def parsed(text: str | bytes) -> Message | None:
 
 
 def _message(value: dict[str, Any]) -> Message:
-    """Return an object as a message; a place in a log that is written `1.0` is 1 (chapter 3, "Numbers")."""
+    """Return an object as a message; a place in a log that is written `1.0` is 1, and that is told once ([MSG-37])."""
     for name in COUNTED:
         number = value.get(name)
         if isinstance(number, float) and number.is_integer():
-            value[name] = int(number)
+            value[name] = WrittenAsFraction(number)
     return Message(value)
 
 

@@ -117,7 +117,8 @@ function showState() {
   if (run === null) return;
   const over = run.ended !== null || run.failure !== null;
   const later = shown.waitMs >= 1000 ? text("inSeconds")(Math.round(shown.waitMs / 1000)) : "";
-  $("state").value = `${run.transport} · ${text(shown.state)} ${text(shown.detail ?? "")}${later}`;
+  const said = [run.transport, text(shown.state), text(shown.detail ?? "")].filter(Boolean);
+  $("state").value = said.join(" · ") + later;
   for (const id of ["cancel", "drop"]) $(id).disabled = over;
   $("answer").ariaBusy = String(!over);
 }

@@ -13,6 +13,9 @@ from runwire_schemas import server_message_violations
 #: Room for `run_id`, `seq`, `ts` and the like beside what the agent gave.
 ENVELOPE_BYTES = 256
 
+#: Bytes of the longest character in a JSON text, such as U+0001.
+_MOST_PER_CHARACTER = 6
+
 #: How many beginnings of texts are known to be valid for one run.
 _MOST_KNOWN = 64
 
@@ -136,7 +139,7 @@ class Fitter:
         self._check(head, beside | {member: "x"})
         rest = encoded(_valid(text))[1:-1]
         room = self._room - len(head) - 2
-        if room <= 0:
+        if room < _MOST_PER_CHARACTER:
             raise TooLarge
         while True:
             stop = cut(rest, room)
@@ -152,7 +155,8 @@ class Fitter:
         event = _valid(event)
         kind = event["type"]
         deep = _depth(event) > self._depth
-        if deep and kind == "observation" and not isinstance(event.get("content"), str):
+        is_text = deep and kind == "observation" and not isinstance(event.get("content"), str)
+        if is_text:
             event = event | {"content": encoded(event["content"]).decode(), "truncated": True}
             deep = _depth(event) > self._depth
         if deep:
@@ -165,12 +169,12 @@ class Fitter:
         value = event.get(member)
         if how is Cut.TRUNCATED:
             event = event | {"truncated": True}
-            value = value if isinstance(value, str) else encoded(value).decode()
+            value = value if is_text else encoded(value).decode()  # that of a string has its quotation mark
         if not isinstance(value, str):
             raise TooLarge
         event = event | {member: ""}
         room = self._room - draft(event).size
-        if room <= 0:
+        if room < _MOST_PER_CHARACTER:
             raise TooLarge
         text = encoded(value)[1:-1]
         return draft(event | {member: msgspec.json.decode(b'"%b"' % text[: cut(text, room)])})

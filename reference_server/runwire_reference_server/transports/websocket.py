@@ -277,7 +277,7 @@ class WebSocketConnection(OpenConnection):
         """Close an idle connection ([LIMIT-5])."""
         if self._readers:
             return now + self._idle_s
-        idle_at = self._last_used + self._idle_s
+        idle_at: float = max(self._last_used, self._wire.arrived_at) + self._idle_s
         if idle_at > now + 0.001:
             return idle_at
         self.close(1000)

@@ -6,6 +6,7 @@ Pings keep their own clock ([BEAT-6]); a peer is dropped for a missing Pong only
 
 import asyncio
 import logging
+import math
 from asyncio.transports import BaseTransport
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,7 +38,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
     #: uvicorn's own attributes are as many as a small dictionary holds.
     __slots__ = (
         "_failed", "_heard_out", "_intake", "_planned", "_received", "_received_before", "_socket", "_taken_before",
-        "_unread", "_written", "on_room", "room",
+        "_unread", "_written", "arrived_at", "on_room", "room",
     )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -56,6 +57,8 @@ class WireProtocol(WebSocketsSansIOProtocol):
         self._heard_out = False
         self._failed = False
         self._received = self._received_before = 0
+        #: When bytes of a message that is not whole last came.
+        self.arrived_at = -math.inf
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Bound the kernel's share of unsent data."""
@@ -191,6 +194,8 @@ class WireProtocol(WebSocketsSansIOProtocol):
         del self._unread[:SLICE_BYTES]
         if piece and not self._failed:
             self._parse(piece)
+            if self._is_amid_a_message:
+                self.arrived_at = self.loop.time()
         if self._failed or self._socket.is_closing():
             self._unread.clear()
         if self._unread:

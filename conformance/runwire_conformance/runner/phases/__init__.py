@@ -33,7 +33,8 @@ async def judge_server(engine: Engine) -> None:
     engine.began_at = now()
     engine.clock.start()
     try:
-        engine.profile = await probe(engine.url, engine.options, engine.clock)
+        asked = {name for case in engine.cases for name in (*case.claim.ids, *case.claim.watches)}
+        engine.profile = await probe(engine.url, engine.options, engine.clock, asked)
         await _play_all(engine)
     except ServerUnusable as problem:
         engine.unusable = problem

@@ -101,6 +101,18 @@ def lone_surrogate_in_a_text(flaw: Rewrite, link: Link, message: Message) -> Ite
         yield message
 
 
+@says("MSG-37")
+def depth_with_a_fraction(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+    """`ready` writes the limit `json_depth`, an integer, with a fraction of 0."""
+    if message.get("type") == "ready":
+        yield {
+            **message,
+            "limits": {**message["limits"], "json_depth": float(message["limits"]["json_depth"])},
+        }
+    else:
+        yield message
+
+
 @says("MSG-6")
 def null_re(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """`started` has a null `re` when the start had no id."""

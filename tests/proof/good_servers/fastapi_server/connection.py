@@ -67,10 +67,20 @@ class Connection:
             for task in (reader, writer):
                 task.cancel()
             await asyncio.gather(reader, writer, return_exceptions=True)
-            wire = self.websocket.scope["state"]["wire"]
-            assert isinstance(wire, WebSocketProtocol)
             for run in list(self.cursors):
-                run.detach(self.wakeup.set, by_server=wire.closed_by_server)
+                run.detach(self.wakeup.set, by_server=self.wire.closed_by_server)
+
+    @property
+    def wire(self) -> WebSocketProtocol:
+        """The bytes below the messages."""
+        wire = self.websocket.scope["state"]["wire"]
+        assert isinstance(wire, WebSocketProtocol)
+        return wire
+
+    @property
+    def idle_at(self) -> float:
+        """When the connection has been idle for too long, if it follows no run [LIMIT-5]."""
+        return max(self.used_at, self.wire.arrived_at) + self.limits.idle_s
 
     # What comes in
 
@@ -245,12 +255,11 @@ class Connection:
     async def wait(self) -> None:
         """Wait for something to send, at most until the next heartbeat or the end of an idle connection."""
         silent = self.spoke_at + 0.9 * self.limits.heartbeat_s
-        idle = self.used_at + self.limits.idle_s
-        until = silent if self.followed() else min(silent, idle)
+        until = silent if self.followed() else min(silent, self.idle_at)
         try:
             await asyncio.wait_for(self.wakeup.wait(), max(0.0, until - time.monotonic()))
         except TimeoutError:
-            if not self.cursors and time.monotonic() >= idle:
+            if not self.cursors and time.monotonic() >= self.idle_at:
                 self.close(1000)
             elif time.monotonic() >= silent:
                 self.say({"type": "heartbeat"})

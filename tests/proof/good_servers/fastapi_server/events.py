@@ -17,6 +17,10 @@ TEXT = {"token": "data", "replace": "data", "thinking": "content", "tool_delta":
 ENVELOPE = 256
 
 
+#: Bytes of the longest character in a JSON text, such as U+0001.
+MOST_PER_CHARACTER = 6
+
+
 class Unfit(Exception):
     """An event that cannot be made to fit."""
 
@@ -64,22 +68,23 @@ def cut(text: str, room: int) -> str:
 def fitted(event: dict[str, Any], limits: Limits) -> Iterator[dict[str, Any]]:
     """Yield the event, or the events that mean the same, in sizes that can be sent.
 
-    Raises `Unfit` for a call whose arguments are too large, as arguments are not cut.
+    Raises `Unfit` for what is too large and not cut: the arguments of a call, and what stands beside a text [EVENT-27].
     """
     kind = event["type"]
     room = limits.max_event_bytes - ENVELOPE
+    member = "content" if event.get("partial") else TEXT.get(kind)
     deep = deeper_than(event, limits.json_depth)
     if not deep and size(encoded(event)) <= room:
         yield event
-    elif kind in TEXT:
-        yield from _pieces(event, TEXT[kind], room)
+    elif member:
+        yield from _pieces(event, member, room)
     elif kind == "observation":
         text = encoded(event["content"])
         rest = {**event, "content": "", "truncated": True}
-        yield {**rest, "content": cut(text, room - size(encoded(rest)))}
+        yield {**rest, "content": cut(text, _left(room, rest))}
     elif kind == "error" or kind == "done":
         rest = {**event, "data": ""}
-        yield {**rest, "data": cut(event["data"], room - size(encoded(rest)))}
+        yield {**rest, "data": cut(event["data"], _left(room, rest))}
     else:
         raise Unfit(f"a {kind} of this size is not sent")
 
@@ -118,10 +123,18 @@ class Halves:
                 yield held
 
 
+def _left(room: int, rest: dict[str, Any]) -> int:
+    """Return the bytes that an event leaves for its text; raises `Unfit` when no character fits."""
+    left = room - size(encoded(rest))
+    if left < MOST_PER_CHARACTER:
+        raise Unfit("what stands beside the text is too large")
+    return left
+
+
 def _pieces(event: dict[str, Any], member: str, room: int) -> Iterator[dict[str, Any]]:
     rest = {**event, member: ""}
     text = event[member]
-    room -= size(encoded(rest))
+    room = _left(room, rest)
     while text:
         piece = cut(text, room)
         yield {**rest, member: piece}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from http import HTTPStatus
 from typing import Any
 
@@ -56,6 +57,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.app_state = {**self.app_state, "wire": self}
         self._ticker: asyncio.TimerHandle | None = None
         self._discarding = False
+        self.arrived_at = 0.0
         self._frames_left, self._counted_at = FRAMES_AT_ONCE, self.loop.time()
         self._is_told = False
         self._take, self.conn.recv_frame = self.conn.recv_frame, self._count  # type: ignore[method-assign]
@@ -76,6 +78,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         """Act on what came, and end the connection when it was too much."""
         super().data_received(data)
+        if self.conn.reader.buffer:  # a frame that is not whole
+            self.arrived_at = time.monotonic()
         if self._frames_left < -FRAMES_TOO_MANY:
             self.handle_parser_exception()
 

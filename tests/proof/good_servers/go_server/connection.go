@@ -84,10 +84,12 @@ func (c *connection) sayDraining() {
 	c.say(object{"type": "notice", "code": "draining", "data": "the server will close"})
 }
 
-// arriving notes that bytes of a frame have come that is not whole, so that no Pong can have come [BEAT-12].
+// arriving notes that bytes of a frame have come that is not whole: no Pong can have come [BEAT-12], and the connection
+// is used [LIMIT-5].
 func (c *connection) arriving() {
 	mu.Lock()
 	defer mu.Unlock()
+	c.usedAt = time.Now()
 	if !c.askedAt.IsZero() {
 		c.askedAt = time.Now()
 	}

@@ -8,6 +8,11 @@ import (
 // Room for what is added when an event is appended.
 const envelope = 256
 
+// mostPerCharacter is how many bytes the longest character takes in a JSON text, such as U+0001.
+const mostPerCharacter = 6
+
+var tooLarge = &agentError{code: "payload_too_large", text: "an event is too large, and may not be cut"}
+
 // divisible returns the member of an event whose text may be divided, if there is one.
 func divisible(event object) string {
 	if event["partial"] == true {
@@ -100,7 +105,9 @@ func (r *run) fit(event object) error {
 		}
 		return r.write(event)
 	case member != "":
-		room -= len(encode(with(event, member, "")))
+		if room -= len(encode(with(event, member, ""))); room < mostPerCharacter {
+			return tooLarge
+		}
 		for text := textOf(event, member); text != ""; {
 			piece := cut(text, room)
 			if err := r.write(with(event, member, piece)); err != nil {
@@ -114,9 +121,12 @@ func (r *run) fit(event object) error {
 		return nil
 	case event["type"] == "observation":
 		rest := with(with(event, "content", ""), "truncated", true)
+		if room-len(encode(rest)) < mostPerCharacter {
+			return tooLarge
+		}
 		return r.write(with(rest, "content", cut(encode(event["content"]), room-len(encode(rest)))))
 	}
-	return &agentError{code: "payload_too_large", text: "the arguments of a call are too large"}
+	return tooLarge
 }
 
 // cut returns the longest beginning of a text whose JSON form has at most `room` bytes, in whole characters.

@@ -33,6 +33,8 @@ export class Connection {
     if (isDraining()) this.sayDraining();
     socket.on("message", (data, isBinary) => this.#receive(data, isBinary));
     socket.on("pong", () => (this.askedAt = undefined));
+    // A frame that is arriving is use [LIMIT-5].
+    socket._socket.on("data", () => socket._receiver._bufferedBytes > 0 && (this.#usedAt = now()));
     // The library has sent the Close frame that fits a frame that violates RFC 6455, or is too large.
     socket.on("error", () => (this.byServer = true));
     socket.on("close", () => this.#ended(onEnd));
@@ -208,11 +210,14 @@ export class Connection {
     this.#spokeAt = now();
   }
 
+  get #idleAt() {
+    return this.#usedAt + limits.idle_s;
+  }
+
   /** Waits for something to send, at most until the next heartbeat or the end of an idle connection. */
   async #wait() {
     const silent = this.#spokeAt + 0.9 * limits.heartbeat_s;
-    const idle = this.#usedAt + limits.idle_s;
-    const until = this.cursors.size > 0 ? silent : Math.min(silent, idle);
+    const until = this.cursors.size > 0 ? silent : Math.min(silent, this.#idleAt);
     let timer;
     if (!this.#isAwake) {
       await new Promise((resolve) => {
@@ -222,7 +227,7 @@ export class Connection {
       clearTimeout(timer);
     }
     if (this.#isAwake) return;
-    if (this.cursors.size === 0 && now() >= idle) this.close(1000);
+    if (this.cursors.size === 0 && now() >= this.#idleAt) this.close(1000);
     else if (now() >= silent) this.say({ type: "heartbeat" });
   }
 

@@ -5,6 +5,9 @@ import { limits } from "./limits.js";
 /** Room for what is added when an event is appended. */
 const ENVELOPE = 256;
 
+/** Bytes of the longest character in a JSON text, such as U+0001. */
+const MOST_PER_CHARACTER = 6;
+
 /** Returns the member of an event whose text may be divided. */
 export function textOf(event) {
   if (event.partial) return "content";
@@ -54,14 +57,17 @@ export function* fitted(event) {
     if (event.type !== "token" || event.data !== "") yield event;
   } else if (member) {
     let type = event.type;
+    const left = room - bytesOf({ ...event, [member]: "" });
+    if (left < MOST_PER_CHARACTER) return;
     for (let text = event[member]; text !== ""; ) {
-      const piece = cut(text, room - bytesOf({ ...event, [member]: "" }));
+      const piece = cut(text, left);
       yield { ...event, type, [member]: piece };
       text = text.slice(piece.length);
       if (type === "replace") type = "token";
     }
   } else if (event.type === "observation") {
     const rest = { ...event, content: "", truncated: true };
+    if (room - bytesOf(rest) < MOST_PER_CHARACTER) return;
     yield { ...rest, content: cut(JSON.stringify(event.content), room - bytesOf(rest)) };
   }
 }

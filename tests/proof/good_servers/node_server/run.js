@@ -89,8 +89,8 @@ export class Run {
       if (!event.partial) this.#calls.set(call, "closed");
     }
     const pieces = [...fitted(event)];
-    if (pieces.length === 0 && event.type === "tool_call") {
-      throw new AgentError("the arguments of a call are too large", "payload_too_large");
+    if (pieces.length === 0 && !(event.type === "token" && event.data === "")) {
+      throw new AgentError("an event is too large, and may not be cut", "payload_too_large");
     }
     for (const piece of pieces) this.#write(piece);
   }

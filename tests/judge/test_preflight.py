@@ -1,0 +1,54 @@
+"""The preflight waits for what the user asked about, and for nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from runwire_conformance.client.profile import Options, Profile
+from runwire_conformance.runner import preflight
+from runwire_conformance.trace.clock import Clock
+
+
+@pytest.mark.parametrize(
+    ("missing", "asked", "looks"),
+    [
+        ({"CONN-15": "no ready"}, {"MSG-1", "CONN-6"}, [True]),
+        ({"CONN-15": "no ready"}, {"MSG-1", "BEAT-5"}, [False, False]),
+        ({"CONN-15": "no ready"}, None, [False, False]),
+        ({}, {"MSG-1"}, [False, False]),
+    ],
+    ids=[
+        "a basic server, asked about class basic",
+        "asked about heartbeats",
+        "asked about all",
+        "a core server",
+    ],
+)
+def test_an_answer_that_nobody_asked_about_is_waited_for_once_and_in_short(
+    monkeypatch: pytest.MonkeyPatch, missing: dict[str, str], asked: set[str] | None, looks: list[bool]
+) -> None:
+    taken: list[bool] = []
+
+    async def whole(*_: object) -> preflight.Seen:
+        return preflight.Seen()
+
+    async def run(*_: object) -> preflight.Seen:
+        return preflight.Seen(dict(missing))
+
+    async def heartbeat(_: object, *, brief: bool = False) -> preflight.Seen:
+        taken.append(brief)
+        return preflight.Seen({"BEAT-5": "unanswered"}, absent=not brief)
+
+    for name, look in {"_handshake": whole, "_run": run, "_heartbeat": heartbeat, "_close": whole}.items():
+        monkeypatch.setattr(preflight, name, look)
+
+    async def look() -> Any:
+        return await preflight.preflight(Profile("ws://server/ws"), Options(), Clock(), asked)
+
+    profile = asyncio.run(look())
+
+    assert taken == looks
+    assert profile.broken["BEAT-5"] == "unanswered"
