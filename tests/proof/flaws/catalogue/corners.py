@@ -14,6 +14,7 @@ from tests.proof.flaws.link import Link, Socket
 from tests.proof.flaws.rewrite import Action, Frames, Message, Rewrite, less
 
 from .cancel import Reports
+from .clauses import LogsKeptForEighteenSeconds
 from .heartbeat import AnswersPings
 
 #: Steps of scripts that hand over an empty text, and what comes of two halves around each.
@@ -139,3 +140,10 @@ class MessagesCountAsPongs(AnswersPings):
 
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:
         yield message
+
+
+@flaw("RUN-33", clause="for the whole `resume_window_s`", patience_s=70, limits={"resume_window_s": 60})
+class LogsKeptForTwoThirds(LogsKeptForEighteenSeconds):
+    """Forty seconds after its end the log of a run is gone, of the sixty that it has to be kept."""
+
+    kept_s = 40.0
