@@ -47,6 +47,7 @@ PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
     "Access-Control-Allow-Headers": "Content-Type, Accept, Authorization, Last-Event-ID, traceparent",
     "Access-Control-Max-Age": "600",
+    "Cache-Control": "no-store",  # it is a response of `{runs}` like every other [HTTP-13]
 }
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+from websockets.frames import Opcode
+
 from runwire_conformance.case import Blocked, Broken, proves
 from runwire_conformance.client.client import Client
 from runwire_conformance.client.connection import IDLE
@@ -154,6 +156,22 @@ async def a_ping_is_answered_with_its_own_data(client: Client) -> None:
             if others := [len(pong) for pong in client.pongs[before:]]:
                 problem.args = (f"{problem}; came Pongs with other data, of {others[:5]} bytes",)
             raise
+
+
+@proves("CONN-12")
+async def a_ping_between_two_fragments_is_answered(client: Client) -> None:
+    # RFC 6455 section 5.4: it may stand between fragments of a message, and the rest of that can be long in coming.
+    await client.send_data(Opcode.TEXT, b'{"type":', fin=False)
+    client.ping(b"between")
+    await client.wait_until(
+        lambda: b"between" in client.pongs,
+        ANSWER_S,
+        "a Pong before the message that the Ping interrupts is whole",
+    )
+
+    await client.send_data(Opcode.CONT, b'"heartbeat"}')
+
+    await client.barrier()
 
 
 @proves("CONN-15", watches=("CONN-16", "CONN-19"))

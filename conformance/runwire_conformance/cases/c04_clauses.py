@@ -19,6 +19,9 @@ HIGH, LOW = "\\ud83d", "\\ude80"
 #: Seconds for which a finished log is waited for, of the minute at least that it is kept.
 KEPT_S = 19.0
 
+#: The longest window whose end is waited for, the default of `resume_window_s`.
+MOST_WINDOW_S = 300.0
+
 
 def raw(*steps: str) -> str:
     """Return a script whose steps are written as they stand, halves of characters and all."""
@@ -115,6 +118,24 @@ async def a_stream_alone_keeps_the_run_alive(client: Client, target: Target, lim
 async def a_finished_log_is_kept_longer_than_a_moment(client: Client, target: Target, limits: Limits) -> None:
     kept = min(KEPT_S, limits["resume_window_s"] * 0.5)
     target.within_patience(kept, "resume_window_s")
+    run = await client.start(target.brief)
+    log = contents(await run.whole())
+    client.drop()
+    await target.away(kept)
+
+    again = await (await target.connect()).resume(run.id)
+
+    assert contents(await again.whole()) == log
+
+
+@proves("RUN-33", deadline_s=MOST_WINDOW_S + 60, timing=True)
+async def a_finished_log_is_kept_for_its_whole_window(client: Client, target: Target, limits: Limits) -> None:
+    kept = limits["resume_window_s"] * 0.95
+    if limits["resume_window_s"] > min(target.options.patience_s, MOST_WINDOW_S):
+        # No pass of the others hangs on it: the shortest window is longer than the usual patience.
+        raise NotExercised(
+            f"would take {kept:.15g} s; set a smaller resume_window_s on the server or use --patience {MOST_WINDOW_S:g}"
+        )
     run = await client.start(target.brief)
     log = contents(await run.whole())
     client.drop()

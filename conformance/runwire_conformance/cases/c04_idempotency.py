@@ -124,6 +124,19 @@ async def every_member_of_the_body_counts_there_or_absent(target: Target, transp
                 )
 
 
+@proves("RUN-37", on=BOTH)
+async def an_absent_session_is_not_the_one_that_the_server_chose(target: Target, transport: str) -> None:
+    run = await begun(target, transport, target.brief, run_id=new_run_id())
+    await run.terminal()
+    assert run.opening is not None
+    chosen = run.opening["session_id"]
+
+    body = {"prompt": target.brief, "run_id": run.id, "session_id": chosen}
+    answer = await start_answered(target, client_of(run), **body)
+
+    expect_member(answer, "code", "conflict")
+
+
 @proves("RUN-21", without="resume")
 async def without_resume_a_known_id_is_a_conflict(client: Client, target: Target) -> None:
     run_id = new_run_id()

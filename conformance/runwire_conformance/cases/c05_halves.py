@@ -45,6 +45,40 @@ async def a_half_waits_while_others_speak(target: Target, transport: str) -> Non
 
 
 @proves("EVENT-31", script=True, on=BOTH)
+async def an_empty_text_completes_nothing(target: Target, transport: str) -> None:
+    prompt = raw(
+        f'{{"thinking":"a{HIGH}"}}',
+        '{"thinking":""}',
+        f'{{"thinking":"{LOW}b"}}',
+        f'{{"token":"c{HIGH}"}}',
+        '{"token":""}',
+        f'{{"token":"{LOW}d"}}',
+        f'{{"tool_delta":{{{CALL},"data":"e{HIGH}"}}}}',
+        f'{{"tool_delta":{{{CALL},"data":""}}}}',
+        f'{{"tool_delta":{{{CALL},"data":"{LOW}f"}}}}',
+        f'{{"tool_call":{{{CALL},"input":{{}}}}}}',
+        f'{{"observation":{{"call_id":"c1","content":"g{HIGH}","partial":true}}}}',
+        '{"observation":{"call_id":"c1","content":"","partial":true}}',
+        f'{{"observation":{{"call_id":"c1","content":"{LOW}h","partial":true}}}}',
+        '{"observation":{"call_id":"c1","content":"ok"}}',
+    )
+
+    run = await begun(target, transport, prompt)
+    events = await run.whole()
+
+    for kind, member, expected in (
+        ("thinking", "content", "a🚀b"),
+        ("token", "data", "c🚀d"),
+        ("tool_delta", "data", "e🚀f"),
+        ("observation", "content", "g🚀hok"),
+    ):
+        came = "".join(str(event[member]) for event in events if event.type == kind)
+        assert came == expected, (
+            f"two halves with an empty {kind} between them: expected {expected!r}; came {came!r}"
+        )
+
+
+@proves("EVENT-31", script=True, on=BOTH)
 async def a_replace_that_is_half_a_character_is_not_held_back(target: Target, transport: str) -> None:
     prompt = raw('{"token":"a"}', f'{{"replace":"{HIGH}"}}', '{"thinking":"so"}', f'{{"token":"{LOW}b"}}')
 

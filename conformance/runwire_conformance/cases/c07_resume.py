@@ -61,19 +61,24 @@ async def a_run_that_nobody_reads_ends_after_the_grace(target: Target, limits: L
     assert len(again.text) / 10 >= limits["detach_grace_s"] * 0.5
 
 
-@proves("RESUME-3", script=True, connections=2, timing=True)
+@proves("RESUME-3", script=True, connections=4, timing=True)
 async def a_run_of_policy_cancel_ends_with_its_reader(target: Target, limits: Limits) -> None:
-    one = await target.connect()
-    run = await one.start(scripts.ENDLESS, on_disconnect="cancel")
-    await run.next_event()
-    await one.leave()
+    readers = [await target.connect() for _ in range(3)]
+    runs = [await reader.start(scripts.ENDLESS, on_disconnect="cancel") for reader in readers]
+    for run in runs:
+        await run.next_event()
+    left, ended, lost = readers
+    await left.leave()
+    ended.drop()
+    lost.reset()
     await target.away(limits.seconds("cancel_deadline_ms") / 4 + target.clock.tolerance)
 
     other = await target.connect()
-    again = await other.resume(run.id)
-
-    terminal = await again.terminal_within(limits.seconds("cancel_deadline_ms"), time.monotonic())
-    expect_ended_without_reader(terminal)
+    for run, how in zip(runs, ("a Close frame", "the end of its side", "a reset"), strict=True):
+        again = await other.resume(run.id)
+        terminal = await again.terminal_within(limits.seconds("cancel_deadline_ms"), time.monotonic())
+        assert terminal.get("reason") == "disconnected", f"a reader that left by {how}: came {dict(terminal)}"
+        expect_ended_without_reader(terminal)
 
 
 @proves("RESUME-4", script=True, connections=2, timing=True)

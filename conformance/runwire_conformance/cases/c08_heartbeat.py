@@ -3,9 +3,10 @@
 import asyncio
 import time
 
-from runwire_conformance.case import Blocked, proves
+from runwire_conformance.case import Blocked, NotExercised, Wrong, proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import AT_ONCE_S, Client
+from runwire_conformance.client.client import Client
+from runwire_conformance.client.connection import IDLE
 from runwire_conformance.client.conversation import LONG_S
 from runwire_conformance.client.expectations import expect_back_in_time, expect_member
 from runwire_conformance.client.target import Target, new_run_id
@@ -106,6 +107,8 @@ async def a_peer_that_answers_no_ping_is_dropped(client: Client, limits: Limits)
     bound = limits.gives_up_after + client.clock.tolerance + LATE_S
     await client.closed("the server to drop the connection", bound)
 
+    if client.close_code == IDLE:
+        raise NotExercised("idle_s was over before a Pong was overdue; set a longer idle_s on the server")
     assert client.ended_at is not None
     assert client.ended_at - last_pong <= limits.gives_up_after + client.clock.tolerance
 
@@ -132,10 +135,15 @@ async def messages_are_no_pongs(client: Client, limits: Limits) -> None:
     begun = time.monotonic()
 
     while not client.ended and time.monotonic() - begun < bound:
-        await client.send({"type": "heartbeat"})
+        await client.send({"type": "vendor:talk"})  # with it, the connection is not idle
         await asyncio.sleep(0.2)  # between two messages of a client that talks; any time will do
 
-    await client.closed("the server to drop the connection", AT_ONCE_S)
+    if not client.ended:
+        raise Wrong(
+            f"expected a client that talks and sends no Pong to be dropped within {bound:.2f} s; it is not"
+        )
+    await client.closed()
+    assert client.close_code != IDLE, "expected a drop for want of a Pong; it was closed as idle"
 
 
 @proves("BEAT-7", script=True, waits=lambda limits: limits.gives_up_after, timing=True)

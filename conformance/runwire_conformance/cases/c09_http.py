@@ -259,6 +259,8 @@ async def nothing_below_runs_is_stored(target: Target) -> None:
         await target.http("GET", target.run_url(run.id)),
         await target.http("GET", target.run_url(new_run_id())),
         await target.post(target.run_url(run.id, "/cancel"), {}),
+        await target.http("DELETE", target.runs_url),
+        await target.http("POST", target.runs_url, [("Content-Type", "text/plain")], b"{"),
     ]
 
     for response in responses:

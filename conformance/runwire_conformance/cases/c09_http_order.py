@@ -3,7 +3,7 @@
 import asyncio
 from urllib.parse import urlsplit
 
-from runwire_conformance.case import NotOffered, proves
+from runwire_conformance.case import NotExercised, NotOffered, proves
 from runwire_conformance.cases.c09_http import accepted, until_finished
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversation import behind, contents
@@ -19,7 +19,7 @@ TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 OTHER_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-@proves("HTTP-19")
+@proves("HTTP-19", watches=("HTTP-13", "HTTP-21"))
 async def the_first_check_that_fails_gives_the_answer(target: Target, limits: Limits) -> None:
     run = target.run_url(new_run_id())
     too_large = b"x" * (limits.whole("max_message_bytes") + 1)
@@ -87,24 +87,64 @@ async def the_head_of_a_stream_takes_no_place(target: Target, limits: Limits) ->
     await target.post(target.run_url(str(run["run_id"]), "/cancel"), {})
 
 
-@proves("HTTP-21")
+Asking = tuple[str, str, list[tuple[str, str]], bytes | None]
+
+
+def of_every_status(target: Target) -> dict[int, Asking]:
+    """Return for each status that a short request of any caller can bring about one that is refused with it."""
+    run = target.run_url(new_run_id())
+    return {
+        404: ("GET", run, [], None),
+        405: ("DELETE", target.runs_url, [], None),
+        406: ("GET", run + "/events", [IMAGE], None),
+        415: ("POST", run + "/cancel", [TEXT], b"{"),
+        400: ("POST", target.runs_url, [JSON], b"{"),
+    }
+
+
+@proves("HTTP-21", watches=("HTTP-13",))
 async def every_answer_varies_by_origin(target: Target) -> None:
     for headers in ([], [("Origin", target.origin)]):
         run = await target.http(
             "POST", target.runs_url, [JSON, ACCEPT_JSON, *headers], {"prompt": target.brief}
         )
-        url = target.run_url(run.json()["run_id"])
-        answers = {
-            "POST of a run": run,
-            "discovery": await target.http("GET", target.profile.discovery_url or "", headers),
-            "the status of a run": await target.http("GET", url, headers),
-            "a refusal": await target.http("GET", target.run_url(new_run_id()), headers),
-        }
+        url, discovery = target.run_url(run.json()["run_id"]), target.profile.discovery_url or ""
+        answers = {"POST of a run": run}
+        for method, name, place in (
+            ("GET", "discovery", discovery),
+            ("HEAD", "discovery", discovery),
+            ("OPTIONS", "discovery", discovery),
+            ("GET", "a run", url),
+            ("HEAD", "a run", url),
+            ("PUT", "a run", url),
+            ("DELETE", "a run", url),
+            ("OPTIONS", "all runs", target.runs_url),
+        ):
+            answers[f"{method} of {name}"] = await target.http(method, place, headers)
+        for status, (method, place, own, body) in of_every_status(target).items():
+            answers[f"a {status}"] = await target.http(method, place, [*own, *headers], body)
         for name, answer in answers.items():
             named = {part.strip().lower() for part in (answer.header("vary") or "").split(",")}
             assert named & {"origin", "*"}, (
-                f"{name} {'with' if headers else 'without'} Origin has no Vary: Origin"
+                f"{name} {'with' if headers else 'without'} Origin has no Vary: Origin; it came with {answer.status}"
             )
+
+
+@proves("HTTP-17", watches=("HTTP-13", "HTTP-21"))
+async def a_listed_origin_may_read_every_refusal(target: Target, limits: Limits) -> None:
+    origin = ("Origin", target.origin)
+    too_large = b"x" * (limits.whole("max_message_bytes") + 1)
+    asked = {**of_every_status(target), 413: ("POST", target.runs_url, [JSON], too_large)}
+
+    for status, (method, url, headers, body) in asked.items():
+        response = await target.http(method, url, [*headers, origin], body)
+        if response.status == 403:
+            raise NotExercised(f"{target.origin} is not listed; configure [hooks] origin in runwire.toml")
+        allowed = response.header("access-control-allow-origin")
+        assert allowed == target.origin, (
+            f"expected `Access-Control-Allow-Origin: {target.origin}` on a {status}; "
+            f"came {response.status} with {'no such header' if allowed is None else allowed}"
+        )
 
 
 @proves("SSE-14")

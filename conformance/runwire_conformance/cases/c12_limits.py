@@ -20,7 +20,8 @@ from runwire_conformance.client.expectations import (
     expect_text,
 )
 from runwire_conformance.client.stream import Stream
-from runwire_conformance.client.target import Target, new_run_id
+from runwire_conformance.client.target import ACCEPT_JSON, EVENT_STREAM, Target, new_run_id
+from runwire_conformance.client.wire.http import Response
 from runwire_conformance.rules.wire import MOST_UNASKED, is_unasked
 from runwire_conformance.trace.clock import LATE_S
 from runwire_conformance.trace.limits import Limits
@@ -74,6 +75,15 @@ async def admitted(target: Target, limits: Limits) -> Client:
         return await target.connect()
 
 
+async def asked_by_a_page(target: Target, body: dict[str, object], accept: tuple[str, str]) -> Response:
+    """Return the answer to a POST of a run as a page of a listed origin sends it, or nobody's where none is listed.
+
+    What it lacks for the page to read it, the rules find ([HTTP-17]).
+    """
+    response = await target.post(target.runs_url, body, accept, ("Origin", target.origin))
+    return response if response.status != 403 else await target.post(target.runs_url, body, accept)
+
+
 @proves("LIMIT-1", "LIMIT-2", "LIMIT-4", "LIMIT-10", alone=True, deadline_s=90)
 async def connections_are_counted(target: Target, limits: Limits) -> None:
     counting = target.counting()
@@ -97,6 +107,12 @@ async def connections_are_counted(target: Target, limits: Limits) -> None:
         expect_problem(refused, 429, "busy")
     with shows("LIMIT-10"):
         expect_header(refused, "Retry-After")
+    if "sse" in target.features:
+        with shows("LIMIT-1"):
+            stream = await asked_by_a_page(counting, {"prompt": scripts.THREE_TOKENS}, EVENT_STREAM)
+            expect_problem(stream, 429, "busy")
+        with shows("LIMIT-10"):
+            expect_header(stream, "Retry-After")
     with shows("LIMIT-4"):
         await clients[0].leave()
         await asyncio.sleep(target.clock.tolerance)
@@ -181,7 +197,7 @@ async def a_repeated_start_begins_no_run_to_count(target: Target, limits: Limits
         await client.cancel()
 
 
-@proves("LIMIT-3", "LIMIT-4", script=True, alone=True, deadline_s=90)
+@proves("LIMIT-3", "LIMIT-4", "LIMIT-10", script=True, alone=True, deadline_s=90)
 async def unfinished_runs_are_counted_over_http(target: Target, limits: Limits) -> None:
     most = reachable(limits["runs_per_principal"], "runs_per_principal")
     run_ids = [new_run_id() for _ in range(most)]
@@ -196,11 +212,13 @@ async def unfinished_runs_are_counted_over_http(target: Target, limits: Limits) 
             expect_status(begun, 202)
 
     with shows("LIMIT-3"):
-        refused = await target.post(target.runs_url, {**body, "run_id": new_run_id()})
+        refused = await asked_by_a_page(target, {**body, "run_id": new_run_id()}, ACCEPT_JSON)
 
         if refused.status == 202:
             expect_all_unfinished(first, limits)
         expect_problem(refused, 429, "busy")
+    with shows("LIMIT-10"):
+        expect_header(refused, "Retry-After")
     for run_id in run_ids:
         await target.post(target.run_url(run_id, "/cancel"))
     await asyncio.sleep(limits.seconds("cancel_deadline_ms") + target.clock.tolerance)

@@ -211,6 +211,12 @@ class OpenConnection(Conversation):
         self._peer.abort()
         self._reading.cancel()
 
+    def reset(self) -> None:
+        """Cut the connection so that the server is told by a reset."""
+        self.trace.add("client", "lost", "reset by the client")
+        self._peer.reset()
+        self._reading.cancel()
+
     async def leave(self, code: int = 1000, seconds: float | None = None) -> int:
         """Close the connection in order and return the code the server answers with; raises Broken."""
         self._send_close(code)

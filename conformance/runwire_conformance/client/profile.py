@@ -2,13 +2,15 @@
 
 import ssl
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from runwire_conformance.case import Blocked
-from runwire_conformance.client.endpoints import endpoint_url
+from runwire_conformance.client.endpoints import BadEndpoint, endpoint_url
 from runwire_conformance.client.search_options import Search
+from runwire_conformance.trace.asked import WITH_PATHS, Endpoint
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.observed import Observed
 from runwire_conformance.trace.printing import fit
@@ -134,6 +136,15 @@ class Profile:
         if not isinstance(place, str) or self.discovery_url is None:
             raise Blocked("CONN-1")
         return endpoint_url(self.discovery_url, name, place)
+
+    @property
+    def answering(self) -> dict[Endpoint, str]:
+        """The URLs of the discovery document and of the endpoints with paths, as far as they are known."""
+        known: dict[Endpoint, str] = {"discovery": self.discovery_url} if self.discovery_url else {}
+        for name in WITH_PATHS:
+            with suppress(Blocked, BadEndpoint):
+                known[name] = self.endpoint(name)
+        return known
 
     def of_node(self, base: str) -> "Profile":
         """Return the profile of another node of the same service: every URL begins with `base` instead."""

@@ -26,10 +26,18 @@ from runwire_conformance.client.wire.http import (
     target_of,
 )
 from runwire_conformance.client.wire.websocket import FramePeer
+from runwire_conformance.trace.asked import Asked, endpoint_of
 from runwire_conformance.trace.clock import Clock, Interval, now
 from runwire_conformance.trace.limits import CONNECTIONS
 from runwire_conformance.trace.memory_budget import MemoryBudget
-from runwire_conformance.trace.trace import TELLING_HEADERS, Message, Trace, parsed
+from runwire_conformance.trace.trace import (
+    MOST_HEADER,
+    OWED_HEADERS,
+    TELLING_HEADERS,
+    Message,
+    Trace,
+    parsed,
+)
 
 JSON = ("Content-Type", "application/json")
 ACCEPT_JSON = ("Accept", "application/json")
@@ -101,6 +109,7 @@ class Target(View):
         if query:
             url += ("&" if "?" in url else "?") + query
         trace = self._trace("websocket", urlsplit(url).path or "/")
+        trace.asked = Asked("GET")
         peer = FramePeer(address_of(url), self.options.tls, SMALL_BUFFER if small_buffer else None)
         named = {name.lower() for name, _ in headers}
         own = [header for header in self.options.sent_headers if header[0].lower() not in named]
@@ -206,6 +215,7 @@ class Target(View):
         """Send a request and return the whole response, held back for `waits_s`; raises Broken when there is none."""
         content = json.dumps(body).encode() if isinstance(body, dict) else body
         trace = self._trace("http", f"{method} {target_of(url)}")
+        trace.asked = self._asked(method, url, headers)
         trace.add("client", "request", f"{method} {target_of(url)} {_listed(headers)}{_text(content)}")
         try:
             response = await fetch(url, self.options.tls, method, self._headers(headers), content, waits_s)
@@ -229,6 +239,7 @@ class Target(View):
         """Open an event stream; raises Broken when the answer is no stream."""
         content = json.dumps(body).encode() if body is not None else None
         trace = self._trace("sse", f"{method} {target_of(url)}")
+        trace.asked = self._asked(method, url, headers)
         trace.add("client", "request", f"{method} {target_of(url)} {_listed(headers)}{_text(content)}")
         exchange = Exchange(address_of(url), self.options.tls)
         sent = [EVENT_STREAM, *([JSON] if content is not None else []), *headers]
@@ -296,6 +307,14 @@ class Target(View):
         named = {name.lower() for name, _ in headers}
         return [*(header for header in self.options.sent_headers if header[0].lower() not in named), *headers]
 
+    def _asked(self, method: str, url: str, headers: Headers) -> Asked | None:
+        """Return what a request asks for; None for one to another host, which need not be the server's to answer."""
+        given = {name.lower(): value for name, value in self._headers(headers)}
+        if "host" in given:
+            return None
+        origin = self.origin if given.get("origin") == self.origin else ""
+        return Asked(method, endpoint_of(url, self.profile.answering), origin)
+
     def noted(self, transport: Any, title: str) -> Trace:
         """Return a new conversation of this case, for requests that the case sends by itself."""
         return self._trace(transport, title)
@@ -322,7 +341,8 @@ def _no_stream(method: str, response: Response) -> Broken:
 
 
 def _add_response(trace: Trace, response: Response) -> None:
-    told = tuple((name, value[:200]) for name, value in response.headers if name in TELLING_HEADERS)
+    kept = TELLING_HEADERS | OWED_HEADERS
+    told = tuple((name, value[:MOST_HEADER]) for name, value in response.headers if name in kept)
     trace.add("server", "response", _shown(response), code=response.status, headers=told)
 
 

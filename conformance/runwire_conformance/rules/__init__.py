@@ -14,6 +14,7 @@ from runwire_conformance.rules import (
     log,
     messages,
     recorded,
+    responses,
     server_connections,
     wire,
 )
@@ -32,7 +33,9 @@ __all__ = [
 ]
 
 #: The rules for every conversation of every case, those that lean on the clock last.
-EVERYWHERE = sorted((*messages.RULES, *answers.RULES, *log.RULES, *wire.RULES), key=lambda rule: rule.timing)
+EVERYWHERE = sorted(
+    (*messages.RULES, *answers.RULES, *log.RULES, *wire.RULES, *responses.RULES), key=lambda rule: rule.timing
+)
 
 #: Those for the server of a whole recording, beside the others, and those for its client.
 OF_RECORDINGS = (*recorded.RULES, *server_connections.RULES)

@@ -22,7 +22,10 @@ SHORT_LIMITS: Mapping[str, Advice] = {
     ),
     "run_s": Advice(5, "the judge waits until an endless run is ended; below 5, cases would be cut short"),
     "input_s": Advice(5, "the judge waits until an unanswered question expires"),
-    "resume_window_s": Advice(60, "the minimum; with --patience 90 its end is judged too"),
+    "resume_window_s": Advice(
+        60,
+        "the minimum; a log is looked for 19 s after its end, with --patience 90 up to the end of the window",
+    ),
     "worker_lost_s": Advice(2, "the judge waits until a killed node is noticed"),
     "drain_s": Advice(2, "the judge waits for a drain with an unfinished run"),
     "connections_per_principal": Advice(100, "parallel cases use 60 % of these"),

@@ -7,6 +7,7 @@ from functools import cached_property, wraps
 from typing import Any, Literal, TypeVar
 
 from runwire_conformance.case import Broken
+from runwire_conformance.trace.asked import Asked
 from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.json_reading import read_json
 from runwire_conformance.trace.memory_budget import FLOOD_RECORDS, MemoryBudget
@@ -32,6 +33,11 @@ TELLING_HEADERS = frozenset(
         "x-accel-buffering",
     }
 )
+#: Those that every response has to carry by some sentence (`rules/responses.py`), and how much of each is kept.
+OWED_HEADERS = frozenset(
+    {"vary", "retry-after", "access-control-allow-origin", "access-control-expose-headers"}
+)
+MOST_HEADER = 4096
 
 #: The size of the smallest events, as a log holds them.
 LEAST_EVENT_BYTES = 64
@@ -180,7 +186,7 @@ class Record:
     payload: str = ""
     message: Message | None = None
     code: int | None = None
-    #: Of a response: the headers that tell what stands between, names in lower case.
+    #: Of a response: the headers that are judged or tell what stands between, names in lower case.
     headers: tuple[tuple[str, str], ...] = ()
 
     def header(self, name: str) -> str:
@@ -214,6 +220,8 @@ class Trace:
     deaf: bool = False
     #: Whether what is at the other end was killed on purpose, and could say no goodbye.
     bereft: bool = False
+    #: The request that opened it, where the judge sent one by HTTP and in good order.
+    asked: Asked | None = None
     #: The run that a request began without a stream, or an empty string.
     begun_by_request: str = ""
     #: Whether the judge cancelled at its end whatever run was followed on it.

@@ -69,6 +69,8 @@ class Link:
         """The starts that came here."""
         self.heard_at = self.opened = time.monotonic()
         """When the judge last sent a message here."""
+        self.interrupted = False
+        """Whether the judge has sent fragments of a message whose rest is to come."""
         self.over = False
         self.closed_by_server = False
         self._tasks: set[asyncio.Task[None]] = set()

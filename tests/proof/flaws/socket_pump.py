@@ -88,6 +88,7 @@ async def _up_by_message(link: Socket) -> None:
     slow_s = float("inf") if link.rewrite.holds_frames else SLOW_S
     async for frame, raw in _frames(link.judge, link.server, masked=True, slow_s=slow_s):
         if frame.is_control:
+            link.interrupted = bool(parts)
             passed = list(link.rewrite.client_frame(link, frame))
             if [f for a in passed for f in getattr(a, "frames", ())] == [frame]:
                 await link.server.write(raw)

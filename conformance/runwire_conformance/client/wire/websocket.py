@@ -4,7 +4,9 @@ import asyncio
 import base64
 import hashlib
 import os
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Generator, Sequence
 from dataclasses import dataclass
 
@@ -260,6 +262,12 @@ class FramePeer:
     def abort(self) -> None:
         """Cut the connection without a goodbye."""
         self._writer.transport.abort()
+
+    def reset(self) -> None:
+        """Cut the connection so that the peer gets a reset, as when a network has lost it (RFC 9293)."""
+        raw = self._writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort()
 
 
 def close_payload(code: int) -> bytes:

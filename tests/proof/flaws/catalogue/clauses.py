@@ -96,6 +96,8 @@ class StreamsAreNoReaders(CancelsLate):
 class LogsKeptForEighteenSeconds(Rewrite):
     """Eighteen seconds after its end the log of a run is gone."""
 
+    kept_s = 18.0
+
     def __init__(self) -> None:
         super().__init__()
         self.ended: dict[str, float] = {}
@@ -107,7 +109,7 @@ class LogsKeptForEighteenSeconds(Rewrite):
 
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:
         ended = self.ended.get(str(message.get("run_id")), float("inf"))
-        gone = message.get("type") == "resume" and time.monotonic() - ended > 18
+        gone = message.get("type") == "resume" and time.monotonic() - ended > self.kept_s
         yield Answer(refusal("not_found", message)) if gone else message
 
 
