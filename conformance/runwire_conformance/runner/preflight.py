@@ -224,6 +224,9 @@ def _expect_runwire(target: Target, client: Client) -> None:
         )
     if not client.ended:
         waited = f"{target.options.patience_s:.15g} s"
+        if part := client.unfinished():
+            told = f"a first message was not whole after {waited}, when {part} bytes of it had come"
+            raise ServerUnusable("CONN-15", f"the connection was accepted; then {told}")
         raise ServerUnusable("RUN-2", f"the connection was accepted; then nothing came for {waited}")
 
 
