@@ -54,6 +54,10 @@ def test_a_discovery_document_may_be_stored_and_varies() -> None:
     assert found(Asked("GET", "discovery"), 200, {}) == {"HTTP-21"}
 
 
+def test_no_cache_stores_what_answers_a_preflight() -> None:
+    assert found(Asked("OPTIONS", "runs"), 204, {"vary": "Origin"}) == set()
+
+
 def test_nobody_is_accused_for_what_may_be_anothers() -> None:
     whole_runs = Asked("GET", "runs", PAGE)
 
