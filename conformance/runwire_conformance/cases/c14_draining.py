@@ -77,4 +77,8 @@ async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -
         expect_ended(terminal, type="error", code="worker_lost")
         assert terminal.at - told <= limits["drain_s"] + target.clock.tolerance + 1
     with shows("DRAIN-6"):
-        assert [await connection.closed() for connection in (client, idle)] == [4000, 4000]
+        for connection in (client, idle):
+            code = await connection.closed()
+            # One that could not resume follows no run, and may be closed as idle before the drain is over.
+            was_idle = code == 1000 and connection.trace.idled(limits["idle_s"])
+            assert code == 4000 or was_idle, f"expected the close code 4000; came {code}"

@@ -23,7 +23,11 @@ UNSTORED = frozenset({"runs", "tickets"})
 def it_is_not_stored(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
     """A response of `{runs}`, `{tickets}` or a path below them has `Cache-Control: no-store`, but to `OPTIONS`."""
     for place, asked, answer in _answers(trace):
-        if asked.method != "OPTIONS" and asked.endpoint in UNSTORED and "no-store" not in _listed(answer, "cache-control"):
+        if (
+            asked.method != "OPTIONS"
+            and asked.endpoint in UNSTORED
+            and "no-store" not in _listed(answer, "cache-control")
+        ):
             came = _came(answer, "cache-control")
             yield Finding("HTTP-13", f"expected `Cache-Control: no-store` on every response; {came}", place)
 

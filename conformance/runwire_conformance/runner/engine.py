@@ -169,10 +169,9 @@ class Engine:
             self.progress.playing(case.name)
         began = now()
         outcome = await outcome_of(case, self.target(lease=lease, patient=patient), self._alarms)
+        # A flood is noted before its conversations are judged, as those of others are filled meanwhile.
         if (flood := flood_of(outcome.traces)) is not None:
-            self._flooded(
-                flood.requirement
-            )  # before its conversations are judged, as others are filled meanwhile
+            self._flooded(flood.requirement)
         elif len(self.floods) >= MOST_FLOODED and outcome.state is State.FAILED:
             for trace in outcome.traces:
                 trace.forget()
