@@ -28,13 +28,13 @@ def test_events_that_were_merged_across_a_cursor_cannot_be_compared() -> None:
         behind(log, 1)
 
 
-@pytest.mark.parametrize(("every_s", "spoke"), [(0.5, True), (1.5, False)])
+@pytest.mark.parametrize(("every_s", "spoke"), [(0.5, True), (2.0, True), (4.0, False)])
 def test_only_talk_without_a_silence_stands_in_for_heartbeats(every_s: float, spoke: bool) -> None:
-    since = now() - 6.0
-    messages = [Message({"type": "acme:news"}) for _ in range(int(6 / every_s))]
+    since = now() - 8.0
+    messages = [Message({"type": "acme:news"}) for _ in range(int(8 / every_s))]
     for number, message in enumerate(messages):
         message.at = since + number * every_s
-    conversation = SimpleNamespace(messages=messages, limits={"heartbeat_s": 1.0})
+    conversation = SimpleNamespace(messages=messages, limits=SimpleNamespace(silence=3.0))
 
     assert Conversation.spoke_throughout(conversation, since) is spoke  # type: ignore[arg-type]
 

@@ -290,9 +290,9 @@ class Conversation:
             raise
 
     def spoke_throughout(self, since: float) -> bool:
-        """Whether the server sent other messages so often since then that no heartbeat was due ([BEAT-1])."""
+        """Whether the server sent other messages so often since then that no heartbeat was overdue ([BEAT-1])."""
         moments = [since, *(message.at for message in self.messages if message.at >= since), now()]
-        return max(later - earlier for earlier, later in pairwise(moments)) < self.limits["heartbeat_s"]
+        return max(later - earlier for earlier, later in pairwise(moments)) < self.limits.silence
 
 
 class Run:
