@@ -8,12 +8,13 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure import StructureItem
 from mkdocs.structure.files import Files
-from mkdocs.structure.nav import Navigation
+from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
 from mkdocs.utils.templates import TemplateContext
 
@@ -56,7 +57,7 @@ def recorded() -> dict[str, str]:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
     """Link each page with its translation."""
     own = page.file.src_uri
-    pairs = {published(source_of(path)): f"zh/{path.name}" for path in CHINESE.glob("*.md")}
+    pairs = translated_pages()
     there = {translated: source for source, translated in pairs.items()}
     if own in pairs:
         return f"<small>[中文](<{_relative(own, pairs[own])}>)</small>\n\n{markdown}"
@@ -65,9 +66,43 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return markdown
 
 
-def on_page_context(context: TemplateContext, page: Page, config: MkDocsConfig, nav: Navigation) -> None:  # noqa: ARG001
-    """Have the theme speak the language of the page."""
-    config.theme["language"] = "zh" if page.file.src_uri.startswith("zh/") else "en"
+def on_page_context(context: TemplateContext, page: Page, config: MkDocsConfig, nav: Navigation) -> None:
+    """Have the theme speak the language of the page, and the menu list each page once, in that language."""
+    chinese = is_chinese(page)
+    config.theme["language"] = "zh" if chinese else "en"
+    context["nav"] = Navigation(menu(nav.items, chinese), nav.pages)
+
+
+def on_template_context(context: TemplateContext, template_name: str, config: MkDocsConfig) -> None:  # noqa: ARG001
+    """Give the page for what is not found the menu in English."""
+    if nav := context.get("nav"):
+        context["nav"] = Navigation(menu(nav.items, chinese=False), nav.pages)
+
+
+def is_chinese(item: StructureItem) -> bool:
+    """Return whether a page, or a section of the menu, is in Chinese."""
+    pages = item.children if isinstance(item, Section) else [item]
+    return all(isinstance(page, Page) and page.file.src_uri.startswith("zh/") for page in pages)
+
+
+def menu(items: list[StructureItem], chinese: bool) -> list[StructureItem]:
+    """Return the menu for a language: to Chinese pages it adds those in English that have no translation."""
+    english = [item for item in items if not is_chinese(item)]
+    if not chinese:
+        return english
+    return [item for item in items if is_chinese(item)] + untranslated(english, set(translated_pages()))
+
+
+def untranslated(items: list[StructureItem], translated: Set[str]) -> list[StructureItem]:
+    """Return what of a menu is left without the pages that are translated, and without sections that held only such."""
+    left: list[StructureItem] = []
+    for item in items:
+        if isinstance(item, Section):
+            children = untranslated(item.children, translated)
+            left += [Section(item.title, children)] if children else []
+        elif isinstance(item, Page) and item.file.src_uri not in translated:
+            left.append(item)
+    return left
 
 
 def on_post_build(config: MkDocsConfig) -> None:
@@ -82,6 +117,11 @@ def published(source: Path) -> str:
     if path.parts[0] == "clients":
         return f"clients/{path.parent.name}.md"
     return str(path.relative_to("docs/pages") if path.is_relative_to("docs/pages") else path)
+
+
+def translated_pages() -> dict[str, str]:
+    """Return the place on the site of every translated source, with the place of its translation."""
+    return {published(source_of(path)): f"zh/{path.name}" for path in CHINESE.glob("*.md")}
 
 
 def _relative(own: str, target: str) -> str:

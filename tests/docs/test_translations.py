@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mkdocs.config import load_config
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.nav import get_navigation
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
@@ -71,3 +74,22 @@ def test_a_translation_has_the_parts_of_its_source(page: Path) -> None:
         assert set(re.findall(kind, translated)) == set(re.findall(kind, source)), kind
     rows = [sum(line.startswith("|") for line in text.splitlines()) for text in (translated, source)]
     assert rows[0] == rows[1]
+
+
+def test_the_menu_of_each_language_lists_a_page_once() -> None:
+    config = load_config(str(ROOT / "docs/mkdocs.yml"))
+    pairs = translations.translated_pages()
+    names = [*pairs, *pairs.values(), "changelog.md"]
+    config.nav = [
+        {"Some": names[:3]},
+        {"中文": list(pairs.values())},
+        {"More": [*names[3 : len(pairs)], names[-1]]},
+    ]
+    files = Files([File(name, "", "", use_directory_urls=True) for name in names])
+    items = get_navigation(files, config).items
+
+    def listed(chinese: bool) -> list[str]:
+        return [page.file.src_uri for part in translations.menu(items, chinese) for page in part.children]
+
+    assert listed(chinese=False) == [*pairs, "changelog.md"]
+    assert listed(chinese=True) == [*pairs.values(), "changelog.md"]
