@@ -22,6 +22,8 @@ SECTION = re.compile(r"^ *# --- (.+) ---\n", re.MULTILINE)
 #: Code of a few letters without a space within, and how many of them fit a column of a table on a phone.
 NARROW = 18
 SHORT = re.compile(r"<code>((?:[^<\s&]|&\w+;){1,30})</code>")
+#: Where a name that does not fit is divided, if it has to be.
+WORD_END = re.compile(r"(?<=\w[_./-])(?=\w)")
 WITHIN = re.compile(r"\]\(((?:docs/pages/|spec/)?[\w-]+\.md(?:#[\w-]+)?)\)")
 LABEL = re.compile(r"^(Class|Registry): `([a-z_]+)`$", re.MULTILINE)
 
@@ -68,8 +70,9 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     """Mark the names in prose and tables that no line's end is to divide."""
 
     def marked(found: re.Match[str]) -> str:
-        wide = " wide" if len(unescape(found[1])) > NARROW else ""
-        return f'<code class="whole{wide}">{found[1]}</code>'
+        if len(unescape(found[1])) <= NARROW:
+            return f'<code class="whole">{found[1]}</code>'
+        return f'<code class="whole wide">{WORD_END.sub("<wbr>", found[1])}</code>'
 
     return SHORT.sub(marked, html)
 
