@@ -86,10 +86,22 @@ def test_a_message_s_page_has_its_members_examples_and_what_is_invalid() -> None
     schema = json.loads((messages_page.SCHEMAS / "token.json").read_text(encoding="utf-8"))
     page = messages_page.page("token", schema)
 
-    assert '| `type` | required | `"token"` |' in page
-    assert "| `seq` |  | integer, at least 1 | Place of an event" in page
+    assert '| `type` | `"token"`, *required* |' in page
+    assert "| `seq` | integer, at least 1 | Place of an event" in page
     assert page.count("```json") == len(schema["examples"])
-    assert "data missing" in page
+    assert "- type missing\n" in page and '- data null: `"data": null`' in page
+
+
+@pytest.mark.parametrize("path", sorted(messages_page.SCHEMAS.glob("*.json")), ids=lambda path: path.stem)
+def test_a_message_s_page_tells_what_each_member_means_and_faults_of_some(path: Path) -> None:
+    schema = json.loads(path.read_text(encoding="utf-8"))
+    if "properties" not in schema or "examples" not in schema:
+        pytest.skip("has no page")
+
+    page = messages_page.page(path.stem, schema)
+
+    assert re.findall(r"^\| `\w+` \|.*\|\s*\|$", page, re.MULTILINE) == []
+    assert len(re.findall(r"^- ", page.partition("## Not valid")[2], re.MULTILINE)) > 1
 
 
 def test_every_source_of_the_comparison_is_named_and_used() -> None:
