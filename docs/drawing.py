@@ -187,12 +187,12 @@ def log_with_readers(
 
 
 def moving(rows: Sequence[tuple[str, str]], title: str, seconds: int = 14) -> str:
-    """Return a conversation that appears row by row and begins again; it stands still where motion is unwanted."""
+    """Return a conversation that lights up row by row and begins again; it stands still where motion is unwanted."""
     height, parts, rules = 26 * len(rows) + 20, [], []
     for number, (arrow, said) in enumerate(rows):
         begin = 80 * number / len(rows)
         rules.append(
-            f"@keyframes row{number}{{0%,{begin:.1f}%{{opacity:0}}{begin + 1:.1f}%,97%{{opacity:1}}100%{{opacity:0}}}}"
+            f"@keyframes row{number}{{0%,{begin:.1f}%,100%{{opacity:.3}}{begin + 1:.1f}%,97%{{opacity:1}}}}"
         )
         rules.append(f".row{number}{{animation:row{number} {seconds}s infinite}}")
         kind = f"row{number}{' name' if arrow == '→' else ''}"
