@@ -69,9 +69,9 @@ def page(name: str, schema: Schema) -> str:
     """Return the page of one message."""
     required = set(schema.get("required", []))
     lines = [
-        "<small>[All messages](index.md)</small>",
-        "",
         f"# {name}",
+        "",
+        "<small>[All messages](index.md)</small>",
         "",
         schema["description"],
         "",
