@@ -32,12 +32,13 @@ def tables(machine: str, found: Found) -> str:
     lines = [
         f"Measured on {machine}.",
         "",
-        '<figure class="picture" tabindex="0" markdown="span">'
+        '<figure class="picture narrow" markdown="span">'
         "![What was found, beside targets and others](performance.svg)</figure>",
         "",
     ]
     lines += [
-        "Figures without a unit are this server's, divided by that of what it is held against: less is better.",
+        "Figures without a unit are this server's, divided by that of what it is held against: less is better. "
+        "The bars are logarithmic.",
         "",
     ]
     lines += ["| what | found | target | holds |", "|---|---|---|---|"]

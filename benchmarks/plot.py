@@ -1,6 +1,7 @@
 """The plot of the documentation: what was found against each target, and what an event costs elsewhere."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -8,11 +9,8 @@ from pathlib import Path
 
 from benchmarks.targets import TARGETS, Found
 
-#: Pixels: of the plot, of the names beside the bars, of a bar with its gap, and of what a bar's figure takes.
-WIDTH, NAMES, ROW, FIGURE = 960, 490, 22, 130
-
-#: Pixels that a letter takes on average.
-LETTER = 7.2
+#: Pixels: of the plot, which a phone shows whole, of a bar below its name, and of a bar alone.
+WIDTH, ROW, BAR = 460, 28, 8
 
 #: Grey that is read on a light page and on a dark one; and the colours of what holds, what does not, what is compared.
 INK, HOLDS, FAILS, OTHERS, OURS = "#7a7f87", "#2f9e62", "#d9534f", "#9aa4b2", "#3b7dd8"
@@ -38,8 +36,8 @@ def svg(found: Found) -> str:
     top, parts = 0, []
     for title, bars, mark in (
         ("Found, divided by its target: at most 1 holds", against_targets(found), 1.0),
-        ("CPU of the server for an event, one reader, in microseconds", costs(found, "one reader"), None),
-        ("CPU of the server for an event, 100 runs at once, in microseconds", costs(found, "100 runs"), None),
+        ("CPU for an event, one reader, in microseconds", costs(found, "one reader"), None),
+        ("CPU for an event, 100 runs at once, in microseconds", costs(found, "100 runs"), None),
     ):
         if bars:
             drawn, height = chart(title, bars, top, mark)
@@ -57,7 +55,7 @@ def against_targets(found: Found) -> list[Bar]:
         if holds:
             colour = HOLDS if holds == "yes" else FAILS
             bars.append(
-                Bar(name.replace("`", ""), target.of(found) / target.most, f"{figure} of {most}", colour)
+                Bar(re.sub(" `.*`", "", name), target.of(found) / target.most, f"{figure} of {most}", colour)
             )
     return bars
 
@@ -74,26 +72,20 @@ def chart(title: str, bars: Sequence[Bar], top: float, mark: float | None) -> tu
     """Return bars on a logarithmic axis below a title, with a line at `mark`, and the height of it all."""
     figures = [bar.figure for bar in bars] + ([mark] if mark else [])
     low, high = math.log(min(figures) * 0.7), math.log(max(figures))
-    room = WIDTH - NAMES - FIGURE
 
     def right(figure: float) -> float:
-        return NAMES + room * (math.log(figure) - low) / (high - low)
+        return WIDTH * (math.log(figure) - low) / (high - low)
 
     parts = [f'<text x="0" y="{top + 18}" font-weight="bold" fill="{INK}">{escape(title)}</text>\n']
     for number, bar in enumerate(bars):
-        y, end = top + 30 + number * ROW, right(bar.figure)
-        told = end + 6
-        if mark and end <= right(mark) <= told + len(bar.text) * LETTER:
-            told = right(mark) + 6  # and not across its line
+        y = top + 28 + number * ROW
         parts += [
-            f'<text x="{NAMES - 8}" y="{y + 12}" text-anchor="end" fill="{INK}">{escape(bar.name)}</text>',
-            f'<rect x="{NAMES}" y="{y}" width="{end - NAMES:.0f}" height="{ROW - 6}" fill="{bar.colour}"/>',
-            f'<text x="{told:.0f}" y="{y + 12}" fill="{INK}">{escape(bar.text)}</text>\n',
+            f'<text x="0" y="{y + 13}" fill="{INK}">{escape(bar.name)}</text>',
+            f'<text x="{WIDTH}" y="{y + 13}" text-anchor="end" fill="{INK}">{escape(bar.text)}</text>',
+            f'<rect x="0" y="{y + 17}" width="{right(bar.figure):.0f}" height="{BAR}" fill="{bar.colour}"/>',
         ]
-    height = 30 + len(bars) * ROW
-    if mark:
-        x = right(mark)
-        parts.append(
-            f'<path d="M{x:.0f},{top + 26} V{top + height}" stroke="{INK}" stroke-dasharray="4 3"/>\n'
-        )
-    return "".join(parts), height + 20
+        if mark:
+            x = right(mark)
+            parts.append(f'<path d="M{x:.0f},{y + 15} v{BAR + 4}" stroke="{INK}" stroke-width="2"/>')
+        parts.append("\n")
+    return "".join(parts), 28 + len(bars) * ROW + 20
