@@ -22,6 +22,8 @@ SECTION = re.compile(r"^ *# --- (.+) ---\n", re.MULTILINE)
 #: Code of a few letters without a space within, and how many of them fit a column of a table on a phone.
 NARROW = 18
 SHORT = re.compile(r"<code>((?:[^<\s&]|&\w+;){1,30})</code>")
+#: An option of a command with what follows it.
+OPTION = re.compile(r"<code>(--[\w-]+)(?= )")
 #: Where a name that does not fit is divided, if it has to be.
 WORD_END = re.compile(r"(?<=\w[_./-])(?=\w)")
 WITHIN = re.compile(r"\]\(((?:docs/pages/|spec/)?[\w-]+\.md(?:#[\w-]+)?)\)")
@@ -74,7 +76,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
             return f'<code class="whole">{found[1]}</code>'
         return f'<code class="whole wide">{WORD_END.sub("<wbr>", found[1])}</code>'
 
-    return SHORT.sub(marked, html)
+    return OPTION.sub(r'<code><span class="whole">\1</span>', SHORT.sub(marked, html))
 
 
 def placed(target: str) -> str:
