@@ -22,6 +22,8 @@ ROOT = Path(__file__).parent.parent
 CHINESE = ROOT / "docs/pages/zh"
 #: The digest of each source as it was when its translation was made.
 SEEN = ROOT / "docs/translations.json"
+#: The names of the switches to a dark and to a light page, which the theme does not translate.
+SWITCHES = {"en": ("Dark", "Light"), "zh": ("深色", "浅色")}
 
 
 def source_of(translation: Path) -> Path:
@@ -69,7 +71,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def on_page_context(context: TemplateContext, page: Page, config: MkDocsConfig, nav: Navigation) -> None:
     """Have the theme speak the language of the page, and the menu list each page once, in that language."""
     chinese = is_chinese(page)
-    config.theme["language"] = "zh" if chinese else "en"
+    config.theme["language"] = language = "zh" if chinese else "en"
+    for option, name in zip(config.theme["palette"], SWITCHES[language], strict=True):
+        option["toggle"]["name"] = name
     context["nav"] = Navigation(menu(nav.items, chinese), nav.pages)
 
 
