@@ -150,15 +150,18 @@ def states(leads: Mapping[str, Sequence[str]], title: str) -> str:
 
 
 def span(marks: Sequence[str], between: Sequence[str], title: str) -> str:
-    """Return a line of time: `marks` on it, and what may happen before each of the last and after it."""
-    places = [60 + (WIDTH - 240) * i / (len(marks) - 1) for i in range(len(marks))]
-    parts = [line(places[0], 60, WIDTH - 14, 60, "arrow"), tip(WIDTH - 10, 60, 1)]
-    for x, said in zip(places, marks, strict=True):
-        parts += [line(x, 48, x, 72), text(x, 36, said, "start" if x == places[0] else "middle", "name")]
-    for x, y, said in zip(places, [*places[1:], WIDTH - 20], between, strict=True):
-        for number, words in enumerate(said.split("\n")):
-            parts.append(text((x + y) / 2, 90 + 18 * number, words))
-    return picture(parts, WIDTH, 136, title)
+    """Return a line of time that leads down: `marks` on it, and what may happen after each of them."""
+    x, row = 14, 60
+    end = 16 + row * len(marks)
+    parts = [
+        line(x, 20, x, end - 9, "arrow"),
+        f'<path d="M{x},{end} L{x - 5},{end - 9} L{x + 5},{end - 9} Z" class="tip"/>',
+    ]
+    for number, (mark, said) in enumerate(zip(marks, between, strict=True)):
+        y = 20 + row * number
+        parts += [line(x - 8, y, x + 8, y), text(x + 18, y + 4, mark, "start", "name")]
+        parts.append(text(x + 18, y + 34, said, "start"))
+    return picture(parts, NARROW, end + 8, title)
 
 
 def log_with_readers(

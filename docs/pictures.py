@@ -51,7 +51,7 @@ def states_of(chapter: str) -> str:
 
 CANCEL = span(
     ("cancel received", "+ cancel_quiet_ms", "+ cancel_deadline_ms"),
-    ("any event may come", "final observation,\ninput_closed, terminal", "nothing:\nit has ended"),
+    ("any event may come", "final observation, input_closed, terminal", "nothing: it has ended"),
     "What a server may still append after a cancel",
 )
 
