@@ -16,6 +16,8 @@ SMALLEST = ROOT / "reference_server/runwire_reference_server/smallest.py"
 EXAMPLES = sorted((ROOT / "examples/script_agent").glob("script_agent.*"))
 OPENING = re.compile(r"^\*\*\[([A-Z]+-[0-9]+)\]\*\* ", re.MULTILINE)
 REFERENCE = re.compile(r"(?<![*\w\]])\[([A-Z]+-[0-9]+)\](?!\()")
+#: An id alone, as the registries' tables have it.
+BARE = re.compile(r"(?<= )([A-Z]+-[0-9]+)(?= )")
 CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.MULTILINE | re.DOTALL)
 INCLUDED = re.compile(r"^<<< (\S+): (.+)$", re.MULTILINE)
 SECTION = re.compile(r"^ *# --- (.+) ---\n", re.MULTILINE)
@@ -94,6 +96,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     for place in range(0, len(parts), 2):
         text = LABEL.sub(r"<small>\1: <b>\2</b></small>", parts[place])
         text = OPENING.sub(lambda found: anchor(found[1]), text)
+        if own == "18-registries.md":
+            text = BARE.sub(
+                lambda found: link(found[1], own, folder) if found[1] in catalogue() else found[0], text
+            )
         parts[place] = REFERENCE.sub(lambda found: link(found[1], own, folder), text)
     return LABEL.sub(r"<small>\1: <b>\2</b></small>", "".join(parts))
 
