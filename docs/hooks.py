@@ -26,6 +26,8 @@ NARROW = 18
 SHORT = re.compile(r"<code>((?:[^<\s&]|&\w+;){1,30})</code>")
 #: An option of a command with what follows it.
 OPTION = re.compile(r"<code>(--[\w-]+)(?= )")
+#: A request with its path, which is divided at its slashes.
+REQUEST = re.compile(r"<code>[A-Z]+ \{[^<]*")
 #: Where a name that does not fit is divided, if it has to be.
 WORD_END = re.compile(r"(?<=\w[_./-])(?=\w)")
 WITHIN = re.compile(r"\]\(((?:docs/pages/|spec/)?[\w-]+\.md(?:#[\w-]+)?)\)")
@@ -78,6 +80,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
             return f'<code class="whole">{found[1]}</code>'
         return f'<code class="whole wide">{WORD_END.sub("<wbr>", found[1])}</code>'
 
+    html = REQUEST.sub(lambda found: re.sub(r"/(?=[{\w])", "/<wbr>", found[0]), html)
     return OPTION.sub(r'<code><span class="whole">\1</span>', SHORT.sub(marked, html))
 
 
