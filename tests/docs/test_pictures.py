@@ -92,11 +92,16 @@ def test_a_message_s_page_has_its_members_examples_and_what_is_invalid() -> None
     assert "- type missing\n" in page and '- data null: `"data": null`' in page
 
 
-@pytest.mark.parametrize("path", sorted(messages_page.SCHEMAS.glob("*.json")), ids=lambda path: path.stem)
+WITH_PAGES = [
+    path
+    for path in sorted(messages_page.SCHEMAS.glob("*.json"))
+    if {"properties", "examples"} <= json.loads(path.read_text(encoding="utf-8")).keys()
+]
+
+
+@pytest.mark.parametrize("path", WITH_PAGES, ids=lambda path: path.stem)
 def test_a_message_s_page_tells_what_each_member_means_and_faults_of_some(path: Path) -> None:
     schema = json.loads(path.read_text(encoding="utf-8"))
-    if "properties" not in schema or "examples" not in schema:
-        pytest.skip("has no page")
 
     page = messages_page.page(path.stem, schema)
 
