@@ -33,8 +33,8 @@ class PackedFiles(BuildHookInterface[Any]):
     What users read, run by its path or import stays a file: client, server, and what `PLAIN` names of the judge.
     """
 
-    #: Files in folders of the judge that stay files: what pytest finds the cases by.
-    PLAIN = ("cases/__init__.py",)
+    #: Files in folders of the judge that stay files: what pytest finds the cases by, and its configuration.
+    PLAIN = ("cases/__init__.py", "cases/suite.ini")
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Pack them, but not for an editable install, which reads the folders."""

@@ -102,7 +102,7 @@ def _played(arguments: Sequence[str], url: str, quiet: bool) -> tuple[int, Judgi
     os.environ.pop("PYTEST_ADDOPTS", None)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     fixed = [
-        str(SUITE / "cases"), "-c", str(SUITE / "suite.ini"), f"--rootdir={SUITE}", f"--confcutdir={SUITE}",
+        str(SUITE / "cases"), "-c", str(SUITE / "cases" / "suite.ini"), f"--rootdir={SUITE}", f"--confcutdir={SUITE}",
         "-o", f"cache_dir={_memory(url)}", "-q",
     ]  # fmt: skip
     with (

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from runwire_conformance.case import Broken, DeadlineMissed, Excused, NotExercised, NotJudged
+from runwire_conformance.client.footprint import begun_in, ended_in
 from runwire_conformance.client.scripts import answer_text
 from runwire_conformance.trace.clock import LATE_S, Interval, now
 from runwire_conformance.trace.limits import Limits
@@ -171,8 +172,7 @@ class Conversation:
 
     def follows(self) -> bool:
         """Whether a run was opened here whose terminal has not come."""
-        opened = {m.word("run_id") for m in self.messages if m.type in {"started", "resumed"}}
-        return bool(opened - {m.word("run_id") for m in self.messages if m.is_terminal})
+        return not set(begun_in(self.trace)) <= set(ended_in(self.trace))
 
     async def message(
         self,

@@ -172,7 +172,7 @@ class Engine:
         # A flood is noted before its conversations are judged, as those of others are filled meanwhile.
         if (flood := flood_of(outcome.traces)) is not None:
             self._flooded(flood.requirement)
-        elif len(self.floods) >= MOST_FLOODED and outcome.state is State.FAILED:
+        elif len(self.floods) >= MOST_FLOODED and outcome.state is State.FAILED and outcome.suspect:
             for trace in outcome.traces:
                 trace.forget()
             self._end(case, blocked_by_flood(self.floods[0]))

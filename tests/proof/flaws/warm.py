@@ -72,7 +72,7 @@ def warm() -> None:
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         code = pytest.main(
             ["--collect-only", "-q", str(CASES), "--runwire-url=http://127.0.0.1:1", "-p", "no:cacheprovider",
-             "-c", str(CASES.parent / "suite.ini"), f"--confcutdir={CASES.parent}"],
+             "-c", str(CASES / "suite.ini"), f"--confcutdir={CASES.parent}"],
             plugins=[pytest_plugin],
         )  # fmt: skip
     assert code == pytest.ExitCode.OK, code

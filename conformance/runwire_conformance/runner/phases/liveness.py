@@ -20,7 +20,9 @@ GONE = "blocked because the server was gone"
 async def is_alive(engine: Engine) -> bool:
     """Return whether the server still answers a handshake; when not, note since when it does not."""
     problem, asked = await absence(engine), 1
-    while problem is not None and asked < (TRIES if getattr(problem, "broke_off", False) else 2):
+    while problem is not None and asked < (
+        TRIES if isinstance(problem, Unanswered) and problem.broke_off else 2
+    ):
         await engine.steady()
         problem, asked = await absence(engine), asked + 1
     engine.died = None if problem is None else str(problem)
