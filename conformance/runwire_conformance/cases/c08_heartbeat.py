@@ -6,15 +6,12 @@ import time
 from runwire_conformance.case import Blocked, NotExercised, Wrong, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
-from runwire_conformance.client.connection import IDLE
+from runwire_conformance.client.connection import BUFFERED_BYTES, IDLE
 from runwire_conformance.client.conversation import LONG_S
 from runwire_conformance.client.expectations import expect_back_in_time, expect_member
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.clock import LATE_S
 from runwire_conformance.trace.limits import Limits
-
-#: What the buffers of the network between a server and a reader that is slow hold of a message.
-BUFFERED_BYTES = 1_000_000
 
 #: Bytes of which at least some are still unsent at the server when a client with a small buffer takes none.
 NETWORK_BYTES = 600_000

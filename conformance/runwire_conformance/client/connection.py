@@ -25,6 +25,9 @@ from runwire_conformance.trace.clock import Interval, now
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import CROSSING_S, Message, Trace, parsed
 
+#: What the buffers of the network between a server and a reader that is slow hold of a message.
+BUFFERED_BYTES = 1_000_000
+
 #: Seconds a peer may take to close after it was told to, or after something that closes.
 CLOSE_S = Unstated(8.0)
 
