@@ -24,7 +24,7 @@ SHORT_LIMITS: Mapping[str, Advice] = {
     "input_s": Advice(5, "the judge waits until an unanswered question expires"),
     "resume_window_s": Advice(
         60,
-        "the minimum; a log is looked for 19 s after its end, with --patience 90 up to the end of the window",
+        "the minimum; a log is looked for 19 s after its end, with --patience 90 for 95 % of the window",
     ),
     "worker_lost_s": Advice(2, "the judge waits until a killed node is noticed"),
     "drain_s": Advice(2, "the judge waits for a drain with an unfinished run"),
