@@ -3,8 +3,8 @@
 from runwire_conformance.case import proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import Run
 from runwire_conformance.client.expectations import expect_count
+from runwire_conformance.client.run import Run
 from runwire_conformance.client.stream import Stream
 from runwire_conformance.client.target import Target, new_run_id
 

@@ -7,7 +7,7 @@ from typing import Any
 from runwire_conformance.case import proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import Run, contents
+from runwire_conformance.client.run import Run, contents
 from runwire_conformance.client.target import Target
 
 #: A short log of which no two neighbours can be merged, and the types of its events.

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from runwire_conformance.case import NotExercised, proves, shows
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import beyond, contents
+from runwire_conformance.client.conversation import beyond
 from runwire_conformance.client.endpoints import joined
 from runwire_conformance.client.expectations import (
     expect_directives,
@@ -18,6 +18,7 @@ from runwire_conformance.client.expectations import (
     expect_status,
     expect_valid,
 )
+from runwire_conformance.client.run import contents
 from runwire_conformance.client.target import ACCEPT_JSON, JSON, Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 from runwire_spec import registries

@@ -7,7 +7,6 @@ from runwire_conformance.case import Broken, NotOffered, proves, shows
 from runwire_conformance.cases.c12_limits import reachable
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import behind, contents
 from runwire_conformance.client.expectations import (
     expect_ended,
     expect_ended_by_user,
@@ -18,6 +17,7 @@ from runwire_conformance.client.expectations import (
     expect_text,
 )
 from runwire_conformance.client.hooks import executed
+from runwire_conformance.client.run import behind, contents
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 

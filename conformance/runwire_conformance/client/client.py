@@ -7,7 +7,8 @@ from typing import Any
 
 from runwire_conformance.case import Blocked, Broken, Excused, NotJudged, Violation
 from runwire_conformance.client.connection import OpenConnection
-from runwire_conformance.client.conversation import ANSWER_S, Owners, Run
+from runwire_conformance.client.conversation import ANSWER_S, Owners
+from runwire_conformance.client.run import Run
 from runwire_conformance.client.view import expect_to_fit
 from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.limits import RUNS

@@ -5,8 +5,8 @@ from typing import Any
 
 from runwire_conformance.case import Blocked, Wrong
 from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import Run
 from runwire_conformance.client.expectations import expect_status
+from runwire_conformance.client.run import Run
 from runwire_conformance.client.stream import Stream
 from runwire_conformance.client.target import ACCEPT_JSON, Target
 from runwire_conformance.trace.clock import now

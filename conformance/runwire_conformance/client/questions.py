@@ -6,9 +6,9 @@ from typing import Any
 from runwire_conformance.case import NotExercised, Wrong
 from runwire_conformance.client import scripts
 from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import Run
 from runwire_conformance.client.either import begun
 from runwire_conformance.client.expectations import expect_problem, expect_status, expect_valid
+from runwire_conformance.client.run import Run
 from runwire_conformance.client.target import Target
 
 #: A form that wants a number, and says nothing of what else it holds.

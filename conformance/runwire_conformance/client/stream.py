@@ -2,7 +2,8 @@
 
 import asyncio
 
-from runwire_conformance.client.conversation import ANSWER_S, Conversation, Run
+from runwire_conformance.client.conversation import ANSWER_S, Conversation
+from runwire_conformance.client.run import Run
 from runwire_conformance.client.wire.http import Exchange, Response, Unanswered
 from runwire_conformance.client.wire.sse import Block, BlockParser, EndlessLine
 from runwire_conformance.client.wire.websocket import most_message_bytes
