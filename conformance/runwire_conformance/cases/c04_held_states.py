@@ -54,7 +54,6 @@ async def beaten(conversation: Conversation, limits: Limits, state: str) -> None
 
 async def held(target: Target, transport: str, limits: Limits) -> None:
     """Hold a run in each state for two heartbeats, all at once; raises Broken."""
-    target.within_patience(2 * limits.silence, "heartbeat_s")
     states = STATES | (WAITING if "input" in target.features else {})
 
     async def one(state: str, steps: list[scripts.Step]) -> None:
@@ -70,12 +69,12 @@ async def held(target: Target, transport: str, limits: Limits) -> None:
     await asyncio.gather(queued(), *(one(state, steps) for state, steps in states.items()))
 
 
-@proves("BEAT-2", script=True, connections=6, deadline_s=60, timing=True)
+@proves("BEAT-2", script=True, connections=6, waits=lambda limits: 2 * limits.silence, timing=True)
 async def no_state_silences_a_connection(target: Target, limits: Limits) -> None:
     await held(target, "websocket", limits)
 
 
-@proves("SSE-12", script=True, connections=6, deadline_s=60, timing=True)
+@proves("SSE-12", script=True, connections=6, waits=lambda limits: 2 * limits.silence, timing=True)
 async def no_state_silences_a_stream(target: Target, limits: Limits) -> None:
     await held(target, "sse", limits)
 

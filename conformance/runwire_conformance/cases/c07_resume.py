@@ -1,5 +1,6 @@
 """Chapter 7: leaving, reading from a cursor, merging."""
 
+import asyncio
 import time
 
 from runwire_conformance.case import NotOffered, leans_on, proves, shows
@@ -19,9 +20,6 @@ from runwire_conformance.client.run import behind, contents
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 
-#: Why a run has to last for longer than its readers may be away.
-OUTLAST_GRACE = "to outlast detach_grace_s"
-
 
 def spoken_for(seconds: float) -> str:
     """Return a script that says something ten times a second for so long."""
@@ -35,7 +33,7 @@ async def a_run_goes_on_while_its_reader_is_away(target: Target, limits: Limits)
     run = await one.start(spoken_for(away * 2 + 1))
     await run.next_event()
     one.drop()
-    await target.away(away)
+    await asyncio.sleep(away)
 
     other = await target.connect()
     again = await other.resume(run.id)
@@ -47,7 +45,7 @@ async def a_run_goes_on_while_its_reader_is_away(target: Target, limits: Limits)
 @proves("RESUME-2", script=True, connections=2, waits=lambda limits: limits["detach_grace_s"], timing=True)
 async def a_run_that_nobody_reads_ends_after_the_grace(target: Target, limits: Limits) -> None:
     ended_s = limits["detach_grace_s"] + limits.seconds("cancel_deadline_ms")
-    target.needs("run_s", ended_s + 1, OUTLAST_GRACE)
+    target.needs_to_outlast_grace(ended_s + 1)
     one = await target.connect()
     run = await one.start(spoken_for(limits["detach_grace_s"] + 10))
     await run.next_event()
@@ -90,7 +88,7 @@ async def a_reader_that_the_server_closed_is_waited_for(target: Target, limits: 
     await one.send_text("no json")
     await one.closed(owners=("MSG-7",))
     away = min(limits["detach_grace_s"] * 0.4, 2)  # less than what the sentence grants
-    await target.away(away)
+    await asyncio.sleep(away)
 
     other = await target.connect()
     again = await other.resume(run.id)
@@ -106,7 +104,7 @@ async def a_reader_that_the_server_closed_is_waited_for(target: Target, limits: 
 )
 async def a_run_of_policy_continue_outlives_its_readers(target: Target, limits: Limits) -> None:
     away = limits["detach_grace_s"] + 0.7
-    target.needs("run_s", away + 1, OUTLAST_GRACE)
+    target.needs_to_outlast_grace(away + 1)
     one = await target.connect()
     run = await one.start(spoken_for(away + 0.8), on_disconnect="continue")
     await run.next_event()
@@ -124,7 +122,7 @@ async def a_run_of_policy_continue_outlives_its_readers(target: Target, limits: 
 )
 async def a_second_reader_keeps_the_run_alive(target: Target, limits: Limits) -> None:
     lasts = limits["detach_grace_s"] + 1
-    target.needs("run_s", lasts + 1, OUTLAST_GRACE)
+    target.needs_to_outlast_grace(lasts + 1)
     one, other = await target.connect(), await target.connect()
     run = await one.start(spoken_for(lasts + 0.5))
     await run.next_event()
@@ -154,12 +152,12 @@ async def a_second_reader_keeps_a_run_of_policy_cancel_alive(target: Target) -> 
 @proves("RESUME-6", script=True, waits=lambda limits: limits["detach_grace_s"] * 1.5 + 1, timing=True)
 async def a_reader_that_came_back_stops_the_clock(target: Target, limits: Limits) -> None:
     lasts = limits["detach_grace_s"] * 1.5 + 1
-    target.needs("run_s", lasts + 1, OUTLAST_GRACE)
+    target.needs_to_outlast_grace(lasts + 1)
     one = await target.connect()
     run = await one.start(spoken_for(lasts))
     await run.next_event()
     one.drop()
-    await target.away(limits["detach_grace_s"] * 0.3)
+    await asyncio.sleep(limits["detach_grace_s"] * 0.3)
     other = await target.connect()
     again = await other.resume(run.id)
     expect_back_in_time(again, one, limits["detach_grace_s"])

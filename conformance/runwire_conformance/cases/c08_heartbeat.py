@@ -161,7 +161,7 @@ async def a_reader_that_owes_a_pong_is_waited_for(target: Target, limits: Limits
     one.trace.deaf = True
     bound = limits.gives_up_after + one.clock.tolerance + LATE_S
     await one.closed("the server to drop the connection", bound, ("BEAT-7",))
-    await target.away(min(limits["detach_grace_s"] * 0.4, 2))  # less than what the sentence grants
+    await asyncio.sleep(min(limits["detach_grace_s"] * 0.4, 2))  # less than what the sentence grants
 
     other = await target.connect()
     again = await other.resume(run.id)

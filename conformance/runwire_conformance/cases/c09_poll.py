@@ -127,10 +127,9 @@ async def the_end_of_a_finished_run_is_told_at_once(target: Target, limits: Limi
     )
 
 
-@proves("POLL-4", script=True, timing=True)
+@proves("POLL-4", script=True, timing=True, waits=lambda limits: limits["heartbeat_s"] * 2)
 async def a_poll_waits_as_long_as_it_asks(target: Target, limits: Limits) -> None:
     longest = limits["heartbeat_s"]
-    target.within_patience(longest * 2, "heartbeat_s")
     run_id = str((await accepted(target, scripts.SILENT))["run_id"])
 
     for asked_s, bound_s in ((0.0, 0.0), (longest / 2, longest / 2), (longest * 50, longest)):
@@ -162,11 +161,10 @@ async def a_poll_brings_an_event_as_soon_as_there_is_one(target: Target, limits:
     )
 
 
-@proves("POLL-5", script=True, timing=True, deadline_s=60)
+@proves("POLL-5", script=True, timing=True, waits=lambda limits: limits["detach_grace_s"] * 2.5)
 async def who_polls_keeps_the_run_going(target: Target, limits: Limits) -> None:
     grace = limits["detach_grace_s"]
-    target.within_patience(grace * 2.5, "detach_grace_s")
-    target.needs("run_s", grace * 2 + 1, "to outlast detach_grace_s")
+    target.needs_to_outlast_grace(grace * 2 + 1)
     if grace < 2 * target.clock.tolerance:
         raise NotExercised("detach_grace_s is too short for a poll now and then")
 
@@ -182,11 +180,15 @@ async def who_polls_keeps_the_run_going(target: Target, limits: Limits) -> None:
     await asyncio.gather(kept("grace"), kept("cancel"))
 
 
-@proves("POLL-5", script=True, timing=True, deadline_s=60)
+@proves(
+    "POLL-5",
+    script=True,
+    timing=True,
+    waits=lambda limits: limits["detach_grace_s"] + limits.seconds("cancel_deadline_ms"),
+)
 async def who_polls_no_more_has_left(target: Target, limits: Limits) -> None:
     bound = limits["detach_grace_s"] + limits.seconds("cancel_deadline_ms")
-    target.within_patience(bound, "detach_grace_s")
-    target.needs("run_s", bound + 1, "to outlast detach_grace_s")
+    target.needs_to_outlast_grace(bound + 1)
     run_id = str((await accepted(target, scripts.SILENT))["run_id"])
     await polled(target, run_id)
 

@@ -356,7 +356,7 @@ async def a_run_of_a_stream_is_resumed_on_a_websocket(client: Client, target: Ta
 @proves("SSE-22", script=True, connections=2, waits=lambda limits: limits["detach_grace_s"] + 1, timing=True)
 async def a_stream_keeps_its_run_alive(client: Client, target: Target, limits: Limits) -> None:
     lasts = limits["detach_grace_s"] + 1
-    target.needs("run_s", lasts + 1, "to outlast detach_grace_s")
+    target.needs_to_outlast_grace(lasts + 1)
     run = await client.start(
         scripts.script(scripts.repeat(int(lasts * 10), scripts.token("x"), scripts.wait(100)))
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 
 from websockets.frames import Frame, Opcode
 
@@ -29,6 +30,9 @@ from runwire_conformance.trace.limits import Limits
 #: How many connections or runs the judge is willing to open to reach a limit.
 MOST = 300
 
+#: How many requests the judge sends at once where only their number matters.
+REQUESTS_AT_ONCE = 8
+
 #: Seconds between two heartbeats of a client that uses its connection for nothing else; any will do.
 BEAT_S = 0.3
 
@@ -46,6 +50,12 @@ def reachable(value: float, name: str) -> int:
             f"{name} is {value:.15g}; set it to at most {MOST} on the server to have it judged"
         )
     return int(value)
+
+
+def several(items: list[str]) -> Iterator[list[str]]:
+    """Yield as many items as the judge sends requests at once."""
+    for first in range(0, len(items), REQUESTS_AT_ONCE):
+        yield items[first : first + REQUESTS_AT_ONCE]
 
 
 def expect_all_unfinished(begun: float, limits: Limits) -> None:
@@ -202,28 +212,41 @@ async def unfinished_runs_are_counted_over_http(target: Target, limits: Limits) 
     most = reachable(limits["runs_per_principal"], "runs_per_principal")
     run_ids = [new_run_id() for _ in range(most)]
     body = {"prompt": scripts.SILENT, "on_disconnect": "continue"}
+
+    async def start(run_id: str) -> Response:
+        return await target.post(target.runs_url, {**body, "run_id": run_id})
+
     first = time.monotonic()
     with shows("LIMIT-4"):  # what other cases had is free again
-        for run_id in run_ids:
-            begun = await target.post(target.runs_url, {**body, "run_id": run_id})
-            if begun.status == 429:
+        for some in several(run_ids):
+            begun = await asyncio.gather(*map(start, some))
+            refused = [run_id for run_id, answer in zip(some, begun, strict=True) if answer.status == 429]
+            if refused:
                 await until_all_are_gone(target, limits)
-                begun = await target.post(target.runs_url, {**body, "run_id": run_id})
-            expect_status(begun, 202)
+            for answer in (
+                *(answer for answer in begun if answer.status != 429),
+                *[await start(run_id) for run_id in refused],
+            ):
+                expect_status(answer, 202)
 
     with shows("LIMIT-3"):
-        refused = await asked_by_a_page(target, {**body, "run_id": new_run_id()}, ACCEPT_JSON)
+        beyond_most = await asked_by_a_page(target, {**body, "run_id": new_run_id()}, ACCEPT_JSON)
 
-        if refused.status == 202:
+        if beyond_most.status == 202:
             expect_all_unfinished(first, limits)
-        expect_problem(refused, 429, "busy")
+        expect_problem(beyond_most, 429, "busy")
     with shows("LIMIT-10"):
-        expect_header(refused, "Retry-After")
-    for run_id in run_ids:
-        await target.post(target.run_url(run_id, "/cancel"))
-    await asyncio.sleep(limits.seconds("cancel_deadline_ms") + target.clock.tolerance)
+        expect_header(beyond_most, "Retry-After")
+    for some in several(run_ids):
+        await asyncio.gather(*(target.post(target.run_url(run_id, "/cancel")) for run_id in some))
+    freed_at = time.monotonic() + limits.seconds("cancel_deadline_ms")
     with shows("LIMIT-4"):
-        expect_status(await target.post(target.runs_url, {"prompt": scripts.THREE_TOKENS}), 202)
+        last = await start(new_run_id())
+        while last.status == 429 and time.monotonic() <= freed_at + target.clock.tolerance:
+            await asyncio.sleep(BEAT_S)
+            last = await start(new_run_id())
+        expect_status(last, 202)
+    await target.post(target.run_url(str(last.json()["run_id"]), "/cancel"))
 
 
 @proves("LIMIT-5", waits=lambda limits: limits["idle_s"], timing=True)

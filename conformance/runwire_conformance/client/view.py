@@ -167,6 +167,10 @@ class View:
                 f"{limit} is {self.limits[limit]:g}, too little {why}; set it to {least:g} or more on the server"
             )
 
+    def needs_to_outlast_grace(self, seconds: float) -> None:
+        """Raise NotExercised when no run may last for so long, which is more than its readers may be away."""
+        self.needs("run_s", seconds, "to outlast detach_grace_s")
+
     def pieces_beyond_log(self, size: int) -> int:
         """Return how many texts of `size` bytes are more than a log holds; raises NotExercised for one too large."""
         log_bytes = self.limits["log_bytes"]

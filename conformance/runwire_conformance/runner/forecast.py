@@ -89,7 +89,9 @@ def forecast(
         return PLAIN_S + wait.seconds + (searching_s if claim.searches else 0.0)
 
     free: list[float] = [0.0] * max(1, slots)
-    for claim in interleaved(crowd, lambda claim: wait_of(claim, limits).seconds):
+    for claim in interleaved(
+        crowd, lambda claim: wait_of(claim, limits).seconds, lambda claim: claim.deadline_s
+    ):
         begins = heapq.heappop(free)
         ends = begins + seconds(claim)
         heapq.heappush(free, ends)
@@ -100,13 +102,17 @@ def forecast(
     return Forecast(total, tuple((name, limits[name]) for name in named) if long else ())
 
 
-def interleaved(items: Iterable[Item], seconds: Callable[[Item], float]) -> list[Item]:
+def interleaved(
+    items: Iterable[Item], seconds: Callable[[Item], float], work: Callable[[Item], float]
+) -> list[Item]:
     """Return items in the order to begin them: those that wait, the longest first, in turn with those that do not.
+
+    Of these the ones with the most `work` come first.
 
     The whole takes as long as the last to end, and people want to see something meanwhile.
     """
     every = list(items)
     long = sorted((item for item in every if seconds(item) > 0), key=seconds, reverse=True)
-    quick = [item for item in every if seconds(item) <= 0]
+    quick = sorted((item for item in every if seconds(item) <= 0), key=work, reverse=True)
     pairs = zip_longest(long, quick)
     return [item for pair in pairs for item in pair if item is not None]

@@ -32,7 +32,9 @@ async def play_crowd(engine: Engine, selected: Selected) -> None:
     limits = engine.known_profile.limits
     lasts = limits["run_s"] + limits["detach_grace_s"]
     ordered = interleaved(
-        selected.crowd, lambda case: lasts if leaves(case) else wait_of(case.claim, limits).seconds
+        selected.crowd,
+        lambda case: lasts if leaves(case) else wait_of(case.claim, limits).seconds,
+        lambda case: case.claim.deadline_s,
     )
     leases = [Lease(slots, case.claim.connections) for case in ordered]
     tasks: list[asyncio.Task[None]] = []
