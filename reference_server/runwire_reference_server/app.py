@@ -28,10 +28,10 @@ from runwire_reference_server.run_log.store import Store
 from runwire_reference_server.service.service import Service
 from runwire_reference_server.service.settings import Settings
 from runwire_reference_server.transports.http import HttpEndpoints
-from runwire_reference_server.transports.http_headers import trace_id
 from runwire_reference_server.transports.problems import problem
 from runwire_reference_server.transports.session import Session
 from runwire_reference_server.transports.websocket import WebSocketConnection
+from runwire_reference_server.transports.wire.http_headers import trace_id
 
 log = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ import importlib
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +50,33 @@ def test_a_listed_report_keeps_verdicts_and_no_conversation() -> None:
         assert not [
             one["id"] for one in report["requirements"] if one["accusations"] and one["verdict"] == "pass"
         ]
+
+
+#: One module a chapter, and one for each subject within it: the listing is the table of contents of the specification.
+BY_CHAPTER = "conformance/runwire_conformance/cases"
+
+MOST_ENTRIES = 12
+
+
+def _packages() -> Iterator[Path]:
+    for module in sorted(ROOT.glob("*/**/__init__.py")):
+        folder = module.parent
+        top = folder.relative_to(ROOT).parts[0]
+        if top in {"clients", "conformance", "reference_server", "schemas", "spec"}:
+            yield folder
+
+
+def test_the_listing_of_every_package_is_short_enough_to_be_its_architecture() -> None:
+    entries = {
+        folder.relative_to(ROOT).as_posix(): {
+            entry.name
+            for entry in folder.iterdir()
+            if entry.name not in {"__init__.py", "__pycache__", "py.typed"}
+        }
+        for folder in _packages()
+    }
+    assert len(entries) > 30
+
+    crowded = {name: len(found) for name, found in entries.items() if len(found) > MOST_ENTRIES}
+
+    assert set(crowded) == {BY_CHAPTER}

@@ -12,9 +12,8 @@ from runwire_conformance.case import Broken, DeadlineMissed
 from runwire_conformance.runner.suite import case_names
 from runwire_conformance.verdict.baseline import NOT_EXERCISED, Comparison, Known, compare, renewed
 from runwire_conformance.verdict.baseline_file import BaselineError, read_baseline, write_baseline
-from runwire_conformance.verdict.judgement import Accusation, Judgement, Verdict
+from runwire_conformance.verdict.judgement import Accusation, Judgement, Verdict, repeats_of
 from runwire_conformance.verdict.reason import Kind, kind_of
-from runwire_conformance.verdict.repeats import repeats_of
 from runwire_conformance.verdict.result import Report
 from runwire_spec import catalogue
 

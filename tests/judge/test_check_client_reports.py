@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from runwire_conformance.tools.check_client.expected.standing import Standing, State
+from runwire_conformance.tools.check_client.judged.profile import profile_of
 from runwire_conformance.tools.check_client.judging import Choice, Judged, report_of
 from runwire_conformance.tools.check_client.junit import as_junit
 from runwire_conformance.tools.check_client.play import Played
-from runwire_conformance.tools.check_client.profile import profile_of
 from runwire_conformance.tools.check_client.scenario import scenarios
-from runwire_conformance.tools.check_client.standing import Standing, State
 from runwire_conformance.tools.check_client.suite import Suite
 from runwire_conformance.verdict.judgement import Verdict
 from tests.proof.clients.careful import Client, Message

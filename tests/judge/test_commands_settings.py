@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from runwire_conformance.cli.connection import named, reached
+from runwire_conformance.cli.shared.connection import named, reached
 from runwire_conformance.client.target import Options
 from tests.support.commands import runwire
 

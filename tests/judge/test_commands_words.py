@@ -12,8 +12,8 @@ import pytest
 
 from runwire_conformance import __version__
 from runwire_conformance.cli import COMMANDS
-from runwire_conformance.cli.connection import named
-from runwire_conformance.client.server_url import server_url
+from runwire_conformance.cli.shared.connection import named
+from runwire_conformance.client.discovery.server_url import server_url
 from runwire_conformance.runner.forecast import Forecast
 from runwire_conformance.settings import commented_settings
 from runwire_conformance.trace.short_limits import SHORT_LIMITS

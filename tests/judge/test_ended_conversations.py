@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from runwire_conformance.case import Broken, Excused, leans_on
-from runwire_conformance.client import conversation
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import Conversation
+from runwire_conformance.client.conversations import conversation
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.conversation import Conversation
 from runwire_conformance.trace.clock import Clock, now
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import Message, Record, Trace

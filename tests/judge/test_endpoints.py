@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from runwire_conformance.client.endpoints import BadEndpoint, endpoint_url, joined
+from runwire_conformance.client.discovery.endpoints import BadEndpoint, endpoint_url, joined
 from tests.support.commands import runwire
 
 HERE = "https://one.example:8443/.well-known/runwire"

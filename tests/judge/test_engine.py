@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from runwire_conformance.case import Broken, DeadlineMissed, NotExercised, TooSlow, claim_of, proves
-from runwire_conformance.client.profile import Options, Profile
+from runwire_conformance.client.discovery.profile import Options, Profile
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable, address_of
 from runwire_conformance.runner import engine, phases

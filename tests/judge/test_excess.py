@@ -11,7 +11,7 @@ from websockets.frames import Frame, Opcode
 from websockets.server import ServerProtocol
 
 from runwire_conformance.case import Broken
-from runwire_conformance.client.profile import Options, Profile
+from runwire_conformance.client.discovery.profile import Options, Profile
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.frame_tap import FrameTap
 from runwire_conformance.client.wire.sse import BlockParser, EndlessLine

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runwire_conformance.cli.load import is_loopback
-from runwire_conformance.client.locate import locate
+from runwire_conformance.client.discovery.locate import locate
 from runwire_conformance.client.target import Options
 from runwire_conformance.tools.load import Load, LoadPlan, Times, load, told
 from tests.support.commands import runwire

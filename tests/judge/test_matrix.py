@@ -8,7 +8,7 @@ from types import CodeType
 
 import pytest
 
-from runwire_conformance.client.keys import TABLES
+from runwire_conformance.client.options.keys import TABLES
 from runwire_conformance.report.document import as_json, document_of
 from runwire_conformance.report.matrix import (
     UnreadableReport,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import runwire_conformance
-from runwire_conformance.client.search_options import Search
+from runwire_conformance.client.options.search_options import Search
 from runwire_conformance.fuzz.model import Told, expected_log, judged, merged, reachable
 from runwire_conformance.fuzz.plan import (
     BadPlan,

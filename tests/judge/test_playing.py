@@ -19,8 +19,8 @@ from runwire_conformance.case import (
     Wrong,
 )
 from runwire_conformance.cases.c16_script_agent import end_of_many_steps
-from runwire_conformance.client.profile import Options, Profile
-from runwire_conformance.client.run import Run
+from runwire_conformance.client.conversations.run import Run
+from runwire_conformance.client.discovery.profile import Options, Profile
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.view import expect_to_fit
 from runwire_conformance.client.wire.http import Unanswered

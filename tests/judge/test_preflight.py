@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from runwire_conformance.client.profile import Options, Profile
-from runwire_conformance.runner import preflight
+from runwire_conformance.client.discovery.profile import Options, Profile
+from runwire_conformance.runner.phases import preflight
 from runwire_conformance.trace.clock import Clock
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from runwire_conformance.trace.trace import RESPONSE_ENDED, Message, Record, Trace
 from runwire_conformance.verdict.judgement import Accusation, Judgement, Verdict
-from runwire_conformance.verdict.proxies import Signs, explained_by_proxy, signs_of, without_proxy
-from runwire_conformance.verdict.proxy_products import Symptom
+from runwire_conformance.verdict.proxies.products import Symptom
+from runwire_conformance.verdict.proxies.signs import Signs, explained_by_proxy, signs_of, without_proxy
 from runwire_spec import catalogue
 
 NGINX_PAGE = (

@@ -23,8 +23,14 @@ from runwire_conformance import rules
 from runwire_conformance.client.target import Options
 from runwire_conformance.client.wire.frame_tap import FrameTap
 from runwire_conformance.client.wire.http import address_of
+from runwire_conformance.tools.formats.recording import (
+    Line,
+    Recording,
+    Unreadable,
+    is_recording,
+    read_recording,
+)
 from runwire_conformance.tools.recorder import Proxy, Writer
-from runwire_conformance.tools.recording import Line, Recording, Unreadable, is_recording, read_recording
 from runwire_conformance.tools.replay import report_of
 from runwire_conformance.tools.validate import problems_of, read
 from runwire_schemas import transcripts
@@ -33,7 +39,7 @@ from tests.support.patience import patience
 
 RUNWIRE = str(Path(sys.executable).parent / "runwire")
 SCHEMA = json.loads(
-    resources.files("runwire_conformance.tools").joinpath("recording.schema.json").read_text()
+    resources.files("runwire_conformance.tools.formats").joinpath("recording.schema.json").read_text()
 )
 SECRET = "a-very-s3cret-token"
 ENCODED = base64.urlsafe_b64encode(SECRET.encode()).decode().rstrip("=")

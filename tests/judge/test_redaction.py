@@ -12,8 +12,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from runwire_conformance.case import NotExercised, claim_of, proves
-from runwire_conformance.client.hooks import printed
-from runwire_conformance.client.profile import Options
+from runwire_conformance.client.discovery.profile import Options
+from runwire_conformance.client.options.hooks import printed
 from runwire_conformance.client.target import Target
 from runwire_conformance.report.explain import explain_case
 from runwire_conformance.runner import playing

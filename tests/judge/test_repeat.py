@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from runwire_conformance.cli.outcome import exit_code, worst_of
+from runwire_conformance.cli.shared.outcome import exit_code, worst_of
 from runwire_conformance.verdict.judgement import Judgement, Verdict
 from runwire_conformance.verdict.result import Report
 from runwire_spec import catalogue

@@ -13,11 +13,8 @@ import runwire_conformance
 JUDGE = Path(runwire_conformance.__file__).parent
 LOOKED_AT = (
     *sorted((JUDGE / "cases").glob("*.py")),
-    *(
-        JUDGE / f"client/{name}.py"
-        for name in ("client", "connection", "conversation", "questions", "stream")
-    ),
-    *(JUDGE / f"runner/{name}.py" for name in ("preflight", "probe", "phases/reset_check")),
+    *sorted((JUDGE / "client/conversations").glob("*.py")),
+    *sorted((JUDGE / "runner/phases").glob("*.py")),
 )
 
 #: Calls whose arguments are times, by the names of what is called: at which places these stand.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runwire_conformance.client.keys import TABLES
+from runwire_conformance.client.options.keys import TABLES
 from runwire_conformance.settings import SettingsError, commented_settings, read_settings, tls_context
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from runwire_client.problem import json_object
-from runwire_conformance.client.locate import _discovery
+from runwire_conformance.client.discovery.locate import _discovery
 from runwire_conformance.client.wire.http import Response
 from runwire_conformance.fuzz.plan import BadPlan, saved_plans
 from runwire_conformance.report.matrix import UnreadableReport, read_matrix
 from runwire_conformance.settings import SettingsError, read_settings
+from runwire_conformance.tools.formats.recording import Unreadable
 from runwire_conformance.tools.reading import read
-from runwire_conformance.tools.recording import Unreadable
 from runwire_conformance.verdict.baseline_file import BaselineError, read_baseline
 
 DEEP = 20_000

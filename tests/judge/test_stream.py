@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from runwire_conformance.case import Broken
-from runwire_conformance.client.stream import Stream
+from runwire_conformance.client.conversations.stream import Stream
 from runwire_conformance.client.wire.http import Response, Unanswered
 from runwire_conformance.trace.clock import Clock
 from runwire_conformance.trace.limits import Limits
@@ -135,7 +135,7 @@ def test_a_stream_of_a_new_run_opens_with_started() -> None:
 
 
 def test_an_opening_that_never_comes_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runwire_conformance.client.stream.ANSWER_S", 0.01)
+    monkeypatch.setattr("runwire_conformance.client.conversations.stream.ANSWER_S", 0.01)
 
     async def read() -> None:
         stream = opened(Body())

@@ -13,7 +13,7 @@ from ag_ui.encoder import EventEncoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runwire_conformance.tools.ag_ui_rules import REQUIRED, StreamJudge
+from runwire_conformance.tools.ag_ui.rules import REQUIRED, StreamJudge
 from runwire_conformance.tools.validate import judged, read
 from tests.support.patience import examples
 

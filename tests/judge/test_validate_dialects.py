@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runwire_conformance.tools.recording import Unreadable
+from runwire_conformance.tools.formats.recording import Unreadable
 from tests.support.patience import examples
 from tests.support.validate_stand import (
     BEGAN,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runwire_conformance.tools.recording import Recording, Unreadable
+from runwire_conformance.tools.formats.recording import Recording, Unreadable
 from runwire_conformance.tools.replay import report_of
 from runwire_conformance.tools.validate import read
 from tests.support.commands import runwire
@@ -109,7 +109,7 @@ def test_gzip_that_holds_nothing_is_a_line(tmp_path: Path, data: bytes) -> None:
 
 
 def test_what_unpacks_without_end_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runwire_conformance.tools.file_text.MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("runwire_conformance.tools.formats.file_text.MOST_BYTES", 1 << 20)
 
     with pytest.raises(Unreadable) as refused:
         looked_at(tmp_path, gzip.compress(b" " * (64 << 20)))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.async_api import async_playwright
 
-from runwire_conformance.tools.recording import Recording, Unreadable
+from runwire_conformance.tools.formats.recording import Recording, Unreadable
 from runwire_conformance.tools.validate import read, validate_file
 from tests.support.browsers import FLAGS, served_page
 from tests.support.patience import patience

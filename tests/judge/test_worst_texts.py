@@ -18,14 +18,14 @@ from runwire_conformance.client.exposition import read_exposition
 from runwire_conformance.client.wire.sse import EventReader
 from runwire_conformance.rules.messages import faults_of
 from runwire_conformance.tools import reading, validate
-from runwire_conformance.tools.recording import Unreadable
+from runwire_conformance.tools.formats.recording import Unreadable
 from runwire_conformance.trace.redaction import Redaction
 from runwire_conformance.trace.trace import object_of, parsed
 from runwire_reference_server.agents import AgentError
 from runwire_reference_server.agents.script import parse
 from runwire_reference_server.service.settings import Settings
 from runwire_reference_server.transports.session import Session
-from runwire_reference_server.transports.strict_json import BadMessage, NotJson, read_object
+from runwire_reference_server.transports.wire.strict_json import BadMessage, NotJson, read_object
 from tests.proof.good_servers import FOLDER, SMALLEST
 from tests.proof.good_servers.fastapi_server import messages as fastapi_messages
 from tests.support.programs import require_program

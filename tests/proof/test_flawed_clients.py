@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import pytest
 
+from runwire_conformance.tools.check_client.expected.standing import State
+from runwire_conformance.tools.check_client.judged.profile import bound, profile_of
 from runwire_conformance.tools.check_client.play import play
-from runwire_conformance.tools.check_client.profile import bound, profile_of
 from runwire_conformance.tools.check_client.scenario import scenarios
-from runwire_conformance.tools.check_client.standing import State
 from runwire_conformance.tools.check_client.suite import Suite
 from runwire_conformance.verdict.judgement import Verdict
 from runwire_schemas import server_message_violations

@@ -11,8 +11,8 @@ import uvicorn
 
 from runwire_reference_server.app import create_server
 from runwire_reference_server.service.settings import Settings
-from runwire_reference_server.transports import http_wire
 from runwire_reference_server.transports.server import DrainingServer
+from runwire_reference_server.transports.wire import http_wire
 from tests.support.patience import patience, tries
 
 SCRIPT = {"runwire_script": [{"wait_ms": 300}, {"token": "late"}]}

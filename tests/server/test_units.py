@@ -17,14 +17,14 @@ from runwire_reference_server.run_log.runs import (
     equal_as_json,
 )
 from runwire_reference_server.service.settings import SettingError, Settings, checked_limits
-from runwire_reference_server.transports.http_headers import (
+from runwire_reference_server.transports.session import Cancel, Close, Input, Resume, Send, Session, Start
+from runwire_reference_server.transports.wire.http_headers import (
     accepts_event_stream,
     names_event_stream,
     read_cursor,
     trace_id,
 )
-from runwire_reference_server.transports.session import Cancel, Close, Input, Resume, Send, Session, Start
-from runwire_reference_server.transports.strict_json import BadMessage, NotJson, read_object
+from runwire_reference_server.transports.wire.strict_json import BadMessage, NotJson, read_object
 from runwire_schemas import raw_texts
 from runwire_spec import registries
 

@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 
 from runwire_reference_server.transports import intake
-from runwire_reference_server.transports.websocket_frames import WireProtocol
+from runwire_reference_server.transports.wire.websocket_frames import WireProtocol
 
 #: Cases of permessage-deflate, which is never negotiated ([CONN-10]).
 WITHOUT = ["12.*", "13.*"]

@@ -9,7 +9,7 @@ import pytest
 
 from runwire_reference_server.transports.session import Send
 from runwire_reference_server.transports.websocket import WebSocketConnection
-from runwire_reference_server.transports.websocket_frames import WireProtocol
+from runwire_reference_server.transports.wire.websocket_frames import WireProtocol
 
 
 class Listening(WireProtocol):

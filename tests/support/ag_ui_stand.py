@@ -10,7 +10,7 @@ from typing import Any
 from ag_ui.core import Event
 from pydantic import TypeAdapter
 
-from runwire_conformance.tools.ag_ui_rules import StreamJudge
+from runwire_conformance.tools.ag_ui.rules import StreamJudge
 from tests.support.auth_stand import Answer, Header, Stand
 
 EVENT: TypeAdapter[Any] = TypeAdapter(Event)

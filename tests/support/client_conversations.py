@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runwire_conformance.rules import Finding, Placed, client_findings
-from runwire_conformance.tools.recording import Line, read_recording
+from runwire_conformance.tools.formats.recording import Line, read_recording
 
 RUN, OTHER = "a" * 22, "b" * 22
 

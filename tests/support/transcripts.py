@@ -1,6 +1,6 @@
 """The transcripts of the schemas, and what `validate` finds in one."""
 
-from runwire_conformance.tools.recording import Line, read_recording
+from runwire_conformance.tools.formats.recording import Line, read_recording
 from runwire_conformance.tools.validate import problems_of
 from runwire_schemas import transcripts
 

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from runwire_client.attempt import Next
 from runwire_client.event_reader import EventReader
 from runwire_client.problem import RunwireError, json_object
-from runwire_client.retry import Retry
+from runwire_client.retry import Next, Retry
 from runwire_client.server import ANSWER_S, FAULTS
 
 if TYPE_CHECKING:

@@ -6,13 +6,12 @@ from collections.abc import Collection
 from itertools import count
 from typing import Any
 
-from runwire_client.attempt import Blocked, Next
 from runwire_client.http import over_http
 from runwire_client.log import Emit, RunLog
 from runwire_client.options import Options
 from runwire_client.outbox import Outbox, Unsent, Way
 from runwire_client.problem import RunwireError
-from runwire_client.retry import Retry
+from runwire_client.retry import Blocked, Next, Retry
 from runwire_client.server import FAULTS, Server
 from runwire_client.websocket import over_websocket
 

@@ -10,8 +10,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.typing import Subprotocol
 
-from runwire_client.attempt import Blocked, Next
 from runwire_client.problem import RunwireError, json_object
+from runwire_client.retry import Blocked, Next
 
 if TYPE_CHECKING:
     from runwire_client.outbox import Unsent

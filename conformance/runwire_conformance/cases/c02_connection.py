@@ -6,9 +6,9 @@ import json
 from websockets.frames import Opcode
 
 from runwire_conformance.case import Blocked, Broken, proves
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.connection import IDLE
-from runwire_conformance.client.conversation import ANSWER_S
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.connection import IDLE
+from runwire_conformance.client.conversations.conversation import ANSWER_S
 from runwire_conformance.client.expectations import (
     expect_header,
     expect_media_type,

@@ -5,7 +5,7 @@ import json
 from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.cases.c09_http import accepted
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
+from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.target import Target
 
 

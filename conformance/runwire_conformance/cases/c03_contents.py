@@ -7,9 +7,9 @@ from typing import Any
 from runwire_conformance.case import Blocked, Broken, proves
 from runwire_conformance.cases.c09_http import accepted, until_finished
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import LONG_S
-from runwire_conformance.client.run import Run, contents
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.conversation import LONG_S
+from runwire_conformance.client.conversations.run import Run, contents
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.naughty import NAMES, STRINGS, VALUES

@@ -5,8 +5,8 @@ import json
 from websockets.frames import Opcode
 
 from runwire_conformance.case import Blocked, proves, shows
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import END, EVENT_S
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.conversation import END, EVENT_S
 from runwire_conformance.client.target import Target
 from runwire_conformance.fuzz.malformed_messages import NO_UTF8, Wrong, broken_frames, wrong_messages
 from runwire_conformance.trace.limits import Limits, default_limits

@@ -6,8 +6,8 @@ from websockets.frames import Opcode
 
 from runwire_conformance.case import Blocked, NotExercised, NotOffered, proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import ANSWER_S, END, EVENT_S, EVENTS
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.conversation import ANSWER_S, END, EVENT_S, EVENTS
 from runwire_conformance.client.expectations import expect_member, expect_noticed
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits

@@ -5,8 +5,8 @@ import json
 from websockets.frames import Opcode
 
 from runwire_conformance.case import NotExercised, proves
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import EVENT_S
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.conversation import EVENT_S
 from runwire_conformance.client.expectations import expect_member, expect_refused
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.json_reading import MOST_DEPTH

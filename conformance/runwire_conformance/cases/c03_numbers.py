@@ -6,7 +6,7 @@ from typing import Any
 
 from runwire_conformance.case import Broken, proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
+from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.expectations import expect_refused
 from runwire_conformance.client.target import Target, new_run_id
 

@@ -5,11 +5,11 @@ import json
 
 from runwire_conformance.case import NotOffered, Wrong, proves, shows
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import END, EVENT_S
-from runwire_conformance.client.either import BOTH, begun, client_of, start_answered
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.conversation import END, EVENT_S
+from runwire_conformance.client.conversations.either import BOTH, begun, client_of, start_answered
+from runwire_conformance.client.conversations.run import contents
 from runwire_conformance.client.expectations import expect_member, expect_refused, expect_same_log
-from runwire_conformance.client.run import contents
 from runwire_conformance.client.target import Target, new_run_id
 
 

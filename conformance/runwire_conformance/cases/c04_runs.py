@@ -6,9 +6,10 @@ from typing import Any
 
 from runwire_conformance.case import DeadlineMissed, NotExercised, Wrong, proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import END, EVENT_S, EVENTS, beyond
-from runwire_conformance.client.either import BOTH, begun, quiet, stop
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.conversation import END, EVENT_S, EVENTS, beyond
+from runwire_conformance.client.conversations.either import BOTH, begun, quiet, stop
+from runwire_conformance.client.conversations.run import contents
 from runwire_conformance.client.expectations import (
     expect_completed,
     expect_ended,
@@ -16,7 +17,6 @@ from runwire_conformance.client.expectations import (
     expect_one_end,
     expect_refused,
 )
-from runwire_conformance.client.run import contents
 from runwire_conformance.client.target import ACCEPT_JSON, Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 

@@ -4,9 +4,9 @@ import json
 
 from runwire_conformance.case import NotExercised, Wrong, proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import END, EVENT_S, EVENTS, LONG_S
-from runwire_conformance.client.either import BOTH, begun, stop
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.conversation import END, EVENT_S, EVENTS, LONG_S
+from runwire_conformance.client.conversations.either import BOTH, begun, stop
 from runwire_conformance.client.expectations import (
     expect_completed,
     expect_ended,

@@ -4,9 +4,9 @@ import asyncio
 
 from runwire_conformance.case import NotExercised, NotOffered, proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import END, EVENT_S, beyond
-from runwire_conformance.client.either import BOTH, begun, quiet, stop
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.conversation import END, EVENT_S, beyond
+from runwire_conformance.client.conversations.either import BOTH, begun, quiet, stop
 from runwire_conformance.client.expectations import (
     expect_completed,
     expect_ended_by_user,

@@ -2,10 +2,10 @@
 
 from runwire_conformance.case import proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.run import Run
+from runwire_conformance.client.conversations.stream import Stream
 from runwire_conformance.client.expectations import expect_count
-from runwire_conformance.client.run import Run
-from runwire_conformance.client.stream import Stream
 from runwire_conformance.client.target import Target, new_run_id
 
 #: An agent that says three things and then thinks for long.

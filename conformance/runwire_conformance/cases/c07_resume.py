@@ -5,8 +5,9 @@ import time
 
 from runwire_conformance.case import NotOffered, leans_on, proves, shows
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import beyond
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.conversation import beyond
+from runwire_conformance.client.conversations.run import behind, contents
 from runwire_conformance.client.expectations import (
     expect_back_in_time,
     expect_completed,
@@ -16,7 +17,6 @@ from runwire_conformance.client.expectations import (
     expect_same_log,
     expect_text,
 )
-from runwire_conformance.client.run import behind, contents
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 

@@ -5,9 +5,9 @@ import time
 
 from runwire_conformance.case import Blocked, NotExercised, Wrong, proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.connection import BUFFERED_BYTES, IDLE
-from runwire_conformance.client.conversation import LONG_S
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.connection import BUFFERED_BYTES, IDLE
+from runwire_conformance.client.conversations.conversation import LONG_S
 from runwire_conformance.client.expectations import expect_back_in_time, expect_member
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.clock import LATE_S

@@ -6,8 +6,8 @@ from typing import Any
 
 from runwire_conformance.case import proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.run import Run, contents
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.run import Run, contents
 from runwire_conformance.client.target import Target
 
 #: A short log of which no two neighbours can be merged, and the types of its events.

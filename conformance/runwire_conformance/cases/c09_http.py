@@ -5,9 +5,10 @@ from urllib.parse import urlsplit
 
 from runwire_conformance.case import NotExercised, proves, shows
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import beyond
-from runwire_conformance.client.endpoints import joined
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.conversation import beyond
+from runwire_conformance.client.conversations.run import contents
+from runwire_conformance.client.discovery.endpoints import joined
 from runwire_conformance.client.expectations import (
     expect_directives,
     expect_ended_by_user,
@@ -18,7 +19,6 @@ from runwire_conformance.client.expectations import (
     expect_status,
     expect_valid,
 )
-from runwire_conformance.client.run import contents
 from runwire_conformance.client.target import ACCEPT_JSON, JSON, Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 from runwire_spec import registries

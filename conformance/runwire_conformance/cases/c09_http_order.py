@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 from runwire_conformance.case import NotExercised, NotOffered, proves
 from runwire_conformance.cases.c09_http import accepted, until_finished
 from runwire_conformance.client import scripts
+from runwire_conformance.client.conversations.run import behind, contents
 from runwire_conformance.client.expectations import expect_same_log
-from runwire_conformance.client.run import behind, contents
 from runwire_conformance.client.target import ACCEPT_JSON, EVENT_STREAM, JSON, Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 

@@ -7,7 +7,7 @@ from typing import Any
 from runwire_conformance.case import Blocked, Broken, NotExercised, proves
 from runwire_conformance.cases.c09_http import accepted, until_finished
 from runwire_conformance.client import scripts
-from runwire_conformance.client.run import behind, contents
+from runwire_conformance.client.conversations.run import behind, contents
 from runwire_conformance.client.target import ACCEPT_JSON, Target, new_run_id
 from runwire_conformance.client.wire.http import Response
 from runwire_conformance.trace.limits import Limits

@@ -4,8 +4,9 @@ import asyncio
 
 from runwire_conformance.case import Broken, proves, shows
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import EVENT_S, beyond
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.conversation import EVENT_S, beyond
+from runwire_conformance.client.conversations.run import behind, contents
 from runwire_conformance.client.expectations import (
     expect_completed,
     expect_directives,
@@ -20,7 +21,6 @@ from runwire_conformance.client.expectations import (
     expect_status,
     expect_text,
 )
-from runwire_conformance.client.run import behind, contents
 from runwire_conformance.client.target import EVENT_STREAM, Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 

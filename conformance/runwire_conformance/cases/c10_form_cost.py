@@ -5,10 +5,10 @@ from urllib.parse import urlsplit
 
 from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import EVENT_S
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.conversation import EVENT_S
+from runwire_conformance.client.conversations.run import Run
 from runwire_conformance.client.harm import while_others_are_served
-from runwire_conformance.client.run import Run
 from runwire_conformance.client.target import Target
 
 #: A pattern that takes a backtracking engine twice as long for each letter more, and an answer that keeps it busy.

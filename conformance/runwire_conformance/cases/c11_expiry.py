@@ -5,9 +5,9 @@ import time
 
 from runwire_conformance.case import Broken, NotOffered, TooSlow, proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.stream import Stream
 from runwire_conformance.client.expectations import expect_member
-from runwire_conformance.client.stream import Stream
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.view import SHORT_LIFE_S
 from runwire_conformance.trace.clock import LATE_S

@@ -6,9 +6,9 @@ from typing import Any
 
 from runwire_conformance.case import Broken, NotExercised, NotOffered, TooSlow, proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.connection import BUFFERED_BYTES, IDLE
-from runwire_conformance.client.conversation import LONG_S
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.connection import BUFFERED_BYTES, IDLE
+from runwire_conformance.client.conversations.conversation import LONG_S
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.clock import LATE_S
 from runwire_conformance.trace.limits import Limits

@@ -8,8 +8,9 @@ from websockets.frames import Frame, Opcode
 
 from runwire_conformance.case import Blocked, Broken, NotExercised, NotOffered, TooSlow, proves, shows
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import END, EVENT_S, LONG_S, beyond
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.conversation import END, EVENT_S, LONG_S, beyond
+from runwire_conformance.client.conversations.stream import Stream
 from runwire_conformance.client.expectations import (
     expect_completed,
     expect_header,
@@ -20,7 +21,6 @@ from runwire_conformance.client.expectations import (
     expect_status,
     expect_text,
 )
-from runwire_conformance.client.stream import Stream
 from runwire_conformance.client.target import ACCEPT_JSON, EVENT_STREAM, Target, new_run_id
 from runwire_conformance.client.wire.http import Response
 from runwire_conformance.rules.wire import MOST_UNASKED, is_unasked

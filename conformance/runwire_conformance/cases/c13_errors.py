@@ -2,7 +2,7 @@
 
 from runwire_conformance.case import Blocked, NotOffered, proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
+from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.expectations import expect_completed, expect_member, expect_refused
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.clock import LATE_S

@@ -4,8 +4,8 @@ from typing import Any
 
 from runwire_conformance.case import NotOffered, Wrong, proves, shows
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import LONG_S
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.conversation import LONG_S
 from runwire_conformance.client.expectations import expect_completed, expect_refused
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits

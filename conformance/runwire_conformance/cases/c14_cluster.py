@@ -6,7 +6,8 @@ import time
 from runwire_conformance.case import Broken, NotOffered, proves, shows
 from runwire_conformance.cases.c12_limits import reachable
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.run import behind, contents
 from runwire_conformance.client.expectations import (
     expect_ended,
     expect_ended_by_user,
@@ -16,8 +17,7 @@ from runwire_conformance.client.expectations import (
     expect_status,
     expect_text,
 )
-from runwire_conformance.client.hooks import executed
-from runwire_conformance.client.run import behind, contents
+from runwire_conformance.client.options.hooks import executed
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 

@@ -5,14 +5,14 @@ from contextlib import suppress
 
 from runwire_conformance.case import Broken, leans_on, proves, shows
 from runwire_conformance.client import scripts
-from runwire_conformance.client.conversation import beyond
+from runwire_conformance.client.conversations.conversation import beyond
 from runwire_conformance.client.expectations import (
     expect_completed,
     expect_ended,
     expect_problem,
     expect_refused,
 )
-from runwire_conformance.client.hooks import executed
+from runwire_conformance.client.options.hooks import executed
 from runwire_conformance.client.target import ACCEPT_JSON, Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 

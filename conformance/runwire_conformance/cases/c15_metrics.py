@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 
 from runwire_conformance.case import Blocked, Broken, NotOffered, proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.conversation import Unstated
+from runwire_conformance.client.conversations.conversation import Unstated
 from runwire_conformance.client.expectations import expect_member
 from runwire_conformance.client.exposition import Family, Malformed, read_exposition
 from runwire_conformance.client.target import Target, new_run_id

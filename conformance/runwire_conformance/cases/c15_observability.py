@@ -2,7 +2,7 @@
 
 from runwire_conformance.case import Blocked, proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.client import Client
+from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.expectations import expect_member
 from runwire_conformance.client.target import Target
 

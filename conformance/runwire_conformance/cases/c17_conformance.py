@@ -3,7 +3,7 @@
 from urllib.parse import urljoin
 
 from runwire_conformance.case import NotOffered, proves
-from runwire_conformance.client.client import Client
+from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.expectations import expect_status
 from runwire_conformance.client.target import JSON, Target, new_run_id
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from runwire_conformance.cli.common import check_names, fail
-from runwire_conformance.cli.outcome import Gate, exit_code, prepare, tell, worst_of
-from runwire_conformance.cli.report_options import (
+from runwire_conformance.cli.shared.complaints import check_names, fail
+from runwire_conformance.cli.shared.outcome import Gate, exit_code, prepare, tell, worst_of
+from runwire_conformance.cli.shared.report_options import (
     ACCESS,
     PLAY,
     WHAT,
@@ -27,11 +27,11 @@ from runwire_conformance.cli.report_options import (
     TimeLimit,
     UpdateBaseline,
 )
-from runwire_conformance.cli.suite_run import judged
-from runwire_conformance.cli.waiting import listens_within
+from runwire_conformance.cli.shared.suite_run import judged
+from runwire_conformance.cli.shared.waiting import listens_within
 from runwire_conformance.cli.watch import watched
-from runwire_conformance.client.search_options import EXAMPLES
-from runwire_conformance.client.server_url import server_url
+from runwire_conformance.client.discovery.server_url import server_url
+from runwire_conformance.client.options.search_options import EXAMPLES
 from runwire_conformance.report.files import Files
 from runwire_conformance.runner.suite import case_names
 

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 import typer
 
-from runwire_conformance.cli.common import fail
-from runwire_conformance.cli.connection import Cafile, Config, Header, Token, Url, reached
-from runwire_conformance.client.locate import ServerUnusable, locate
-from runwire_conformance.client.reach import NoRunwireServer
+from runwire_conformance.cli.shared.complaints import fail
+from runwire_conformance.cli.shared.connection import Cafile, Config, Header, Token, Url, reached
+from runwire_conformance.client.discovery.locate import ServerUnusable, locate
+from runwire_conformance.client.discovery.reach import NoRunwireServer
 from runwire_conformance.client.target import DEFAULT_PROMPTS, Options
 from runwire_conformance.tools import load as loading
 

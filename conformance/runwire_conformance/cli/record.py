@@ -7,14 +7,14 @@ from typing import IO, Annotated
 import typer
 
 from runwire_conformance.case import Blocked, Broken
-from runwire_conformance.cli.common import fail
-from runwire_conformance.cli.connection import Cafile, Config, Header, Token, Url, named, reached
-from runwire_conformance.client.locate import ServerUnusable, locate
-from runwire_conformance.client.reach import NoRunwireServer
+from runwire_conformance.cli.shared.complaints import fail
+from runwire_conformance.cli.shared.connection import Cafile, Config, Header, Token, Url, named, reached
+from runwire_conformance.client.discovery.locate import ServerUnusable, locate
+from runwire_conformance.client.discovery.reach import NoRunwireServer
 from runwire_conformance.client.target import Options, Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable, address_of
+from runwire_conformance.tools.formats.recording import Recording, Unreadable
 from runwire_conformance.tools.recorder import MOST_HEAD, Proxy, RecordingFile, Writer
-from runwire_conformance.tools.recording import Recording, Unreadable
 from runwire_conformance.tools.replay import report_of
 from runwire_conformance.tools.validate import read
 from runwire_conformance.trace.clock import Clock

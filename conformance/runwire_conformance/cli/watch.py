@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from runwire_conformance.cli.waiting import listens_within
+from runwire_conformance.cli.shared.waiting import listens_within
 
 #: Seconds between two looks at whether the server is there.
 LOOK_S = 0.1

@@ -7,8 +7,8 @@ from itertools import zip_longest
 from typing import Any
 
 from runwire_conformance.case import TooSlow, Wrong
-from runwire_conformance.client.conversation import Conversation, Owners
-from runwire_conformance.client.run import Run
+from runwire_conformance.client.conversations.conversation import Conversation, Owners
+from runwire_conformance.client.conversations.run import Run
 from runwire_conformance.client.wire.http import Response
 from runwire_conformance.trace.trace import NEARLY, Message
 from runwire_schemas import violations

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from websockets.frames import Opcode
 
 from runwire_conformance.case import Broken, NotJudged, Violation, explains
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.connection import IDLE
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.connection import IDLE
 from runwire_conformance.client.target import SMALL_BUFFER, Target
 from runwire_conformance.client.wire.http import address_of, open_socket
 from runwire_conformance.client.wire.websocket import BadFrame, FramePeer, TooMuch

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from runwire_conformance.case import Blocked, Broken, Violation, Wrong
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.endpoints import joined
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.run import Run
+from runwire_conformance.client.conversations.stream import Stream
+from runwire_conformance.client.discovery.endpoints import joined
+from runwire_conformance.client.discovery.profile import DEFAULT_PROMPTS, Options, Profile
 from runwire_conformance.client.footprint import Footprint, unfinished
-from runwire_conformance.client.profile import DEFAULT_PROMPTS, Options, Profile
-from runwire_conformance.client.run import Run
-from runwire_conformance.client.stream import Stream
 from runwire_conformance.client.view import View, expect_to_fit
 from runwire_conformance.client.wire.http import (
     Exchange,

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runwire_conformance.case import Broken, DeadlineMissed, Violation
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.conversation import ANSWER_S, Conversation
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.conversation import ANSWER_S, Conversation
+from runwire_conformance.client.conversations.stream import Stream
 from runwire_conformance.client.scripts import script
-from runwire_conformance.client.stream import Stream
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.client.wire.http import Unanswered
 from runwire_conformance.fuzz.model import ANSWER, Told, duration_ms, expected_log, judged, place_of_request

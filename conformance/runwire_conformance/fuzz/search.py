@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.internal.conjecture import providers
 
 from runwire_conformance.case import Blocked, Violation
-from runwire_conformance.client.conversation import ANSWER_S
+from runwire_conformance.client.conversations.conversation import ANSWER_S
 from runwire_conformance.client.target import Target
 from runwire_conformance.fuzz.plan import Plan, as_json, as_python, from_json
 from runwire_conformance.fuzz.player import play

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from runwire_conformance.report.explain import WIDTH, explain, filled, on_a_line, width
 from runwire_conformance.verdict.baseline import Comparison
-from runwire_conformance.verdict.judgement import Judgement, Verdict
-from runwire_conformance.verdict.repeats import Repeats
+from runwire_conformance.verdict.judgement import Judgement, Repeats, Verdict
 from runwire_conformance.verdict.result import ClassResult, Report
 
 #: How many requirements of a class are named behind its line.

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
+from runwire_conformance.client.discovery.locate import ServerUnusable
+from runwire_conformance.client.discovery.profile import Options, Profile
 from runwire_conformance.client.footprint import Footprint
-from runwire_conformance.client.locate import ServerUnusable
 from runwire_conformance.client.pings import round_trips_measured
-from runwire_conformance.client.profile import Options, Profile
 from runwire_conformance.client.target import Target
 from runwire_conformance.rules import RuleContext
 from runwire_conformance.rules.flood import flood_of

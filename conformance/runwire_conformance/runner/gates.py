@@ -1,6 +1,6 @@
 """The gates before a case: what the server offers by its own word, and whether it has the script agent."""
 
-from runwire_conformance.client.profile import Profile
+from runwire_conformance.client.discovery.profile import Profile
 from runwire_conformance.verdict.outcome import Case, Outcome, State
 from runwire_spec import catalogue
 

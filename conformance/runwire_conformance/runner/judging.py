@@ -7,13 +7,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from runwire_conformance.client.reach import NoRunwireServer
+from runwire_conformance.client.discovery.reach import NoRunwireServer
 from runwire_conformance.runner.engine import Engine
 from runwire_conformance.runner.phases import judge_server
 from runwire_conformance.trace.printing import fit
 from runwire_conformance.verdict.judgement import Judgement
 from runwire_conformance.verdict.outcome import State
-from runwire_conformance.verdict.proxies import Signs, signs_of, without_proxy
+from runwire_conformance.verdict.proxies.signs import Signs, signs_of, without_proxy
 from runwire_conformance.verdict.reproduction import Reproduction, shown_url
 from runwire_conformance.verdict.result import Report
 from runwire_conformance.verdict.verdict import also_accused, class_results, judge, only_accused

@@ -13,8 +13,8 @@ import pytest
 
 from runwire_conformance import cases
 from runwire_conformance.case import claim_of, topic
-from runwire_conformance.client.search_options import EXAMPLES
-from runwire_conformance.client.server_url import server_url
+from runwire_conformance.client.discovery.server_url import server_url
+from runwire_conformance.client.options.search_options import EXAMPLES
 from runwire_conformance.report.explain import explain_case, short
 from runwire_conformance.runner.engine import Engine
 from runwire_conformance.runner.judging import Judging

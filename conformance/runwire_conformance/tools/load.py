@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 
 from runwire_conformance.case import Blocked, Broken
-from runwire_conformance.client.client import Client
-from runwire_conformance.client.run import Run
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.run import Run
 from runwire_conformance.client.target import Options, Profile, Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable
 from runwire_conformance.rules import RuleContext, findings

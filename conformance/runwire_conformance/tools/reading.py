@@ -8,11 +8,17 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
-from runwire_conformance.tools import ag_ui
-from runwire_conformance.tools.file_text import text_of
-from runwire_conformance.tools.har import is_har, read_har
-from runwire_conformance.tools.recording import Line, Recording, Unreadable, is_recording, read_recording
-from runwire_conformance.tools.terminal_output import (
+from runwire_conformance.tools.ag_ui import streams as ag_ui
+from runwire_conformance.tools.formats.file_text import text_of
+from runwire_conformance.tools.formats.har import is_har, read_har
+from runwire_conformance.tools.formats.recording import (
+    Line,
+    Recording,
+    Unreadable,
+    is_recording,
+    read_recording,
+)
+from runwire_conformance.tools.formats.terminal_output import (
     is_aside,
     is_stream,
     is_talk,

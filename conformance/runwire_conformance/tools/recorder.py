@@ -19,7 +19,7 @@ from runwire_conformance.client.target import Options
 from runwire_conformance.client.wire.frame_tap import FrameTap
 from runwire_conformance.client.wire.http import Address, Unreachable, open_socket
 from runwire_conformance.client.wire.sse import BlockParser, EndlessLine
-from runwire_conformance.tools.recording import content_of, meaning_of
+from runwire_conformance.tools.formats.recording import content_of, meaning_of
 from runwire_conformance.trace.printing import fit_json
 from runwire_conformance.trace.redaction import Redaction
 from runwire_conformance.trace.trace import RESPONSE_ENDED, Record, Transport

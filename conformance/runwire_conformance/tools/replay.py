@@ -6,7 +6,7 @@ from itertools import groupby
 
 from runwire_conformance.report.explain import sentence
 from runwire_conformance.rules import by_the_clock, shown_by
-from runwire_conformance.tools.recording import Recording
+from runwire_conformance.tools.formats.recording import Recording
 from runwire_conformance.tools.validate import Problem, problems_of
 from runwire_conformance.trace.printing import fit
 from runwire_conformance.trace.trace import Trace

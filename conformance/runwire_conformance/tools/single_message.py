@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from runwire_conformance.rules import RuleContext
 from runwire_conformance.rules.client import it_sends_one_meaning
 from runwire_conformance.rules.messages import RULES
-from runwire_conformance.tools.recording import Line
+from runwire_conformance.tools.formats.recording import Line
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import Message, Record, Side, Trace
 from runwire_schemas import CLIENT_TYPES, SERVER_TYPES, client_message_violations

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from runwire_conformance.rules import RuleContext, by_the_clock, client_findings, recorded_findings
 from runwire_conformance.rules.answers import round_trip
-from runwire_conformance.tools import ag_ui
+from runwire_conformance.tools.ag_ui import streams as ag_ui
+from runwire_conformance.tools.formats.recording import Recorded, Recording
 from runwire_conformance.tools.reading import Messages, read
-from runwire_conformance.tools.recording import Recorded, Recording
 from runwire_conformance.tools.remarks import remarks_on
 from runwire_conformance.tools.single_message import (
     Problem,

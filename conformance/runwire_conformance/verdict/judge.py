@@ -7,7 +7,7 @@ from runwire_conformance.rules.flood import flood_of
 from runwire_conformance.trace.transcript import MOST_LINES
 from runwire_conformance.verdict.causes import broken_off, possible_causes
 from runwire_conformance.verdict.outcome import Outcome, State
-from runwire_conformance.verdict.proxies import signs_of
+from runwire_conformance.verdict.proxies.signs import signs_of
 from runwire_conformance.verdict.reason import Kind
 
 #: Requirements that, once broken, make messages unreadable, so that no case can be written against what comes.

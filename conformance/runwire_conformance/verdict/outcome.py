@@ -11,7 +11,7 @@ from runwire_conformance.rules.flood import Flood
 from runwire_conformance.trace.printing import fit
 from runwire_conformance.trace.redaction import Redaction
 from runwire_conformance.trace.trace import Trace
-from runwire_conformance.verdict.proxies import Signs
+from runwire_conformance.verdict.proxies.signs import Signs
 from runwire_conformance.verdict.reason import Kind
 
 

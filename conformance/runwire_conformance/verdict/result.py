@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from runwire_conformance.trace.printing import fit
 from runwire_conformance.trace.redaction import Redaction
 from runwire_conformance.verdict.baseline import Comparison
-from runwire_conformance.verdict.judgement import Judgement, Verdict
-from runwire_conformance.verdict.repeats import Repeats
+from runwire_conformance.verdict.judgement import Judgement, Repeats, Verdict
 from runwire_conformance.verdict.reproduction import Reproduction
 
 

@@ -20,7 +20,12 @@ from runwire_reference_server.run_log.refusal import Refusal
 from runwire_reference_server.run_log.runs import RunKey
 from runwire_reference_server.run_log.store import Snapshot
 from runwire_reference_server.service.service import Accepted, Service
-from runwire_reference_server.transports.http_headers import (
+from runwire_reference_server.transports.poll import Poll
+from runwire_reference_server.transports.problems import problem
+from runwire_reference_server.transports.session import Message, resumed, run_request, started
+from runwire_reference_server.transports.sse import HEADERS as STREAM_HEADERS
+from runwire_reference_server.transports.sse import EventStream
+from runwire_reference_server.transports.wire.http_headers import (
     accept_of,
     accepts_event_stream,
     is_json,
@@ -31,12 +36,7 @@ from runwire_reference_server.transports.http_headers import (
     read_wait,
     trace_id,
 )
-from runwire_reference_server.transports.poll import Poll
-from runwire_reference_server.transports.problems import problem
-from runwire_reference_server.transports.session import Message, resumed, run_request, started
-from runwire_reference_server.transports.sse import HEADERS as STREAM_HEADERS
-from runwire_reference_server.transports.sse import EventStream
-from runwire_reference_server.transports.strict_json import BadMessage, NotJson, read_object
+from runwire_reference_server.transports.wire.strict_json import BadMessage, NotJson, read_object
 from runwire_schemas import violations
 
 log = logging.getLogger(__name__)

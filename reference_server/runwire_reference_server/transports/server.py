@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from runwire_reference_server.service.service import Service
 from runwire_reference_server.service.settings import Settings
-from runwire_reference_server.transports.http_wire import HttpProtocol
-from runwire_reference_server.transports.websocket_frames import WireProtocol
+from runwire_reference_server.transports.wire.http_wire import HttpProtocol
+from runwire_reference_server.transports.wire.websocket_frames import WireProtocol
 
 #: Seconds that clients get to answer the Close frames at the end of a drain.
 CLOSING_S = 1.0

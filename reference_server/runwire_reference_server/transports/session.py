@@ -12,7 +12,7 @@ from runwire_reference_server.run_log.registry import ERRORS
 from runwire_reference_server.run_log.runs import RunRequest
 from runwire_reference_server.run_log.store import Snapshot
 from runwire_reference_server.service.settings import Settings
-from runwire_reference_server.transports.strict_json import BadMessage, NotJson, read_object
+from runwire_reference_server.transports.wire.strict_json import BadMessage, NotJson, read_object
 from runwire_schemas import CLIENT_TYPES, client_message_violations
 
 Message = dict[str, Any]

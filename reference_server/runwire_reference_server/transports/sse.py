@@ -13,8 +13,8 @@ from runwire_reference_server.run_log.store import RunNotFound, Snapshot, StoreG
 from runwire_reference_server.service.reader import Reader
 from runwire_reference_server.service.service import Service
 from runwire_reference_server.transports.connection import OpenConnection
-from runwire_reference_server.transports.http_wire import HttpProtocol
 from runwire_reference_server.transports.session import Message
+from runwire_reference_server.transports.wire.http_wire import HttpProtocol
 
 #: [SSE-1] each of these stops one kind of intermediary from gathering the stream.
 HEADERS = {

@@ -13,15 +13,15 @@
 
 import asyncio
 
-from runwire_conformance.client.locate import ServerUnusable
+from runwire_conformance.client.discovery.locate import ServerUnusable
 from runwire_conformance.runner.engine import STOPPED, Engine
 from runwire_conformance.runner.phases import settlement
 from runwire_conformance.runner.phases.confirmation import confirm
 from runwire_conformance.runner.phases.crowd import play_crowd
 from runwire_conformance.runner.phases.liveness import is_alive
+from runwire_conformance.runner.phases.probe import probe
 from runwire_conformance.runner.phases.reset_check import check_resets
 from runwire_conformance.runner.phases.selection import announce, select
-from runwire_conformance.runner.probe import probe
 from runwire_conformance.trace.clock import now
 
 #: Why cases are not judged that were not over when the user interrupted the suite.

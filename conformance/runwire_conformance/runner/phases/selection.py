@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runwire_conformance.client.profile import Profile
+from runwire_conformance.client.discovery.profile import Profile
 from runwire_conformance.runner.engine import Engine
 from runwire_conformance.runner.forecast import QUICK_S, Wait, forecast, in_words, wait_of
 from runwire_conformance.runner.gates import unplayed

@@ -5,10 +5,10 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from runwire_conformance.tools.check_client.profile import Profile, bound
+from runwire_conformance.tools.check_client.judged.profile import Profile, bound
+from runwire_conformance.tools.check_client.judged.told import PLACEHOLDERS
 from runwire_conformance.tools.check_client.scenario import Scenario, scenarios
 from runwire_conformance.tools.check_client.suite import Suite
-from runwire_conformance.tools.check_client.told import PLACEHOLDERS
 from runwire_conformance.tools.check_client.verdicts import judge_client, results
 from runwire_conformance.verdict.reproduction import Reproduction
 from runwire_conformance.verdict.result import Report

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from xml.etree import ElementTree
 
+from runwire_conformance.tools.check_client.expected.standing import State
 from runwire_conformance.tools.check_client.play import Played
-from runwire_conformance.tools.check_client.standing import State
 from runwire_conformance.trace.printing import fit
 from runwire_conformance.trace.transcript import transcript
 from runwire_conformance.verdict.judgement import Accusation, Verdict

@@ -5,9 +5,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from runwire_conformance.tools.check_client.judged.process import Unstartable
+from runwire_conformance.tools.check_client.judged.profile import TRANSPORTS, Profile
 from runwire_conformance.tools.check_client.play import REFUSED, Launcher, Played, play, returns
-from runwire_conformance.tools.check_client.process import Unstartable
-from runwire_conformance.tools.check_client.profile import TRANSPORTS, Profile
 from runwire_conformance.tools.check_client.scenario import Scenario, scenarios
 
 #: The scenario that shows whether a client comes at all and what it reports, and those that show whether it comes back.

@@ -20,8 +20,8 @@ from runwire_reference_server.run_log.refusal import Refusal
 from runwire_reference_server.run_log.runs import Principal, RunKey, RunRequest
 from runwire_reference_server.run_log.store import InputState, RunNotFound
 from runwire_reference_server.transports.http import NO_STORE, HttpEndpoints
-from runwire_reference_server.transports.http_headers import accepts_event_stream, trace_id
 from runwire_reference_server.transports.problems import problem
+from runwire_reference_server.transports.wire.http_headers import accepts_event_stream, trace_id
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{21,64}")
 

@@ -1,0 +1,71 @@
+"""The keys of `runwire.toml`, each with its meaning; what `runwire init` writes comes from here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from runwire_conformance.client.discovery.profile import DEFAULT_PROMPTS
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key: what it means, and a value as an example; several mean that the value is a list."""
+
+    meaning: str
+    example: str | tuple[str, ...]
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the value is a list of strings."""
+        return isinstance(self.example, tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: what it is for, and its keys."""
+
+    purpose: str
+    keys: Mapping[str, Key]
+
+
+TABLES: Mapping[str, Table] = {
+    "target": Table(
+        "The server to judge, and how to get in.",
+        {
+            "url": Key("its origin, its discovery document, or ws://host:port/path", "http://localhost:8080"),
+            "token": Key("a bearer token; keep it in the environment, not in this file", "${RUNWIRE_TOKEN}"),
+            "headers": Key("further headers of every request, such as a tenant's", ("X-Tenant: a",)),
+            "cafile": Key("certificates to trust beside those of the system", "ca.pem"),
+        },
+    ),
+    "prompts": Table(
+        "What to ask an agent that cannot play scripts.",
+        {
+            "short": Key("a prompt with a short answer", DEFAULT_PROMPTS["short"]),
+            "long": Key("a prompt with an answer of several seconds, to interrupt", DEFAULT_PROMPTS["long"]),
+        },
+    ),
+    "hooks": Table(
+        "What no client can cause from outside; what is absent is not exercised.",
+        {
+            "other_token": Key("a bearer token of a second principal", "${RUNWIRE_OTHER_TOKEN}"),
+            "forbidden_token": Key(
+                "a valid bearer token of a principal that may do nothing here", "${RUNWIRE_FORBIDDEN_TOKEN}"
+            ),
+            "short_lived_token": Key(
+                "a command that prints a new bearer token of one principal, good for a few seconds",
+                "./mint 3s",
+            ),
+            "jwt": Key(
+                "a command that reads claims as JSON and prints a good JSON Web Token with them; null leaves one out",
+                "./mint-jwt",
+            ),
+            "cookie": Key("a session cookie that is good here, as name=value", "session=${RUNWIRE_COOKIE}"),
+            "origin": Key("an origin that the operator listed", "https://app.example"),
+            "drain": Key("a command that makes the server drain; played last", "docker kill -s TERM app"),
+            "kill": Key(
+                "a command that kills the node behind the last of urls; played last", "docker kill app-b"
+            ),
+            "urls": Key("base URLs of further nodes of the same service", ("http://node-b:8080",)),
+        },
+    ),
+}

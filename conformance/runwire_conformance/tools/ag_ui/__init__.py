@@ -1,0 +1,1 @@
+"""Streams of AG-UI, judged by the text of that protocol."""

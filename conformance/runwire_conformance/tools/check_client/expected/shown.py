@@ -1,0 +1,131 @@
+"""What a client reports that it shows, held against what it has to show. Pure."""
+
+from typing import Any
+
+from runwire_conformance.tools.check_client.expected.standing import (
+    HELD,
+    PENDING,
+    Moment,
+    Standing,
+    State,
+    broken,
+    end_of,
+    missing,
+    never_came,
+)
+from runwire_conformance.tools.check_client.scenario import Expectation, gathers
+from runwire_conformance.tools.check_client.wire_log import WireLog
+
+#: Seconds behind the end of a log after which a client that reports nothing new has said what it shows.
+SETTLED_S = 3.0
+
+#: The events without whose last one nobody knows what to report in the end.
+KNOWN_BY = {
+    "text": {"token", "replace"},
+    "calls": {"observation"},
+    "ended": {"done", "error"},
+    "code": {"error"},
+}
+
+
+def shows(expectation: Expectation, moment: Moment) -> Standing:
+    """The client reports that it shows what it has to show."""
+    if not moment.log.attaches:
+        return missing(moment, never_came(moment))
+    whole = moment.log.mark("over")
+    if whole is None and moment.over and end_of(moment.log.attaches[-1], moment) is None:
+        return Standing(State.NOT_EXERCISED, "the scenario did not come so far")
+    if whole is None and moment.over and gathers(moment.scenario):
+        return Standing(State.NOT_EXERCISED, "the client did not poll the log to its end")
+    if whole is None and moment.over:  # what was cut is shown as whole by nobody who stays away
+        return Standing(State.AWAY, "the client did not come back for the rest, as it does elsewhere")
+    settled = moment.over or (
+        whole is not None and moment.now - _last_report(moment.log, whole.at) > SETTLED_S
+    )
+    shown = shown_by(moment.log)
+    wrong = ""
+    for name in ("text", "ended", "code", "calls"):
+        wanted = expectation.get(name)
+        if wanted is None:
+            continue
+        if name not in shown and name in moment.reports:
+            return Standing(State.ABSENT, f"the client shows no {name}") if moment.over else PENDING
+        if name not in shown:
+            unreported = Standing(State.NOT_EXERCISED, f"the client does not report {name}")
+            return unreported if settled else PENDING
+        wrong = wrong or _differs(name, wanted, shown[name])
+    if not wrong and (name := _foretold(expectation, moment)):
+        return missing(moment, f"the client reported {name} before it could know")
+    if not wrong:  # what is right may still be taken back with the end of the run
+        return HELD if whole is not None and (settled or shown.get("ended") is not None) else PENDING
+    if sentence := (expectation.get("blocked") or {}).get(shown.get("text")):
+        return missing(moment, f"blocked by {sentence}")
+    # Whoever says that the run has ended shows what it shows; others may still be at it.
+    return broken(wrong) if moment.over or (settled and "ended" in shown) else PENDING
+
+
+def _last_report(log: WireLog, moment: float) -> float:
+    """Return when the client last reported something that it had not reported before, `moment` at the least."""
+    known: dict[str, Any] = {}
+    for one in log.of("report"):
+        if any(known.get(name) != value for name, value in one.members.items()):
+            moment = max(moment, one.at)
+        known |= one.members
+    return moment
+
+
+def shown_by(log: WireLog) -> dict[str, Any]:
+    """Return what a client shows, by its reports so far."""
+    return {name: value for name, (value, _) in _shown_since(log).items()}
+
+
+def _shown_since(log: WireLog) -> dict[str, tuple[Any, float]]:
+    """Return by name what a client shows, and since when."""
+    shown: dict[str, tuple[Any, float]] = {}
+    for one in log.of("report"):
+        for name, value in one.members.items():
+            before, since = shown.get(name, (None, one.at))
+            now = {**(before or {}), **value} if name == "calls" else value
+            shown[name] = (now, since if now == before else one.at)
+    return shown
+
+
+def _foretold(expectation: Expectation, moment: Moment) -> str:
+    """Return what the client reported before the event came that it follows from, or an empty string."""
+    for name, (_, since) in _shown_since(moment.log).items():
+        kinds = KNOWN_BY.get(name, set())
+        last = max((event["seq"] for event in moment.scenario.log if event["type"] in kinds), default=0)
+        if expectation.get(name) is not None and since < moment.log.said.get(last, 0.0):
+            return name
+    return ""
+
+
+def _differs(name: str, wanted: Any, shown: Any) -> str:
+    if name == "calls":
+        for call_id, content in wanted.items():
+            if (shown.get(call_id) or "") != (content or ""):
+                wanted_text = "nothing" if content is False else repr(content)
+                return (
+                    f"of the call {call_id} {shown.get(call_id)!r} is shown, and it ought to be {wanted_text}"
+                )
+        return ""
+    return "" if shown == wanted else f"{name} is shown as {shown!r}, not {wanted!r}"
+
+
+def shows_no_end_before(expectation: Expectation, moment: Moment) -> Standing:
+    """The client does not report an end before a mark."""
+    mark = moment.log.mark(expectation.get("mark"))
+    for one in moment.log.of("report"):
+        if one.get("ended") is None:
+            continue
+        if mark is None or one.at < mark.at:
+            asked = any(said.get("type") == "cancel" and said.at < one.at for said in moment.log.of("says"))
+            if asked or (one.get("ended") == "cancelled" and moment.log.attaches):
+                return broken(f"the run is shown as {one.get('ended')} before its terminal came")
+            return missing(moment, "the client never cancelled")
+        return HELD
+    if not moment.log.attaches:
+        return missing(moment, never_came(moment))
+    if not any(said.get("type") == "cancel" for said in moment.log.of("says")):
+        return missing(moment, "the client was told to cancel, and never did")
+    return missing(moment, "the client does not report ended")

@@ -1,0 +1,1 @@
+"""What a proxy in between did, told from what the server did."""

@@ -1,0 +1,1 @@
+"""Bytes and texts of HTTP, WebSocket and JSON, without a socket."""
