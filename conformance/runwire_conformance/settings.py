@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runwire_conformance.client.discovery.profile import DEFAULT_PROMPTS, Options
-from runwire_conformance.client.options.keys import TABLES
+from runwire_conformance.client.discovery.profile import Options
+from runwire_conformance.client.options.keys import DEFAULT_PROMPTS, TABLES
 from runwire_conformance.client.options.search_options import Search
 from runwire_conformance.fuzz.plan import BadPlan, saved_plans
 from runwire_conformance.trace.json_reading import read_toml

@@ -10,10 +10,10 @@ import pytest
 
 from runwire_conformance.case import Broken, NotExercised, NotJudged, Violation
 from runwire_conformance.cases.c09_dialects import Speaker
-from runwire_conformance.client import harm
 from runwire_conformance.client.conversations.connection import OpenConnection
 from runwire_conformance.client.conversations.conversation import Conversation
 from runwire_conformance.client.conversations.run import behind
+from runwire_conformance.client.situations import harm
 from runwire_conformance.client.wire.dialects import DIALECTS
 from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.limits import Limits

@@ -6,9 +6,8 @@ import pytest
 
 from runwire_reference_server.agents import done
 from runwire_reference_server.run_log.memory_store import MemoryStore
-from runwire_reference_server.run_log.refusal import Refusal
+from runwire_reference_server.run_log.refusal import Refusal, RunNotFound
 from runwire_reference_server.run_log.runs import ANYONE, RunRequest
-from runwire_reference_server.run_log.store import RunNotFound
 from runwire_reference_server.service.clock import TICK_S, Clock
 from runwire_reference_server.service.rations import LOGS, REFILL_S, Rations
 from tests.support.virtual_time import virtual_time

@@ -21,12 +21,12 @@ from runwire_reference_server.agents import thinking, token
 from runwire_reference_server.cluster.redis_appender import AHEAD_BYTES
 from runwire_reference_server.run_log.event_sizes import ENVELOPE_BYTES
 from runwire_reference_server.run_log.events import Event, draft
+from runwire_reference_server.run_log.refusal import RunNotFound
 from runwire_reference_server.run_log.runs import ANYONE, Principal, RunKey, RunRequest, Status
 from runwire_reference_server.run_log.store import (
     REMEMBERED_BYTES,
     BeyondEnd,
     Conflict,
-    RunNotFound,
     Store,
     TooManyRuns,
     TooMuchKept,

@@ -9,8 +9,9 @@ from runwire_reference_server.cluster.redis_node import LOST, RedisNode
 from runwire_reference_server.cluster.redis_store import RedisStore
 from runwire_reference_server.run_log.events import Draft
 from runwire_reference_server.run_log.memory_store import MemoryStore
+from runwire_reference_server.run_log.refusal import RunNotFound
 from runwire_reference_server.run_log.runs import RunKey
-from runwire_reference_server.run_log.store import RunNotFound, Store
+from runwire_reference_server.run_log.store import Store
 from tests.support.redis_stand import RedisStand
 
 T = TypeVar("T")

@@ -8,7 +8,6 @@ from runwire_conformance.case import DeadlineMissed, NotExercised, Wrong, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import END, EVENT_S, EVENTS, beyond
-from runwire_conformance.client.conversations.either import BOTH, begun, quiet, stop
 from runwire_conformance.client.conversations.run import contents
 from runwire_conformance.client.expectations import (
     expect_completed,
@@ -17,6 +16,7 @@ from runwire_conformance.client.expectations import (
     expect_one_end,
     expect_refused,
 )
+from runwire_conformance.client.situations.either import BOTH, begun, quiet, stop
 from runwire_conformance.client.target import ACCEPT_JSON, Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 

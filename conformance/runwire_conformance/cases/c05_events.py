@@ -6,7 +6,6 @@ from runwire_conformance.case import NotExercised, Wrong, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import END, EVENT_S, EVENTS, LONG_S
-from runwire_conformance.client.conversations.either import BOTH, begun, stop
 from runwire_conformance.client.expectations import (
     expect_completed,
     expect_ended,
@@ -14,6 +13,7 @@ from runwire_conformance.client.expectations import (
     expect_refused,
     expect_text,
 )
+from runwire_conformance.client.situations.either import BOTH, begun, stop
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.websocket import MAX_MESSAGE
 from runwire_conformance.rules.messages import excesses

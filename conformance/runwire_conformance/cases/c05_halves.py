@@ -2,8 +2,8 @@
 
 from runwire_conformance.case import proves
 from runwire_conformance.cases.c04_clauses import HIGH, LOW, raw
-from runwire_conformance.client.conversations.either import BOTH, begun
 from runwire_conformance.client.conversations.run import contents
+from runwire_conformance.client.situations.either import BOTH, begun
 from runwire_conformance.client.target import Target
 
 CALL = '"call_id":"c1","name":"search"'

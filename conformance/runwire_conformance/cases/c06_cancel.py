@@ -6,7 +6,6 @@ from runwire_conformance.case import NotExercised, NotOffered, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import END, EVENT_S, beyond
-from runwire_conformance.client.conversations.either import BOTH, begun, quiet, stop
 from runwire_conformance.client.expectations import (
     expect_completed,
     expect_ended_by_user,
@@ -14,6 +13,7 @@ from runwire_conformance.client.expectations import (
     expect_one_end,
     expect_text,
 )
+from runwire_conformance.client.situations.either import BOTH, begun, quiet, stop
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.clock import LATE_S
 from runwire_conformance.trace.limits import Limits

@@ -7,8 +7,9 @@ import time
 from runwire_conformance.case import Broken, NotOffered, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
-from runwire_conformance.client.conversations.either import BOTH
-from runwire_conformance.client.conversations.questions import (
+from runwire_conformance.client.expectations import expect_ended_by_user, expect_member, expect_text
+from runwire_conformance.client.situations.either import BOTH
+from runwire_conformance.client.situations.questions import (
     FORM,
     asked,
     closing,
@@ -18,7 +19,6 @@ from runwire_conformance.client.conversations.questions import (
     settled,
     status,
 )
-from runwire_conformance.client.expectations import expect_ended_by_user, expect_member, expect_text
 from runwire_conformance.client.target import Target
 from runwire_conformance.trace.limits import Limits
 

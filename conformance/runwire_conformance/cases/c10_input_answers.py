@@ -6,8 +6,16 @@ from typing import Any
 from runwire_conformance.case import NotOffered, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
-from runwire_conformance.client.conversations.either import BOTH
-from runwire_conformance.client.conversations.questions import (
+from runwire_conformance.client.expectations import (
+    expect_completed,
+    expect_member,
+    expect_problem,
+    expect_status,
+    expect_text,
+    expect_valid,
+)
+from runwire_conformance.client.situations.either import BOTH
+from runwire_conformance.client.situations.questions import (
     FORM,
     asked,
     closing,
@@ -16,14 +24,6 @@ from runwire_conformance.client.conversations.questions import (
     opened,
     post,
     settled,
-)
-from runwire_conformance.client.expectations import (
-    expect_completed,
-    expect_member,
-    expect_problem,
-    expect_status,
-    expect_text,
-    expect_valid,
 )
 from runwire_conformance.client.target import Target, new_run_id
 

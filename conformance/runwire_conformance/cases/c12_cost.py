@@ -10,7 +10,7 @@ from websockets.frames import Opcode
 
 from runwire_conformance.case import NotOffered, proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.harm import (
+from runwire_conformance.client.situations.harm import (
     FLOOD_S,
     Line,
     head,

@@ -6,8 +6,8 @@ from typing import Any
 from runwire_conformance.case import NotOffered, proves, shows
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
-from runwire_conformance.client.conversations.questions import FORM
 from runwire_conformance.client.expectations import expect_ended
+from runwire_conformance.client.situations.questions import FORM
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import Message

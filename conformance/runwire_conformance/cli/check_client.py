@@ -29,7 +29,6 @@ from runwire_conformance.cli.shared.report_options import (
     UpdateBaseline,
 )
 from runwire_conformance.report.files import Files
-from runwire_conformance.tools.check_client.judged.desk import Desk
 from runwire_conformance.tools.check_client.judged.process import Client, Process, Unstartable
 from runwire_conformance.tools.check_client.judged.profile import NoClaim, Profile, bound, profile_of
 from runwire_conformance.tools.check_client.judged.told import PLACEHOLDERS, Told
@@ -37,6 +36,7 @@ from runwire_conformance.tools.check_client.judging import Choice, Judged, mista
 from runwire_conformance.tools.check_client.junit import as_junit
 from runwire_conformance.tools.check_client.play import Played
 from runwire_conformance.tools.check_client.scenario import scenarios
+from runwire_conformance.tools.check_client.server.desk import Desk
 from runwire_conformance.tools.check_client.suite import AT_ONCE, PATIENCE_S, NobodyCame, Suite
 from runwire_conformance.tools.check_client.wire_log import WireLog
 from runwire_conformance.verdict.judgement import Judgement

@@ -4,18 +4,14 @@ What an earlier case left behind takes the server's places and its answers are n
 know how many are the judge's own.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
-from runwire_conformance.trace.clock import now
+from runwire_conformance.trace.clock import Interval, now
+from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import Trace
-
-if TYPE_CHECKING:
-    from runwire_conformance.client.target import Target
 
 #: Statuses of a run that is not over (chapter 4).
 UNFINISHED = frozenset({"queued", "running", "waiting"})
@@ -25,6 +21,22 @@ LOOKS, LOOK_S = 3, 0.05
 
 #: Seconds that the cancelling of what was left may take beside the server's own deadline.
 CANCEL_S = 2.0
+
+
+class Caller(Protocol):
+    """One caller of the server, who can have its runs cancelled."""
+
+    clock: Interval
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that the server advertises."""
+
+    async def cancels(self, run_id: str) -> str | None:
+        """Have a run cancelled by a request; return its status, None when the server did not take it."""
+
+
+AnyCaller = TypeVar("AnyCaller", bound=Caller)
 
 
 class Footprint:
@@ -40,7 +52,7 @@ class Footprint:
         self._left = {run_id: until for run_id, until in self._left.items() if until > now()}
         return len(self._left)
 
-    async def cancel_left(self, conversations: Sequence[tuple[Trace, Target]], target: Target) -> None:
+    async def cancel_left(self, conversations: Sequence[tuple[Trace, Caller]], caller: Caller) -> None:
         """Cancel the runs that a case began and did not see end, over whichever transport it began them.
 
         `conversations` are the case's, each with the view of the server, as one caller has it, that it was held in.
@@ -48,8 +60,8 @@ class Footprint:
         left = unfinished(conversations)
         if not left:
             return
-        limits = target.limits
-        cancelled_s = limits.seconds("cancel_deadline_ms") + target.clock.tolerance
+        limits = caller.limits
+        cancelled_s = limits.seconds("cancel_deadline_ms") + caller.clock.tolerance
         followed = {run_id for trace, _ in conversations if trace.cancelled_all for run_id in begun_in(trace)}
         asked = {run_id: view for run_id, view in left.items() if run_id not in followed}
         self._left |= dict.fromkeys(followed & left.keys(), now() + cancelled_s)
@@ -63,7 +75,7 @@ class Footprint:
                 del self._left[run_id]
 
 
-def unfinished(conversations: Sequence[tuple[Trace, Target]]) -> dict[str, Target]:
+def unfinished(conversations: Sequence[tuple[Trace, AnyCaller]]) -> dict[str, AnyCaller]:
     """Return the runs that were begun and not seen to end, each with the view of the server that began it."""
     ended = {run_id for trace, _ in conversations for run_id in ended_in(trace)}
     return {
@@ -75,13 +87,13 @@ def unfinished(conversations: Sequence[tuple[Trace, Target]]) -> dict[str, Targe
     }
 
 
-async def _cancelled(run_id: str, target: Target, seconds: float) -> str | None:
+async def _cancelled(run_id: str, caller: Caller, seconds: float) -> str | None:
     """Have a run cancelled by a request; return its status after a moment, None when the server did not take it."""
     status = None
     with suppress(Exception):
         async with asyncio.timeout(seconds):
             for _ in range(LOOKS):
-                status = await target.cancels(run_id)
+                status = await caller.cancels(run_id)
                 if status not in UNFINISHED:
                     break
                 await asyncio.sleep(LOOK_S)

@@ -13,7 +13,7 @@ from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.run import Run
 from runwire_conformance.client.conversations.stream import Stream
 from runwire_conformance.client.discovery.endpoints import joined
-from runwire_conformance.client.discovery.profile import DEFAULT_PROMPTS, Options, Profile
+from runwire_conformance.client.discovery.profile import Options, Profile
 from runwire_conformance.client.footprint import Footprint, unfinished
 from runwire_conformance.client.view import View, expect_to_fit
 from runwire_conformance.client.wire.http import (
@@ -369,7 +369,6 @@ def _text(body: bytes | None) -> str:
 
 
 __all__ = [
-    "DEFAULT_PROMPTS",
     "EVENT_STREAM",
     "JSON",
     "Options",

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from runwire_conformance.case import BeyondPatience, NotExercised
 from runwire_conformance.client import scripts
-from runwire_conformance.client.discovery.profile import DEFAULT_PROMPTS, Options, Profile
+from runwire_conformance.client.discovery.profile import Options, Profile
 from runwire_conformance.client.options.hooks import missing, printed
+from runwire_conformance.client.options.keys import DEFAULT_PROMPTS
 from runwire_conformance.trace.clock import Clock, Interval, now
 from runwire_conformance.trace.limits import Limits
 

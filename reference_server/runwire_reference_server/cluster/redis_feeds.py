@@ -9,8 +9,9 @@ import msgspec
 
 from runwire_reference_server.run_log.events import Draft, Entry, place_of, placed, stamp
 from runwire_reference_server.run_log.feed import NOWHERE, Feed
+from runwire_reference_server.run_log.refusal import RunNotFound
 from runwire_reference_server.run_log.runs import RunKey
-from runwire_reference_server.run_log.store import RunNotFound, StoreGone
+from runwire_reference_server.run_log.store import StoreGone
 
 #: Entries of a log that this node keeps for readers that keep up.
 MOST_ENTRIES = 1024

@@ -13,6 +13,7 @@ from runwire_reference_server.cluster.redis_feeds import RedisFeeds, entries, li
 from runwire_reference_server.cluster.redis_node import Listener, RedisNode
 from runwire_reference_server.run_log.events import TERMINALS, Draft, Entry, Event, draft, encode
 from runwire_reference_server.run_log.feed import Feed
+from runwire_reference_server.run_log.refusal import RunNotFound
 from runwire_reference_server.run_log.runs import (
     Principal,
     RunKey,
@@ -30,7 +31,6 @@ from runwire_reference_server.run_log.store import (
     Created,
     Exchange,
     InputState,
-    RunNotFound,
     Snapshot,
     TooManyRuns,
     TooMuchKept,

@@ -10,6 +10,7 @@ from typing import Any
 
 from runwire_reference_server.run_log.events import Draft, Entry, Event, answer_text, draft
 from runwire_reference_server.run_log.feed import Feed, Owner
+from runwire_reference_server.run_log.refusal import RunNotFound
 from runwire_reference_server.run_log.runs import (
     Principal,
     RunKey,
@@ -28,7 +29,6 @@ from runwire_reference_server.run_log.store import (
     Created,
     Exchange,
     InputState,
-    RunNotFound,
     Snapshot,
     TooManyRuns,
     TooMuchKept,

@@ -1,4 +1,4 @@
-"""What callers are told when the server does not do what they ask."""
+"""What callers are told when the server does not do what they ask, and that a log is not known."""
 
 
 class Refusal(Exception):
@@ -9,3 +9,7 @@ class Refusal(Exception):
         self.code = code
         self.data = data
         self.retry_after_s = retry_after_s
+
+
+class RunNotFound(Exception):
+    """No log is known under that principal, `run_id` and epoch."""

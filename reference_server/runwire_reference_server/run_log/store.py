@@ -6,15 +6,13 @@ waited a second, reads the log again.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from runwire_reference_server.run_log.events import Draft, Entry, Event
+from runwire_reference_server.run_log.feed import Feed
 from runwire_reference_server.run_log.refusal import Refusal
 from runwire_reference_server.run_log.runs import Principal, RunKey, RunRequest, Status
 from runwire_reference_server.run_log.tally import Tally
-
-if TYPE_CHECKING:
-    from runwire_reference_server.run_log.feed import Feed
 
 #: How many turns of a session are remembered, and bytes of them unless the last has more.
 REMEMBERED_EXCHANGES = 100
@@ -34,10 +32,6 @@ class TooManyRuns(Exception):
 
 class TooMuchKept(Exception):
     """As much is kept for the principal, or in all, as may be."""
-
-
-class RunNotFound(Exception):
-    """No log is known under that principal, `run_id` and epoch."""
 
 
 class BeyondEnd(Exception):
@@ -209,11 +203,11 @@ class Store(Protocol):
     async def unfinished(self, principal: Principal | None = None) -> list[RunKey]:
         """Return the unfinished runs, of one principal or of all."""
 
-    def watch(self, key: RunKey, wake: Callable[[], None], epoch: str = "") -> "Feed":
+    def watch(self, key: RunKey, wake: Callable[[], None], epoch: str = "") -> Feed:
         """Return the log as this node has it, which calls `wake` whenever it may have grown; raises RunNotFound.
 
         Whoever reads it names its `epoch`.
         """
 
-    async def fill(self, feed: "Feed", after: int) -> Sequence[Entry]:
+    async def fill(self, feed: Feed, after: int) -> Sequence[Entry]:
         """Return entries above `after` that the feed does not have, which may be none; raises RunNotFound."""

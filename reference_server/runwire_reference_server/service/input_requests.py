@@ -9,8 +9,9 @@ from typing import Any
 from runwire_reference_server.agents import AgentError, Answer
 from runwire_reference_server.agents.forms import BadForm, check_form, fits_form
 from runwire_reference_server.run_log.events import Event
+from runwire_reference_server.run_log.refusal import RunNotFound
 from runwire_reference_server.run_log.runs import RunKey
-from runwire_reference_server.run_log.store import RunNotFound, Store, StoreGone
+from runwire_reference_server.run_log.store import Store, StoreGone
 
 #: Seconds after which a closing is looked for without a hint ([NODE-8]).
 LOOK_S = 1.0

@@ -7,9 +7,9 @@ from time import time
 from runwire_reference_server.run_log.events import Entry
 from runwire_reference_server.run_log.feed import PAGE_BYTES, Feed, Page, page_of
 from runwire_reference_server.run_log.frames import Form
-from runwire_reference_server.run_log.refusal import Refusal
+from runwire_reference_server.run_log.refusal import Refusal, RunNotFound
 from runwire_reference_server.run_log.runs import RunKey, new_identifier
-from runwire_reference_server.run_log.store import RunNotFound, Snapshot, StoreGone
+from runwire_reference_server.run_log.store import Snapshot, StoreGone
 from runwire_reference_server.service.service import Service
 
 #: One page of so many has its delay measured, the first of a reader among them.

@@ -11,13 +11,12 @@ from runwire_reference_server.agents import Agent, done, error
 from runwire_reference_server.observability.logs import LIFE
 from runwire_reference_server.observability.metrics import Metrics
 from runwire_reference_server.run_log.events import answer_text
-from runwire_reference_server.run_log.refusal import Refusal
+from runwire_reference_server.run_log.refusal import Refusal, RunNotFound
 from runwire_reference_server.run_log.runs import Principal, RunKey, RunRequest, equal_as_json
 from runwire_reference_server.run_log.store import (
     BeyondEnd,
     Conflict,
     InputState,
-    RunNotFound,
     Snapshot,
     Store,
     StoreGone,

@@ -9,9 +9,10 @@ from typing import Any, cast
 from runwire_reference_server.agents import Agent, AgentError, Task, done, error
 from runwire_reference_server.run_log.event_sizes import Malformed, TooLarge
 from runwire_reference_server.run_log.events import TERMINALS, Event
+from runwire_reference_server.run_log.refusal import RunNotFound
 from runwire_reference_server.run_log.registry import ERRORS, may_end_a_run
 from runwire_reference_server.run_log.runs import RunKey
-from runwire_reference_server.run_log.store import RunNotFound, Snapshot, Store, StoreGone
+from runwire_reference_server.run_log.store import Snapshot, Store, StoreGone
 from runwire_reference_server.service.input_requests import InputRequests
 from runwire_reference_server.service.settings import Settings
 from runwire_reference_server.service.writer import Writer

@@ -11,9 +11,9 @@ from starlette.types import Receive
 
 from runwire_reference_server.run_log.events import Entry
 from runwire_reference_server.run_log.feed import Page
-from runwire_reference_server.run_log.refusal import Refusal
+from runwire_reference_server.run_log.refusal import Refusal, RunNotFound
 from runwire_reference_server.run_log.runs import RunKey
-from runwire_reference_server.run_log.store import RunNotFound, StoreGone
+from runwire_reference_server.run_log.store import StoreGone
 from runwire_reference_server.service.reader import Reader
 from runwire_reference_server.service.service import Service
 

@@ -8,8 +8,9 @@ from starlette.types import Receive, Scope, Send
 from runwire_reference_server.run_log.events import encode
 from runwire_reference_server.run_log.feed import Page
 from runwire_reference_server.run_log.frames import HEARTBEAT_BLOCK, Form, chunk, chunked_blocks, event_blocks
+from runwire_reference_server.run_log.refusal import RunNotFound
 from runwire_reference_server.run_log.runs import RunKey
-from runwire_reference_server.run_log.store import RunNotFound, Snapshot, StoreGone
+from runwire_reference_server.run_log.store import Snapshot, StoreGone
 from runwire_reference_server.service.reader import Reader
 from runwire_reference_server.service.service import Service
 from runwire_reference_server.transports.connection import OpenConnection

@@ -8,9 +8,9 @@ from starlette.websockets import WebSocket
 from runwire_reference_server.access.admission import Caller
 from runwire_reference_server.run_log.events import encoded
 from runwire_reference_server.run_log.frames import text_frame, websocket_frames
-from runwire_reference_server.run_log.refusal import Refusal
+from runwire_reference_server.run_log.refusal import Refusal, RunNotFound
 from runwire_reference_server.run_log.runs import RunKey
-from runwire_reference_server.run_log.store import RunNotFound, Snapshot, StoreGone
+from runwire_reference_server.run_log.store import Snapshot, StoreGone
 from runwire_reference_server.service.reader import Reader
 from runwire_reference_server.service.service import Service
 from runwire_reference_server.transports.connection import OpenConnection

@@ -68,13 +68,6 @@ class Options:
         return replace(self, token=token, headers=(*kept, *headers))
 
 
-#: Prompts that any agent can be asked; a long answer gives time to interrupt.
-DEFAULT_PROMPTS = {
-    "short": "Say hello.",
-    "long": "Count from one to five hundred, one number a line, in words.",
-}
-
-
 @dataclass(slots=True)
 class Profile:
     """What the probe learned about the server."""

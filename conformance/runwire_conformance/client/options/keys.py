@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runwire_conformance.client.discovery.profile import DEFAULT_PROMPTS
+#: Prompts that any agent can be asked; a long answer gives time to interrupt.
+DEFAULT_PROMPTS = {
+    "short": "Say hello.",
+    "long": "Count from one to five hundred, one number a line, in words.",
+}
 
 
 @dataclass(frozen=True, slots=True)

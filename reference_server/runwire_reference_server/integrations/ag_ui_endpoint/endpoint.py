@@ -16,9 +16,9 @@ from runwire_reference_server.access.admission import caller_of
 from runwire_reference_server.integrations.ag_ui_endpoint.events import Translation
 from runwire_reference_server.integrations.ag_ui_endpoint.interrupts import Asked, answer_of, asked_by
 from runwire_reference_server.integrations.ag_ui_endpoint.stream import AgUiStream, read_cursor
-from runwire_reference_server.run_log.refusal import Refusal
+from runwire_reference_server.run_log.refusal import Refusal, RunNotFound
 from runwire_reference_server.run_log.runs import Principal, RunKey, RunRequest
-from runwire_reference_server.run_log.store import InputState, RunNotFound
+from runwire_reference_server.run_log.store import InputState
 from runwire_reference_server.transports.http import NO_STORE, HttpEndpoints
 from runwire_reference_server.transports.problems import problem
 from runwire_reference_server.transports.wire.http_headers import accepts_event_stream, trace_id

@@ -10,9 +10,9 @@ import msgspec
 from runwire_reference_server.integrations.ag_ui_endpoint.events import AgUiEvent, Translation
 from runwire_reference_server.run_log.events import Entry, Event, encode
 from runwire_reference_server.run_log.feed import Page
-from runwire_reference_server.run_log.refusal import Refusal
+from runwire_reference_server.run_log.refusal import Refusal, RunNotFound
 from runwire_reference_server.run_log.runs import RunKey
-from runwire_reference_server.run_log.store import RunNotFound, Snapshot
+from runwire_reference_server.run_log.store import Snapshot
 from runwire_reference_server.service.service import Service
 from runwire_reference_server.transports.sse import EventStream
 

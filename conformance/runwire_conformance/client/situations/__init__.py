@@ -1,0 +1,1 @@
+"""Situations that many cases need, on either transport: a run, a question, a client that does harm."""
