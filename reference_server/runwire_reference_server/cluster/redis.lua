@@ -1,4 +1,4 @@
--- The atomic steps of the store on Redis; `redis_places.lua` follows with those of places and tickets. ARGV[1] names the step, ARGV[2] the node that takes it; what follows are the
+-- The atomic steps of the store on Redis; `redis_slots.lua` follows with those of places and tickets. ARGV[1] names the step, ARGV[2] the node that takes it; what follows are the
 -- step's own arguments. Keys are made from names here, so that all of them live on one Redis.
 --
 -- OWNER is a principal, NAME is OWNER and `run_id`. Beginning with `runwire:`, there are

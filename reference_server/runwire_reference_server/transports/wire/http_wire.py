@@ -1,4 +1,4 @@
-"""uvicorn's HTTP layer, with bounds on what waits for a caller who takes it slowly ([FLOW-2]) or sends it slowly."""
+"""uvicorn's HTTP layer, where h11 parses requests, with bounds on what waits for a slow caller ([FLOW-2])."""
 
 import asyncio
 import socket
