@@ -171,6 +171,12 @@ class NotJudged(Ending):
     state = "not judged"
 
 
+class TooUnsteady(NotJudged):
+    """This machine was too slow for the case to tell anything, which it may be able to when it plays alone."""
+
+    suspect = True
+
+
 class Excused(Broken):
     """What was expected did not come, and that is no fault of the server's; a case that goes no further ends so."""
 

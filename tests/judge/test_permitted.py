@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -113,6 +113,21 @@ def test_nobody_is_late_on_a_machine_that_leaves_no_time(
         asyncio.run(harm.timely(clock, asyncio.sleep(60), "LIMIT-17", "a heartbeat"))  # type: ignore[arg-type]
 
     assert verdict is Violation or raised.value.suspect  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("stalled_s", [1.0, 7.0])
+def test_a_machine_that_stood_still_for_as_long_shows_nobody_served(stalled_s: float) -> None:
+    """Whoever is late by less than T was not late, so a long T would hide every server that stops (LIMIT-17)."""
+
+    async def answered(*_: object) -> SimpleNamespace:
+        return SimpleNamespace(ended=False, ask=answered)
+
+    clock = SimpleNamespace(tolerance=stalled_s, tolerance_since=lambda _: stalled_s, unsteady="it stalled")
+    target = SimpleNamespace(clock=clock, connect=answered)
+    shown = pytest.raises(NotJudged, match="it stalled") if stalled_s > harm.ANSWERED_S else nullcontext()
+
+    with shown:
+        asyncio.run(harm.while_others_are_served(target, asyncio.sleep(0)))  # type: ignore[arg-type]
 
 
 def test_a_process_that_has_a_core_knows_it() -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from itertools import pairwise
 
-from runwire_conformance.case import Broken, DeadlineMissed, Excused, NotExercised, NotJudged
+from runwire_conformance.case import Broken, DeadlineMissed, Excused, NotExercised, NotJudged, TooUnsteady
 from runwire_conformance.client.footprint import begun_in, ended_in
 from runwire_conformance.trace.clock import LATE_S, Interval, now
 from runwire_conformance.trace.limits import Limits
@@ -145,11 +145,10 @@ class Conversation:
         """Raise Excused when so much came in a wait that the rest may only be unread by the judge."""
         if came < MUCH_BYTES or now() - self.messages[-1].at > STILL_S:
             return
-        problem = NotJudged(
+        problem = TooUnsteady(
             f"the judge had read {came / 1e6:.0f} MB in {seconds:.0f} s when it stopped waiting, and more was coming; "
             f"a smaller log_bytes (advertised {self.limits['log_bytes']:.15g}) spares it that"
         )
-        problem.suspect = True
         raise Excused(problem)
 
     def _missed(self, problem: Broken) -> Broken:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from websockets.frames import Opcode
 
-from runwire_conformance.case import Broken, NotJudged, Violation, explains
+from runwire_conformance.case import Broken, TooUnsteady, Violation, explains
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.connection import IDLE
 from runwire_conformance.client.target import SMALL_BUFFER, Target
@@ -172,9 +172,7 @@ async def timely(clock: Interval, work: Coroutine[Any, Any, Value], requirement:
                 bound = f"{ANSWERED_S:g} s plus T = {clock.tolerance_since(begun):.2f} s"
                 share = await asyncio.to_thread(share_of_a_core)
                 if share < LEAST_SHARE:
-                    starved = NotJudged(f"others left a busy process {share:.0%} of a core of this machine")
-                    starved.suspect = True
-                    raise starved
+                    raise TooUnsteady(f"others left a busy process {share:.0%} of a core of this machine")
                 raise Violation(requirement, f"expected {expected} to be answered within {bound}", late=True)
             await asyncio.wait({task}, timeout=left)
         return await task
@@ -183,7 +181,10 @@ async def timely(clock: Interval, work: Coroutine[Any, Any, Value], requirement:
 
 
 async def while_others_are_served(target: Target, harm: Awaitable[None]) -> None:
-    """Do harm, and expect meanwhile and after it that another client is answered in time ([LIMIT-17])."""
+    """Do harm, and expect meanwhile and after it that another client is answered in time ([LIMIT-17]).
+
+    Raises NotJudged where this machine stood still for so long that a server which did would not have been noticed.
+    """
     asking, harming = asyncio.create_task(_asks(target)), asyncio.ensure_future(harm)
     try:
         with explains(*SILENCE):
@@ -193,6 +194,8 @@ async def while_others_are_served(target: Target, harm: Awaitable[None]) -> None
             await harming
             asking.cancel()
             await _served(target, None)
+            if target.clock.tolerance > ANSWERED_S:
+                raise TooUnsteady(target.clock.unsteady or f"T was {target.clock.tolerance:.1f} s")
     finally:
         harming.cancel()
         asking.cancel()
