@@ -37,6 +37,10 @@ EVERYWHERE = sorted(
     (*messages.RULES, *answers.RULES, *log.RULES, *wire.RULES, *responses.RULES), key=lambda rule: rule.timing
 )
 
+#: Of these the ones over more than single messages, and those that lean on the clock.
+OF_CONVERSATIONS = [rule for rule in EVERYWHERE if not isinstance(rule.judge, messages.MessageRule)]
+BY_CLOCK = [rule for rule in EVERYWHERE if rule.timing]
+
 #: Those for the server of a whole recording, beside the others, and those for its client.
 OF_RECORDINGS = (*recorded.RULES, *server_connections.RULES)
 OF_CLIENTS = (*client.RULES, *client_reconnects.RULES)
@@ -45,7 +49,9 @@ OF_CLIENTS = (*client.RULES, *client_reconnects.RULES)
 def findings(trace: Trace, context: RuleContext) -> list[Finding]:
     """Return everything that a conversation breaks, each requirement at most once."""
     found: dict[str, Finding] = {}
-    for rule in EVERYWHERE:
+    for finding in messages.single_messages(trace):
+        found.setdefault(finding.requirement, finding)
+    for rule in OF_CONVERSATIONS:
         for finding in rule.judge(trace, context):
             found.setdefault(finding.requirement, finding)
     return list(found.values())
@@ -53,7 +59,7 @@ def findings(trace: Trace, context: RuleContext) -> list[Finding]:
 
 def late_findings(trace: Trace, context: RuleContext) -> list[Finding]:
     """Return what a conversation breaks by the clock alone, which a busy machine may be the cause of."""
-    return [finding for rule in EVERYWHERE if rule.timing for finding in rule.judge(trace, context)]
+    return [finding for rule in BY_CLOCK for finding in rule.judge(trace, context)]
 
 
 def recorded_findings(traces: Sequence[Trace], context: RuleContext) -> list[Placed]:

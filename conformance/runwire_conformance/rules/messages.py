@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from functools import wraps
+from functools import lru_cache, update_wrapper
 from typing import Any
 
 from runwire_conformance.rules.finding import Finding, RuleContext
@@ -26,16 +26,50 @@ _ESCAPED_HALF, _HALF = re.compile(r"\\[uU][dD][89a-fA-F]"), re.compile("[\ud800-
 MERGEABLE = {"token", "thinking", "tool_delta", "observation"}
 
 
-def each_message(judge: Callable[[Message], Iterator[tuple[str, str]]]) -> ConversationRule:
-    """Have a rule judge every message of the server by itself: it yields what is broken, and what shows it."""
+#: A rule over one message: it yields what is broken, and what shows it.
+OneMessage = Callable[[Message], Iterator[tuple[str, str]]]
 
-    @wraps(judge)
-    def judged(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
-        for place, record in _served(trace):
-            if record.message is not None:
-                yield from (Finding(requirement, text, place) for requirement, text in judge(record.message))
 
-    return judged
+class MessageRule:
+    """A rule that judges the server's messages by themselves: those of its types, or all where it names none."""
+
+    def __init__(self, judge: OneMessage, types: frozenset[str]) -> None:
+        self.judge, self.types = judge, types
+        update_wrapper(self, judge)
+
+    def __call__(self, trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+        """Judge the messages of a conversation."""
+        return _judged_by(lambda kind: (self.judge,) if self.takes(kind) else (), trace)
+
+    def takes(self, kind: str) -> bool:
+        """Whether it judges messages of a type."""
+        return not self.types or kind in self.types
+
+
+def each_message(*types: str) -> Callable[[OneMessage], ConversationRule]:
+    """Have a rule judge every message of the server by itself, or those of some types."""
+    return lambda judge: MessageRule(judge, frozenset(types))
+
+
+def single_messages(trace: Trace) -> Iterator[Finding]:
+    """Have all rules over single messages judge a conversation, which is gone through once."""
+    return _judged_by(_judges_of, trace)
+
+
+@lru_cache(maxsize=256)
+def _judges_of(kind: str) -> tuple[OneMessage, ...]:
+    every = (one.judge for one in RULES)
+    return tuple(one.judge for one in every if isinstance(one, MessageRule) and one.takes(kind))
+
+
+def _judged_by(judges_of: Callable[[str], tuple[OneMessage, ...]], trace: Trace) -> Iterator[Finding]:
+    for place, record in enumerate(trace.records):
+        message = record.message
+        if message is None or record.side != "server":
+            continue
+        for judge in judges_of(message.type):
+            for requirement, text in judge(message):
+                yield Finding(requirement, text, place)
 
 
 @rule("EVENT-2", seen_by="token")
@@ -108,7 +142,7 @@ def _may_hold_half(text: str) -> bool:
 
 
 @rule("MSG-2", seen_by="any")
-@each_message
+@each_message()
 def has_type(message: Message) -> Iterator[tuple[str, str]]:
     """Every message has a `type` that is a string."""
     if not message.type:
@@ -116,7 +150,7 @@ def has_type(message: Message) -> Iterator[tuple[str, str]]:
 
 
 @rule("MSG-3", "MSG-6", seen_by="any")
-@each_message
+@each_message()
 def keeps_its_schema(message: Message) -> Iterator[tuple[str, str]]:
     """Messages are valid against the schema of their type; optional members are never null."""
     if message.type not in SERVER_TYPES:
@@ -130,7 +164,7 @@ def keeps_its_schema(message: Message) -> Iterator[tuple[str, str]]:
 
 
 @rule("MSG-37", seen_by="any")
-@each_message
+@each_message()
 def integers_are_written_as_such(message: Message) -> Iterator[tuple[str, str]]:
     """Where a schema has an integer, a number has no fraction and no exponent; what breaks its schema is told there."""
     if message.type not in SERVER_TYPES or not any(
@@ -165,7 +199,7 @@ def _nulls(message: Message) -> list[str]:
 
 
 @rule("RUN-27", seen_by=EVENT_TYPES)
-@each_message
+@each_message()
 def events_are_placed(message: Message) -> Iterator[tuple[str, str]]:
     """Every event has `run_id` and `seq`. A basic server's `error` without both ends the run too."""
     missing = [name for name in ("run_id", "seq") if name not in message]
@@ -182,23 +216,22 @@ def ends_unnumbered(message: Message) -> bool:
 
 
 @rule("EVENT-3", "EVENT-26", seen_by="token")
-@each_message
+@each_message("replace", "token")
 def tokens_are_text(message: Message) -> Iterator[tuple[str, str]]:
     """A token is the run's own text, and not empty."""
-    if message.type in {"token", "replace"}:
-        for name in ("agent", "parent_call_id"):
-            if name in message:
-                yield "EVENT-3", f"{message.type} has {name}"
+    for name in ("agent", "parent_call_id"):
+        if name in message:
+            yield "EVENT-3", f"{message.type} has {name}"
     if message.type == "token" and message.get("data") == "":
         yield "EVENT-26", "a token with empty data"
 
 
 @rule("EVENT-7", seen_by=("observation", "tool_call", "tool_delta"))
 @rule("EVENT-14", seen_by="observation")
-@each_message
+@each_message("observation", "tool_call", "tool_delta")
 def calls_are_named(message: Message) -> Iterator[tuple[str, str]]:
     """Tool events carry `call_id`, partial observations text."""
-    if message.type in {"tool_delta", "tool_call", "observation"} and "call_id" not in message:
+    if "call_id" not in message:
         yield "EVENT-7", f"{message.type} has no call_id"
     if message.type == "observation" and message.get("partial") is True:
         content = message.get("content")
@@ -209,7 +242,7 @@ def calls_are_named(message: Message) -> Iterator[tuple[str, str]]:
 @rule("EVENT-21", "EVENT-23", seen_by="done")
 @rule("EVENT-22", "EVENT-24", seen_by="error")
 @rule("OBS-1", seen_by=("done", "error"))
-@each_message
+@each_message("done", "error")
 def endings_are_explained(message: Message) -> Iterator[tuple[str, str]]:
     """What `done` and `error` carry."""
     if message.type == "done":
@@ -236,7 +269,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 
 
 @rule("EVENT-28", seen_by=("done", "error"))
-@each_message
+@each_message("done", "error")
 def usage_counts_once(message: Message) -> Iterator[tuple[str, str]]:
     """The parts of a usage are within their totals."""
     if message.is_terminal:
@@ -255,11 +288,9 @@ def excesses(usage: object) -> Iterator[str]:
 
 
 @rule("ERR-1", "ERR-4", "ERR-5", "RUN-14", seen_by="error")
-@each_message
+@each_message("error", "notice")
 def codes_mean_what_they_say(message: Message) -> Iterator[tuple[str, str]]:
     """Registered codes stand where they belong, with their `retryable`."""
-    if message.type not in {"error", "notice"}:
-        return
     known = {row["code"]: row for row in registries()["errors"]}
     if "Traceback (most recent call last)" in str(message.get("data")):
         yield "ERR-5", "data holds a stack trace"
@@ -278,11 +309,11 @@ def codes_mean_what_they_say(message: Message) -> Iterator[tuple[str, str]]:
 
 
 @rule("BEAT-4", seen_by="heartbeat")
-@each_message
+@each_message("heartbeat")
 def heartbeats_are_outside_the_log(message: Message) -> Iterator[tuple[str, str]]:
     """A heartbeat has neither `run_id` nor `seq`."""
     for name in ("run_id", "seq"):
-        if message.type == "heartbeat" and name in message:
+        if name in message:
             yield "BEAT-4", f"a heartbeat has {name}"
 
 
@@ -299,7 +330,7 @@ def events_fit(trace: Trace, context: RuleContext) -> Iterator[Finding]:
 
 
 @rule("RESUME-24", "RESUME-26", seen_by=("thinking", "token", "tool_delta"))
-@each_message
+@each_message()
 def merges_are_marked(message: Message) -> Iterator[tuple[str, str]]:
     """`first_seq` stands on merged events, and only text is merged."""
     first, last = message.get("first_seq"), message.get("seq")
