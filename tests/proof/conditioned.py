@@ -16,6 +16,7 @@ from tests.support.patience import patience
 from tests.support.proxy_stand import PROXIES, behind
 
 from .conditions import Condition, one_busy_core
+from .distance import Distant
 from .flaws.judge import Verdicts, judge
 from .flaws.stand import Server, listening
 
@@ -138,10 +139,13 @@ async def _served(condition: Condition, server: str) -> AsyncIterator[str]:
     """Start a server under a condition, behind its proxy if it has one; yields the URL to judge."""
     started = await _started(condition, server)
     try:
-        if not condition.proxy:
-            yield started.url
-            return
-        async with behind(PROXIES[condition.proxy], started.url) as url:
+        if condition.proxy:
+            way = behind(PROXIES[condition.proxy], started.url)
+        elif condition.way_s:
+            way = Distant(started.url, condition.way_s).listening()
+        else:
+            way = nullcontext(started.url)
+        async with way as url:
             yield url
     finally:
         await started.stop()

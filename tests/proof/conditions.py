@@ -32,6 +32,9 @@ class Condition:
     proxy: str = ""
     """The proxy of the documentation that stands before the server."""
 
+    way_s: float = 0.0
+    """Seconds that everything is under way between judge and server, either way."""
+
     one_core: bool = False
     """Whether server and judge have one core, and share it with BUSY_PROCESSES others."""
 
@@ -103,6 +106,7 @@ CONDITIONS = (
         one_core=True,
         quick=("smallest",),
     ),
+    Condition("distant", "Check limits, 80 ms between judge and server either way.", 2, _check(), way_s=0.08),
     Condition("defaults", "The registry's default limits.", 2, at_once=5),
     Condition(
         "defaults-100",

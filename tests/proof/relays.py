@@ -70,6 +70,13 @@ class Relay:
         carried.writer.close()
 
 
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Break off a connection with a RST."""
+    handle: socket.socket = writer.get_extra_info("socket")
+    handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
 class Carried:
     """One connection through a relay."""
 
@@ -91,9 +98,7 @@ class Carried:
 
     def reset(self) -> None:
         """Break off towards the judge with a RST."""
-        handle: socket.socket = self.writer.get_extra_info("socket")
-        handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
+        reset(self.writer)
 
     async def frames(self) -> AsyncIterator[tuple[Frame, bytes]]:
         """Pass on the head of the server's response; if it opened a WebSocket yield its frames, else pass on all."""
