@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from runwire_conformance.tools.check_client.client_under_test.launch_parameters import Told
+from runwire_conformance.tools.check_client.client_under_test.profile import NoClaim, bound, profile_of
+from runwire_conformance.tools.check_client.client_under_test.reports import NoReport, report_in
 from runwire_conformance.tools.check_client.expected.back_off import evenness_of, haste_of
+from runwire_conformance.tools.check_client.expected.expectation_result import Moment, Standing, State
 from runwire_conformance.tools.check_client.expected.expectations import standing_of
-from runwire_conformance.tools.check_client.expected.standing import Moment, Standing, State
-from runwire_conformance.tools.check_client.judged.profile import NoClaim, bound, profile_of
-from runwire_conformance.tools.check_client.judged.reports import NoReport, report_in
-from runwire_conformance.tools.check_client.judged.told import Told
 from runwire_conformance.tools.check_client.play import Played
 from runwire_conformance.tools.check_client.scenario import (
     Expectation,
@@ -23,7 +23,7 @@ from runwire_conformance.tools.check_client.scenario import (
     read_scenarios,
     scenarios,
 )
-from runwire_conformance.tools.check_client.server.run_of_scenario import ScenarioRun
+from runwire_conformance.tools.check_client.server.scenario_run import ScenarioRun
 from runwire_conformance.tools.check_client.verdicts import judge_client, results
 from runwire_conformance.tools.check_client.wire_log import Seen, WireLog
 from runwire_conformance.verdict.judgement import Verdict

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from runwire_conformance.tools.check_client.expected.standing import Standing, State
-from runwire_conformance.tools.check_client.judged.profile import profile_of
+from runwire_conformance.tools.check_client.client_under_test.profile import profile_of
+from runwire_conformance.tools.check_client.expected.expectation_result import Standing, State
 from runwire_conformance.tools.check_client.judging import Choice, Judged, report_of
 from runwire_conformance.tools.check_client.junit import as_junit
 from runwire_conformance.tools.check_client.play import Played

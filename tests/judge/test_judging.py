@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from runwire_conformance.case import Claim
+from runwire_conformance.client.discovery.diagnosis import NoRunwireServer
 from runwire_conformance.client.discovery.locate import ServerUnusable
 from runwire_conformance.client.discovery.profile import Options, Profile
-from runwire_conformance.client.discovery.reach import NoRunwireServer
 from runwire_conformance.runner.engine import Engine
 from runwire_conformance.runner.judging import Judging
 from runwire_conformance.trace.trace import Trace

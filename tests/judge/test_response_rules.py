@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runwire_conformance.rules import findings
-from runwire_conformance.trace.asked import Asked, Endpoint, endpoint_of
+from runwire_conformance.trace.http_request import Asked, Endpoint, endpoint_of
 from runwire_conformance.trace.trace import MOST_HEADER, Trace
 from tests.support.conversations import CONTEXT
 

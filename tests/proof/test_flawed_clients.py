@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import pytest
 
-from runwire_conformance.tools.check_client.expected.standing import State
-from runwire_conformance.tools.check_client.judged.profile import bound, profile_of
+from runwire_conformance.tools.check_client.client_under_test.profile import bound, profile_of
+from runwire_conformance.tools.check_client.expected.expectation_result import State
 from runwire_conformance.tools.check_client.play import play
 from runwire_conformance.tools.check_client.scenario import scenarios
 from runwire_conformance.tools.check_client.suite import Suite

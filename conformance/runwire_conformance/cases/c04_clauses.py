@@ -10,7 +10,7 @@ from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import LONG_S, beyond
 from runwire_conformance.client.conversations.run import contents
 from runwire_conformance.client.expectations import expect_ended, expect_ended_by_user
-from runwire_conformance.client.situations.either import BOTH, begun
+from runwire_conformance.client.situations.any_transport import BOTH, begun
 from runwire_conformance.client.situations.questions import asked, closing, give
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits

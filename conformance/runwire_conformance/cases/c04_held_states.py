@@ -8,7 +8,7 @@ from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import NO_SILENCE, Conversation, beyond
 from runwire_conformance.client.conversations.run import Run
-from runwire_conformance.client.situations.either import begun
+from runwire_conformance.client.situations.any_transport import begun
 from runwire_conformance.client.situations.questions import give
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.clock import now

@@ -9,7 +9,7 @@ from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import END, EVENT_S
 from runwire_conformance.client.conversations.run import contents
 from runwire_conformance.client.expectations import expect_member, expect_refused, expect_same_log
-from runwire_conformance.client.situations.either import BOTH, begun, client_of, start_answered
+from runwire_conformance.client.situations.any_transport import BOTH, begun, client_of, start_answered
 from runwire_conformance.client.target import Target, new_run_id
 
 

@@ -9,7 +9,7 @@ from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import END, EVENT_S, LONG_S
 from runwire_conformance.client.conversations.run import contents
 from runwire_conformance.client.expectations import expect_count, expect_same_log, expect_text, shown
-from runwire_conformance.client.situations.either import BOTH, begun
+from runwire_conformance.client.situations.any_transport import BOTH, begun
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 

@@ -16,7 +16,7 @@ from runwire_conformance.client.expectations import (
     expect_one_end,
     expect_refused,
 )
-from runwire_conformance.client.situations.either import BOTH, begun, quiet, stop
+from runwire_conformance.client.situations.any_transport import BOTH, begun, quiet, stop
 from runwire_conformance.client.target import ACCEPT_JSON, Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 

@@ -6,7 +6,7 @@ from runwire_conformance.case import DeadlineMissed, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.conversation import beyond
 from runwire_conformance.client.expectations import expect_member
-from runwire_conformance.client.situations.either import BOTH, begun, stop
+from runwire_conformance.client.situations.any_transport import BOTH, begun, stop
 from runwire_conformance.client.target import Target, new_run_id
 
 #: Seconds for which the tool of a run that was stopped blocks: much more than a run takes to begin.

@@ -13,7 +13,7 @@ from runwire_conformance.client.expectations import (
     expect_refused,
     expect_text,
 )
-from runwire_conformance.client.situations.either import BOTH, begun, stop
+from runwire_conformance.client.situations.any_transport import BOTH, begun, stop
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.websocket import MAX_MESSAGE
 from runwire_conformance.rules.messages import excesses

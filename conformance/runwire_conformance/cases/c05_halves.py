@@ -3,7 +3,7 @@
 from runwire_conformance.case import proves
 from runwire_conformance.cases.c04_clauses import HIGH, LOW, raw
 from runwire_conformance.client.conversations.run import contents
-from runwire_conformance.client.situations.either import BOTH, begun
+from runwire_conformance.client.situations.any_transport import BOTH, begun
 from runwire_conformance.client.target import Target
 
 CALL = '"call_id":"c1","name":"search"'

@@ -8,7 +8,7 @@ from runwire_conformance.case import Broken, NotOffered, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.expectations import expect_ended_by_user, expect_member, expect_text
-from runwire_conformance.client.situations.either import BOTH
+from runwire_conformance.client.situations.any_transport import BOTH
 from runwire_conformance.client.situations.questions import (
     FORM,
     asked,

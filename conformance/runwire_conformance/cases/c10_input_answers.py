@@ -14,7 +14,7 @@ from runwire_conformance.client.expectations import (
     expect_text,
     expect_valid,
 )
-from runwire_conformance.client.situations.either import BOTH
+from runwire_conformance.client.situations.any_transport import BOTH
 from runwire_conformance.client.situations.questions import (
     FORM,
     asked,

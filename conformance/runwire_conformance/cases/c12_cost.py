@@ -10,7 +10,7 @@ from websockets.frames import Opcode
 
 from runwire_conformance.case import NotOffered, proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.situations.harm import (
+from runwire_conformance.client.situations.hostile_clients import (
     FLOOD_S,
     Line,
     head,

@@ -10,7 +10,7 @@ from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import EVENT_S, Conversation
 from runwire_conformance.client.conversations.run import Run
 from runwire_conformance.client.expectations import expect_member, expect_text
-from runwire_conformance.client.situations.either import BOTH, begun, stop
+from runwire_conformance.client.situations.any_transport import BOTH, begun, stop
 from runwire_conformance.client.situations.questions import closing, give, opened
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits

@@ -10,7 +10,7 @@ from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import LONG_S
 from runwire_conformance.client.conversations.run import Run, contents
 from runwire_conformance.client.expectations import expect_completed, expect_ended, expect_text
-from runwire_conformance.client.situations.either import BOTH
+from runwire_conformance.client.situations.any_transport import BOTH
 from runwire_conformance.client.situations.questions import FORM, asked, give, opened
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.trace import Message, object_of

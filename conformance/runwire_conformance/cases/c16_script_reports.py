@@ -4,7 +4,7 @@ from runwire_conformance.case import NotExercised, NotOffered, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.conversation import LONG_S, beyond
 from runwire_conformance.client.expectations import expect_ended
-from runwire_conformance.client.situations.either import begun, stop
+from runwire_conformance.client.situations.any_transport import begun, stop
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import object_of

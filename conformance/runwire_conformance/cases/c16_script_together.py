@@ -7,7 +7,7 @@ from runwire_conformance.cases.c16_script_agent import without_run
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.run import contents
 from runwire_conformance.client.expectations import expect_same_log
-from runwire_conformance.client.situations.either import BOTH, begun
+from runwire_conformance.client.situations.any_transport import BOTH, begun
 from runwire_conformance.client.target import Target
 
 #: How often the round is played: what the second one leaves behind shows in the third.

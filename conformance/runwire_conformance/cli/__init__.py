@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from runwire_conformance import __version__
-from runwire_conformance.cli.shared.knock import refused
+from runwire_conformance.cli.shared.port_check import refused
 from runwire_conformance.trace.printing import fit
 
 #: What asks for help, of every command.

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from runwire_conformance.cli.shared.complaints import check_names, fail
 from runwire_conformance.cli.shared.outcome import Gate, exit_code, prepare, tell, worst_of
 from runwire_conformance.cli.shared.report_options import (
     ACCESS,
@@ -28,6 +27,7 @@ from runwire_conformance.cli.shared.report_options import (
     UpdateBaseline,
 )
 from runwire_conformance.cli.shared.suite_run import judged
+from runwire_conformance.cli.shared.usage_errors import check_names, fail
 from runwire_conformance.cli.shared.waiting import listens_within
 from runwire_conformance.cli.watch import watched
 from runwire_conformance.client.discovery.server_url import server_url

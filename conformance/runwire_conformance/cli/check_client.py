@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from runwire_conformance.cli.shared.complaints import fail, requirement_called
 from runwire_conformance.cli.shared.outcome import Gate, exit_code, prepare, tell, worst_of
 from runwire_conformance.cli.shared.report_options import (
     PLAY,
@@ -28,15 +27,21 @@ from runwire_conformance.cli.shared.report_options import (
     TimeLimit,
     UpdateBaseline,
 )
+from runwire_conformance.cli.shared.usage_errors import fail, requirement_called
 from runwire_conformance.report.files import Files
-from runwire_conformance.tools.check_client.judged.process import Client, Process, Unstartable
-from runwire_conformance.tools.check_client.judged.profile import NoClaim, Profile, bound, profile_of
-from runwire_conformance.tools.check_client.judged.told import PLACEHOLDERS, Told
+from runwire_conformance.tools.check_client.client_under_test.launch_parameters import PLACEHOLDERS, Told
+from runwire_conformance.tools.check_client.client_under_test.process import Client, Process, Unstartable
+from runwire_conformance.tools.check_client.client_under_test.profile import (
+    NoClaim,
+    Profile,
+    bound,
+    profile_of,
+)
 from runwire_conformance.tools.check_client.judging import Choice, Judged, mistaken_placeholder, report_of
 from runwire_conformance.tools.check_client.junit import as_junit
 from runwire_conformance.tools.check_client.play import Played
 from runwire_conformance.tools.check_client.scenario import scenarios
-from runwire_conformance.tools.check_client.server.desk import Desk
+from runwire_conformance.tools.check_client.server.scenario_queue import Desk
 from runwire_conformance.tools.check_client.suite import AT_ONCE, PATIENCE_S, NobodyCame, Suite
 from runwire_conformance.tools.check_client.wire_log import WireLog
 from runwire_conformance.verdict.judgement import Judgement

@@ -7,10 +7,10 @@ from typing import IO, Annotated
 import typer
 
 from runwire_conformance.case import Blocked, Broken
-from runwire_conformance.cli.shared.complaints import fail
 from runwire_conformance.cli.shared.connection import Cafile, Config, Header, Token, Url, named, reached
+from runwire_conformance.cli.shared.usage_errors import fail
+from runwire_conformance.client.discovery.diagnosis import NoRunwireServer
 from runwire_conformance.client.discovery.locate import ServerUnusable, locate
-from runwire_conformance.client.discovery.reach import NoRunwireServer
 from runwire_conformance.client.target import Options, Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable, address_of
 from runwire_conformance.tools.formats.recording import Recording, Unreadable

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from runwire_conformance.cli.shared.complaints import fail
 from runwire_conformance.cli.shared.connection import Cafile, Config, Header, Token, Url, named, reached
+from runwire_conformance.cli.shared.usage_errors import fail
 from runwire_conformance.client.target import Options
 from runwire_conformance.tools.terminal.answers import Asked, followed
 from runwire_conformance.tools.terminal.following import Display, GaveUp, Message, begun

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from runwire_conformance.cli.shared.complaints import fail
+from runwire_conformance.cli.shared.usage_errors import fail
 from runwire_conformance.tools.formats.recording import Unreadable
 from runwire_conformance.tools.validate import judged, read
 from runwire_conformance.trace.printing import fit

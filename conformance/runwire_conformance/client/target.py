@@ -26,8 +26,8 @@ from runwire_conformance.client.wire.http import (
     target_of,
 )
 from runwire_conformance.client.wire.websocket import FramePeer
-from runwire_conformance.trace.asked import Asked, endpoint_of
 from runwire_conformance.trace.clock import Clock, Interval, now
+from runwire_conformance.trace.http_request import Asked, endpoint_of
 from runwire_conformance.trace.limits import CONNECTIONS
 from runwire_conformance.trace.memory_budget import MemoryBudget
 from runwire_conformance.trace.trace import (

@@ -21,7 +21,7 @@ from runwire_conformance.fuzz.plan import (
     Slow,
     Start,
 )
-from runwire_conformance.trace.naughty import ALPHABET, STRINGS, VALUES
+from runwire_conformance.trace.edge_values import ALPHABET, STRINGS, VALUES
 
 #: How many runs a plan starts at most.
 MOST_RUNS = 3

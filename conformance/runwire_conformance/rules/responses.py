@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from runwire_conformance.rules.finding import Finding, RuleContext
 from runwire_conformance.rules.registry import ConversationRule, Rules
-from runwire_conformance.trace.asked import Asked
+from runwire_conformance.trace.http_request import Asked
 from runwire_conformance.trace.trace import MOST_HEADER, Record, Trace
 
 RULES = Rules[ConversationRule]()

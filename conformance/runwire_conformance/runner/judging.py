@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from runwire_conformance.client.discovery.reach import NoRunwireServer
+from runwire_conformance.client.discovery.diagnosis import NoRunwireServer
 from runwire_conformance.runner.engine import Engine
 from runwire_conformance.runner.phases import judge_server
 from runwire_conformance.trace.printing import fit

@@ -7,8 +7,8 @@ from functools import cached_property, wraps
 from typing import Any, Literal, TypeVar
 
 from runwire_conformance.case import Broken
-from runwire_conformance.trace.asked import Asked
 from runwire_conformance.trace.clock import now
+from runwire_conformance.trace.http_request import Asked
 from runwire_conformance.trace.json_reading import read_json
 from runwire_conformance.trace.memory_budget import FLOOD_RECORDS, MemoryBudget
 from runwire_spec import registries

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import traceback
 
-from runwire_conformance.tools.check_client.judged.process import Client as Judged
-from runwire_conformance.tools.check_client.judged.reports import checked
-from runwire_conformance.tools.check_client.judged.told import Told
+from runwire_conformance.tools.check_client.client_under_test.launch_parameters import Told
+from runwire_conformance.tools.check_client.client_under_test.process import Client as Judged
+from runwire_conformance.tools.check_client.client_under_test.reports import checked
 from runwire_conformance.tools.check_client.wire_log import WireLog
 from tests.proof.clients.careful import Client
 

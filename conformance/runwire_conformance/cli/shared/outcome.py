@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from runwire_conformance.cli.shared.complaints import fail
+from runwire_conformance.cli.shared.usage_errors import fail
 from runwire_conformance.report.document import document_of
 from runwire_conformance.report.files import Files, Unwritable
 from runwire_conformance.report.terminal import failures, not_exercised, one_line, table

@@ -14,7 +14,7 @@ import pytest
 import typer
 
 import runwire_conformance
-from runwire_conformance.cli.shared.complaints import fail
+from runwire_conformance.cli.shared.usage_errors import fail
 from runwire_conformance.runner import pytest_plugin
 from runwire_conformance.runner.judging import Judging
 from runwire_conformance.runner.progress import ProgressLine

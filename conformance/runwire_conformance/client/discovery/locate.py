@@ -4,15 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
-from runwire_conformance.client.discovery.endpoints import BadEndpoint, endpoint_url, origin_of
-from runwire_conformance.client.discovery.profile import Options, Profile
-from runwire_conformance.client.discovery.reach import (
+from runwire_conformance.client.discovery.diagnosis import (
     NoRunwireServer,
     refused,
     speaks_runwire,
     speechless,
     unreachable,
 )
+from runwire_conformance.client.discovery.endpoints import BadEndpoint, endpoint_url, origin_of
+from runwire_conformance.client.discovery.profile import Options, Profile
 from runwire_conformance.client.wire.http import Response, Unanswered, Unreachable, fetch
 from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.json_reading import read_json

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from runwire_conformance.case import Blocked
 from runwire_conformance.client.discovery.endpoints import BadEndpoint, endpoint_url
 from runwire_conformance.client.options.search_options import Search
-from runwire_conformance.trace.asked import WITH_PATHS, Endpoint
+from runwire_conformance.trace.http_request import WITH_PATHS, Endpoint
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.observed import Observed
 from runwire_conformance.trace.printing import fit

@@ -8,7 +8,7 @@ from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.run import Run
 from runwire_conformance.client.expectations import expect_problem, expect_status, expect_valid
-from runwire_conformance.client.situations.either import begun
+from runwire_conformance.client.situations.any_transport import begun
 from runwire_conformance.client.target import Target
 
 #: A form that wants a number, and says nothing of what else it holds.

@@ -16,8 +16,8 @@ import asyncio
 from runwire_conformance.client.discovery.locate import ServerUnusable
 from runwire_conformance.runner.engine import STOPPED, Engine
 from runwire_conformance.runner.phases import settlement
+from runwire_conformance.runner.phases.concurrent_cases import play_crowd
 from runwire_conformance.runner.phases.confirmation import confirm
-from runwire_conformance.runner.phases.crowd import play_crowd
 from runwire_conformance.runner.phases.liveness import is_alive
 from runwire_conformance.runner.phases.probe import probe
 from runwire_conformance.runner.phases.reset_check import check_resets

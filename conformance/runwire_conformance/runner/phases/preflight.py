@@ -9,6 +9,7 @@ from functools import partial
 from runwire_conformance.case import Blocked, Broken
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.discovery.diagnosis import NoRunwireServer, refused
 from runwire_conformance.client.discovery.locate import (
     READY_S,
     TRIES,
@@ -17,7 +18,6 @@ from runwire_conformance.client.discovery.locate import (
     redirect_of,
 )
 from runwire_conformance.client.discovery.profile import Options, Profile
-from runwire_conformance.client.discovery.reach import NoRunwireServer, refused
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.http import Unanswered
 from runwire_conformance.rules import RuleContext

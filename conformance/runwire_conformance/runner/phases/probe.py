@@ -4,6 +4,7 @@ from collections.abc import Collection
 from urllib.parse import urljoin
 
 from runwire_conformance.case import Blocked, Broken
+from runwire_conformance.client.discovery.diagnosis import Guarded, NoRunwireServer, speechless, unreachable
 from runwire_conformance.client.discovery.locate import (
     DEFAULT_WEBSOCKET,
     ServerUnusable,
@@ -12,7 +13,6 @@ from runwire_conformance.client.discovery.locate import (
     locate,
 )
 from runwire_conformance.client.discovery.profile import Options, Profile
-from runwire_conformance.client.discovery.reach import Guarded, NoRunwireServer, speechless, unreachable
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable
 from runwire_conformance.runner.phases.preflight import preflight

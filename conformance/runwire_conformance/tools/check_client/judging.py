@@ -5,8 +5,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from runwire_conformance.tools.check_client.judged.profile import Profile, bound
-from runwire_conformance.tools.check_client.judged.told import PLACEHOLDERS
+from runwire_conformance.tools.check_client.client_under_test.launch_parameters import PLACEHOLDERS
+from runwire_conformance.tools.check_client.client_under_test.profile import Profile, bound
 from runwire_conformance.tools.check_client.scenario import Scenario, scenarios
 from runwire_conformance.tools.check_client.suite import Suite
 from runwire_conformance.tools.check_client.verdicts import judge_client, results

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from xml.etree import ElementTree
 
-from runwire_conformance.tools.check_client.expected.standing import State
+from runwire_conformance.tools.check_client.expected.expectation_result import State
 from runwire_conformance.tools.check_client.play import Played
 from runwire_conformance.trace.printing import fit
 from runwire_conformance.trace.transcript import transcript

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from runwire_conformance.rules import Finding
+from runwire_conformance.tools.check_client.client_under_test.launch_parameters import Told
+from runwire_conformance.tools.check_client.client_under_test.process import Client
+from runwire_conformance.tools.check_client.expected.expectation_result import Moment, Standing, State
 from runwire_conformance.tools.check_client.expected.expectations import findings_of, standing_of
-from runwire_conformance.tools.check_client.expected.standing import Moment, Standing, State
-from runwire_conformance.tools.check_client.judged.process import Client
-from runwire_conformance.tools.check_client.judged.told import Told
 from runwire_conformance.tools.check_client.scenario import Expectation, Scenario
-from runwire_conformance.tools.check_client.server.stage import Stage
+from runwire_conformance.tools.check_client.server.play_server import Stage
 from runwire_conformance.tools.check_client.wire_log import FROM_CLIENT, WireLog
 from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.trace import Trace

@@ -5,8 +5,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from runwire_conformance.tools.check_client.judged.process import Unstartable
-from runwire_conformance.tools.check_client.judged.profile import TRANSPORTS, Profile
+from runwire_conformance.tools.check_client.client_under_test.process import Unstartable
+from runwire_conformance.tools.check_client.client_under_test.profile import TRANSPORTS, Profile
 from runwire_conformance.tools.check_client.play import REFUSED, Launcher, Played, play, returns
 from runwire_conformance.tools.check_client.scenario import Scenario, scenarios
 

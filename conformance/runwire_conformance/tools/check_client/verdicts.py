@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from runwire_conformance.tools.check_client.expected.standing import State
-from runwire_conformance.tools.check_client.judged.profile import Profile, bound, client_classes
+from runwire_conformance.tools.check_client.client_under_test.profile import Profile, bound, client_classes
+from runwire_conformance.tools.check_client.expected.expectation_result import State
 from runwire_conformance.tools.check_client.play import LEADERS, Played, habit
 from runwire_conformance.tools.check_client.scenario import scenarios
 from runwire_conformance.verdict.judgement import Accusation, Judgement, Verdict, Witness

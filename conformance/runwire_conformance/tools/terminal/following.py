@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from runwire_client import Run, RunwireError
+from runwire_conformance.client.discovery.diagnosis import NoRunwireServer, Speechless
 from runwire_conformance.client.discovery.locate import ServerUnusable, locate
-from runwire_conformance.client.discovery.reach import NoRunwireServer, Speechless
 from runwire_conformance.client.target import Options
 
 Message = Mapping[str, Any]

@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 from runwire_conformance.rules import Finding
 from runwire_conformance.rules.client import RULES
 from runwire_conformance.tools.check_client.expected.back_off import evenness_of, haste_of
-from runwire_conformance.tools.check_client.expected.shown import shows, shows_no_end_before
-from runwire_conformance.tools.check_client.expected.standing import (
+from runwire_conformance.tools.check_client.expected.expectation_result import (
     HELD,
     PENDING,
     Moment,
@@ -22,7 +21,12 @@ from runwire_conformance.tools.check_client.expected.standing import (
     missing,
     never_came,
 )
-from runwire_conformance.tools.check_client.expected.ways import discovers, keeps_credentials, polls
+from runwire_conformance.tools.check_client.expected.report_checks import shows, shows_no_end_before
+from runwire_conformance.tools.check_client.expected.transport_choice import (
+    discovers,
+    keeps_credentials,
+    polls,
+)
 from runwire_conformance.tools.check_client.scenario import Expectation
 from runwire_conformance.tools.check_client.wire_log import Seen, WireLog
 from runwire_conformance.trace.trace import Trace

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runwire_conformance.tools.check_client.server.peers import Request, Wire
-from runwire_conformance.tools.check_client.server.run_of_scenario import problem
+from runwire_conformance.tools.check_client.server.scenario_run import problem
 from runwire_conformance.tools.check_client.wire_log import WireLog
 from runwire_conformance.trace.trace import Trace, Transport, parsed
 

@@ -5,11 +5,11 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from runwire_conformance.tools.check_client.scenario import Scenario
-from runwire_conformance.tools.check_client.server.acting import Acting
 from runwire_conformance.tools.check_client.server.answering import answer_json, answer_problem, opened
 from runwire_conformance.tools.check_client.server.peers import Request, Wire
 from runwire_conformance.tools.check_client.server.readers import StreamReader
-from runwire_conformance.tools.check_client.server.run_of_scenario import (
+from runwire_conformance.tools.check_client.server.scenario_player import Acting
+from runwire_conformance.tools.check_client.server.scenario_run import (
     BAD_REQUEST,
     NOT_FOUND,
     UNAUTHORIZED,

@@ -6,11 +6,11 @@ from typing import Any
 from websockets.frames import Opcode
 
 from runwire_conformance.tools.check_client.scenario import Scenario, plan_for
-from runwire_conformance.tools.check_client.server.acting import Acting
 from runwire_conformance.tools.check_client.server.answering import answer_json, answer_problem, opened
 from runwire_conformance.tools.check_client.server.peers import BAD_FRAMES, Frames, Request, Wire
 from runwire_conformance.tools.check_client.server.readers import SocketReader
-from runwire_conformance.tools.check_client.server.run_of_scenario import UNAUTHORIZED, ScenarioRun, problem
+from runwire_conformance.tools.check_client.server.scenario_player import Acting
+from runwire_conformance.tools.check_client.server.scenario_run import UNAUTHORIZED, ScenarioRun, problem
 from runwire_conformance.tools.check_client.wire_log import WireLog
 from runwire_conformance.trace.trace import Message, Trace, parsed
 

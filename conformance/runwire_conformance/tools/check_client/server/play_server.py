@@ -5,13 +5,13 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from runwire_conformance.tools.check_client.judged.told import Told
+from runwire_conformance.tools.check_client.client_under_test.launch_parameters import Told
 from runwire_conformance.tools.check_client.scenario import Scenario
-from runwire_conformance.tools.check_client.server.acting import Acting
 from runwire_conformance.tools.check_client.server.answering import answer_json, answer_problem, opened
 from runwire_conformance.tools.check_client.server.peers import Request, Wire
-from runwire_conformance.tools.check_client.server.run_of_scenario import NOT_FOUND, ScenarioRun
 from runwire_conformance.tools.check_client.server.runs_over_http import RUNS, RunsOverHttp
+from runwire_conformance.tools.check_client.server.scenario_player import Acting
+from runwire_conformance.tools.check_client.server.scenario_run import NOT_FOUND, ScenarioRun
 from runwire_conformance.tools.check_client.server.sockets import Sockets
 from runwire_conformance.tools.check_client.wire_log import WireLog
 

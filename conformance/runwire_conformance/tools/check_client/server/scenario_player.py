@@ -7,7 +7,7 @@ from typing import Any
 
 from runwire_conformance.tools.check_client.scenario import Plan, Scenario, plan_for
 from runwire_conformance.tools.check_client.server.readers import Reader, SocketReader, StreamReader
-from runwire_conformance.tools.check_client.server.run_of_scenario import (
+from runwire_conformance.tools.check_client.server.scenario_run import (
     BAD_REQUEST,
     NOT_FOUND,
     ScenarioRun,

@@ -1,6 +1,6 @@
 """Which way a client takes to a run: discovery before it falls back, polls of a gathered stream, origins. Pure."""
 
-from runwire_conformance.tools.check_client.expected.standing import (
+from runwire_conformance.tools.check_client.expected.expectation_result import (
     HELD,
     PENDING,
     Moment,

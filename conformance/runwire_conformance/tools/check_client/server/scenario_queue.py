@@ -10,9 +10,9 @@ import json
 from dataclasses import dataclass, field
 from importlib.resources import files
 
-from runwire_conformance.tools.check_client.judged.process import Client, Unstartable
-from runwire_conformance.tools.check_client.judged.reports import NoReport, checked
-from runwire_conformance.tools.check_client.judged.told import Told
+from runwire_conformance.tools.check_client.client_under_test.launch_parameters import Told
+from runwire_conformance.tools.check_client.client_under_test.process import Client, Unstartable
+from runwire_conformance.tools.check_client.client_under_test.reports import NoReport, checked
 from runwire_conformance.tools.check_client.server.peers import Request, Wire
 from runwire_conformance.tools.check_client.wire_log import WireLog
 from runwire_conformance.trace.json_reading import read_json

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from runwire_conformance.tools.check_client.judged.reports import NoReport, report_in
-from runwire_conformance.tools.check_client.judged.told import Told
+from runwire_conformance.tools.check_client.client_under_test.launch_parameters import Told
+from runwire_conformance.tools.check_client.client_under_test.reports import NoReport, report_in
 from runwire_conformance.tools.check_client.wire_log import WireLog
 
 #: Seconds that a client is given to end when it is told to.

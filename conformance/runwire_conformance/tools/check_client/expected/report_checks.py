@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from runwire_conformance.tools.check_client.expected.standing import (
+from runwire_conformance.tools.check_client.expected.expectation_result import (
     HELD,
     PENDING,
     Moment,
