@@ -11,7 +11,7 @@ import pytest
 from runwire_conformance.case import Broken
 from runwire_conformance.client.wire.http import Response
 from runwire_conformance.runner import assertion
-from runwire_conformance.runner.assertion import in_words, lacking_in_words, line_of
+from runwire_conformance.runner.assertion import in_words, line_of, missing_in_words
 from runwire_conformance.trace.trace import Message
 
 MODULE = """
@@ -150,8 +150,8 @@ def test_what_says_itself_is_left_as_it_is() -> None:
 
 def test_what_is_missing_is_named(case: ModuleType) -> None:
     with pytest.raises(KeyError) as caught:
-        case.lacking({})
+        case.failing_when_strict({})
 
-    assert lacking_in_words(caught.value) == "the received value has no `seq`"
-    assert lacking_in_words(IndexError("list index out of range")) == "less came than was expected"
-    assert lacking_in_words(TypeError("x")) == "the received value has another type than expected"
+    assert missing_in_words(caught.value) == "the received value has no `seq`"
+    assert missing_in_words(IndexError("list index out of range")) == "less came than was expected"
+    assert missing_in_words(TypeError("x")) == "the received value has another type than expected"

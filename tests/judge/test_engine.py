@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from runwire_conformance.case import Broken, DeadlineMissed, NotExercised, TooSlow, claim_of, proves
-from runwire_conformance.client.discovery.profile import Options, Profile
+from runwire_conformance.client.discovery.profile import Options, ServerProfile
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable, address_of
 from runwire_conformance.runner import engine, phases
@@ -30,9 +30,9 @@ LIMITS = {"connections_per_principal": 100, "heartbeat_s": 1, "idle_s": 3, "run_
 def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the engine play without a server: the cases of these tests need none."""
 
-    async def probe(*_: object) -> Profile:
+    async def probe(*_: object) -> ServerProfile:
         discovery = {"features": ["resume"], "limits": LIMITS, "script_agent": True}
-        return Profile("ws://server/ws", "http://server/.well-known/runwire", discovery)
+        return ServerProfile("ws://server/ws", "http://server/.well-known/runwire", discovery)
 
     @asynccontextmanager
     async def measured(*_: object) -> AsyncIterator[None]:

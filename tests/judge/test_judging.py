@@ -10,17 +10,17 @@ import pytest
 from runwire_conformance.case import Claim
 from runwire_conformance.client.discovery.diagnosis import NoRunwireServer
 from runwire_conformance.client.discovery.locate import ServerUnusable
-from runwire_conformance.client.discovery.profile import Options, Profile
+from runwire_conformance.client.discovery.profile import Options, ServerProfile
 from runwire_conformance.runner.engine import Engine
 from runwire_conformance.runner.judging import Judging
 from runwire_conformance.trace.trace import Trace
 from runwire_conformance.verdict.judgement import Accusation, Verdict
-from runwire_conformance.verdict.outcome import Case, Outcome, Played, State
+from runwire_conformance.verdict.outcome import Case, CaseResult, Outcome, State
 from runwire_conformance.verdict.reason import Kind
 from runwire_conformance.verdict.reproduction import Reproduction
 
 SAID = {"features": ["resume"], "script_agent": True, "server": {"name": "good", "version": "2"}}
-PROFILE = Profile("ws://server/v1/ws", discovery=SAID)
+PROFILE = ServerProfile("ws://server/v1/ws", discovery=SAID)
 
 
 async def body() -> None:
@@ -29,13 +29,13 @@ async def body() -> None:
 
 def played(
     name: str, state: State, *ids: str, seconds: float = 1.0, began_at: float = 0.0, ended_at: float = 0.0
-) -> Played:
+) -> CaseResult:
     """Return a case with its outcome."""
     outcome = Outcome(state, "seen", details="more", seconds=seconds, began_at=began_at, ended_at=ended_at)
-    return Played(Case(name, body, Claim(ids)), outcome)
+    return CaseResult(Case(name, body, Claim(ids)), outcome)
 
 
-def judging(*cases: Played, profile: Profile | None = PROFILE) -> Judging:
+def judging(*cases: CaseResult, profile: ServerProfile | None = PROFILE) -> Judging:
     """Return a judging that is over."""
     engine = Engine(
         "http://server", Options(token="secret"), [one.case for one in cases], profile=profile, seconds=9.0
@@ -45,7 +45,7 @@ def judging(*cases: Played, profile: Profile | None = PROFILE) -> Judging:
 
 
 def test_a_report_says_what_came_of_everything() -> None:
-    unplayed = Played(Case("a::unplayed", body, Claim(("RUN-5",))))
+    unplayed = CaseResult(Case("a::unplayed", body, Claim(("RUN-5",))))
     played_ = (
         unplayed,
         played("a::quick", State.PASSED, "RUN-4"),
@@ -94,7 +94,9 @@ def test_a_fault_outside_the_cases_stands_before_theirs() -> None:
 
 def test_what_was_broken_at_first_sight_is_accused() -> None:
     trace = Trace("websocket", "the first look", 0.0)
-    broken = Profile("ws://server", discovery=SAID, broken={"RUN-3": "no started"}, shown={"RUN-3": [trace]})
+    broken = ServerProfile(
+        "ws://server", discovery=SAID, broken={"RUN-3": "no started"}, shown={"RUN-3": [trace]}
+    )
 
     (judgement,) = judging(profile=broken).report().judgements
 
@@ -151,7 +153,7 @@ def test_a_death_names_its_moment_and_who_was_there(number: int, suspects: str) 
     cases = [played(f"a::{n}", State.PASSED, "RUN-4", began_at=12.5, ended_at=12.5) for n in range(number)]
     before = played("a::before", State.PASSED, "RUN-4", began_at=10.0, ended_at=12.4)
     after = played("a::after", State.PASSED, "RUN-4", began_at=12.6, ended_at=13.0)
-    done = judging(before, *cases, after, Played(Case("a::unplayed", body, Claim(("RUN-4",)))))
+    done = judging(before, *cases, after, CaseResult(Case("a::unplayed", body, Claim(("RUN-4",)))))
     done.engine.died, done.engine.began_at, done.engine.last_word = "refused", 10.0, 12.5
 
     report = done.report()

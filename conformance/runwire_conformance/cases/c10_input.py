@@ -8,7 +8,7 @@ from runwire_conformance.case import Broken, NotOffered, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.expectations import expect_ended_by_user, expect_member, expect_text
-from runwire_conformance.client.situations.any_transport import BOTH
+from runwire_conformance.client.situations.any_transport import BOTH_TRANSPORTS
 from runwire_conformance.client.situations.questions import (
     FORM,
     asked,
@@ -126,7 +126,7 @@ def server_time(date: str | None) -> float:
     return email.utils.parsedate_to_datetime(date).timestamp() if date else time.time()
 
 
-@proves("INPUT-8", script=True, on=BOTH, timing=True)
+@proves("INPUT-8", script=True, on=BOTH_TRANSPORTS, timing=True)
 async def a_request_that_nobody_answers_expires(target: Target, transport: str) -> None:
     run = await asked(
         target, transport, scripts.asking("q1", expires_in_ms=BRIEFLY_MS), scripts.token("went on")
@@ -144,7 +144,7 @@ async def a_request_that_nobody_answers_expires(target: Target, transport: str) 
         )
 
 
-@proves("INPUT-13", script=True, on=BOTH)
+@proves("INPUT-13", script=True, on=BOTH_TRANSPORTS)
 async def several_requests_are_answered_each_on_its_own(target: Target, transport: str) -> None:
     run = await asked(
         target,
@@ -164,7 +164,7 @@ async def several_requests_are_answered_each_on_its_own(target: Target, transpor
     expect_text(run, '"q1 ""q2 ""q3 "')
 
 
-@proves("INPUT-14", script=True, on=BOTH)
+@proves("INPUT-14", script=True, on=BOTH_TRANSPORTS)
 async def the_end_makes_open_requests_void(target: Target, transport: str) -> None:
     run = await asked(target, transport, scripts.asking("q1"))
     if isinstance(run.conversation, Client):
@@ -202,7 +202,7 @@ async def a_waiting_run_is_cancelled_by_post_in_time(target: Target, limits: Lim
     expect_member(terminal, "status", "cancelled")
 
 
-@proves("INPUT-16", script=True, on=BOTH)
+@proves("INPUT-16", script=True, on=BOTH_TRANSPORTS)
 async def the_agent_goes_on_after_an_expiry(target: Target, transport: str) -> None:
     run = await asked(
         target,

@@ -14,7 +14,7 @@ from runwire_conformance.client.expectations import (
     expect_text,
     expect_valid,
 )
-from runwire_conformance.client.situations.any_transport import BOTH
+from runwire_conformance.client.situations.any_transport import BOTH_TRANSPORTS
 from runwire_conformance.client.situations.questions import (
     FORM,
     asked,
@@ -36,7 +36,7 @@ UNFIT: tuple[tuple[str, dict[str, Any], tuple[Any, ...], Any], ...] = (
 UNFIT_FORMS: tuple[Any, ...] = ({}, {"n": "1"}, {"n": 1.5}, [], "x")
 
 
-@proves("INPUT-4", script=True, on=BOTH)
+@proves("INPUT-4", script=True, on=BOTH_TRANSPORTS)
 async def the_first_answer_closes_the_request(target: Target, transport: str) -> None:
     for kind, data, members in (
         ("approval", False, {}),
@@ -107,7 +107,7 @@ async def a_request_is_answered_by_the_other_transport(target: Target) -> None:
     assert (followed.text, streamed.text) == ("true", "false")
 
 
-@proves("INPUT-6", script=True, on=BOTH)
+@proves("INPUT-6", script=True, on=BOTH_TRANSPORTS)
 async def the_same_answer_again_changes_nothing(target: Target, transport: str) -> None:
     form = "forms" in target.features
     question = scripts.asking("q1", "form", schema=FORM) if form else scripts.asking("q1", "question")
@@ -126,7 +126,7 @@ async def the_same_answer_again_changes_nothing(target: Target, transport: str) 
     assert json.loads(run.text) == first
 
 
-@proves("INPUT-9", script=True, on=BOTH)
+@proves("INPUT-9", script=True, on=BOTH_TRANSPORTS)
 async def the_accepted_answer_may_come_again_after_the_end(target: Target, transport: str) -> None:
     run = await asked(target, transport, scripts.asking("q1"))
     await give(target, run, "q1", True)
@@ -139,7 +139,7 @@ async def the_accepted_answer_may_come_again_after_the_end(target: Target, trans
     await expect_input_refused(target, run, "q1", False, code="input_expired")
 
 
-@proves("INPUT-7", script=True, on=BOTH)
+@proves("INPUT-7", script=True, on=BOTH_TRANSPORTS)
 async def another_answer_is_a_conflict(target: Target, transport: str) -> None:
     run = await asked(target, transport, scripts.asking("q1"), scripts.wait(3000))
     await give(target, run, "q1", True)
@@ -158,7 +158,7 @@ async def another_answer_is_a_conflict(target: Target, transport: str) -> None:
     await expect_input_refused(target, run, "q2", {"flag": True}, code="conflict")
 
 
-@proves("INPUT-9", script=True, on=BOTH)
+@proves("INPUT-9", script=True, on=BOTH_TRANSPORTS)
 async def an_answer_that_comes_too_late_is_refused(target: Target, transport: str) -> None:
     run = await asked(
         target, transport, scripts.asking("q1", expires_in_ms=100), scripts.token("on"), scripts.wait(3000)
@@ -168,7 +168,7 @@ async def an_answer_that_comes_too_late_is_refused(target: Target, transport: st
     await expect_input_refused(target, run, "q1", True, code="input_expired")
 
 
-@proves("INPUT-10", script=True, on=BOTH)
+@proves("INPUT-10", script=True, on=BOTH_TRANSPORTS)
 async def an_answer_to_nothing_is_refused(target: Target, transport: str) -> None:
     run = await asked(target, transport, scripts.asking("q1"))
 
@@ -176,7 +176,7 @@ async def an_answer_to_nothing_is_refused(target: Target, transport: str) -> Non
     await expect_input_refused(target, run, "q1", True, run_id=new_run_id(), code="not_found")
 
 
-@proves("INPUT-11", script=True, on=BOTH)
+@proves("INPUT-11", script=True, on=BOTH_TRANSPORTS)
 async def an_answer_that_does_not_fit_leaves_the_request_open(target: Target, transport: str) -> None:
     for kind, members, unfit, fit in UNFIT:
         run = await asked(target, transport, scripts.asking("q1", kind, **members), scripts.echo("q1"))
@@ -188,7 +188,7 @@ async def an_answer_that_does_not_fit_leaves_the_request_open(target: Target, tr
         assert json.loads(run.text) == fit
 
 
-@proves("INPUT-21", script=True, on=BOTH)
+@proves("INPUT-21", script=True, on=BOTH_TRANSPORTS)
 async def a_form_that_does_not_fit_its_schema_leaves_the_request_open(target: Target, transport: str) -> None:
     run = await asked(target, transport, scripts.asking("q1", "form", schema=FORM), scripts.echo("q1"))
     for data in UNFIT_FORMS:
@@ -201,7 +201,7 @@ async def a_form_that_does_not_fit_its_schema_leaves_the_request_open(target: Ta
     assert json.loads(run.text) == {"n": 1}
 
 
-@proves("INPUT-12", script=True, on=BOTH)
+@proves("INPUT-12", script=True, on=BOTH_TRANSPORTS)
 async def no_answer_stands_in_the_log(target: Target, transport: str) -> None:
     secret = new_run_id()
     run = await asked(

@@ -4,13 +4,13 @@ import asyncio
 import json
 import time
 
-from runwire_conformance.case import Broken, NotOffered, TooSlow, proves, shows
+from runwire_conformance.case import Broken, NotOffered, TooSlow, accuses, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import LONG_S
 from runwire_conformance.client.conversations.run import Run, contents
 from runwire_conformance.client.expectations import expect_completed, expect_ended, expect_text
-from runwire_conformance.client.situations.any_transport import BOTH
+from runwire_conformance.client.situations.any_transport import BOTH_TRANSPORTS
 from runwire_conformance.client.situations.questions import FORM, asked, give, opened
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.trace import Message, object_of
@@ -43,9 +43,9 @@ async def the_log_equals_the_script(client: Client) -> None:
 
     events = [without_run(event) for event in contents(await run.whole())[:-1]]
 
-    with shows("SCRIPT-1"):
+    with accuses("SCRIPT-1"):
         assert [outline(event) for event in events] == [outline(event) for event in EVERYTHING]
-    with shows("SCRIPT-12"):
+    with accuses("SCRIPT-12"):
         assert events == EVERYTHING
 
 
@@ -260,7 +260,7 @@ ODD_ANSWERS = (
 )
 
 
-@proves("SCRIPT-8", script=True, on=BOTH)
+@proves("SCRIPT-8", script=True, on=BOTH_TRANSPORTS)
 async def odd_answers_are_echoed_as_they_were_given(target: Target, transport: str) -> None:
     names = [f"q{number}" for number in range(len(ODD_ANSWERS))]
     steps = [(scripts.asking(name, "question"), scripts.echo(name), scripts.token("\n")) for name in names]

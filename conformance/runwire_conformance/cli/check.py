@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from runwire_conformance.cli.shared.outcome import Gate, exit_code, prepare, tell, worst_of
+from runwire_conformance.cli.shared.outcome import Gate, exit_code, prepare, publish, worst_of
 from runwire_conformance.cli.shared.report_options import (
     ACCESS,
     PLAY,
@@ -198,7 +198,7 @@ def check(
     played = partial(judged, [*arguments, *further], url, quiet=quiet)
     result, unplayed = worst_of(played, repeat, strict, partial(played, returns_s=RETURNS_S))
     result = gate.applied(result, case_names())
-    tell(result, strict, files)
+    publish(result, strict, files)
     raise typer.Exit(exit_code(result, unplayed, strict))
 
 

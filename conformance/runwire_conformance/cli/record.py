@@ -14,11 +14,11 @@ from runwire_conformance.client.discovery.locate import ServerUnusable, locate
 from runwire_conformance.client.target import Options, Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable, address_of
 from runwire_conformance.tools.formats.recording import Recording, Unreadable
-from runwire_conformance.tools.recorder import MOST_HEAD, Proxy, RecordingFile, Writer
+from runwire_conformance.tools.recorder import MOST_HEAD, Proxy, RecordingFile, RecordingWriter
 from runwire_conformance.tools.replay import report_of
 from runwire_conformance.tools.validate import read
 from runwire_conformance.trace.clock import Clock
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.trace.printing import printable
 
 
 def record(
@@ -42,7 +42,7 @@ def record(
     secrets = [value.rpartition(" ")[2] for _, value in given.sent_headers]
     try:
         with _opened(output) as file:
-            writer = Writer(file, url, secrets)
+            writer = RecordingWriter(file, url, secrets)
             work = (
                 _ask(url, prompt, given, writer, sse)
                 if listen is None
@@ -73,7 +73,7 @@ def replay(
         fail(f"{file}: messages, and no recorded conversation; use: runwire validate {file}")
     report = report_of(recording)
     for remark in recording.remarks:
-        print(fit(remark))
+        print(printable(remark))
     print(report.text)
     raise typer.Exit(report.exit_code(strict))
 
@@ -82,7 +82,7 @@ def _opened(output: str) -> RecordingFile | IO[str]:
     return RecordingFile(output) if output != "-" else open(1, "w", encoding="utf-8", closefd=False)
 
 
-async def _ask(url: str, prompt: str, given: Options, writer: Writer, sse: bool) -> None:
+async def _ask(url: str, prompt: str, given: Options, writer: RecordingWriter, sse: bool) -> None:
     """Play one run and write down what was said."""
     target = Target(await locate(url, given), given, Clock())
     try:
@@ -103,7 +103,7 @@ async def _ask(url: str, prompt: str, given: Options, writer: Writer, sse: bool)
                 writer.write(trace.transport, connection, record)
 
 
-async def _listen(url: str, port: int, given: Options, writer: Writer) -> None:
+async def _listen(url: str, port: int, given: Options, writer: RecordingWriter) -> None:
     """Stand between a client and the server until Ctrl-C."""
     try:
         address = address_of(url)

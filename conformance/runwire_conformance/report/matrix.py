@@ -10,7 +10,7 @@ from runwire_conformance.report.document import Document, report_schema
 from runwire_conformance.report.html import SHOWN, page, prose, style
 from runwire_conformance.report.words import PLAIN_SIGNS, SIGNS
 from runwire_conformance.trace.json_reading import read_json
-from runwire_conformance.trace.printing import code, fitted
+from runwire_conformance.trace.printing import code, printable_value
 from runwire_spec import catalogue, registries
 
 
@@ -125,5 +125,5 @@ def _read(file: Path) -> Document:
         raise UnreadableReport(
             f"{file}: is no report of `runwire check --json FILE`: {place}: {' '.join(said.split())}"
         )
-    document: Document = fitted(report)
+    document: Document = printable_value(report)
     return document

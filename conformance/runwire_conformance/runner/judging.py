@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from runwire_conformance.client.discovery.diagnosis import NoRunwireServer
 from runwire_conformance.runner.engine import Engine
 from runwire_conformance.runner.phases import judge_server
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.trace.printing import printable
 from runwire_conformance.verdict.judgement import Judgement
 from runwire_conformance.verdict.outcome import State
-from runwire_conformance.verdict.proxies.signs import Signs, signs_of, without_proxy
+from runwire_conformance.verdict.proxies.signs import ProxySigns, signs_of, without_proxy
 from runwire_conformance.verdict.reproduction import Reproduction, shown_url
 from runwire_conformance.verdict.result import Report
 from runwire_conformance.verdict.verdict import also_accused, class_results, judge, only_accused
@@ -69,7 +69,7 @@ class Judging:
             with _explained_in_short():
                 asyncio.run(judge_server(self.engine))
         except NoRunwireServer as problem:
-            self.refused = fit(problem)
+            self.refused = printable(problem)
         except Exception:
             self.fault = traceback.format_exc()
 
@@ -142,7 +142,7 @@ class Judging:
             return also_accused(judgements, "CONN-6", "the last look at the server", self._death())
         return judgements
 
-    def _signs(self) -> Signs:
+    def _signs(self) -> ProxySigns:
         """Return what all conversations showed of a proxy, those of the preflight among them."""
         engine = self.engine
         total = signs_of(engine.unusable.traces if engine.unusable is not None else ())

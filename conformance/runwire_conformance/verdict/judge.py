@@ -49,7 +49,7 @@ def blocked_by_flood(requirement: str) -> Outcome:
     return Outcome(State.NOT_EXERCISED, f"blocked by {requirement}", requirement)
 
 
-def is_crowded_out(outcome: Outcome) -> bool:
+def starved_by_floods(outcome: Outcome) -> bool:
     """Whether a case failed as too much had come of others for its own conversations to be read further."""
     crowded = any(trace.flooded_at for trace in outcome.traces) and outcome.flood is None
     return outcome.state is State.FAILED and crowded

@@ -8,7 +8,7 @@ from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.run import Run
 from runwire_conformance.client.expectations import expect_problem, expect_status, expect_valid
-from runwire_conformance.client.situations.any_transport import begun
+from runwire_conformance.client.situations.any_transport import start_run
 from runwire_conformance.client.target import Target
 
 #: A form that wants a number, and says nothing of what else it holds.
@@ -17,7 +17,7 @@ FORM = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": 
 
 async def asked(target: Target, transport: str, *steps: scripts.Step, **members: Any) -> Run:
     """Start a script and return its run when the first request is open."""
-    run = await begun(target, transport, scripts.script(*steps), **members)
+    run = await start_run(target, transport, scripts.script(*steps), **members)
     await run.event("input_request")
     return run
 

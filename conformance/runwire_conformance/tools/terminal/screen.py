@@ -10,7 +10,7 @@ from rich.style import Style
 from rich.text import Text
 
 from runwire_conformance.tools.terminal.following import Message
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.trace.printing import printable
 
 #: Characters of a tool's input or result that are shown.
 MOST_SHOWN = 2000
@@ -24,7 +24,7 @@ _BEGUN = re.compile(r"(?:(?<!\S):+|#+|##[a-z]{1,8})\Z")
 
 def harmless(text: object) -> str:
     """Return a text of the server without what a terminal would obey (chapter 19), with its line breaks."""
-    return fit(text, lines=True)
+    return printable(text, lines=True)
 
 
 class Screen:

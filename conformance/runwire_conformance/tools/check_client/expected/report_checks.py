@@ -5,13 +5,13 @@ from typing import Any
 from runwire_conformance.tools.check_client.expected.expectation_result import (
     HELD,
     PENDING,
-    Moment,
-    Standing,
-    State,
-    broken,
+    ExpectationResult,
+    ExpectationState,
+    PlayContext,
+    absence_reason,
     end_of,
-    missing,
-    never_came,
+    not_seen,
+    violated,
 )
 from runwire_conformance.tools.check_client.scenario import Expectation, gathers
 from runwire_conformance.tools.check_client.wire_log import WireLog
@@ -28,50 +28,58 @@ KNOWN_BY = {
 }
 
 
-def shows(expectation: Expectation, moment: Moment) -> Standing:
+def shows(expectation: Expectation, context: PlayContext) -> ExpectationResult:
     """The client reports that it shows what it has to show."""
-    if not moment.log.attaches:
-        return missing(moment, never_came(moment))
-    whole = moment.log.mark("over")
-    if whole is None and moment.over and end_of(moment.log.attaches[-1], moment) is None:
-        return Standing(State.NOT_EXERCISED, "the scenario did not come so far")
-    if whole is None and moment.over and gathers(moment.scenario):
-        return Standing(State.NOT_EXERCISED, "the client did not poll the log to its end")
-    if whole is None and moment.over:  # what was cut is shown as whole by nobody who stays away
-        return Standing(State.AWAY, "the client did not come back for the rest, as it does elsewhere")
-    settled = moment.over or (
-        whole is not None and moment.now - _last_report(moment.log, whole.at) > SETTLED_S
+    if not context.log.attaches:
+        return not_seen(context, absence_reason(context))
+    whole = context.log.mark("over")
+    if whole is None and context.over and end_of(context.log.attaches[-1], context) is None:
+        return ExpectationResult(ExpectationState.NOT_EXERCISED, "the scenario did not come so far")
+    if whole is None and context.over and gathers(context.scenario):
+        return ExpectationResult(ExpectationState.NOT_EXERCISED, "the client did not poll the log to its end")
+    if whole is None and context.over:  # what was cut is shown as whole by nobody who stays away
+        return ExpectationResult(
+            ExpectationState.AWAY, "the client did not come back for the rest, as it does elsewhere"
+        )
+    settled = context.over or (
+        whole is not None and context.now - _last_report(context.log, whole.at) > SETTLED_S
     )
-    shown = shown_by(moment.log)
+    shown = shown_by(context.log)
     wrong = ""
     for name in ("text", "ended", "code", "calls"):
         wanted = expectation.get(name)
         if wanted is None:
             continue
-        if name not in shown and name in moment.reports:
-            return Standing(State.ABSENT, f"the client shows no {name}") if moment.over else PENDING
+        if name not in shown and name in context.reports:
+            return (
+                ExpectationResult(ExpectationState.ABSENT, f"the client shows no {name}")
+                if context.over
+                else PENDING
+            )
         if name not in shown:
-            unreported = Standing(State.NOT_EXERCISED, f"the client does not report {name}")
+            unreported = ExpectationResult(
+                ExpectationState.NOT_EXERCISED, f"the client does not report {name}"
+            )
             return unreported if settled else PENDING
         wrong = wrong or _differs(name, wanted, shown[name])
-    if not wrong and (name := _foretold(expectation, moment)):
-        return missing(moment, f"the client reported {name} before it could know")
+    if not wrong and (name := _foretold(expectation, context)):
+        return not_seen(context, f"the client reported {name} before it could know")
     if not wrong:  # what is right may still be taken back with the end of the run
         return HELD if whole is not None and (settled or shown.get("ended") is not None) else PENDING
     if sentence := (expectation.get("blocked") or {}).get(shown.get("text")):
-        return missing(moment, f"blocked by {sentence}")
+        return not_seen(context, f"blocked by {sentence}")
     # Whoever says that the run has ended shows what it shows; others may still be at it.
-    return broken(wrong) if moment.over or (settled and "ended" in shown) else PENDING
+    return violated(wrong) if context.over or (settled and "ended" in shown) else PENDING
 
 
-def _last_report(log: WireLog, moment: float) -> float:
+def _last_report(log: WireLog, context: float) -> float:
     """Return when the client last reported something that it had not reported before, `moment` at the least."""
     known: dict[str, Any] = {}
     for one in log.of("report"):
         if any(known.get(name) != value for name, value in one.members.items()):
-            moment = max(moment, one.at)
+            context = max(context, one.at)
         known |= one.members
-    return moment
+    return context
 
 
 def shown_by(log: WireLog) -> dict[str, Any]:
@@ -90,12 +98,12 @@ def _shown_since(log: WireLog) -> dict[str, tuple[Any, float]]:
     return shown
 
 
-def _foretold(expectation: Expectation, moment: Moment) -> str:
+def _foretold(expectation: Expectation, context: PlayContext) -> str:
     """Return what the client reported before the event came that it follows from, or an empty string."""
-    for name, (_, since) in _shown_since(moment.log).items():
+    for name, (_, since) in _shown_since(context.log).items():
         kinds = KNOWN_BY.get(name, set())
-        last = max((event["seq"] for event in moment.scenario.log if event["type"] in kinds), default=0)
-        if expectation.get(name) is not None and since < moment.log.said.get(last, 0.0):
+        last = max((event["seq"] for event in context.scenario.log if event["type"] in kinds), default=0)
+        if expectation.get(name) is not None and since < context.log.said.get(last, 0.0):
             return name
     return ""
 
@@ -112,20 +120,20 @@ def _differs(name: str, wanted: Any, shown: Any) -> str:
     return "" if shown == wanted else f"{name} is shown as {shown!r}, not {wanted!r}"
 
 
-def shows_no_end_before(expectation: Expectation, moment: Moment) -> Standing:
+def shows_no_end_before(expectation: Expectation, context: PlayContext) -> ExpectationResult:
     """The client does not report an end before a mark."""
-    mark = moment.log.mark(expectation.get("mark"))
-    for one in moment.log.of("report"):
+    mark = context.log.mark(expectation.get("mark"))
+    for one in context.log.of("report"):
         if one.get("ended") is None:
             continue
         if mark is None or one.at < mark.at:
-            asked = any(said.get("type") == "cancel" and said.at < one.at for said in moment.log.of("says"))
-            if asked or (one.get("ended") == "cancelled" and moment.log.attaches):
-                return broken(f"the run is shown as {one.get('ended')} before its terminal came")
-            return missing(moment, "the client never cancelled")
+            asked = any(said.get("type") == "cancel" and said.at < one.at for said in context.log.of("says"))
+            if asked or (one.get("ended") == "cancelled" and context.log.attaches):
+                return violated(f"the run is shown as {one.get('ended')} before its terminal came")
+            return not_seen(context, "the client never cancelled")
         return HELD
-    if not moment.log.attaches:
-        return missing(moment, never_came(moment))
-    if not any(said.get("type") == "cancel" for said in moment.log.of("says")):
-        return missing(moment, "the client was told to cancel, and never did")
-    return missing(moment, "the client does not report ended")
+    if not context.log.attaches:
+        return not_seen(context, absence_reason(context))
+    if not any(said.get("type") == "cancel" for said in context.log.of("says")):
+        return not_seen(context, "the client was told to cancel, and never did")
+    return not_seen(context, "the client does not report ended")

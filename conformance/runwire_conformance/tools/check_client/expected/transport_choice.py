@@ -3,66 +3,70 @@
 from runwire_conformance.tools.check_client.expected.expectation_result import (
     HELD,
     PENDING,
-    Moment,
-    Standing,
-    State,
-    broken,
-    missing,
+    ExpectationResult,
+    ExpectationState,
+    PlayContext,
+    not_seen,
+    violated,
 )
 from runwire_conformance.tools.check_client.scenario import Expectation
 
 
-def discovers(_: Expectation, moment: Moment) -> Standing:
+def discovers(_: Expectation, context: PlayContext) -> ExpectationResult:
     """Between a handshake that came to nothing and the first request for a run the discovery document is fetched."""
-    shaken = next(iter(moment.log.of("handshake")), None)
+    shaken = next(iter(context.log.of("handshake")), None)
     if shaken is None:
-        return missing(moment, "the client never tried a WebSocket")
+        return not_seen(context, "the client never tried a WebSocket")
     asked = next(
-        (one for one in moment.log.attaches if one.get("transport") == "sse" and one.at > shaken.at), None
+        (one for one in context.log.attaches if one.get("transport") == "sse" and one.at > shaken.at), None
     )
     if asked is None:
-        return missing(moment, "the client never fell back")
-    found = [one for one in moment.log.of("discovery") if shaken.at < one.at <= asked.at]
+        return not_seen(context, "the client never fell back")
+    found = [one for one in context.log.of("discovery") if shaken.at < one.at <= asked.at]
     if not found:
-        return broken("a run is asked for over HTTP, and nobody looked why the WebSocket failed")
+        return violated("a run is asked for over HTTP, and nobody looked why the WebSocket failed")
     if all(one.get("token") != asked.get("token") for one in found):
-        return broken("discovery is fetched with another credential than the run is asked for with")
+        return violated("discovery is fetched with another credential than the run is asked for with")
     return HELD
 
 
-def polls(_: Expectation, moment: Moment) -> Standing:
+def polls(_: Expectation, context: PlayContext) -> ExpectationResult:
     """A stream that brings nothing is replaced by polls."""
-    gathered = next((one for one in moment.log.attaches if one.get("transport") == "sse"), None)
+    gathered = next((one for one in context.log.attaches if one.get("transport") == "sse"), None)
     if gathered is None:
-        return missing(moment, "the client never asked for a stream")
-    polled = [one for one in moment.log.of("poll") if one.at > gathered.at]
-    if polled and moment.scenario.poll and not any(one.get("page") for one in polled):
+        return not_seen(context, "the client never asked for a stream")
+    polled = [one for one in context.log.of("poll") if one.at > gathered.at]
+    if polled and context.scenario.poll and not any(one.get("page") for one in polled):
         return (
-            Standing(State.ABSENT, "the client looks at the run, and does not poll its log")
-            if moment.over
+            ExpectationResult(
+                ExpectationState.ABSENT, "the client looks at the run, and does not poll its log"
+            )
+            if context.over
             else PENDING
         )
     if len(polled) > 1:
         return HELD
     if polled:
         why = "the client polled once, and the run went on"
-        return Standing(State.ABSENT, why) if moment.over else PENDING
+        return ExpectationResult(ExpectationState.ABSENT, why) if context.over else PENDING
     return (
-        Standing(State.ABSENT, "the client waited for a stream that brought nothing")
-        if moment.over
+        ExpectationResult(ExpectationState.ABSENT, "the client waited for a stream that brought nothing")
+        if context.over
         else PENDING
     )
 
 
-def keeps_credentials(_: Expectation, moment: Moment) -> Standing:
+def keeps_credentials(_: Expectation, context: PlayContext) -> ExpectationResult:
     """No credential reaches another origin."""
-    elsewhere = [one for one in moment.log.seen if one.get("foreign")]
+    elsewhere = [one for one in context.log.entries if one.get("foreign")]
     for one in elsewhere:
         if one.get("token"):
-            return broken(f"a {one.kind} to {one.get('foreign')} carries the credential for {one.get('own')}")
-    own = [one for one in moment.log.seen if one.get("token") and not one.get("foreign")]
+            return violated(
+                f"a {one.kind} to {one.get('foreign')} carries the credential for {one.get('own')}"
+            )
+    own = [one for one in context.log.entries if one.get("token") and not one.get("foreign")]
     if not own:
-        return missing(moment, "the client never presented its credential")
-    if moment.over or moment.now - own[0].at >= moment.scenario.window_s:
+        return not_seen(context, "the client never presented its credential")
+    if context.over or context.now - own[0].at >= context.scenario.window_s:
         return HELD
     return PENDING

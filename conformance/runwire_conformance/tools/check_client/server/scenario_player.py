@@ -21,7 +21,7 @@ from runwire_conformance.trace.clock import now
 PINGS = 4
 
 
-class Acting:
+class ScenarioPlayer:
     """Plays the plans of a scenario to whoever starts or resumes its run."""
 
     def __init__(self, scenario: Scenario, run: ScenarioRun, log: WireLog) -> None:
