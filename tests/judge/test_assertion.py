@@ -150,7 +150,7 @@ def test_what_says_itself_is_left_as_it_is() -> None:
 
 def test_what_is_missing_is_named(case: ModuleType) -> None:
     with pytest.raises(KeyError) as caught:
-        case.failing_when_strict({})
+        case.lacking({})
 
     assert missing_in_words(caught.value) == "the received value has no `seq`"
     assert missing_in_words(IndexError("list index out of range")) == "less came than was expected"

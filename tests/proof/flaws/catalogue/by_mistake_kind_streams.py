@@ -42,7 +42,7 @@ def streams_lose_astral_letters(flaw: Rewrite, link: Link, message: Message) -> 
 
 
 @says("CANCEL-1", clause="reason")
-def streams_give_no_user(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+def cancelled_streams_end_as_left(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """A run that was cancelled ends its stream as one that was left."""
     cancelled = link.is_stream and message.get("type") == "done" and message.get("reason") == "user"
     yield {**message, "reason": "disconnected"} if cancelled else message

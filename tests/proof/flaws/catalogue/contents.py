@@ -68,7 +68,7 @@ _texts(
     on=_socket,
 )
 _texts(
-    "white_tokens_trimmed",
+    "whitespace_tokens_trimmed",
     "SCRIPT-1",
     lambda text: text.strip(" \t") or "-",
     "White text is trimmed.",

@@ -62,16 +62,16 @@ _changes_metrics(
     "The last bucket of a histogram holds less than the one before.",
 )
 _changes_metrics(
-    "lines_end_as_in_windows", "OBS-6", lambda text: text.replace(" ", "\t", 40), "Tabs stand for blanks."
+    "tabs_stand_for_spaces", "OBS-6", lambda text: text.replace(" ", "\t", 40), "Tabs stand for blanks."
 )
 _changes_metrics(
-    "nothing_is_open",
+    "open_connections_are_not_counted",
     "OBS-6",
     lambda text: re.sub(r"(?m)^(runwire_connections\{.*\}) .*", r"\1 0.0", text),
     "Open connections are not counted.",
 )
 _changes_metrics(
-    "no_run_works",
+    "unfinished_runs_are_not_counted",
     "OBS-6",
     lambda text: re.sub(r"(?m)^runwire_runs_active .*", "runwire_runs_active 0.0", text),
     "Unfinished runs are not counted.",

@@ -101,7 +101,7 @@ class ReplayOffByOne(Rewrite):
 
 
 @flaw("RESUME-10")
-class NothingLive(Seam):
+class NoLiveEventsAfterAResume(Seam):
     """A reader that resumed gets the replay and none of the live events before the terminal."""
 
     def event(self, event: Message, seam: int) -> Iterable[Message]:

@@ -392,7 +392,7 @@ def streams_have_an_epoch_of_their_own(flaw: Rewrite, link: Link, message: Messa
 
 
 @says("SSE-21")
-def streams_read_on_in_capitals(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+def resumed_streams_in_capitals(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """A stream of a run that was started on a WebSocket has other text."""
     if link.is_stream and message.get("type") == "resumed":
         link.notes["resumed"] = True
