@@ -11,7 +11,7 @@ from runwire_conformance.client.conversations.conversation import LONG_S, beyond
 from runwire_conformance.client.conversations.run import contents
 from runwire_conformance.client.expectations import expect_ended, expect_ended_by_user
 from runwire_conformance.client.situations.any_transport import BOTH_TRANSPORTS, start_run
-from runwire_conformance.client.situations.questions import asked, closing, give
+from runwire_conformance.client.situations.questions import closing, run_that_asks, send_answer
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 
@@ -174,11 +174,11 @@ async def time_spent_waiting_is_not_running(target: Target, limits: Limits, tran
     waits = limits["run_s"] + 1
     if limits["input_s"] < waits + 2:
         raise NotExercised("input_s is shorter than run_s; set a longer input_s on the server")
-    run = await asked(target, transport, scripts.asking("q1"), scripts.token("on"))
+    run = await run_that_asks(target, transport, scripts.asking("q1"), scripts.token("on"))
 
     await asyncio.sleep(waits)
     assert not any(event.is_terminal for event in run.events), "a run that waited for its user ended"
-    await give(target, run, "q1", True)
+    await send_answer(target, run, "q1", True)
 
     await closing(run, "q1")
     assert (await run.terminal()).get("status") == "completed"

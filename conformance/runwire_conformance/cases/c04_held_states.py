@@ -9,7 +9,7 @@ from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import NO_SILENCE, Conversation, beyond
 from runwire_conformance.client.conversations.run import Run
 from runwire_conformance.client.situations.any_transport import start_run
-from runwire_conformance.client.situations.questions import give
+from runwire_conformance.client.situations.questions import send_answer
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.limits import Limits
@@ -142,7 +142,7 @@ async def is_answered(target: Target, client: Client, session_id: str) -> None:
     run = await client.start(script, session_id=session_id)
     for name, data in (("q1", True), ("q2", "yes")):
         await run.conversation.wait_until(lambda: name in open_requests(run), 5, "a request")  # noqa: B023
-        await give(target, run, name, data)
+        await send_answer(target, run, name, data)
     await run.terminal()
 
 

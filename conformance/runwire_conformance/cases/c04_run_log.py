@@ -8,7 +8,7 @@ from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import END, EVENT_S, LONG_S
 from runwire_conformance.client.conversations.run import contents
-from runwire_conformance.client.expectations import expect_count, expect_same_log, expect_text, shown
+from runwire_conformance.client.expectations import excerpt, expect_count, expect_same_log, expect_text
 from runwire_conformance.client.situations.any_transport import BOTH_TRANSPORTS, start_run
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
@@ -36,7 +36,7 @@ async def the_error_that_ends_a_run_has_its_place(target: Target, transport: str
         lambda message: message.type == "error", "the error", seconds=EVENT_S, owners=END
     )
     if error.get("run_id") != run.id or "seq" not in error:
-        raise Wrong(f"expected an error with run_id and seq; came {shown(error)}")
+        raise Wrong(f"expected an error with run_id and seq; came {excerpt(error)}")
 
 
 @proves("RUN-28")

@@ -11,7 +11,7 @@ from runwire_conformance.client.conversations.conversation import EVENT_S, Conve
 from runwire_conformance.client.conversations.run import Run
 from runwire_conformance.client.expectations import expect_member, expect_text
 from runwire_conformance.client.situations.any_transport import BOTH_TRANSPORTS, start_run, stop
-from runwire_conformance.client.situations.questions import closing, give, opened
+from runwire_conformance.client.situations.questions import closing, opened, send_answer
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 
@@ -177,7 +177,7 @@ async def a_request_of_the_run_before_answers_none_of_the_next(target: Target, t
             client.start(prompt, **members) if client else start_run(target, transport, prompt, **members)
         )
         await opened(run, "q1")
-        await give(target, run, "q1", answer)
+        await send_answer(target, run, "q1", answer)
         await closing(run, "q1")
         await run.terminal()
         expect_text(run, json.dumps(answer), ("SCRIPT-8",))

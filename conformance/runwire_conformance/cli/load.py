@@ -43,7 +43,7 @@ def load(
         fail(given.redaction.masked(str(problem)))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    print(given.redaction.masked(loading.told(result)))
+    print(given.redaction.masked(loading.report_text(result)))
     raise typer.Exit(result.exit_code)
 
 

@@ -114,7 +114,7 @@ class Judging:
             slowest=slowest,
             judge_errors=tuple([self.fault, *faults] if self.fault else faults),
             remarks=tuple(filter(None, [self._gone(), remark])),
-            informational=engine.options.observed.told(),
+            informational=engine.options.observed.seen_answers(),
             began=self.began,
             reproduction=self.reproduction,
             redaction=engine.options.redaction,

@@ -135,7 +135,7 @@ async def _measured(client: Client, prompt: str, cancels: bool, result: Load) ->
     return run
 
 
-def told(result: Load) -> str:
+def report_text(result: Load) -> str:
     """Return what a person reads."""
     runs = sum(result.ended.values())
     ended = ", ".join(f"{printable(status)} {count}" for status, count in result.ended.items())

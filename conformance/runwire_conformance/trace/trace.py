@@ -422,11 +422,11 @@ def remembered(function: Callable[[Trace], Made]) -> Callable[[Trace], Made]:
     name = f"{function.__module__}.{function.__qualname__}"
 
     @wraps(function)
-    def asked(trace: Trace) -> Made:
+    def cached(trace: Trace) -> Made:
         known = trace.made.get(name)
         if known is None or known[0] != len(trace.records):
             known = trace.made[name] = (len(trace.records), function(trace))
         made: Made = known[1]
         return made
 
-    return asked
+    return cached

@@ -48,7 +48,7 @@ class Stream(Conversation):
         )
         return Run(self, opening.get("run_id"), opening.index, opening)
 
-    def told(self) -> list[tuple[Block, Message]]:
+    def blocks_and_messages(self) -> list[tuple[Block, Message]]:
         """Return the messages so far, each with the block it came in."""
         return list(zip(self._carriers, self.messages, strict=True))
 

@@ -99,7 +99,7 @@ async def play(
     began = now()
     client: LaunchedClient | None = None
     try:
-        client = await launch(server.told, server.log)
+        client = await launch(server.launch_parameters, server.log)
         began = now()  # whoever is started by hand was waited for
         over = await _until_decided(server, client, began, patience_s)
         standings, ended = _standings(server, over), client.ended

@@ -37,7 +37,7 @@ class Suite:
     patience_s: float = PATIENCE_S
     at_once: int = AT_ONCE
     chosen: Callable[[Scenario], bool] = lambda _: True
-    told: PlayCallback = lambda *_: None
+    on_played: PlayCallback = lambda *_: None
     #: Seconds after which nothing more is begun.
     time_limit_s: float | None = None
     #: Whether that was so.
@@ -152,7 +152,7 @@ class Suite:
 
     def _keep(self, played: PlayResult) -> None:
         self.plays.append(played)
-        self.told(len(self.planned), len(self.plays), played)
+        self.on_played(len(self.planned), len(self.plays), played)
 
 
 def _unplayed(scenario: Scenario, name: str, why: str) -> PlayResult:

@@ -229,7 +229,11 @@ def token_in_a_header(flaw: Rewrite, request: Request, response: Response) -> Re
 @answers("AUTH-7", auth=True)
 def token_in_the_problem(flaw: Rewrite, request: Request, response: Response) -> Response:
     """The body of a 401 quotes the token."""
-    return with_members(response, detail=f"{token_of(request)} is not known") if response.status == 401 else response
+    return (
+        with_members(response, detail=f"{token_of(request)} is not known")
+        if response.status == 401
+        else response
+    )
 
 
 @answers("AUTH-7", auth=True)

@@ -164,7 +164,11 @@ def status_ahead_of_the_text(flaw: Rewrite, request: Request, response: Response
 @answers("HTTP-5")
 def status_always_running(flaw: Rewrite, request: Request, response: Response) -> Response:
     """A run as it stands is always running."""
-    return with_members(response, status="running") if is_status(request) and response.status == 200 else response
+    return (
+        with_members(response, status="running")
+        if is_status(request) and response.status == 200
+        else response
+    )
 
 
 @answers("HTTP-5")

@@ -36,7 +36,9 @@ def _without(metric: str) -> Callable[[str], str]:
 
 
 _changes_metrics("a_metric_is_missing", "OBS-6", _without("runwire_resumes"), "One metric is missing.")
-_changes_metrics("a_histogram_is_missing", "OBS-6", _without("runwire_cancel_seconds"), "One histogram is missing.")
+_changes_metrics(
+    "a_histogram_is_missing", "OBS-6", _without("runwire_cancel_seconds"), "One histogram is missing."
+)
 _changes_metrics(
     "counters_are_gauges",
     "OBS-6",
@@ -102,7 +104,9 @@ _changes_metrics(
     _frozen("cancelled"),
     "Runs that were cancelled are not counted.",
 )
-_changes_metrics("cut_runs_are_not_counted", "OBS-7", _frozen("incomplete"), "Runs that were cut are not counted.")
+_changes_metrics(
+    "cut_runs_are_not_counted", "OBS-7", _frozen("incomplete"), "Runs that were cut are not counted."
+)
 _changes_metrics(
     "half_the_runs_are_counted",
     "OBS-7",

@@ -54,7 +54,9 @@ def _changes_header(name: str, header: str, value: str | None, doc: str) -> None
 
 
 _changes_header("streams_may_be_buffered", "x-accel-buffering", None, "Streams have no X-Accel-Buffering.")
-_changes_header("streams_may_be_transformed", "cache-control", "no-store", "Streams may be transformed on the way.")
+_changes_header(
+    "streams_may_be_transformed", "cache-control", "no-store", "Streams may be transformed on the way."
+)
 _changes_header("streams_may_be_stored", "cache-control", "no-cache, no-transform", "Streams may be stored.")
 _changes_header("streams_as_text", "content-type", "text/plain", "Streams come as text/plain.")
 _changes_header("streams_encoded", "content-encoding", "identity", "Streams name a Content-Encoding.")

@@ -104,7 +104,9 @@ class TicketsOpenNothing(Tickets):
 def tickets_for_a_minute(flaw: Rewrite, request: Request, response: Response) -> Response:
     """A ticket is good for a minute."""
     return (
-        with_members(response, expires_in_s=60) if is_ticket_request(request) and response.status == 200 else response
+        with_members(response, expires_in_s=60)
+        if is_ticket_request(request) and response.status == 200
+        else response
     )
 
 

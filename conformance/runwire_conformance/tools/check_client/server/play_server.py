@@ -62,7 +62,7 @@ class PlayServer:
         await asyncio.sleep(0)  # what was closed lets go of its socket
 
     @property
-    def told(self) -> LaunchParameters:
+    def launch_parameters(self) -> LaunchParameters:
         """What the client is told."""
         origin = f"{HOST}:{self._ports[0]}"
         return LaunchParameters(

@@ -58,7 +58,7 @@ class RunsOverHttp:
         elif what == ("POST", "cancel"):
             trace = opened(self._log, "http", request)
             self._log.note("says", wire.number, type="cancel")
-            if refused := self._player.refusal_of_request():
+            if refused := self._player.cancel_refusal():
                 answer_problem(wire, refused)
             else:
                 answer_json(

@@ -84,13 +84,13 @@ class ScenarioPlayer:
         if page and self._run.said == self._run.last and self._log.mark("over") is None:
             self._log.note("mark", name="over")
 
-    def asked(self, reader: Reader, re: str | None) -> None:
+    def refuse_cancel(self, reader: Reader, re: str | None) -> None:
         """Answer a `cancel` that the scenario refuses."""
         if self._refusing is not None:
             reader.say(refusal(self._refusing, re))
             self._refusing = None
 
-    def refusal_of_request(self) -> Mapping[str, Any] | None:
+    def cancel_refusal(self) -> Mapping[str, Any] | None:
         """Return what refuses a `cancel` over HTTP, if the scenario does."""
         refused, self._refusing = self._refusing, None
         return refused

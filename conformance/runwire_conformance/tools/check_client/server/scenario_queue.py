@@ -31,7 +31,7 @@ class QueuedPlay:
     """One play, as a client that fetches its scenario sees it."""
 
     number: int
-    told: LaunchParameters
+    parameters: LaunchParameters
     log: WireLog
     fetched: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -126,7 +126,7 @@ class ScenarioQueue:
             wire.answer(204, "", b"")
             return
         visit.fetched.set()
-        told = {"play": visit.number, **visit.told.values}
+        told = {"play": visit.number, **visit.parameters.values}
         wire.answer(200, "application/json", json.dumps(told).encode())
 
     def _report(self, wire: PeerConnection, visit: QueuedPlay, body: bytes) -> None:

@@ -137,7 +137,7 @@ class Sockets:
                 token=request.token,
             )
         elif kind == "cancel":
-            self._player.asked(reader, re)
+            self._player.refuse_cancel(reader, re)
         else:
             told = {"type": "notice", "code": "unknown_type", "data": f"what is {kind or 'this'}?"}
             reader.say({**told, **({"re": re} if re else {})})
