@@ -12,7 +12,7 @@ import pytest
 from runwire_conformance.tools.check_client.client_under_test.launch_parameters import LaunchParameters
 from runwire_conformance.tools.check_client.client_under_test.profile import NoClaim, bound, profile_of
 from runwire_conformance.tools.check_client.client_under_test.reports import NoReport, report_in
-from runwire_conformance.tools.check_client.expected.back_off import evenness_of, haste_of
+from runwire_conformance.tools.check_client.expected.back_off import missing_growth, missing_jitter
 from runwire_conformance.tools.check_client.expected.expectation_result import (
     ExpectationResult,
     ExpectationState,
@@ -99,7 +99,7 @@ def test_a_scenario_that_cannot_be_meant_is_an_error(text: str, told: str) -> No
     ],
 )
 def test_returns_that_do_not_grow_are_told(waits: list[float], seconds: float, hasty: bool) -> None:
-    assert bool(haste_of(waits, seconds)) is hasty
+    assert bool(missing_growth(waits, seconds)) is hasty
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_returns_that_do_not_grow_are_told(waits: list[float], seconds: float, h
     ],
 )
 def test_waits_without_jitter_are_told(waits: list[float], even: bool) -> None:
-    assert bool(evenness_of(waits)) is even
+    assert bool(missing_jitter(waits)) is even
 
 
 @pytest.mark.parametrize(

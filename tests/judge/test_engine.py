@@ -296,7 +296,7 @@ def test_what_plays_when_the_server_is_gone_is_not_exercised(monkeypatch: pytest
 
     found = played(last)
 
-    assert (found.outcomes[last.name].state, found.outcomes[last.name].reason, found.died) == (
+    assert (found.outcomes[last.name].state, found.outcomes[last.name].reason, found.server_gone) == (
         State.NOT_EXERCISED,
         GONE,
         "server port 80: connection refused",
@@ -314,7 +314,7 @@ def test_who_breaks_off_some_handshakes_is_still_there(
 
     monkeypatch.setattr(liveness, "absence", absent)
 
-    assert (played(fails(None, last=True)).died is not None) is fails_once_more
+    assert (played(fails(None, last=True)).server_gone is not None) is fails_once_more
 
 
 def cancelled_talk(seconds: float) -> Trace:

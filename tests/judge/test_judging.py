@@ -154,7 +154,7 @@ def test_a_death_names_its_moment_and_who_was_there(number: int, suspects: str) 
     before = played("a::before", State.PASSED, "RUN-4", began_at=10.0, ended_at=12.4)
     after = played("a::after", State.PASSED, "RUN-4", began_at=12.6, ended_at=13.0)
     done = judging(before, *cases, after, CaseResult(Case("a::unplayed", body, Claim(("RUN-4",)))))
-    done.engine.died, done.engine.began_at, done.engine.last_word = "refused", 10.0, 12.5
+    done.engine.server_gone, done.engine.began_at, done.engine.last_message_at = "refused", 10.0, 12.5
 
     report = done.report()
 
@@ -167,7 +167,7 @@ def test_a_death_names_its_moment_and_who_was_there(number: int, suspects: str) 
 
 def test_a_server_that_never_spoke_spoke_at_no_time_before_the_judge_began() -> None:
     done = judging()
-    done.engine.died, done.engine.began_at, done.engine.last_word = "refused", 10.0, 0.0
+    done.engine.server_gone, done.engine.began_at, done.engine.last_message_at = "refused", 10.0, 0.0
 
     assert "its last message came 0.0 s after" in done.report().by(Verdict.FAIL)[0].reasons[0]
 
@@ -228,7 +228,7 @@ def test_what_ends_a_judging_is_nothing_to_judge_or_a_fault_of_its_own(
 
 def test_a_case_that_was_not_played_is_no_suspect() -> None:
     done = judging(replace(played("a::case", State.PASSED, "RUN-4"), outcome=None))
-    done.engine.died, done.engine.last_word = "refused", 0.0
+    done.engine.server_gone, done.engine.last_message_at = "refused", 0.0
 
     assert "under way" not in done.report().by(Verdict.FAIL)[0].reasons[0]
 

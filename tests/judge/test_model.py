@@ -87,7 +87,7 @@ def test_a_cancel_may_cut_the_log_anywhere_but_for_all_readers_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "alone_s", "blame"),
+    ("policy", "unread_s", "blame"),
     [
         ("grace", 0.5, "RESUME-1"),
         ("grace", 31.0, None),
@@ -95,9 +95,9 @@ def test_a_cancel_may_cut_the_log_anywhere_but_for_all_readers_alike() -> None:
         ("continue", 31.0, "RESUME-5"),
     ],
 )
-def test_who_leaves_ends_a_run_as_its_policy_says(policy: str, alone_s: float, blame: str | None) -> None:
+def test_who_leaves_ends_a_run_as_its_policy_says(policy: str, unread_s: float, blame: str | None) -> None:
     cut = reading("resumed", token(1, "a"), done(2, "cancelled", reason="disconnected"))
-    told = RunHistory(SCRIPT, RUN, policy, was_alone=True, alone_s=alone_s)
+    told = RunHistory(SCRIPT, RUN, policy, was_unread=True, unread_s=unread_s)
 
     assert blamed(cut, told=told) == blame
 

@@ -125,27 +125,27 @@ def test_adjacent_texts_of_one_kind_merge(events: list[dict[str, Any]], one: dic
 @pytest.mark.parametrize(
     ("end", "told", "may"),
     [
-        (failed(1, "timeout"), {"outlived": True}, True),
+        (failed(1, "timeout"), {"may_have_timed_out": True}, True),
         (failed(1, "timeout"), {}, False),
-        (failed(1, "internal"), {"outlived": True}, False),
+        (failed(1, "internal"), {"may_have_timed_out": True}, False),
         (done(1), {"cancelled_at": 1.0}, False),
         (done(1, "cancelled", reason="user"), {"cancelled_at": 0.0}, True),
-        (done(1, "cancelled", reason="user"), {"was_alone": True, "alone_s": 60}, False),
-        (done(1, "cancelled", reason="disconnected"), {"was_alone": True, "alone_s": 10}, True),
-        (done(1, "cancelled", reason="disconnected"), {"was_alone": True, "alone_s": 9.9}, False),
-        (done(1, "cancelled", reason="disconnected"), {"alone_s": 60}, False),
-        (done(1, "cancelled", reason="disconnected"), {"on_disconnect": "cancel", "was_alone": True}, True),
+        (done(1, "cancelled", reason="user"), {"was_unread": True, "unread_s": 60}, False),
+        (done(1, "cancelled", reason="disconnected"), {"was_unread": True, "unread_s": 10}, True),
+        (done(1, "cancelled", reason="disconnected"), {"was_unread": True, "unread_s": 9.9}, False),
+        (done(1, "cancelled", reason="disconnected"), {"unread_s": 60}, False),
+        (done(1, "cancelled", reason="disconnected"), {"on_disconnect": "cancel", "was_unread": True}, True),
         (done(1, "cancelled", reason="disconnected"),
-         {"on_disconnect": "continue", "was_alone": True, "alone_s": 60}, False),
-        (done(1, "cancelled", reason="vendor:x"), {"was_alone": True, "alone_s": 60}, False),
-        ({"type": "notice", "code": "timeout"}, {"outlived": True}, False),
+         {"on_disconnect": "continue", "was_unread": True, "unread_s": 60}, False),
+        (done(1, "cancelled", reason="vendor:x"), {"was_unread": True, "unread_s": 60}, False),
+        ({"type": "notice", "code": "timeout"}, {"may_have_timed_out": True}, False),
         ({"type": "error", "status": "cancelled", "reason": "user"}, {"cancelled_at": 1.0}, False),
     ],
 )  # fmt: skip
 def test_what_may_end_a_run_from_outside(end: dict[str, Any], told: dict[str, Any], may: bool) -> None:
     assert RunHistory(SCRIPT, RUN, **told).may_end_as(end, 10) is may
     assert RunHistory(SCRIPT, RUN, **told).may_be_cut is bool(
-        {"cancelled_at", "was_alone", "outlived"} & told.keys()
+        {"cancelled_at", "was_unread", "may_have_timed_out"} & told.keys()
     )
 
 
@@ -160,7 +160,7 @@ TOKENS = (token(1, "a"), token(2, "b"))
         (done(3), {"cancelled_at": 1.0}, "CANCEL-1"),
         (done(3, "cancelled", reason="disconnected"), {"on_disconnect": "continue"}, "RESUME-5"),
         (done(3, "cancelled", reason="disconnected"), {}, "RESUME-6"),
-        (done(3, "cancelled", reason="disconnected"), {"was_alone": True}, "RESUME-1"),
+        (done(3, "cancelled", reason="disconnected"), {"was_unread": True}, "RESUME-1"),
         (done(3), {}, "SCRIPT-2"),
         (failed(3, "internal"), {}, "SCRIPT-2"),
         ({"type": "input_closed", "seq": 3, "request_id": "q1", "outcome": "expired"}, {}, "INPUT-4"),

@@ -41,10 +41,10 @@ class RunHistory:
     on_disconnect: str = "grace"
     cancelled_at: float | None = None
     #: The longest time without a reader, and whether there was any.
-    alone_s: float = 0.0
-    was_alone: bool = False
+    unread_s: float = 0.0
+    was_unread: bool = False
     #: Whether it may have been running for `run_s` ([RUN-15]).
-    outlived: bool = False
+    may_have_timed_out: bool = False
     #: Conversations that were left before the run's end, by identity of their trace, and the slow ones.
     left: set[int] = field(default_factory=set)
 
@@ -56,19 +56,19 @@ class RunHistory:
     def may_end_as(self, event: Event, grace_s: float) -> bool:
         """Whether the run may be cut by this terminal."""
         if (event.get("type"), event.get("code")) == ("error", "timeout"):
-            return self.outlived
+            return self.may_have_timed_out
         if (event.get("type"), event.get("status")) != ("done", "cancelled"):
             return False
         if event.get("reason") == "user":
             return self.cancelled_at is not None
-        if event.get("reason") != "disconnected" or not self.was_alone:
+        if event.get("reason") != "disconnected" or not self.was_unread:
             return False
-        return self.on_disconnect == "cancel" or (self.on_disconnect == "grace" and self.alone_s >= grace_s)
+        return self.on_disconnect == "cancel" or (self.on_disconnect == "grace" and self.unread_s >= grace_s)
 
     @property
     def may_be_cut(self) -> bool:
         """Whether something happened that can end the run before its script."""
-        return self.cancelled_at is not None or self.was_alone or self.outlived
+        return self.cancelled_at is not None or self.was_unread or self.may_have_timed_out
 
 
 def steps(script: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -170,7 +170,7 @@ def _log_judged(history: RunHistory, traces: Sequence[Trace], context: RuleConte
     for one in seen:
         if id(one) not in wrong and one.whole and _end(one) is None and one.reading.after not in ends:
             return ModelVerdict(
-                _who_hides(one, bool(ends), history), "the reading has no terminal", one.trace
+                _blamed_for_missing_end(one, bool(ends), history), "the reading has no terminal", one.trace
             )
     if wrong:
         return _blamed(history, seen, wrong)
@@ -242,7 +242,7 @@ def _blamed(
     what = f"expected {_shown(wanted)} at seq {seq}; came {_shown(event)}"
     if any(seq in other.covers and id(other) not in wrong for other in seen):
         return ModelVerdict(_reader(one), f"{what}, which another reader saw as it should be", one.trace)
-    return ModelVerdict(_of_the_run(history, event, wanted), what, one.trace)
+    return ModelVerdict(_blamed_for_event(history, event, wanted), what, one.trace)
 
 
 def _reader(one: _Seen) -> str:
@@ -252,18 +252,18 @@ def _reader(one: _Seen) -> str:
     return "RESUME-10" if one.reading.resumed else "RUN-30"
 
 
-def _who_hides(one: _Seen, others_end: bool, history: RunHistory) -> str:
+def _blamed_for_missing_end(one: _Seen, others_end: bool, history: RunHistory) -> str:
     if others_end:
         return _reader(one)
     return "CANCEL-2" if history.cancelled_at is not None else "RUN-4"
 
 
-def _of_the_run(history: RunHistory, event: Message, wanted: Event | None) -> str:
+def _blamed_for_event(history: RunHistory, event: Message, wanted: Event | None) -> str:
     """The sentence about the run itself that an event breaks which every reader saw."""
     rules: Sequence[tuple[Callable[[], bool], str]] = (
         (lambda: event.get("status") == "cancelled" and history.cancelled_at is not None, "CANCEL-1"),
         (lambda: event.get("reason") == "disconnected" and history.on_disconnect == "continue", "RESUME-5"),
-        (lambda: event.get("reason") == "disconnected" and not history.was_alone, "RESUME-6"),
+        (lambda: event.get("reason") == "disconnected" and not history.was_unread, "RESUME-6"),
         (lambda: event.get("reason") == "disconnected", "RESUME-1"),
         (lambda: event.is_terminal and history.cancelled_at is not None, "CANCEL-1"),
         (lambda: wanted is not None and wanted["type"] == "error", "SCRIPT-3"),

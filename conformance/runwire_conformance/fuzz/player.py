@@ -213,7 +213,7 @@ class _Player:
                 self._histories[run].left.add(id(line.conversation.trace))
                 if not any(run in other.runs for other in self._lines.values()):
                     self._alone_since.setdefault(run, now())
-                    self._histories[run].was_alone = True
+                    self._histories[run].was_unread = True
         line.conversation.drop()
 
     async def _slow(self, action: Slow) -> None:
@@ -255,7 +255,7 @@ class _Player:
     def _touched(self, run: int) -> None:
         if (since := self._alone_since.pop(run, None)) is not None:
             history = self._histories[run]
-            history.alone_s = max(history.alone_s, now() - since)
+            history.unread_s = max(history.unread_s, now() - since)
 
     def _of(self, messages: list[Message], run: int) -> list[Message]:
         run_id = self._histories[run].run_id
@@ -349,7 +349,7 @@ class _Player:
                 for run in line.runs:
                     self._histories[run].left.add(id(line.conversation.trace))
         for history in self._histories:
-            history.outlived = now() - self._began >= target.limits["run_s"]
+            history.may_have_timed_out = now() - self._began >= target.limits["run_s"]
         context = RuleContext(target.limits, target.clock.tolerance)
         if verdict := judged(self._histories, target.traces, context):
             raise Violation(verdict.requirement, verdict.text, late=verdict.late)

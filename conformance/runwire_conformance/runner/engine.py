@@ -58,8 +58,8 @@ class Engine:
     #: What came of each case, by its name; set by `note` alone.
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     #: What showed that the server was gone before the suite ended, and the moment of its last word.
-    died: str | None = None
-    last_word: float = 0.0
+    server_gone: str | None = None
+    last_message_at: float = 0.0
     #: Requirements that the reset check found broken by the server as a whole, with what showed it.
     broken_throughout: dict[str, str] = field(default_factory=dict)
     #: Requirements of which a finding by the clock could not be told from the judge's slowness, with the reason.
@@ -229,7 +229,7 @@ class Engine:
 
     # Time.
 
-    async def steady(self) -> None:
+    async def wait_until_steady(self) -> None:
         """Wait until the clock is steady, for a while."""
         until = now() + STEADY_S
         while now() < until:

@@ -138,7 +138,7 @@ class Judging:
             unusable = engine.unusable
             look = "the preflight"
             return only_accused(judgements, unusable.requirement, look, str(unusable), unusable.traces)
-        if engine.died is not None:
+        if engine.server_gone is not None:
             return also_accused(judgements, "CONN-6", "the last look at the server", self._death())
         return judgements
 
@@ -153,19 +153,26 @@ class Judging:
         return total
 
     def _gone(self) -> str | None:
-        return f"The server was gone before the end: {self.engine.died}" if self.engine.died else None
+        return (
+            f"The server was gone before the end: {self.engine.server_gone}"
+            if self.engine.server_gone
+            else None
+        )
 
     def _death(self) -> str:
         engine = self.engine
         outcomes = [(case.name, outcome) for case, outcome in engine.noted()]
         suspects = [
-            name for name, outcome in outcomes if outcome.began_at <= engine.last_word <= outcome.ended_at
+            name
+            for name, outcome in outcomes
+            if outcome.began_at <= engine.last_message_at <= outcome.ended_at
         ]
         more = [f"{len(suspects) - MOST_SUSPECTS} more"] if len(suspects) > MOST_SUSPECTS else []
         under_way = f"; under way then: {', '.join(suspects[:MOST_SUSPECTS] + more)}" if suspects else ""
-        last = [text for at, text in sorted(engine.last_sent) if at <= engine.last_word + ABOUT_S][
+        last = [text for at, text in sorted(engine.last_sent) if at <= engine.last_message_at + ABOUT_S][
             -MOST_SENT:
         ]
         under_way += f"; sent last: {' and '.join(last)}" if last else ""
-        after = max(0.0, engine.last_word - engine.began_at)
-        return f"the server was gone, {engine.died}; its last message came {after:.1f} s after the start{under_way}"
+        after = max(0.0, engine.last_message_at - engine.began_at)
+        last_message = f"its last message came {after:.1f} s after the start"
+        return f"the server was gone, {engine.server_gone}; {last_message}{under_way}"

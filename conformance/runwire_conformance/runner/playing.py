@@ -192,7 +192,7 @@ def _aged(case: Case, limits: Limits) -> Outcome:
 
 def _scarce_limit(case: Case, traces: Sequence[Trace], limits: Limits) -> str:
     """Return which limit a server has too little of for a case that failed, and what to set; empty when none."""
-    if not case.claim.fills and any(trace.filled(limits["log_bytes"]) for trace in traces):
+    if not case.claim.fills and any(trace.hit_log_limit(limits["log_bytes"]) for trace in traces):
         return f"the log of a run was full; raise log_bytes (advertised {limits['log_bytes']:.15g})"
     if not any(map(is_refused_as_busy, traces)):
         return ""

@@ -374,7 +374,7 @@ class Trace:
                 return record.at - began.get(message.get(name), 0.0)
         return -1.0
 
-    def filled(self, log_bytes: float) -> bool:
+    def hit_log_limit(self, log_bytes: float) -> bool:
         """Whether a run was cut as its log was full, as far as its events show it ([RUN-34])."""
         sizes: dict[Any, int] = {}
         for record in self.records:

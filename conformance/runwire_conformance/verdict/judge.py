@@ -37,7 +37,7 @@ def watched(outcome: Outcome, context: RuleContext) -> Outcome:
         signs=signs_of(outcome.traces),
         flood=flood_of(outcome.traces),
         broken_off=broken_off(outcome.traces),
-        last_word=last_word(outcome),
+        last_message_at=last_message_at(outcome),
     )
     for trace in outcome.traces:
         trace.shorten(MOST_LINES)
@@ -55,7 +55,7 @@ def starved_by_floods(outcome: Outcome) -> bool:
     return outcome.state is State.FAILED and crowded
 
 
-def last_word(outcome: Outcome) -> float:
+def last_message_at(outcome: Outcome) -> float:
     """Return when the server last said something in a case's conversations."""
     said = (
         record.at

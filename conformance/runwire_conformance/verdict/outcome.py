@@ -69,7 +69,7 @@ class Outcome:
     limit_expired: bool = False
     #: Whether the server broke off a conversation, and when it said its last word.
     broken_off: bool = False
-    last_word: float = 0.0
+    last_message_at: float = 0.0
     #: The sentences that order what the case was waiting for when it failed.
     owners: tuple[str, ...] = ()
     #: Whether the first of them broke its sentence, whatever the case is about.

@@ -81,7 +81,7 @@ async def _replay(engine: Engine, case: Case) -> Outcome:
     if engine.progress is not None:
         engine.progress.replaying(case.name)
     for _ in range(MOST_TRIES):
-        await engine.steady()
+        await engine.wait_until_steady()
         async with nullcontext() if case.claim.alone else engine.measured():
             await engine.play_alone(case, patient=True)
         outcome = engine.outcomes[case.name]

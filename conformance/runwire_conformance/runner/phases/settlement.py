@@ -34,7 +34,7 @@ def settle(engine: Engine) -> None:
 
 
 def _settled(engine: Engine, outcome: Outcome) -> Outcome:
-    if engine.died is not None and outcome.traces and outcome.ended_at > engine.last_word:
+    if engine.server_gone is not None and outcome.traces and outcome.ended_at > engine.last_message_at:
         began, ended = outcome.began_at, outcome.ended_at
         return Outcome(State.NOT_EXERCISED, GONE, began_at=began, ended_at=ended)
     if engine.floods and starved_by_floods(outcome):

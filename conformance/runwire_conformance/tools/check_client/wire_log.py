@@ -54,7 +54,7 @@ class WireLog:
         self.changed.set()
         return one
 
-    async def news(self) -> None:
+    async def next_entry(self) -> None:
         """Wait until something more is seen."""
         count = len(self.entries)
         while len(self.entries) == count:

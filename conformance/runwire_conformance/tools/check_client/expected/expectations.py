@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from runwire_conformance.rules import Finding
 from runwire_conformance.rules.client import RULES
-from runwire_conformance.tools.check_client.expected.back_off import evenness_of, haste_of
+from runwire_conformance.tools.check_client.expected.back_off import missing_growth, missing_jitter
 from runwire_conformance.tools.check_client.expected.expectation_result import (
     HELD,
     PENDING,
@@ -211,9 +211,9 @@ def backs_off(expectation: Expectation, context: PlayContext) -> ExpectationResu
     ]
     if not ended:
         return not_seen(context, "the scenario did not come so far")
-    if haste := haste_of(returns, context.now - ended[0].at):
+    if haste := missing_growth(returns, context.now - ended[0].at):
         return violated(f"the client returns {haste}")
-    if evenness := evenness_of(returns):
+    if evenness := missing_jitter(returns):
         return ExpectationResult(ExpectationState.ABSENT, f"the client returns {evenness}")
     if context.now - ended[0].at < context.scenario.window_s and not context.over:
         return PENDING

@@ -252,7 +252,7 @@ class ScenarioPlayer:
 
     async def _heard(self, kind: str) -> None:
         while not any(one.get("type") == kind for one in self._log.of("says")):
-            await self._log.news()
+            await self._log.next_entry()
 
 
 #: The members that a basic server sends.
