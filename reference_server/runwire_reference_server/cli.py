@@ -192,7 +192,7 @@ def main() -> None:
         print(f"runwire-server is listening at {url}", flush=True)
     if is_json(options.log_format):
         logging.getLogger(LIFE).info("listening", extra={"url": url, "version": __version__})
-    DrainingServer(server, options.log_level, node).run(sockets=[bound])
+    DrainingServer(server, server.service, options.log_level, node).run(sockets=[bound])
 
 
 def _node(

@@ -239,10 +239,10 @@ async def test_a_session_remembers_for_its_principal_until_it_expires() -> None:
     async def told(prompt: str) -> str:
         accepted = await service.start(ANYONE, RunRequest(prompt, session_id=session_id))
         await eventually(lambda: finished(accepted.run.key))
-        return await service.text(await service.get(accepted.run.key))
+        return await service.text(await service.store.get(accepted.run.key))
 
     async def finished(key: RunKey) -> bool:
-        return (await service.get(key)).status.finished
+        return (await service.store.get(key)).status.finished
 
     async def forgotten() -> bool:
         return not await service.store.history(ANYONE, session_id)

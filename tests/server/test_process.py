@@ -15,6 +15,7 @@ from websockets.asyncio.client import connect
 from runwire_reference_server.access.slots import MemorySlots
 from runwire_reference_server.app import create_server
 from runwire_reference_server.cli import parser
+from runwire_reference_server.run_log.memory_store import MemoryStore
 from runwire_reference_server.run_log.registry import LIMITS
 from runwire_reference_server.service.settings import Settings, checked_limits
 from runwire_reference_server.transports.server import DrainingServer
@@ -96,7 +97,7 @@ def test_nothing_is_left_behind() -> None:
             }
         )
         app = create_server(Settings(port=0, limits=limits, script_agent=True))
-        server = DrainingServer(app)
+        server = DrainingServer(app, app.service)
         serving = asyncio.create_task(uvicorn.Server.serve(server))
         await until(lambda: server.started)
         port = server.servers[0].sockets[0].getsockname()[1]
@@ -109,7 +110,8 @@ def test_nothing_is_left_behind() -> None:
         assert app.slots.taken == {}
         assert app.service._workers == {}
         assert app.service._graces == {}
-        assert await app.service.store.unfinished() == []
+        assert isinstance(app.service.store, MemoryStore)
+        assert all(run.status.finished for run in app.service.store._runs.values())
         server.should_exit = True
         await serving
 

@@ -31,7 +31,8 @@ def posted(version: int, more: bytes = b"") -> bytes:
 
 async def answer_to(*pieces: bytes) -> bytes:
     """Return everything that a server says to what is sent a little apart, until it ends the connection."""
-    server = DrainingServer(create_server(Settings(host="127.0.0.1", port=0, script_agent=True)))
+    app = create_server(Settings(host="127.0.0.1", port=0, script_agent=True))
+    server = DrainingServer(app, app.service)
     serving = asyncio.create_task(uvicorn.Server.serve(server))
     for _ in tries(20, 0.02):
         if server.started:

@@ -51,7 +51,7 @@ async def started(service: Service, prompt: str, policy: str = "grace") -> RunKe
 
 async def stands(service: Service, key: RunKey) -> tuple[str, str]:
     """Return a run's status and the text of its answer."""
-    run = await service.get(key)
+    run = await service.store.get(key)
     return str(run.status), await service.text(run)
 
 
@@ -134,7 +134,7 @@ async def test_a_log_stays_for_its_window_and_is_gone_then() -> None:
     await asyncio.sleep(2)
 
     with pytest.raises(Refusal) as refused:
-        await service.get(key)
+        await service.store.get(key)
     assert refused.value.code == "not_found"
 
 

@@ -53,7 +53,7 @@ class MemoryRig:
         self.workers = self.others = MemoryStore(window_s, session_s, kept_each)
 
     async def crash(self) -> None:
-        for key in await self.workers.unfinished():
+        for key in tuple(self.workers._runs):
             await self.workers.finish(key, error("worker_lost", "gone", True))
 
     async def close(self) -> None:

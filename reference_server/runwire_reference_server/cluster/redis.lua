@@ -8,7 +8,7 @@
 --   inputs:NAME        hash    `r` REQUEST_ID the request, `o` REQUEST_ID its outcome, `a` REQUEST_ID its answer
 --   readers:NAME       hash    reader -> node
 --   answer:NAME        string  the answer text so far, as it stands in JSON
---   unfinished, unfinished:OWNER   sets of NAME
+--   unfinished:OWNER   set     NAME
 --   session:…          string  NAME of the session's last run, while that is unfinished
 --   history:…          list    prompt and answer of each turn
 --   sizes:OWNER        hash    NAME, or the name of a session -> bytes kept of it;  '' -> the sum of them
@@ -114,7 +114,6 @@ local function settle(name, run)
   local fields = call('HMGET', key('run', name), 'owner', 'session', 'prompt', 'window_ms', 'session_ms', 'turns',
     'turn_bytes', 'named', 'run_bytes')
   local owner, session, prompt, window_ms, session_ms, turns, turn_bytes, named, run_bytes = unpack(fields)
-  call('SREM', key('unfinished'), name)
   call('SREM', key('unfinished', owner), name)
   call('SREM', key('work', run.node), name)
   call('ZREM', key('graces'), name)
@@ -256,7 +255,6 @@ function step.create(name, owner, session, most, bytes, most_bytes, ...)
   call('PERSIST', key('history', session))
   call('HSET', key('run', name), 'node', node, 'owner', owner, 'session', session, 'seq', 0, 'bytes', 0, 'open', 0,
     'status', before and 'queued' or 'running', ...)
-  call('SADD', key('unfinished'), name)
   call('SADD', key('unfinished', owner), name)
   call('SADD', key('work', node), name)
   return { 'created', snapshot(name), before }
@@ -359,8 +357,4 @@ function step.detach(name, reader, grace_ms)
   if grace_ms == 'none' or call('HLEN', key('readers', name)) > 0 or not unfinished(name) then return 0 end
   call('ZADD', key('graces'), now() + grace_ms, name)
   return 1
-end
-
-function step.unfinished(owner)
-  return call('SMEMBERS', key('unfinished', owner ~= '' and owner or nil))
 end

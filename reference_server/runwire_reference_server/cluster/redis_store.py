@@ -11,9 +11,10 @@ import msgspec
 from runwire_reference_server.cluster.redis_appender import RedisAppender
 from runwire_reference_server.cluster.redis_feeds import RedisFeeds, entries, lines
 from runwire_reference_server.cluster.redis_node import Listener, RedisNode
+from runwire_reference_server.observability.tally import Tally
 from runwire_reference_server.run_log.events import TERMINALS, Draft, Entry, Event, draft, encode
 from runwire_reference_server.run_log.feed import Feed
-from runwire_reference_server.run_log.refusal import RunNotFound
+from runwire_reference_server.run_log.refusal import Refusal, RunNotFound
 from runwire_reference_server.run_log.runs import (
     Principal,
     RunKey,
@@ -23,19 +24,18 @@ from runwire_reference_server.run_log.runs import (
     new_trace_id,
 )
 from runwire_reference_server.run_log.store import (
+    BEYOND_END,
+    CONFLICT,
     REMEMBERED_BYTES,
     REMEMBERED_EXCHANGES,
     RUN_BYTES,
-    BeyondEnd,
-    Conflict,
+    TOO_MANY_RUNS,
+    TOO_MUCH_KEPT,
     Created,
     Exchange,
     InputState,
     Snapshot,
-    TooManyRuns,
-    TooMuchKept,
 )
-from runwire_reference_server.run_log.tally import Tally
 
 #: Bytes of a log that are read at once.
 FILL_BYTES = 262_144
@@ -113,13 +113,13 @@ class RedisStore(Listener):
         bounds = (max_unfinished, cost, self._kept_each)
         outcome, *found = await self._node.step("create", *names, *bounds, *pairs)
         if outcome == b"busy":
-            raise TooManyRuns
+            raise Refusal(*TOO_MANY_RUNS)
         if outcome == b"full":
-            raise TooMuchKept
+            raise Refusal(*TOO_MUCH_KEPT)
         run = _snapshot(key, found[0])
         if outcome == b"existing":
             if found[1].decode() != request.body():
-                raise Conflict
+                raise Refusal(*CONFLICT)
             return Created(run, None)
         self._accepted_at[_name(key)] = asyncio.get_running_loop().time()
         return Created(run, lease, _key(found[1].decode()) if len(found) > 1 and found[1] else None)
@@ -212,7 +212,7 @@ class RedisStore(Listener):
     async def attach(self, key: RunKey, reader: str, after: int, epoch: str | None) -> Snapshot:
         found = _known(await self._node.step("attach", _name(key), reader, after, epoch or ""))
         if found == b"beyond":
-            raise BeyondEnd
+            raise Refusal(*BEYOND_END)
         return _snapshot(key, found)
 
     async def detach(self, key: RunKey, reader: str, grace_s: float | None) -> bool:
@@ -221,10 +221,6 @@ class RedisStore(Listener):
 
     async def finish_unread(self, key: RunKey, terminal: Event) -> bool:
         return await self._end("finish_unread", key, terminal)
-
-    async def unfinished(self, principal: Principal | None = None) -> list[RunKey]:
-        owner = "" if principal is None else owner_of(principal)
-        return [_key(name.decode()) for name in await self._node.step("unfinished", owner)]
 
     def watch(self, key: RunKey, wake: Callable[[], None], epoch: str = "") -> Feed:
         return self._feeds.watch(key, wake, epoch)

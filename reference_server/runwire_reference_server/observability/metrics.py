@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from runwire_reference_server.run_log.tally import SECONDS, Durations, Tally
+from runwire_reference_server.observability.tally import SECONDS, Durations, Tally
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -26,7 +26,7 @@ class _Tallied(Collector):
         tally = self._tally
         runs = CounterMetricFamily("runwire_runs", "Runs that ended, by status.", labels=["status"])
         for status, count in tally.runs.items():
-            runs.add_metric([status.value], count)
+            runs.add_metric([status], count)
         events = CounterMetricFamily("runwire_events", "Events appended.", labels=["type"])
         for kind, count in tally.events.items():
             events.add_metric([kind], count)

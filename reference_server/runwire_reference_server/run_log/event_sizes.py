@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from enum import Enum
 from typing import Any
 
 import msgspec
@@ -28,25 +27,10 @@ class Malformed(Exception):
     """An event that its schema refuses."""
 
 
-class Cut(Enum):
-    """What becomes of an event that is too large."""
-
-    DIVIDED = "several events, whose texts joined are its text"
-    ANSWER = "itself with the beginning of its text, and tokens with the rest"
-    TRUNCATED = "itself with the beginning of its content as JSON text, and `truncated`"
-    SHORTENED = "itself with the beginning of its text"
-
-
-#: What may be cut, and how; every other event is sent whole or ends its run ([EVENT-18] to [EVENT-20]).
-CUTS: Mapping[str, tuple[Cut, str]] = {
-    "token": (Cut.DIVIDED, "data"),
-    "thinking": (Cut.DIVIDED, "content"),
-    "tool_delta": (Cut.DIVIDED, "data"),
-    "replace": (Cut.ANSWER, "data"),
-    "observation": (Cut.TRUNCATED, "content"),
-    "done": (Cut.SHORTENED, "data"),
-    "error": (Cut.SHORTENED, "data"),
-}
+#: What of which event may be cut; every other event is sent whole or ends its run ([EVENT-18] to [EVENT-20]). Texts are
+#: divided: into several events of their kind, a `replace` into itself and tokens with the rest. A terminal keeps the
+#: beginning of its text, an observation the beginning of its content as JSON text, and `truncated`.
+CUTS: Mapping[str, str] = {**TEXT_MEMBERS, "replace": "data", "done": "data", "error": "data"}
 
 #: What the log writes itself.
 _RESERVED = frozenset({"run_id", "seq", "first_seq", "ts", "trace_id"})
@@ -115,7 +99,7 @@ class Fitter:
                 yield from self._pieces(event, half)
 
     def _text(self, event: Event) -> Iterator[Draft]:
-        member = CUTS[event["type"]][1]
+        member = CUTS[event["type"]]
         text = event.get(member)
         if not isinstance(text, str):
             raise Malformed(f"{member} must be a string")
@@ -134,7 +118,7 @@ class Fitter:
     def _pieces(self, beside: Event, text: str) -> Iterator[Draft]:
         """Yield drafts for a text of any length; `beside` is all of the event but its text."""
         kind = beside["type"]
-        _, member = CUTS[kind]
+        member = CUTS[kind]
         head = draft(beside | {member: ""}).head
         self._check(head, beside | {member: "x"})
         rest = encoded(_valid(text))[1:-1]
@@ -165,9 +149,9 @@ class Fitter:
         drafted = draft(event)
         if drafted.size <= self._room:
             return drafted
-        how, member = CUTS.get(kind, (None, ""))
+        member = CUTS.get(kind, "")
         value = event.get(member)
-        if how is Cut.TRUNCATED:
+        if kind == "observation":
             event = event | {"truncated": True}
             value = value if is_text else encoded(value).decode()  # that of a string has its quotation mark
         if not isinstance(value, str):

@@ -26,13 +26,12 @@ NOWHERE = sys.maxsize
 
 
 class Owner:
-    """Whose logs they are: how many bytes are kept of them, and which runs are unfinished."""
+    """Whose logs they are: how many bytes are kept of them, and how many runs are unfinished."""
 
     __slots__ = ("kept", "unfinished")
 
     def __init__(self) -> None:
-        self.kept = 0
-        self.unfinished: dict[RunKey, None] = {}
+        self.kept = self.unfinished = 0
 
 
 class Page(msgspec.Struct, frozen=True, gc=False):

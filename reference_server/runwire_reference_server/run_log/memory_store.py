@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from runwire_reference_server.observability.tally import Tally
 from runwire_reference_server.run_log.events import Draft, Entry, Event, answer_text, draft
 from runwire_reference_server.run_log.feed import Feed, Owner
-from runwire_reference_server.run_log.refusal import RunNotFound
+from runwire_reference_server.run_log.refusal import Refusal, RunNotFound
 from runwire_reference_server.run_log.runs import (
     Principal,
     RunKey,
@@ -21,19 +22,18 @@ from runwire_reference_server.run_log.runs import (
     new_trace_id,
 )
 from runwire_reference_server.run_log.store import (
+    BEYOND_END,
+    CONFLICT,
     REMEMBERED_BYTES,
     REMEMBERED_EXCHANGES,
     RUN_BYTES,
-    BeyondEnd,
-    Conflict,
+    TOO_MANY_RUNS,
+    TOO_MUCH_KEPT,
     Created,
     Exchange,
     InputState,
     Snapshot,
-    TooManyRuns,
-    TooMuchKept,
 )
-from runwire_reference_server.run_log.tally import Tally
 
 
 @dataclass(slots=True, eq=False)
@@ -101,14 +101,14 @@ class MemoryStore:
         existing = self._runs.get(key)
         if existing is not None:
             if existing.body != request.body():
-                raise Conflict
+                raise Refusal(*CONFLICT)
             return Created(existing.snapshot(), None)
         owner = self._owners.get(principal) or Owner()
-        if len(owner.unfinished) >= max_unfinished:
-            raise TooManyRuns
+        if owner.unfinished >= max_unfinished:
+            raise Refusal(*TOO_MANY_RUNS)
         cost = request.size + RUN_BYTES
         if owner.kept + cost > self._kept_each or self.kept_bytes + cost > self._kept_in_all:
-            raise TooMuchKept
+            raise Refusal(*TOO_MUCH_KEPT)
         self._owners[principal] = owner
         owner.kept += cost
         session_id = request.session_id or new_identifier()
@@ -129,7 +129,7 @@ class MemoryStore:
             kept=cost,
         )
         self._runs[key] = run
-        owner.unfinished[key] = None
+        owner.unfinished += 1
         session.last_run = key
         if predecessor is None:
             run.status = Status.RUNNING
@@ -202,7 +202,7 @@ class MemoryStore:
         if epoch is not None and epoch.encode() != run.feed.epoch:
             raise RunNotFound
         if after > run.feed.seq:
-            raise BeyondEnd
+            raise Refusal(*BEYOND_END)
         run.readers.add(reader)
         run.grace_until = None
         return run.snapshot()
@@ -223,10 +223,6 @@ class MemoryStore:
         if run is None or run.grace_until is None or run.grace_until > now:
             return False
         return await self.finish(key, terminal)
-
-    async def unfinished(self, principal: Principal | None = None) -> list[RunKey]:
-        owners = self._owners.values() if principal is None else [self._owners.get(principal, Owner())]
-        return [key for owner in owners for key in owner.unfinished]
 
     def watch(self, key: RunKey, wake: Callable[[], None], epoch: str = "") -> Feed:  # noqa: ARG002 - it has one
         feed = self._run(key).feed
@@ -265,7 +261,7 @@ class MemoryStore:
     def _settle(self, run: _Run) -> None:
         run.lease = None
         key = run.feed.key
-        run.owner.unfinished.pop(key, None)
+        run.owner.unfinished -= 1
         loop = asyncio.get_running_loop()
         session = self._sessions[key.principal, run.session_id]
         named = run.request.session_id is not None

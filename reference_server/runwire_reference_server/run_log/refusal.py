@@ -1,4 +1,4 @@
-"""What callers are told when the server does not do what they ask, and that a log is not known."""
+"""What callers are told when the server does not do what they ask."""
 
 
 class Refusal(Exception):
@@ -7,9 +7,11 @@ class Refusal(Exception):
     def __init__(self, code: str, data: str, retry_after_s: float | None = None) -> None:
         super().__init__(data)
         self.code = code
-        self.data = data
         self.retry_after_s = retry_after_s
 
 
-class RunNotFound(Exception):
+class RunNotFound(Refusal):
     """No log is known under that principal, `run_id` and epoch."""
+
+    def __init__(self) -> None:
+        super().__init__("not_found", "no such run")

@@ -1,18 +1,20 @@
 """The append-only log of runs behind one interface.
 
 Every method is one atomic step ([RUN-18], [RUN-31], [RESUME-7]). Wake-ups are hints: whoever is woken, or has
-waited a second, reads the log again.
+waited for LOOK_S, reads the log again ([NODE-8]).
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from runwire_reference_server.observability.tally import Tally
 from runwire_reference_server.run_log.events import Draft, Entry, Event
 from runwire_reference_server.run_log.feed import Feed
-from runwire_reference_server.run_log.refusal import Refusal
+from runwire_reference_server.run_log.refusal import Refusal, RunNotFound
 from runwire_reference_server.run_log.runs import Principal, RunKey, RunRequest, Status
-from runwire_reference_server.run_log.tally import Tally
 
 #: How many turns of a session are remembered, and bytes of them unless the last has more.
 REMEMBERED_EXCHANGES = 100
@@ -21,21 +23,15 @@ REMEMBERED_BYTES = 1_048_576
 #: Bytes that a run costs beside what was asked and said.
 RUN_BYTES = 1024
 
-
-class Conflict(Exception):
-    """A run of that id exists and was started with another body."""
-
-
-class TooManyRuns(Exception):
-    """The principal has as many unfinished runs as it may have."""
+#: Seconds after which a log is looked at without a hint.
+LOOK_S = 1.0
 
 
-class TooMuchKept(Exception):
-    """As much is kept for the principal, or in all, as may be."""
-
-
-class BeyondEnd(Exception):
-    """A cursor lies beyond the last `seq` of the log."""
+#: Why a store creates no run, or counts no reader: what a Refusal is made of.
+CONFLICT = ("conflict", "this run_id was started with another body")
+TOO_MANY_RUNS = ("busy", "too many unfinished runs", 1)
+TOO_MUCH_KEPT = ("busy", "as much is kept as may be; logs are forgotten with time", 5)
+BEYOND_END = ("bad_request", "after lies beyond the end of the log")
 
 
 class StoreGone(Refusal):
@@ -142,7 +138,7 @@ class Store(Protocol):
         """Create a run, or find the one with the same id and body ([RUN-18]).
 
         `predecessor` names the unfinished run of the same session that comes before it ([RUN-16]).
-        Raises Conflict, and TooManyRuns and TooMuchKept before anything is kept.
+        Raises Refusal: CONFLICT, and TOO_MANY_RUNS and TOO_MUCH_KEPT before anything is kept.
         """
 
     async def get(self, key: RunKey) -> Snapshot:
@@ -186,7 +182,7 @@ class Store(Protocol):
         """Return the size of the log above `after`; raises RunNotFound."""
 
     async def attach(self, key: RunKey, reader: str, after: int, epoch: str | None) -> Snapshot:
-        """Count `reader`, once however often; raises RunNotFound and BeyondEnd ([RESUME-9] to [RESUME-13]).
+        """Count `reader`, once however often; raises RunNotFound, or BEYOND_END ([RESUME-9] to [RESUME-13]).
 
         A reader ends the grace, and counts as long as its node lives ([NODE-6]).
         """
@@ -200,9 +196,6 @@ class Store(Protocol):
     async def finish_unread(self, key: RunKey, terminal: Event) -> bool:
         """Like `finish`, but only if the run has no reader and its grace is over ([RESUME-7])."""
 
-    async def unfinished(self, principal: Principal | None = None) -> list[RunKey]:
-        """Return the unfinished runs, of one principal or of all."""
-
     def watch(self, key: RunKey, wake: Callable[[], None], epoch: str = "") -> Feed:
         """Return the log as this node has it, which calls `wake` whenever it may have grown; raises RunNotFound.
 
@@ -211,3 +204,19 @@ class Store(Protocol):
 
     async def fill(self, feed: Feed, after: int) -> Sequence[Entry]:
         """Return entries above `after` that the feed does not have, which may be none; raises RunNotFound."""
+
+
+async def follow(
+    store: Store, key: RunKey, woken: asyncio.Event, over: Callable[[], Awaitable[bool]]
+) -> None:
+    """Ask `over` now, and whenever the log of a run may have grown or `woken` is set, until it is or the log gone."""
+    with suppress(RunNotFound):
+        feed = store.watch(key, woken.set)
+        try:
+            while not await over():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_S):
+                        await woken.wait()
+                woken.clear()
+        finally:
+            feed.leave(woken.set)

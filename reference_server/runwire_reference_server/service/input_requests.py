@@ -9,12 +9,8 @@ from typing import Any
 from runwire_reference_server.agents import AgentError, Answer
 from runwire_reference_server.agents.forms import BadForm, check_form, fits_form
 from runwire_reference_server.run_log.events import Event
-from runwire_reference_server.run_log.refusal import RunNotFound
 from runwire_reference_server.run_log.runs import RunKey
-from runwire_reference_server.run_log.store import Store, StoreGone
-
-#: Seconds after which a closing is looked for without a hint ([NODE-8]).
-LOOK_S = 1.0
+from runwire_reference_server.run_log.store import Store, StoreGone, follow
 
 _TYPES: Mapping[str, type] = {"approval": bool, "question": str, "form": dict}
 
@@ -94,26 +90,17 @@ class InputRequests:
 
     async def _follow(self) -> None:
         """Look for closings while anything is open."""
-        try:
-            feed = self._store.watch(self._key, self._wake.set)
-        except RunNotFound:
-            return
-        try:
-            while self._open:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_S):
-                        await self._wake.wait()
-                self._wake.clear()
-                while self._due:
-                    await self._store.close_input(self._key, self._due.pop(), "expired")  # [INPUT-8]
-                for request_id in tuple(self._open):
-                    state = await self._store.input_state(self._key, request_id)
-                    if state is not None and state.outcome is not None:
-                        self._close(request_id, Answer(state.outcome, state.answer))
-        except (RunNotFound, StoreGone):
-            return
-        finally:
-            feed.leave(self._wake.set)
+        with suppress(StoreGone):
+            await follow(self._store, self._key, self._wake, self._all_closed)
+
+    async def _all_closed(self) -> bool:
+        while self._due:
+            await self._store.close_input(self._key, self._due.pop(), "expired")  # [INPUT-8]
+        for request_id in tuple(self._open):
+            state = await self._store.input_state(self._key, request_id)
+            if state is not None and state.outcome is not None:
+                self._close(request_id, Answer(state.outcome, state.answer))
+        return not self._open
 
     def _close(self, request_id: str, answer: Answer) -> None:
         self._closed[request_id] = answer

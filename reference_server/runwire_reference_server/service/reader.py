@@ -7,9 +7,9 @@ from time import time
 from runwire_reference_server.run_log.events import Entry
 from runwire_reference_server.run_log.feed import PAGE_BYTES, Feed, Page, page_of
 from runwire_reference_server.run_log.frames import Form
-from runwire_reference_server.run_log.refusal import Refusal, RunNotFound
+from runwire_reference_server.run_log.refusal import Refusal
 from runwire_reference_server.run_log.runs import RunKey, new_identifier
-from runwire_reference_server.run_log.store import Snapshot, StoreGone
+from runwire_reference_server.run_log.store import Snapshot
 from runwire_reference_server.service.service import Service
 
 #: One page of so many has its delay measured, the first of a reader among them.
@@ -46,10 +46,7 @@ class Reader:
         attach = self._service.resume if resume else self._service.attach
         run = await attach(self.key, self._name, after, epoch)
         if self._feed is None:
-            try:
-                self._feed = self._service.store.watch(self.key, self._wake, run.epoch)
-            except RunNotFound:
-                raise Refusal("not_found", "no such run") from None
+            self._feed = self._service.store.watch(self.key, self._wake, run.epoch)
         self.cursor = after
         return run
 
@@ -84,18 +81,16 @@ class Reader:
     async def _fill(self, feed: Feed) -> None:
         try:
             self._filled = await self._service.store.fill(feed, self.cursor)
-        except (RunNotFound, StoreGone) as fault:
+        except Refusal as fault:
             self._fault = fault
         finally:
             self._filling = None
             self._wake()
 
-    def leave(self, *, by_server: bool) -> asyncio.Future[None] | None:
-        """Give up the place of a reader; returns what is done when that has happened."""
-        feed, self._feed = self._feed, None
-        if feed is None:
-            return None
-        feed.leave(self._wake)
+    def leave(self, *, by_server: bool) -> asyncio.Future[None]:
+        """Give up the place of a reader that has attached; returns what is done when that has happened."""
+        assert self._feed is not None
+        self._feed.leave(self._wake)
         if self._filling is not None:
             self._filling.cancel()
         return self._service.detach(self.key, self._name, by_server=by_server)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from runwire_reference_server.agents import Agent, done, error
@@ -14,14 +14,10 @@ from runwire_reference_server.run_log.events import answer_text
 from runwire_reference_server.run_log.refusal import Refusal, RunNotFound
 from runwire_reference_server.run_log.runs import Principal, RunKey, RunRequest, equal_as_json
 from runwire_reference_server.run_log.store import (
-    BeyondEnd,
-    Conflict,
     InputState,
     Snapshot,
     Store,
     StoreGone,
-    TooManyRuns,
-    TooMuchKept,
 )
 from runwire_reference_server.service.clock import Clock
 from runwire_reference_server.service.input_requests import fits
@@ -56,49 +52,35 @@ class Connection(Protocol):
         """Close with `code`, a stream just so, after what is in the logs was sent."""
 
 
-@dataclass(slots=True)
 class Service:
     """The runs of one server process."""
 
-    store: Store
-    agent: Agent
-    settings: Settings
-    metrics: Metrics = field(init=False)
-    rations: Rations = field(init=False)
-    draining: bool = False
-    drained: bool = False
-    clock: Clock = field(default_factory=Clock)
-    connections: set[Connection] = field(default_factory=set)
-    _workers: dict[RunKey, Worker] = field(default_factory=dict)
-    _graces: dict[RunKey, asyncio.TimerHandle] = field(default_factory=dict)
-    _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
-    _idle: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        """A server begins without a run."""
-        self.metrics = Metrics(self.store.tally)
-        self.rations = Rations(self.settings.number("log_bytes"))
-        self.metrics.kept_bytes.set_function(lambda: self.store.kept_bytes)
+    def __init__(self, store: Store, agent: Agent, settings: Settings) -> None:
+        self.store, self.settings = store, settings
+        self.metrics = Metrics(store.tally)
+        self.metrics.kept_bytes.set_function(lambda: store.kept_bytes)
         self.metrics.runs_active.set_function(lambda: len(self._workers))
+        self.rations = Rations(settings.number("log_bytes"))
+        self.clock = Clock()
+        self.connections: set[Connection] = set()
+        self.draining = self.drained = False
+        self._agent = agent
+        self._workers: dict[RunKey, Worker] = {}
+        self._graces: dict[RunKey, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
         self._idle.set()
 
     async def start(self, principal: Principal, request: RunRequest) -> Accepted:
         """Start a run or find the one that was started with the same id and body; raises Refusal."""
-        if self.draining and not await self._knows(principal, request):
+        if self.draining and await self.find(principal, request.run_id) is None:
             raise Refusal("unavailable", "the server is draining", 1)
-        try:
-            created = await self.store.create(principal, request, self.settings.number("runs_per_principal"))
-        except Conflict:
-            raise Refusal("conflict", "this run_id was started with another body") from None
-        except TooManyRuns:
-            raise Refusal("busy", "too many unfinished runs", 1) from None
-        except TooMuchKept:
-            raise Refusal("busy", "as much is kept as may be; logs are forgotten with time", 5) from None
+        created = await self.store.create(principal, request, self.settings.number("runs_per_principal"))
         if created.lease is None:
             if not self.settings.serves("resume"):
                 raise Refusal("conflict", "this run_id was used before")  # [RUN-21]
             return Accepted(created.run, existed=True)
-        worker = Worker(self.store, self.agent, self.settings, created.run, created.lease)
+        worker = Worker(self.store, self._agent, self.settings, created.run, created.lease)
         self._workers[created.run.key] = worker
         self._idle.clear()
         worker.start(created.predecessor, lambda: self._forget(created.run.key))
@@ -122,12 +104,7 @@ class Service:
 
     async def attach(self, key: RunKey, reader: str, after: int, epoch: str | None = None) -> Snapshot:
         """Count `reader` of a run, once however often; raises Refusal ([RESUME-9] to [RESUME-13])."""
-        try:
-            run = await self.store.attach(key, reader, after, epoch)
-        except RunNotFound:
-            raise Refusal("not_found", "no such run") from None
-        except BeyondEnd:
-            raise Refusal("bad_request", "after lies beyond the end of the log") from None
+        run = await self.store.attach(key, reader, after, epoch)
         if grace := self._graces.pop(key, None):
             grace.cancel()
         return run
@@ -171,7 +148,6 @@ class Service:
         """Answer an input request; raises Refusal ([INPUT-4] to [INPUT-11])."""
         if not self.settings.serves("input"):
             raise Refusal("unsupported", "this server does not serve input")  # [INPUT-18]
-        await self.get(key)
         state = await self._input_state(key, request_id)
         if state.outcome is None:
             if not await fits(state.request, answer):
@@ -183,25 +159,22 @@ class Service:
             state = await self._input_state(key, request_id)  # somebody was faster
         if state.outcome == "answered" and equal_as_json(state.answer, answer):
             return
-        if state.outcome == "answered" and not (await self.get(key)).status.finished:
+        if state.outcome == "answered" and not (await self.store.get(key)).status.finished:
             raise Refusal("conflict", "the request was answered otherwise")
         raise Refusal("input_expired", "the request is no longer open")
 
     async def _input_state(self, key: RunKey, request_id: str) -> InputState:
-        try:
-            state = await self.store.input_state(key, request_id)
-        except RunNotFound:
-            state = None
+        state = await self.store.input_state(key, request_id)
         if state is None:
             raise Refusal("not_found", "no such input request")
         return state
 
-    async def get(self, key: RunKey) -> Snapshot:
-        """Return a run as it stands; raises Refusal."""
+    async def find(self, principal: Principal, run_id: str | None) -> Snapshot | None:
+        """Return a run as it stands; None when none of that id is known."""
         try:
-            return await self.store.get(key)
+            return None if run_id is None else await self.store.get(RunKey(principal, run_id))
         except RunNotFound:
-            raise Refusal("not_found", "no such run") from None
+            return None
 
     async def text(self, run: Snapshot) -> str:
         """Return the answer text as of `run.seq` ([HTTP-5])."""
@@ -246,15 +219,6 @@ class Service:
             if not self.connections:
                 return
             await asyncio.sleep(LOOK_S)
-
-    async def _knows(self, principal: Principal, request: RunRequest) -> bool:
-        if request.run_id is None:
-            return False
-        try:
-            await self.store.get(RunKey(principal, request.run_id))
-        except RunNotFound:
-            return False
-        return True
 
     async def _end_unread(self, key: RunKey) -> None:
         self._graces.pop(key, None)

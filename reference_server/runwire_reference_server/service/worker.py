@@ -9,10 +9,9 @@ from typing import Any, cast
 from runwire_reference_server.agents import Agent, AgentError, Task, done, error
 from runwire_reference_server.run_log.event_sizes import Malformed, TooLarge
 from runwire_reference_server.run_log.events import TERMINALS, Event
-from runwire_reference_server.run_log.refusal import RunNotFound
 from runwire_reference_server.run_log.registry import ERRORS, may_end_a_run
 from runwire_reference_server.run_log.runs import RunKey
-from runwire_reference_server.run_log.store import Snapshot, Store, StoreGone
+from runwire_reference_server.run_log.store import Snapshot, Store, StoreGone, follow
 from runwire_reference_server.service.input_requests import InputRequests
 from runwire_reference_server.service.settings import Settings
 from runwire_reference_server.service.writer import Writer
@@ -181,21 +180,11 @@ class Worker:
 
     async def _after(self, predecessor: RunKey) -> None:
         """Wait until `predecessor` is finished or gone."""
-        woken = asyncio.Event()
-        try:
-            feed = self._store.watch(predecessor, woken.set)
-        except RunNotFound:
-            return
-        try:
-            while not (await self._store.get(predecessor)).status.finished:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(1):  # [NODE-8] a wake-up is only a hint
-                        await woken.wait()
-                woken.clear()
-        except RunNotFound:
-            return
-        finally:
-            feed.leave(woken.set)
+
+        async def finished() -> bool:
+            return (await self._store.get(predecessor)).status.finished
+
+        await follow(self._store, predecessor, asyncio.Event(), finished)
 
     def _on_waiting(self, waiting: bool) -> None:
         if waiting:

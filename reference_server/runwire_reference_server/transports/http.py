@@ -20,7 +20,7 @@ from runwire_reference_server.run_log.refusal import Refusal
 from runwire_reference_server.run_log.runs import RunKey
 from runwire_reference_server.run_log.store import Snapshot
 from runwire_reference_server.service.service import Accepted, Service
-from runwire_reference_server.transports.poll import Poll
+from runwire_reference_server.transports.poll import poll
 from runwire_reference_server.transports.problems import problem
 from runwire_reference_server.transports.session import Message, resumed, run_request, started
 from runwire_reference_server.transports.sse import HEADERS as STREAM_HEADERS
@@ -36,7 +36,7 @@ from runwire_reference_server.transports.wire.http_headers import (
     read_wait,
     trace_id,
 )
-from runwire_reference_server.transports.wire.strict_json import BadMessage, NotJson, read_object
+from runwire_reference_server.transports.wire.strict_json import read_object
 from runwire_schemas import violations
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class HttpEndpoints:
 
     async def status(self, request: Request) -> Response:
         """`GET {runs}/{run_id}` ([HTTP-5])."""
-        run = await self._service.get(_key(request))
+        run = await self._service.store.get(_key(request))
         headers = NO_STORE
         if self._settings.serves("poll"):
             etag = f'"{run.epoch}.{run.seq}.{run.status}"'
@@ -139,7 +139,7 @@ class HttpEndpoints:
         key = _key(request)
         if polls:
             return await self._poll(request, key, after, epoch)
-        run = await self._service.get(key)
+        run = await self._service.store.get(key)
         if run.status.finished and epoch in {None, run.epoch} and after == run.seq:
             return Response(status_code=204, headers=NO_STORE)  # [SSE-17]
         if request.method == "HEAD":
@@ -155,12 +155,12 @@ class HttpEndpoints:
         wait_s = read_wait(request.query_params.getlist("wait"), self._settings.seconds("heartbeat_s"))
         if wait_s is None:
             raise Refusal("bad_request", "wait is a number of seconds, given once")
-        await self._service.get(key)
+        await self._service.store.get(key)
         await self._service.ration(caller_of(request.scope).slot, key, after, PAGE_BYTES)
         wait_s = 0.0 if request.method == "HEAD" else wait_s
         give_back = await self._slots.take(caller_of(request.scope).slot)
         try:
-            return await Poll(key, after, epoch, wait_s).answer(self._service, request.receive)
+            return await poll(self._service, key, after, epoch, wait_s, request.receive)
         finally:
             await give_back()
 
@@ -168,7 +168,7 @@ class HttpEndpoints:
         """`POST {runs}/{run_id}/cancel` ([HTTP-6], [HTTP-15])."""
         await self._body(request, empty_allowed=True)
         key = _key(request)
-        await self._service.get(key)
+        await self._service.store.get(key)
         await self._service.cancel(key)
         return await self._outcome(key)
 
@@ -182,7 +182,7 @@ class HttpEndpoints:
         return await self._outcome(key)
 
     async def _outcome(self, key: RunKey) -> Response:
-        run = await self._service.get(key)
+        run = await self._service.store.get(key)
         return JSONResponse(
             {"run_id": run.key.run_id, "status": run.status, "seq": run.seq}, headers=NO_STORE
         )
@@ -224,10 +224,7 @@ class HttpEndpoints:
         text = await self._text(request)
         if not text and empty_allowed:
             return {}
-        try:
-            return read_object(text, self._settings.number("json_depth"))
-        except (NotJson, BadMessage) as reason:
-            raise Refusal("bad_request", str(reason)) from None
+        return read_object(text, self._settings.number("json_depth"))
 
     async def _text(self, request: Request) -> str:
         most = self._settings.number("max_message_bytes")

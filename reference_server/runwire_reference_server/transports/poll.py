@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any
 
 from starlette.responses import Response
@@ -11,75 +11,53 @@ from starlette.types import Receive
 
 from runwire_reference_server.run_log.events import Entry
 from runwire_reference_server.run_log.feed import Page
-from runwire_reference_server.run_log.refusal import Refusal, RunNotFound
 from runwire_reference_server.run_log.runs import RunKey
-from runwire_reference_server.run_log.store import StoreGone
+from runwire_reference_server.run_log.store import LOOK_S
 from runwire_reference_server.service.reader import Reader
 from runwire_reference_server.service.service import Service
 
-#: Seconds after which a poll that waits looks again by itself: wake-ups are hints.
-LOOK_S = 1.0
+
+async def poll(
+    service: Service, key: RunKey, after: int, epoch: str | None, wait_s: float, receive: Receive
+) -> Response:
+    """Return a run's events behind a cursor as soon as there are any, or `wait_s` is over; raises Refusal.
+
+    ([POLL-2] to [POLL-5].)
+    """
+    woken = asyncio.Event()
+    reader = Reader(service, key, listed, woken.set)
+    await reader.attach(after, epoch)
+    left = asyncio.create_task(_left(receive))
+    left.add_done_callback(lambda _: woken.set())
+    try:
+        page = await _page(service, reader, wait_s, woken, left)
+        run = await service.store.get(key)
+    finally:
+        by_server = not left.done()
+        left.cancel()
+        await reader.leave(by_server=by_server)  # [POLL-5]
+    head: dict[str, Any] = {"run_id": key.run_id, "epoch": run.epoch, "status": run.status}
+    head["next"] = f"{run.epoch}.{reader.cursor}"
+    events = page.data if page is not None else b""
+    body = json.dumps(head).encode()[:-1] + b', "events": [' + events + b"]}"
+    return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-@dataclass(frozen=True, slots=True)
-class Poll:
-    """What a poll asks for: the events of a run behind a cursor, and how long to wait for one."""
-
-    key: RunKey
-    after: int
-    epoch: str | None
-    wait_s: float
-
-    async def answer(self, service: Service, receive: Receive) -> Response:
-        """Return the events behind the cursor as soon as there are any; raises Refusal ([POLL-2] to [POLL-5])."""
-        woken = asyncio.Event()
-        reader = Reader(service, self.key, listed, woken.set)
-        await reader.attach(self.after, self.epoch)
-        left = asyncio.create_task(_left(receive))
-        try:
-            page = await self._page(service, reader, woken, left)
-            run = await service.get(self.key)
-        finally:
-            by_server = not left.done()
-            left.cancel()
-            detached = reader.leave(by_server=by_server)  # [POLL-5]
-            if detached is not None:
-                await detached
-        seq = page.seq if page is not None else self.after
-        head: dict[str, Any] = {"run_id": self.key.run_id, "epoch": run.epoch, "status": run.status}
-        head["next"] = f"{run.epoch}.{seq}"
-        events = page.data if page is not None else b""
-        body = json.dumps(head).encode()[:-1] + b', "events": [' + events + b"]}"
-        return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
-
-    async def _page(
-        self, service: Service, reader: Reader, woken: asyncio.Event, left: asyncio.Task[None]
-    ) -> Page | None:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self.wait_s
-        while (page := self._next(reader)) is None:
-            left_s = until - loop.time()
-            finished = not reader.filling and (await service.get(self.key)).status.finished
-            if (left_s <= 0 and not reader.filling) or left.done() or finished:
-                return self._next(reader)  # what came between the two looks
-            waiting = asyncio.create_task(woken.wait())
-            await asyncio.wait(
-                {waiting, left},
-                timeout=min(max(left_s, 0.0), LOOK_S) or LOOK_S,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            waiting.cancel()
-            woken.clear()
-        return page
-
-    def _next(self, reader: Reader) -> Page | None:
-        """Return what comes next, if anything does; raises Refusal."""
-        try:
-            return reader.next()
-        except RunNotFound:
-            raise Refusal("not_found", "no such run") from None
-        except StoreGone:
-            raise Refusal("unavailable", "the store does not answer", 1) from None
+async def _page(
+    service: Service, reader: Reader, wait_s: float, woken: asyncio.Event, left: asyncio.Task[None]
+) -> Page | None:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + wait_s
+    while (page := reader.next()) is None:
+        left_s = until - loop.time()
+        finished = not reader.filling and (await service.store.get(reader.key)).status.finished
+        if (left_s <= 0 and not reader.filling) or left.done() or finished:
+            return reader.next()  # what came between the two looks
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(left_s, LOOK_S) if left_s > 0 else LOOK_S):
+                await woken.wait()
+        woken.clear()
+    return page
 
 
 def listed(entries: Sequence[Entry], _epoch: bytes) -> bytes:

@@ -6,13 +6,11 @@ import re
 import socket
 from contextlib import AbstractAsyncContextManager, nullcontext
 from types import FrameType
-from typing import Protocol
 
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from runwire_reference_server.service.service import Service
-from runwire_reference_server.service.settings import Settings
 from runwire_reference_server.transports.wire.http_wire import HttpProtocol
 from runwire_reference_server.transports.wire.websocket_frames import WireProtocol
 
@@ -22,27 +20,18 @@ CLOSING_S = 1.0
 _QUERY = re.compile(r"\?[^\s\"']*")
 
 
-class Application(Protocol):
-    """What is served: an ASGI application with its settings and its service."""
-
-    settings: Settings
-    service: Service
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-
-
 class DrainingServer(uvicorn.Server):
     """Drains before it exits; a second signal exits at once."""
 
     def __init__(
         self,
-        app: Application,
+        app: ASGIApp,
+        service: Service,
         log_level: str = "warning",
         node: AbstractAsyncContextManager[object] | None = None,
     ) -> None:
-        """`node` is entered while the server serves."""
-        settings = app.settings
+        """`service` is what drains; `node` is entered while the server serves."""
+        settings = service.settings
         certificate, key = settings.certificate or (None, None)
         logging.getLogger("uvicorn.error").addFilter(_without_noise)
         super().__init__(
@@ -68,7 +57,7 @@ class DrainingServer(uvicorn.Server):
                 timeout_graceful_shutdown=2,
             )
         )
-        self._app = app
+        self._service = service
         self._node = node or nullcontext()
         self._draining: asyncio.Task[None] | None = None
 
@@ -79,10 +68,10 @@ class DrainingServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain on the first signal."""
-        if self._draining is not None or self._app.service.draining:
+        if self._draining is not None or self._service.draining:
             super().handle_exit(sig, frame)
             return
-        self._app.service.draining = True
+        self._service.draining = True
         asyncio.get_event_loop().call_soon_threadsafe(self._begin)
 
     def _begin(self) -> None:
@@ -90,10 +79,10 @@ class DrainingServer(uvicorn.Server):
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._app.settings.seconds("drain_s")
-        await self._app.service.drain()
+        until = loop.time() + self._service.settings.seconds("drain_s")
+        await self._service.drain()
         # Readers that lag are sent the rest of their logs before the Close frame ([DRAIN-6]).
-        await self._app.service.left_alone(max(CLOSING_S, until - loop.time()))
+        await self._service.left_alone(max(CLOSING_S, until - loop.time()))
         self.should_exit = True
 
 

@@ -12,7 +12,12 @@ from runwire_reference_server.run_log.registry import ERRORS
 from runwire_reference_server.run_log.runs import RunRequest
 from runwire_reference_server.run_log.store import Snapshot
 from runwire_reference_server.service.settings import Settings
-from runwire_reference_server.transports.wire.strict_json import BadMessage, NotJson, read_object
+from runwire_reference_server.transports.wire.strict_json import (
+    BadMessage,
+    NotJson,
+    identifier_of,
+    read_object,
+)
 from runwire_schemas import CLIENT_TYPES, client_message_violations
 
 Message = dict[str, Any]
@@ -101,7 +106,7 @@ class Session:
             return Close(4400)
         except BadMessage as problem:
             return Send(refusal("bad_request", str(problem), problem.identifier))
-        re = message.get("id") if not _bad_id(message) else None
+        re = identifier_of(message)
         if violations := client_message_violations(message):
             return Send(refusal("bad_request", str(violations[0]), re))
         if isinstance(message.get("after"), float) and message.get("type") == "resume":
@@ -192,8 +197,3 @@ def run_request(message: Mapping[str, Any], trace_id: str | None = None) -> RunR
         on_disconnect=message.get("on_disconnect", "grace"),
         trace_id=traceparent[3:35] if traceparent else trace_id,  # [OBS-2]
     )
-
-
-def _bad_id(message: Message) -> bool:
-    identifier = message.get("id")
-    return not isinstance(identifier, str) or not 1 <= len(identifier) <= 64

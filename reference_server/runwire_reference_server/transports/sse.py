@@ -8,9 +8,9 @@ from starlette.types import Receive, Scope, Send
 from runwire_reference_server.run_log.events import encode
 from runwire_reference_server.run_log.feed import Page
 from runwire_reference_server.run_log.frames import HEARTBEAT_BLOCK, Form, chunk, chunked_blocks, event_blocks
-from runwire_reference_server.run_log.refusal import RunNotFound
+from runwire_reference_server.run_log.refusal import Refusal
 from runwire_reference_server.run_log.runs import RunKey
-from runwire_reference_server.run_log.store import Snapshot, StoreGone
+from runwire_reference_server.run_log.store import Snapshot
 from runwire_reference_server.service.reader import Reader
 from runwire_reference_server.service.service import Service
 from runwire_reference_server.transports.connection import OpenConnection
@@ -81,9 +81,7 @@ class EventStream(OpenConnection):
         finally:
             reason = self._end_reason
             self._end(reason, {"trace_id": self._trace_id, "address": scope.get("runwire.client")})
-            left = self._reader.leave(by_server=reason not in {"client", "finished"})
-            if left is not None:
-                await left
+            await self._reader.leave(by_server=reason not in {"client", "finished"})
             await self._on_end()
 
     async def _serve(self, wire: HttpProtocol, scope: Scope, send: Send) -> None:
@@ -133,7 +131,7 @@ class EventStream(OpenConnection):
             return
         try:
             page = self._reader.next()
-        except (StoreGone, RunNotFound):
+        except Refusal:
             self._finish("store")  # whoever reads comes back with a cursor and is told
             return
         if page is not None:

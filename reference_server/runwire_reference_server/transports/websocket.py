@@ -8,9 +8,9 @@ from starlette.websockets import WebSocket
 from runwire_reference_server.access.admission import Caller
 from runwire_reference_server.run_log.events import encoded
 from runwire_reference_server.run_log.frames import text_frame, websocket_frames
-from runwire_reference_server.run_log.refusal import Refusal, RunNotFound
+from runwire_reference_server.run_log.refusal import Refusal
 from runwire_reference_server.run_log.runs import RunKey
-from runwire_reference_server.run_log.store import Snapshot, StoreGone
+from runwire_reference_server.run_log.store import Snapshot
 from runwire_reference_server.service.reader import Reader
 from runwire_reference_server.service.service import Service
 from runwire_reference_server.transports.connection import OpenConnection
@@ -90,8 +90,7 @@ class WebSocketConnection(OpenConnection):
             self._end(_REASONS.get(self._close_code, "bad_message"), self._ids)
             by_server = self._close_code is not None
             for reader in tuple(self._readers.values()):
-                if (left := reader.leave(by_server=by_server)) is not None:
-                    await left
+                await reader.leave(by_server=by_server)
 
     @property
     def _ids(self) -> dict[str, object]:
@@ -162,26 +161,15 @@ class WebSocketConnection(OpenConnection):
         run_id = command.run_id if isinstance(command, Resume) else command.request.run_id
         if not self._session.may_be_full(run_id):
             return
-        run = await self._known(run_id)
+        run = await self._service.find(self._principal, run_id)
         if isinstance(command, Resume) if run is None else run.status.finished or not _names(command, run):
             return
-        unfinished = [followed for followed in tuple(self._readers) if await self._is_unfinished(followed)]
+        followed = [await self._service.find(self._principal, name) for name in tuple(self._readers)]
+        unfinished = [run for run in followed if run is not None and not run.status.finished]
         if run_id is None and unfinished:
             raise Refusal("busy", "a run is in progress; name a run_id to follow several")
         if len(unfinished) >= self._settings.number("runs_per_connection"):
             raise Refusal("busy", "the connection follows as many runs as it may")
-
-    async def _known(self, run_id: str | None) -> Snapshot | None:
-        if run_id is None:
-            return None
-        try:
-            return await self._service.store.get(RunKey(self._principal, run_id))
-        except RunNotFound:
-            return None
-
-    async def _is_unfinished(self, run_id: str) -> bool:
-        run = await self._known(run_id)
-        return run is not None and not run.status.finished
 
     async def _start(self, command: Start) -> None:
         await self._make_sure_of_room(command)
@@ -242,7 +230,7 @@ class WebSocketConnection(OpenConnection):
                         more = more or page.more
                         if page.terminal:
                             self._leave(reader)
-            except (StoreGone, RunNotFound):  # the log cannot be read further, or is gone before it was
+            except Refusal:  # the log cannot be read further, or is gone before it was
                 self._close_code, self._cut_short = 1013, True
         if parts:
             self._last_sent = self._loop.time()

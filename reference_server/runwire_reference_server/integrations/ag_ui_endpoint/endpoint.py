@@ -92,7 +92,7 @@ class AgUiEndpoint(HttpEndpoints):
                 await self._service.ration(caller.slot, key, 0)
             else:
                 key, start = await self._start(request, asked), 0
-            run = await self._service.get(key)
+            run = await self._service.store.get(key)
             if cursor and run.status.finished and (run.epoch, run.seq) == (cursor.epoch, cursor.seq):
                 await give_back()
                 return Response(status_code=204, headers=NO_STORE)
@@ -108,7 +108,7 @@ class AgUiEndpoint(HttpEndpoints):
         caller = caller_of(request.scope)
         key = RunKey(caller.principal, asked.run_id)
         if asked.prompt is None:
-            await self._service.get(key)
+            await self._service.store.get(key)
             existed = True
         else:
             wanted = RunRequest(
@@ -134,7 +134,7 @@ class AgUiEndpoint(HttpEndpoints):
         if len({where.run_id for where, _ in ours}) != 1:
             raise Refusal("bad_request", "/resume: must name interrupts of one run of this server")
         key = RunKey(principal, ours[0][0].run_id)
-        if (await self._service.get(key)).session_id != asked.thread_id:
+        if (await self._service.store.get(key)).session_id != asked.thread_id:
             raise Refusal("bad_request", "/resume: the interrupt is of another thread")
         for where, entry in ours:
             await self._answer(key, where, entry)

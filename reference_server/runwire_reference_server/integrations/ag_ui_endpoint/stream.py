@@ -10,7 +10,7 @@ import msgspec
 from runwire_reference_server.integrations.ag_ui_endpoint.events import AgUiEvent, Translation
 from runwire_reference_server.run_log.events import Entry, Event, encode
 from runwire_reference_server.run_log.feed import Page
-from runwire_reference_server.run_log.refusal import Refusal, RunNotFound
+from runwire_reference_server.run_log.refusal import Refusal
 from runwire_reference_server.run_log.runs import RunKey
 from runwire_reference_server.run_log.store import Snapshot
 from runwire_reference_server.service.service import Service
@@ -77,10 +77,7 @@ class AgUiStream(EventStream):
         if after < start:
             raise Refusal("bad_request", "Last-Event-ID lies before this run")
         run = await self.attach(after, cursor.epoch if cursor else None, resume=cursor is not None)
-        try:
-            entries = await self._service.store.read(run.key, 0, run.seq)
-        except RunNotFound:
-            raise Refusal("not_found", "no such run") from None
+        entries = await self._service.store.read(run.key, 0, run.seq)
         translation = self._translation
         translation.settled |= {item.event["request_id"] for item in entries if item.kind == "input_closed"}
         for item in entries[:after]:

@@ -3,19 +3,21 @@
 import json
 from typing import Any
 
+from runwire_reference_server.run_log.refusal import Refusal
+
 _MAX_DIGITS = 400
 
 
-class NotJson(ValueError):
-    """The text is no JSON text of RFC 8259, or no object ([MSG-7], [MSG-8])."""
-
-
-class BadMessage(ValueError):
+class BadMessage(Refusal):
     """The text is JSON that must be refused; `identifier` is the message's `id` where it could be read."""
 
     def __init__(self, data: str, identifier: str | None = None) -> None:
-        super().__init__(data)
+        super().__init__("bad_request", data)
         self.identifier = identifier
+
+
+class NotJson(BadMessage):
+    """The text is no JSON text of RFC 8259, or no object ([MSG-7], [MSG-8])."""
 
 
 def read_object(text: str, max_depth: int) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def read_object(text: str, max_depth: int) -> dict[str, Any]:
         raise NotJson("not a JSON text") from None
     if not isinstance(value, dict):
         raise NotJson("not an object")
-    identifier = _identifier(value)
+    identifier = identifier_of(value)
     if _deeper_than(value, max_depth):
         raise BadMessage(f"nested deeper than {max_depth}", identifier)
     if repeated:
@@ -48,7 +50,8 @@ def read_object(text: str, max_depth: int) -> dict[str, Any]:
     return value
 
 
-def _identifier(message: dict[str, Any]) -> str | None:
+def identifier_of(message: dict[str, Any]) -> str | None:
+    """Return the `id` of a message; None without a valid one."""
     identifier = message.get("id")
     if isinstance(identifier, str) and 1 <= len(identifier) <= 64 and not _has_surrogate(identifier):
         return identifier

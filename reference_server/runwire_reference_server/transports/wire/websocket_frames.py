@@ -103,14 +103,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
             return
         with suppress(InvalidState):
             self.conn.send_close(code)
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
-        event = {"type": "websocket.disconnect", "code": code, "reason": ""}
-        self.queue.put_nowait(cast(Any, event))
-        if self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
-        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+        self._say_goodbye(code)
 
     def shutdown(self) -> None:
         """End with the process; whoever said goodbye, or was told it, and takes nothing is cut off without a word."""
@@ -161,13 +154,24 @@ class WireProtocol(WebSocketsSansIOProtocol):
             return
         blocked = bool(self.transport.get_write_buffer_size())
         super().keepalive_timeout()
-        self._tell_dropped(4001 if blocked else 1011)
+        self._tell_ended(4001 if blocked else 1011)
         self._abort_soon()
 
-    def _tell_dropped(self, code: int) -> None:
+    def _tell_ended(self, code: int) -> None:
         """Have the application know that it was the server that ended the connection (chapter 7)."""
         event = {"type": "websocket.disconnect", "code": code, "by_server": True}
         self.queue.put_nowait(cast(Any, event))
+
+    def _say_goodbye(self, code: int) -> None:
+        """Write the Close frame, and drain what the peer still sends so that it arrives ([MSG-13])."""
+        self._tell_ended(code)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        # run_asgi must not close the socket under the Close frame; the timer does, if the peer does not answer.
+        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
 
     def data_received(self, data: bytes) -> None:
         """Hand bytes to the frame parser, in slices; after a frame error they are only drained."""
@@ -221,19 +225,12 @@ class WireProtocol(WebSocketsSansIOProtocol):
             self.transport.close()
 
     def handle_parser_exception(self) -> None:
-        """Send the close code, and drain what the peer still sends so that it arrives ([MSG-13])."""
+        """Send the close code of a peer whose frames are wrong, of which no more are looked at."""
         self._failed = True
         assert self.conn.close_sent is not None
-        self._tell_dropped(self.conn.close_sent.code)
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
+        self._say_goodbye(self.conn.close_sent.code)
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        if self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
-        # run_asgi must not close the socket under the Close frame; the timer does.
-        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
 
     def send_receive_event_to_app(self) -> None:
         """Check the text before it is queued: bad UTF-8 ends the connection with 1007 and no noise ([MSG-10])."""

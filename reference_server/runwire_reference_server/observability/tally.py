@@ -2,9 +2,8 @@
 
 import logging
 from bisect import bisect_left
-
-from runwire_reference_server.run_log.events import Event
-from runwire_reference_server.run_log.runs import TRANSITIONS, Status, after_event
+from collections.abc import Mapping
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.events = dict.fromkeys(KINDS, 0)
-        self.runs = {status: 0 for status in Status if not TRANSITIONS[status]}
+        self.runs = dict.fromkeys(("completed", "incomplete", "cancelled", "failed"), 0)
         self.refused_appends = 0
         self.first_event = Durations()
         self.delivery = Durations()
@@ -49,9 +48,10 @@ class Tally:
         """Count an event."""
         self.events[kind if kind in self.events else "vendor"] += 1
 
-    def ended(self, terminal: Event, duration_s: float | None = None) -> None:
+    def ended(self, terminal: Mapping[str, Any], duration_s: float | None = None) -> None:
         """Count the end of a run, and log it ([OBS-7], [OBS-10]); `duration_s` is None for another node's run."""
-        self.runs[after_event(Status.RUNNING, terminal)] += 1
-        told = {"trace_id": terminal.get("trace_id"), "status": terminal.get("status", "failed")}
+        status = terminal.get("status", "failed")
+        self.runs[status] += 1
+        told = {"trace_id": terminal.get("trace_id"), "status": status}
         told["reason"] = terminal.get("reason", terminal.get("code"))
         log.info("a run ended", extra=told | {"duration_s": duration_s and round(duration_s, 3)})
