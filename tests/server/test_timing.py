@@ -92,6 +92,28 @@ async def test_a_question_is_open_for_as_long_as_the_limit_says() -> None:
     assert await stands(service, key) == ("completed", "first expired last")
 
 
+class Impatient:
+    """An agent that asks, waits for a while, and takes its question back."""
+
+    async def run(self, task: Task) -> AsyncIterator[Event]:
+        assert task.input_requests is not None
+        yield input_request("q1", "question", "Well?")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await task.input_requests.answer("q1")
+        await task.input_requests.withdraw("q1")
+        yield token((await task.input_requests.answer("q1")).outcome)
+
+
+async def test_an_agent_may_give_up_waiting_and_take_its_question_back() -> None:
+    service = Service(MemoryStore(LIMITS["resume_window_s"]), Impatient(), Settings(limits=LIMITS))
+    key = await started(service, "x")
+
+    await asyncio.sleep(10)
+
+    assert await stands(service, key) == ("completed", "withdrawn")
+
+
 @pytest.mark.parametrize(
     ("policy", "before", "after"),
     [

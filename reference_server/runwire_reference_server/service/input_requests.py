@@ -31,8 +31,8 @@ class InputRequests:
         self._key = key
         self._most_s = most_s
         self._on_waiting = on_waiting
-        self._open: dict[str, asyncio.Future[Answer]] = {}
-        self._closed: dict[str, Answer] = {}
+        self._answers: dict[str, asyncio.Future[Answer]] = {}
+        self._open: set[str] = set()
         self._wake = asyncio.Event()
         self._expiries: list[asyncio.TimerHandle] = []
         self._due: set[str] = set()
@@ -42,8 +42,7 @@ class InputRequests:
         """Return the `input_request` to append and the seconds it may be open; raises AgentError ([INPUT-2])."""
         event = dict(event)
         seconds = min(event.pop("expires_in_s", None) or self._most_s, self._most_s)
-        identifier = event["request_id"]
-        if identifier in self._open or identifier in self._closed:
+        if event["request_id"] in self._answers:
             raise AgentError("agent_error", "an agent used a request_id twice")  # [INPUT-19]
         if event["kind"] == "form":
             try:
@@ -59,19 +58,20 @@ class InputRequests:
         loop = asyncio.get_running_loop()
         if not self._open:
             self._on_waiting(True)
-        self._open[event["request_id"]] = loop.create_future()
+        self._open.add(event["request_id"])
+        self._answers[event["request_id"]] = loop.create_future()
         self._expiries.append(loop.call_later(seconds, self._expire, event["request_id"]))
         if self._following is None or self._following.done():
             self._following = loop.create_task(self._follow())
 
     async def answer(self, request_id: str) -> Answer:
         """Wait until the request is closed; raises KeyError for one that was never opened."""
-        return self._closed[request_id] if request_id in self._closed else await self._open[request_id]
+        return await asyncio.shield(self._answers[request_id])
 
     async def none_open(self) -> None:
         """Wait until no request is open."""
         while self._open:
-            await asyncio.wait(self._open.values())
+            await asyncio.wait([self._answers[request_id] for request_id in self._open])
 
     async def withdraw(self, request_id: str) -> None:
         """Close a request that is no longer needed."""
@@ -99,11 +99,8 @@ class InputRequests:
         for request_id in tuple(self._open):
             state = await self._store.input_state(self._key, request_id)
             if state is not None and state.outcome is not None:
-                self._close(request_id, Answer(state.outcome, state.answer))
-        return not self._open
-
-    def _close(self, request_id: str, answer: Answer) -> None:
-        self._closed[request_id] = answer
-        self._open.pop(request_id).set_result(answer)
+                self._open.remove(request_id)
+                self._answers[request_id].set_result(Answer(state.outcome, state.answer))
         if not self._open:
             self._on_waiting(False)
+        return not self._open
