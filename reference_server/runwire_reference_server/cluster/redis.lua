@@ -47,7 +47,7 @@ local GONE = redis.error_reply('GONE the lease of this node was taken')
 
 local function snapshot(name)
   local run = call('HMGET', key('run', name),
-    'epoch', 'status', 'seq', 'session_id', 'trace_id', 'bytes', 'prompt', 'inputs', 'request')
+    'epoch', 'status', 'seq', 'session_id', 'trace_id', 'prompt', 'inputs', 'request')
   return run[1] and run
 end
 

@@ -1,20 +1,25 @@
 """What this node knows of logs on Redis: the ends of those that are watched, read once for all who watch them."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from time import time_ns
 from typing import Any
 
 import msgspec
 
 from runwire_reference_server.run_log.events import Draft, Entry, place_of, placed, stamp
-from runwire_reference_server.run_log.feed import NOWHERE, Feed
+from runwire_reference_server.run_log.feed import Feed, Owner
 from runwire_reference_server.run_log.refusal import RunNotFound
 from runwire_reference_server.run_log.runs import RunKey
 from runwire_reference_server.run_log.store import StoreGone
 
 #: Entries of a log that this node keeps for readers that keep up.
 MOST_ENTRIES = 1024
+
+#: The first place of a feed of which nobody has read anything yet.
+NOWHERE = sys.maxsize
 
 #: What events do in the store beside standing in the log.
 _EFFECTS = {"token": b"t", "replace": b"r", "input_request": b"q", "done": b"e", "error": b"e"}
@@ -28,12 +33,50 @@ class _Typed(msgspec.Struct):
     type: str
 
 
+class FarFeed(Feed):
+    """The latest entries of a log that is kept elsewhere; `on_left` is called when nobody watches it any more."""
+
+    __slots__ = ("_on_left",)
+
+    def __init__(self, key: RunKey, epoch: str, on_left: Callable[["FarFeed"], None]) -> None:
+        super().__init__(key, epoch, Owner())
+        self.first = self.seq = NOWHERE
+        self._on_left = on_left
+
+    def begin(self, first: int) -> None:
+        """Begin where somebody has read to."""
+        self.first, self.seq = first, first
+
+    def extend(self, entries: Sequence[Entry]) -> None:
+        """Add what follows the last entry; raises ValueError when it does not."""
+        if entries and entries[0].seq != self.seq + 1:
+            raise ValueError("a feed has no holes")
+        if entries:
+            self.entries += entries
+            self.seq = entries[-1].seq
+            self.at_ms = time_ns() // 1_000_000
+        self.wake()
+
+    def forget(self, most: int) -> None:
+        """Keep only the last `most` entries."""
+        surplus = len(self.entries) - most
+        if surplus > 0:
+            self.first = self.entries[surplus - 1].seq
+            del self.entries[:surplus]
+
+    def leave(self, wake: Callable[[], None]) -> None:
+        """Call it no more."""
+        super().leave(wake)
+        if not self._watchers:
+            self._on_left(self)
+
+
 class RedisFeeds:
     """The feeds of one node. Hints say that there is more; they may be lost, and are heard while a read is going on."""
 
     def __init__(self, read: Read) -> None:
         self._read = read
-        self._feeds: dict[RunKey, Feed] = {}
+        self._feeds: dict[RunKey, FarFeed] = {}
         self._hints: dict[RunKey, int] = {}
         self._heads: dict[RunKey, int | None] = {}
         self._reading: dict[RunKey, asyncio.Task[None]] = {}
@@ -50,13 +93,13 @@ class RedisFeeds:
             feed.end()  # another log of this name
             feed = None
         if feed is None:
-            feed = self._feeds[key] = Feed(key, epoch, NOWHERE, self._left)
+            feed = self._feeds[key] = FarFeed(key, epoch, self._left)
             self._heads.pop(key, None)
         feed.epoch = feed.epoch or epoch.encode()
         feed.watch(wake)
         return feed
 
-    def _left(self, feed: Feed) -> None:
+    def _left(self, feed: FarFeed) -> None:
         if self._feeds.get(feed.key) is feed:
             for known in (self._feeds, self._hints, self._heads):
                 known.pop(feed.key, None)
@@ -92,6 +135,7 @@ class RedisFeeds:
 
     async def fill(self, feed: Feed, after: int) -> Sequence[Entry]:
         """Return entries above `after`; when they reach the end of the log, the feed goes on from there."""
+        assert isinstance(feed, FarFeed)
         hints = self._hints.get(feed.key)
         last, entries = await self._read(feed.key, after)
         end = after + len(entries)
@@ -103,13 +147,13 @@ class RedisFeeds:
             self._read_on(feed)
         return entries
 
-    def _read_on(self, feed: Feed) -> None:
+    def _read_on(self, feed: FarFeed) -> None:
         if feed.first != NOWHERE and feed.key not in self._reading:
             job = asyncio.get_running_loop().create_task(self._until_the_end(feed))
             self._reading[feed.key] = job
             job.add_done_callback(lambda _: self._reading.pop(feed.key, None))
 
-    async def _until_the_end(self, feed: Feed) -> None:
+    async def _until_the_end(self, feed: FarFeed) -> None:
         try:
             with suppress(StoreGone):  # this node is about to let everybody go
                 while True:
@@ -121,7 +165,7 @@ class RedisFeeds:
         except RunNotFound:
             feed.end()
 
-    def _add(self, feed: Feed, entries: Sequence[Entry]) -> None:
+    def _add(self, feed: FarFeed, entries: Sequence[Entry]) -> None:
         feed.extend(entries)
         feed.forget(MOST_ENTRIES)
 

@@ -288,12 +288,12 @@ def _known(found: Any) -> Any:
 
 def _snapshot(key: RunKey, found: Sequence[bytes | None]) -> Snapshot:
     """Return a run as the script tells of it; one that is finished has lost what was asked."""
-    epoch, status, seq, session_id, trace_id, size, prompt, inputs, request = (
+    epoch, status, seq, session_id, trace_id, prompt, inputs, request = (
         (value or b"").decode() for value in found
     )
     asked_session, on_disconnect = json.loads(request)
     asked = RunRequest(prompt, key.run_id, asked_session, json.loads(inputs or "{}"), on_disconnect, trace_id)
-    return Snapshot(key, epoch, Status(status), int(seq), session_id, trace_id, asked, int(size))
+    return Snapshot(key, epoch, Status(status), int(seq), session_id, trace_id, asked)
 
 
 def _unquoted(text: bytes) -> str:

@@ -138,11 +138,11 @@ class Fitter:
     def _whole(self, event: Event) -> Draft:
         event = _valid(event)
         kind = event["type"]
-        deep = _depth(event) > self._depth
+        deep = deeper_than(event, self._depth)
         is_text = deep and kind == "observation" and not isinstance(event.get("content"), str)
         if is_text:
             event = event | {"content": encoded(event["content"]).decode(), "truncated": True}
-            deep = _depth(event) > self._depth
+            deep = deeper_than(event, self._depth)
         if deep:
             raise TooLarge
         self._check(None, event)
@@ -219,15 +219,11 @@ def _valid(value: Any) -> Any:
     return _valid(msgspec.to_builtins(value, str_keys=True))  # such as a set, a date or a dataclass
 
 
-def _depth(value: Any) -> int:
-    deepest, todo = 0, [(value, 1)]
-    while todo:
-        item, depth = todo.pop()
-        if isinstance(item, dict):
-            todo.extend((child, depth + 1) for child in item.values())
-        elif isinstance(item, list):
-            todo.extend((child, depth + 1) for child in item)
-        else:
-            continue
-        deepest = max(deepest, depth)
-    return deepest
+def deeper_than(value: Any, most: int) -> bool:
+    """Whether objects and arrays nest deeper than `most`, `value` itself being 1."""
+    level = [value]
+    while level and most:
+        most -= 1
+        inner = [item for outer in level for item in (outer.values() if isinstance(outer, dict) else outer)]
+        level = [item for item in inner if isinstance(item, dict | list)]
+    return bool(level)

@@ -1,9 +1,8 @@
-"""One log as the readers of this node see it: its latest entries, or all of them, and who waits for more.
+"""One log as the readers of this node see it: its entries, and who waits for more.
 
 Readers that stand at the same place are handed the same page, whose bytes were made once.
 """
 
-import sys
 from array import array
 from collections.abc import Callable, Sequence
 from time import time_ns
@@ -20,9 +19,6 @@ PAGE_BYTES = 65_536
 
 #: From how many waiting entries on a reader counts as lagging, so that adjacent ones are merged.
 LAG = 32
-
-#: The first place of a feed that has none yet.
-NOWHERE = sys.maxsize
 
 
 class Owner:
@@ -45,35 +41,23 @@ class Page(msgspec.Struct, frozen=True, gc=False):
 
 
 class Feed:
-    """Entries of one log without hole: those after `first`, up to `seq`."""
+    """Entries of one log without hole: those after `first`, up to `seq`; here they are all there."""
 
     __slots__ = (
-        "_on_left", "_owner", "_pages", "_place", "_totals", "_watchers",
+        "_owner", "_pages", "_place", "_totals", "_watchers",
         "at_ms", "entries", "epoch", "first", "gone", "key", "seq", "size",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        key: RunKey,
-        epoch: str,
-        first: int,
-        on_left: Callable[["Feed"], None] = lambda _: None,
-        owner: Owner | None = None,
-    ) -> None:
-        """`first` is NOWHERE until somebody has read; `on_left` is called when nobody watches any more.
-
-        `owner` is who pays for what is appended here.
-        """
+    def __init__(self, key: RunKey, epoch: str, owner: Owner) -> None:
+        """`owner` is who pays for what is appended here."""
         self.key = key
         self.epoch = epoch.encode()
-        self.first = self.seq = first
-        self.size = self.at_ms = 0
+        self.first = self.seq = self.size = self.at_ms = 0
         self.entries: list[Entry] = []
         self.gone = False
         self._place = place_of(key.run_id)
         self._totals = array("Q")
-        self._on_left = on_left
-        self._owner = owner or Owner()
+        self._owner = owner
         self._pages: dict[Form, Page] = {}
         self._watchers: dict[Callable[[], None], None] = {}
 
@@ -95,27 +79,6 @@ class Feed:
         """Return how many bytes of a log that is all here lie above `seq`."""
         return self.size - (self._totals[seq - 1] if 0 < seq <= self.seq else 0)
 
-    def begin(self, first: int) -> None:
-        """Begin where somebody has read to."""
-        self.first, self.seq = first, first
-
-    def extend(self, entries: Sequence[Entry]) -> None:
-        """Add what follows the last entry; raises ValueError when it does not."""
-        if entries and entries[0].seq != self.seq + 1:
-            raise ValueError("a feed has no holes")
-        if entries:
-            self.entries += entries
-            self.seq = entries[-1].seq
-            self.at_ms = time_ns() // 1_000_000
-        self.wake()
-
-    def forget(self, most: int) -> None:
-        """Keep only the last `most` entries."""
-        surplus = len(self.entries) - most
-        if surplus > 0:
-            self.first = self.entries[surplus - 1].seq
-            del self.entries[:surplus]
-
     def watch(self, wake: Callable[[], None]) -> None:
         """Call `wake`, which does nothing at once, whenever there may be more."""
         self._watchers[wake] = None
@@ -123,8 +86,6 @@ class Feed:
     def leave(self, wake: Callable[[], None]) -> None:
         """Call it no more."""
         self._watchers.pop(wake, None)
-        if not self._watchers:
-            self._on_left(self)
 
     def wake(self) -> None:
         """Tell everyone that there may be more."""

@@ -63,7 +63,6 @@ class _Run:
             self.session_id,
             self.trace_id,
             self.request,
-            feed.size,
         )
 
 
@@ -118,7 +117,7 @@ class MemoryStore:
         predecessor = session.last_run
         lease = new_identifier()
         run = _Run(
-            feed=Feed(key, new_identifier(), 0, owner=owner),
+            feed=Feed(key, new_identifier(), owner),
             owner=owner,
             request=replace(request, run_id=key.run_id),
             session_id=session_id,

@@ -52,7 +52,6 @@ class Snapshot:
     session_id: str
     trace_id: str
     request: RunRequest
-    log_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

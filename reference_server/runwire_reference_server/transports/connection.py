@@ -12,6 +12,7 @@ from contextvars import copy_context
 from typing import Any, Protocol
 
 from runwire_reference_server.service.service import Service
+from runwire_reference_server.transports.wire.http_wire import nobody
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class OpenConnection:
         self._context = copy_context()  # that of each turn, which is then not copied anew
         self._woken = False
         self._wire: Any = None
-        self._stop_clock: Callable[[], object] = _nothing
+        self._stop_clock: Callable[[], object] = nobody
 
     def notify_draining(self) -> None:
         """Tell that no new runs are taken on, where there is a message for it."""
@@ -69,7 +70,7 @@ class OpenConnection:
     def _end(self, reason: str, told: dict[str, object]) -> None:
         """Write nothing more, and count and log the end."""
         if self._wire is not None:
-            self._wire.on_room = _nothing
+            self._wire.on_room = nobody
             self._wire = None
         self._stop_clock()
         self._service.connections.discard(self)
@@ -111,7 +112,3 @@ class OpenConnection:
     def _due(self, now: float) -> float | None:
         """Return when else there is something to look at; None when that has ended the connection."""
         raise NotImplementedError
-
-
-def _nothing() -> None:
-    """Do nothing."""

@@ -11,15 +11,9 @@ from runwire_reference_server.run_log.refusal import Refusal
 from runwire_reference_server.run_log.registry import ERRORS
 
 
-class ProblemResponse(JSONResponse):
-    """A body of type `application/problem+json`."""
-
-    media_type = "application/problem+json"
-
-
 def problem(
     refusal: Refusal, status: int | None = None, headers: Mapping[str, str] | None = None
-) -> ProblemResponse:
+) -> JSONResponse:
     """Return the answer for `refusal`, with `status` where the registry has none for the case."""
     code = ERRORS[refusal.code]
     status = status or code.status or 500
@@ -38,4 +32,4 @@ def problem(
         extra["Retry-After"] = str(ceil(after))  # [LIMIT-10]
     if isinstance(refusal, Unauthorized):
         extra["WWW-Authenticate"] = refusal.challenge  # [AUTH-1]
-    return ProblemResponse(body, status, extra)
+    return JSONResponse(body, status, extra, "application/problem+json")

@@ -39,7 +39,7 @@ class HttpProtocol(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.app_state = {**self.app_state, "wire": self}
-        self.on_room: Callable[[], None] = _nobody
+        self.on_room: Callable[[], None] = nobody
         self._written = 0
         self._unread = bytearray()
         self._planned = False
@@ -157,8 +157,8 @@ class HttpProtocol(H11Protocol):
         self.transport.abort()
 
 
-def _nobody() -> None:
-    """Nobody writes."""
+def nobody() -> None:
+    """Do nothing: nobody writes."""
 
 
 def bound_kernel_buffer(transport: asyncio.BaseTransport) -> None:

@@ -1,11 +1,14 @@
 """Reads a client's JSON text as chapter 3 asks: strictly, and before it can cost anything."""
 
 import json
+import re
 from typing import Any
 
+from runwire_reference_server.run_log.event_sizes import deeper_than
 from runwire_reference_server.run_log.refusal import Refusal
 
 _MAX_DIGITS = 400
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class BadMessage(Refusal):
@@ -41,7 +44,7 @@ def read_object(text: str, max_depth: int) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise NotJson("not an object")
     identifier = identifier_of(value)
-    if _deeper_than(value, max_depth):
+    if deeper_than(value, max_depth):  # [MSG-15]
         raise BadMessage(f"nested deeper than {max_depth}", identifier)
     if repeated:
         raise BadMessage("a member name is repeated", identifier)  # [MSG-18]
@@ -66,21 +69,5 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= _MAX_DIGITS else float("inf")
 
 
-def _deeper_than(value: Any, most: int) -> bool:
-    """Whether objects and arrays nest deeper than `most`, the value itself being 1 ([MSG-15])."""
-    level = [value]
-    while level and most:
-        most -= 1
-        inner = [item for outer in level for item in (outer.values() if isinstance(outer, dict) else outer)]
-        level = [item for item in inner if isinstance(item, dict | list)]
-    return bool(level)
-
-
 def _has_surrogate(value: Any) -> bool:
-    if isinstance(value, str):
-        return any("\ud800" <= character <= "\udfff" for character in value)
-    if isinstance(value, dict):
-        return any(_has_surrogate(key) or _has_surrogate(item) for key, item in value.items())
-    if isinstance(value, list):
-        return any(map(_has_surrogate, value))
-    return False
+    return _SURROGATE.search(json.dumps(value, ensure_ascii=False)) is not None

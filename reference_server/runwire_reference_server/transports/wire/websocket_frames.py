@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidState
 from websockets.protocol import State
 
 from runwire_reference_server.transports.intake import Intake
-from runwire_reference_server.transports.wire.http_wire import SLICE_BYTES, bound_kernel_buffer
+from runwire_reference_server.transports.wire.http_wire import SLICE_BYTES, bound_kernel_buffer, nobody
 
 #: Seconds a peer has to answer a Close frame before the socket is cut.
 CLOSE_TIMEOUT_S = 2.0
@@ -50,7 +50,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
         self._unread = bytearray()
         self._planned = False
         self.app_state = {**self.app_state, "wire": self}
-        self.on_room: Callable[[], None] = _nobody
+        self.on_room: Callable[[], None] = nobody
         self.room = True
         self._written = 0
         self._taken_before = 0
@@ -245,10 +245,6 @@ class WireProtocol(WebSocketsSansIOProtocol):
 
     def _abort_soon(self) -> None:
         self.loop.call_later(min(self.close_timeout, self.ping_timeout or 1), self.transport.abort)
-
-
-def _nobody() -> None:
-    """Nobody writes."""
 
 
 class _CountingTransport:
