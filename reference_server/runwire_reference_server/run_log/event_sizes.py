@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from runwire_reference_server.run_log.events import TEXT_MEMBERS, Draft, Event, draft, encoded
+from runwire_reference_server.run_log.events import TEXT_MEMBERS, Draft, Event, draft, encoded, text_member
 from runwire_schemas import server_message_violations
 
 #: Room for `run_id`, `seq`, `ts` and the like beside what the agent gave.
@@ -86,7 +86,7 @@ class Fitter:
             yield from self._let_go(lambda held: kind != "replace" or held["type"] == "token")
         elif kind == "tool_call" or (kind == "observation" and not event.get("partial")):
             yield from self._let_go(lambda held: held.get("call_id") == event.get("call_id"))
-        if kind == "replace" or (kind in TEXT_MEMBERS and (kind != "observation" or event.get("partial"))):
+        if text_member(event) is not None:
             yield from self._text(event)
         else:
             yield self._whole(event)

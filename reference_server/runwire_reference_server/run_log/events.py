@@ -53,14 +53,15 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
 def draft(event: Event) -> Draft:
     """Make the draft of an event."""
     kind = event["type"]
-    member = _text_member(event)
+    member = text_member(event)
     if member is None:
         return Draft(kind, encoded(event)[:-1], event=event)
     beside = {name: value for name, value in event.items() if name != member}
     return Draft(kind, b'%b,"%b":' % (encoded(beside)[:-1], member.encode()), encoded(event[member]))
 
 
-def _text_member(event: Event) -> str | None:
+def text_member(event: Event) -> str | None:
+    """Return which member of an event is text that may be divided and merged; None when none is."""
     kind = event["type"]
     if kind == "replace":
         return "data"

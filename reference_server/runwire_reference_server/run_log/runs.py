@@ -29,6 +29,13 @@ class Status(StrEnum):
         return not TRANSITIONS[self]
 
 
+_ENDS = {
+    "done completed": Status.COMPLETED,
+    "done incomplete": Status.INCOMPLETE,
+    "done cancelled": Status.CANCELLED,
+    "error": Status.FAILED,
+}
+
 #: Which event leads from which state to which; a state without a way out is final.
 TRANSITIONS: Mapping[Status, Mapping[str, Status]] = MappingProxyType(
     {
@@ -37,24 +44,9 @@ TRANSITIONS: Mapping[Status, Mapping[str, Status]] = MappingProxyType(
             "done cancelled": Status.CANCELLED,
             "error": Status.FAILED,
         },
-        Status.RUNNING: {
-            "input_request": Status.WAITING,
-            "done completed": Status.COMPLETED,
-            "done incomplete": Status.INCOMPLETE,
-            "done cancelled": Status.CANCELLED,
-            "error": Status.FAILED,
-        },
-        Status.WAITING: {
-            "last input_closed": Status.RUNNING,
-            "done completed": Status.COMPLETED,
-            "done incomplete": Status.INCOMPLETE,
-            "done cancelled": Status.CANCELLED,
-            "error": Status.FAILED,
-        },
-        Status.COMPLETED: {},
-        Status.INCOMPLETE: {},
-        Status.CANCELLED: {},
-        Status.FAILED: {},
+        Status.RUNNING: {"input_request": Status.WAITING, **_ENDS},
+        Status.WAITING: {"last input_closed": Status.RUNNING, **_ENDS},
+        **{final: {} for final in _ENDS.values()},
     }
 )
 

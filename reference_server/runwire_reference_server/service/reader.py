@@ -43,8 +43,7 @@ class Reader:
 
     async def attach(self, after: int, epoch: str | None = None, *, resume: bool = False) -> Snapshot:
         """Begin, or go on, to read from `after` ([RESUME-16]); raises Refusal."""
-        attach = self._service.resume if resume else self._service.attach
-        run = await attach(self.key, self._name, after, epoch)
+        run = await self._service.attach(self.key, self._name, after, epoch, resume=resume)
         if self._feed is None:
             self._feed = self._service.store.watch(self.key, self._wake, run.epoch)
         self.cursor = after

@@ -92,19 +92,21 @@ class Service:
             size = await self.store.bytes_after(key, after)
             self.rations.take(place, size if most is None else min(most, size))
 
-    async def resume(self, key: RunKey, reader: str, after: int, epoch: str | None = None) -> Snapshot:
-        """Like `attach`, for somebody who comes back."""
-        try:
-            run = await self.attach(key, reader, after, epoch)
-        except Refusal as reason:
-            self.metrics.resumed(reason.code)
-            raise
-        self.metrics.resumed("resumed")
-        return run
+    async def attach(
+        self, key: RunKey, reader: str, after: int, epoch: str | None = None, *, resume: bool = False
+    ) -> Snapshot:
+        """Count `reader` of a run, once however often; raises Refusal ([RESUME-9] to [RESUME-13]).
 
-    async def attach(self, key: RunKey, reader: str, after: int, epoch: str | None = None) -> Snapshot:
-        """Count `reader` of a run, once however often; raises Refusal ([RESUME-9] to [RESUME-13])."""
-        run = await self.store.attach(key, reader, after, epoch)
+        `resume` is for somebody who comes back, of whom the metrics tell.
+        """
+        try:
+            run = await self.store.attach(key, reader, after, epoch)
+        except Refusal as reason:
+            if resume:
+                self.metrics.resumed(reason.code)
+            raise
+        if resume:
+            self.metrics.resumed("resumed")
         if grace := self._graces.pop(key, None):
             grace.cancel()
         return run

@@ -90,9 +90,7 @@ class HttpEndpoints:
 
     async def start(self, request: Request) -> ASGIApp:
         """`POST {runs}` ([HTTP-1] to [HTTP-4])."""
-        message = await self._body(request)
-        if found := violations("run-request", message):
-            raise Refusal("bad_request", str(found[0]))
+        message = await self._body(request, "run-request")
         wanted = run_request(message, trace_id(request.headers.getlist("traceparent")))
         principal = caller_of(request.scope).principal
         if not names_event_stream(accept_of(request.headers)):
@@ -174,9 +172,7 @@ class HttpEndpoints:
 
     async def input(self, request: Request) -> Response:
         """`POST {runs}/{run_id}/input` ([INPUT-17])."""
-        message = await self._body(request)
-        if found := violations("input-request-body", message):
-            raise Refusal("bad_request", str(found[0]))
+        message = await self._body(request, "input-request-body")
         key = _key(request)
         await self._service.input(key, message["request_id"], message["data"])
         return await self._outcome(key)
@@ -217,14 +213,19 @@ class HttpEndpoints:
         """Return where the events are, relative to the URL that was posted to ([HTTP-4])."""
         return {"Location": f"{posixpath.basename(self._settings.runs_path)}/{run.key.run_id}/events"}
 
-    async def _body(self, request: Request, *, empty_allowed: bool = False) -> Message:
-        """Return the JSON object of a body; raises Refusal ([HTTP-9] to [HTTP-11])."""
+    async def _body(
+        self, request: Request, schema: str | None = None, *, empty_allowed: bool = False
+    ) -> Message:
+        """Return the JSON object of a body that `schema` describes; raises Refusal ([HTTP-9] to [HTTP-11])."""
         if not is_json(request.headers.get("content-type")):
             raise Refusal("unsupported", "the Content-Type must be application/json")
         text = await self._text(request)
         if not text and empty_allowed:
             return {}
-        return read_object(text, self._settings.number("json_depth"))
+        message = read_object(text, self._settings.number("json_depth"))
+        if schema is not None and (found := violations(schema, message)):
+            raise Refusal("bad_request", str(found[0]))
+        return message
 
     async def _text(self, request: Request) -> str:
         most = self._settings.number("max_message_bytes")

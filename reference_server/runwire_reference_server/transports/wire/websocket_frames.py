@@ -155,7 +155,7 @@ class WireProtocol(WebSocketsSansIOProtocol):
         blocked = bool(self.transport.get_write_buffer_size())
         super().keepalive_timeout()
         self._tell_ended(4001 if blocked else 1011)
-        self._abort_soon()
+        self.loop.call_later(min(self.close_timeout, self.ping_timeout or 1), self.transport.abort)
 
     def _tell_ended(self, code: int) -> None:
         """Have the application know that it was the server that ended the connection (chapter 7)."""
@@ -242,9 +242,6 @@ class WireProtocol(WebSocketsSansIOProtocol):
                 self.handle_parser_exception()
                 return
         super().send_receive_event_to_app()
-
-    def _abort_soon(self) -> None:
-        self.loop.call_later(min(self.close_timeout, self.ping_timeout or 1), self.transport.abort)
 
 
 class _CountingTransport:
