@@ -10,8 +10,9 @@ import pytest
 
 from runwire_reference_server.agents import Task, input_request, token
 from runwire_reference_server.run_log.memory_store import MemoryStore
+from runwire_reference_server.run_log.refusal import Refusal
 from runwire_reference_server.run_log.runs import ANYONE, RunKey, RunRequest
-from runwire_reference_server.service.service import Accepted, Refusal, Service
+from runwire_reference_server.service.service import Service
 from runwire_reference_server.service.settings import Settings, checked_limits
 from tests.support.virtual_time import anyio_backend, virtual_monotonic  # noqa: F401 - what makes time jump here
 
@@ -44,7 +45,7 @@ def served() -> Service:
 
 async def started(service: Service, prompt: str, policy: str = "grace") -> RunKey:
     """Start a run that "reader" reads."""
-    accepted: Accepted = await service.start(ANYONE, RunRequest(prompt, on_disconnect=policy))
+    accepted = await service.start(ANYONE, RunRequest(prompt, on_disconnect=policy))
     await service.attach(accepted.run.key, "reader", 0)
     return accepted.run.key
 

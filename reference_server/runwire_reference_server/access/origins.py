@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from starlette.datastructures import Headers
 
 from runwire_reference_server.access.addresses import scheme
-from runwire_reference_server.service.settings import LOOPBACK_NAMES, Settings
+from runwire_reference_server.service.settings import Settings
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/?#@\[\]]+)(?::[0-9]{1,5})?")
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 #: The pages that a server on the loopback interface admits ([ORIGIN-1]), names being those of LOOPBACK_NAMES.
 _LOOPBACK_PAGE = re.compile(

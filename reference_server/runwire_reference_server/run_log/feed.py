@@ -10,9 +10,11 @@ from time import time_ns
 import msgspec
 
 from runwire_reference_server.run_log.events import TERMINALS, Draft, Entry, merged, place_of, placed, stamp
-from runwire_reference_server.run_log.frames import Form
 from runwire_reference_server.run_log.refusal import RunNotFound
 from runwire_reference_server.run_log.runs import RunKey
+
+#: Turns entries of a log, which has that epoch, into what is written to a reader's socket.
+Form = Callable[[Sequence[Entry], bytes], bytes]
 
 #: Bytes of a log that a reader is handed at once; one entry it gets, whatever its size ([FLOW-2]).
 PAGE_BYTES = 65_536

@@ -56,11 +56,16 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """What `create` found or made; `lease` is None when the run was there already."""
+    """What `create` made, or found: then there is no `lease`."""
 
     run: Snapshot
     lease: str | None
     predecessor: RunKey | None = None
+
+    @property
+    def existed(self) -> bool:
+        """Whether the run was there already."""
+        return self.lease is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from time import time
 
 from runwire_reference_server.run_log.events import Entry
-from runwire_reference_server.run_log.feed import PAGE_BYTES, Feed, Page, page_of
-from runwire_reference_server.run_log.frames import Form
+from runwire_reference_server.run_log.feed import PAGE_BYTES, Feed, Form, Page, page_of
 from runwire_reference_server.run_log.refusal import Refusal
 from runwire_reference_server.run_log.runs import RunKey, new_identifier
 from runwire_reference_server.run_log.store import Snapshot

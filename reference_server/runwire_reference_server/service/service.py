@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from runwire_reference_server.agents import Agent, done, error
@@ -13,12 +12,7 @@ from runwire_reference_server.observability.metrics import Metrics
 from runwire_reference_server.run_log.events import answer_text
 from runwire_reference_server.run_log.refusal import Refusal, RunNotFound
 from runwire_reference_server.run_log.runs import Principal, RunKey, RunRequest, equal_as_json
-from runwire_reference_server.run_log.store import (
-    InputState,
-    Snapshot,
-    Store,
-    StoreGone,
-)
+from runwire_reference_server.run_log.store import Created, InputState, Snapshot, Store, StoreGone
 from runwire_reference_server.service.clock import Clock
 from runwire_reference_server.service.input_requests import fits
 from runwire_reference_server.service.rations import Rations
@@ -32,14 +26,6 @@ ROUNDING_S = 0.005
 
 #: Seconds between two looks at whether connections have ended.
 LOOK_S = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """An accepted start; `existed` when the run was there already."""
-
-    run: Snapshot
-    existed: bool
 
 
 class Connection(Protocol):
@@ -71,7 +57,7 @@ class Service:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def start(self, principal: Principal, request: RunRequest) -> Accepted:
+    async def start(self, principal: Principal, request: RunRequest) -> Created:
         """Start a run or find the one that was started with the same id and body; raises Refusal."""
         if self.draining and await self.find(principal, request.run_id) is None:
             raise Refusal("unavailable", "the server is draining", 1)
@@ -79,12 +65,12 @@ class Service:
         if created.lease is None:
             if not self.settings.serves("resume"):
                 raise Refusal("conflict", "this run_id was used before")  # [RUN-21]
-            return Accepted(created.run, existed=True)
+            return created
         worker = Worker(self.store, self._agent, self.settings, created.run, created.lease)
         self._workers[created.run.key] = worker
         self._idle.clear()
         worker.start(created.predecessor, lambda: self._forget(created.run.key))
-        return Accepted(created.run, existed=False)
+        return created
 
     async def ration(self, place: str, key: RunKey, after: int, most: int | None = None) -> None:
         """Count the replay of a log from `after`, of `most` bytes, for a caller; raises Refusal ([LIMIT-8])."""

@@ -12,8 +12,6 @@ from runwire_reference_server.run_log.registry import CREDENTIAL_FEATURES, FEATU
 #: The longest life of a ticket in seconds ([TICKET-3]).
 MAX_TICKET_S = 30.0
 
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-
 
 class SettingError(ValueError):
     """A setting is out of its bounds; the message names it and the remedy."""

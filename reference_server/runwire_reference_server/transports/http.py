@@ -18,8 +18,8 @@ from runwire_reference_server.observability.metrics import CONTENT_TYPE
 from runwire_reference_server.run_log.feed import PAGE_BYTES
 from runwire_reference_server.run_log.refusal import Refusal
 from runwire_reference_server.run_log.runs import RunKey
-from runwire_reference_server.run_log.store import Snapshot
-from runwire_reference_server.service.service import Accepted, Service
+from runwire_reference_server.run_log.store import Created, Snapshot
+from runwire_reference_server.service.service import Service
 from runwire_reference_server.transports.poll import poll
 from runwire_reference_server.transports.problems import problem
 from runwire_reference_server.transports.session import Message, resumed, run_request, started
@@ -203,7 +203,7 @@ class HttpEndpoints:
             await give_back()
             raise
 
-    def _tell(self, request: Request, accepted: Accepted, transport: str = "http") -> None:
+    def _tell(self, request: Request, accepted: Created, transport: str = "http") -> None:
         """Log a run that began."""
         if not accepted.existed:
             ids = {"trace_id": accepted.run.trace_id, "address": request.scope.get("runwire.client")}

@@ -5,9 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from starlette.types import Receive, Scope, Send
 
-from runwire_reference_server.run_log.events import encode
-from runwire_reference_server.run_log.feed import Page
-from runwire_reference_server.run_log.frames import HEARTBEAT_BLOCK, Form, chunk, chunked_blocks, event_blocks
+from runwire_reference_server.run_log.events import Entry, encode
+from runwire_reference_server.run_log.feed import Form, Page
 from runwire_reference_server.run_log.refusal import Refusal
 from runwire_reference_server.run_log.runs import RunKey
 from runwire_reference_server.run_log.store import Snapshot
@@ -25,6 +24,23 @@ HEADERS = {
 }
 
 
+def event_blocks(entries: Sequence[Entry], epoch: bytes) -> bytes:
+    """Return a block for each entry, with its cursor as `id` ([SSE-4], [SSE-6])."""
+    if len(entries) == 1:
+        return b"id: %b.%d\ndata: %b\n\n" % (epoch, entries[0].seq, entries[0].data)
+    return b"".join([b"id: %b.%d\ndata: %b\n\n" % (epoch, item.seq, item.data) for item in entries])
+
+
+def chunked_blocks(entries: Sequence[Entry], epoch: bytes) -> bytes:
+    """Return the blocks as one chunk of a body whose end is not known (RFC 9112, section 7.1)."""
+    return chunk(event_blocks(entries, epoch))
+
+
+def chunk(data: bytes) -> bytes:
+    """Return a chunk of a chunked body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
 class EventStream(OpenConnection):
     """An ASGI response that sends a run's events from a cursor until its terminal.
 
@@ -32,7 +48,7 @@ class EventStream(OpenConnection):
     """
 
     transport = "sse"
-    heartbeat = HEARTBEAT_BLOCK
+    heartbeat = b'data: {"type":"heartbeat"}\n\n'  # [SSE-12], [SSE-13]
     forms: tuple[Form, Form] = (chunked_blocks, event_blocks)
 
     def __init__(

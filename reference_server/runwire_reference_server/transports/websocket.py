@@ -7,7 +7,6 @@ from starlette.websockets import WebSocket
 
 from runwire_reference_server.access.admission import Caller
 from runwire_reference_server.run_log.events import encoded
-from runwire_reference_server.run_log.frames import text_frame, websocket_frames
 from runwire_reference_server.run_log.refusal import Refusal
 from runwire_reference_server.run_log.runs import RunKey
 from runwire_reference_server.run_log.store import Snapshot
@@ -30,6 +29,7 @@ from runwire_reference_server.transports.session import (
     resumed,
     started,
 )
+from runwire_reference_server.transports.wire.websocket_frames import text_frame, websocket_frames
 
 #: How many answers may wait for a client before its next message is read.
 MAX_ANSWERS_WAITING = 1000

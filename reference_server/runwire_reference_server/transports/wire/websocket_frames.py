@@ -8,7 +8,7 @@ import asyncio
 import logging
 import math
 from asyncio.transports import BaseTransport
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import InvalidState
 from websockets.protocol import State
 
+from runwire_reference_server.run_log.events import Entry
 from runwire_reference_server.transports.intake import Intake
 from runwire_reference_server.transports.wire.http_wire import SLICE_BYTES, bound_kernel_buffer, nobody
 
@@ -242,6 +243,23 @@ class WireProtocol(WebSocketsSansIOProtocol):
                 self.handle_parser_exception()
                 return
         super().send_receive_event_to_app()
+
+
+def text_frame(data: bytes) -> bytes:
+    """Return a whole, unmasked text frame, as servers send them."""
+    size = len(data)
+    if size < 126:
+        return b"\x81%c%b" % (size, data)
+    if size < 65_536:
+        return b"\x81\x7e%c%c%b" % (size >> 8, size & 0xFF, data)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), data)
+
+
+def websocket_frames(entries: Sequence[Entry], _epoch: bytes) -> bytes:
+    """Return a frame for each entry."""
+    if len(entries) == 1:
+        return text_frame(entries[0].data)
+    return b"".join([text_frame(item.data) for item in entries])
 
 
 class _CountingTransport:
