@@ -485,11 +485,12 @@ async def test_a_cancel_stops_an_agent_that_goes_on_without_its_reader() -> None
     def answer(asked: Asked) -> Answer:
         if asked.path.endswith("/cancel"):
             return Answer((b"{}",), type="application/json")
-        return Answer(sent(begun(), ids=1), "hold", headers={"Location": "runs/abc/events"})
+        return Answer(sent(begun(), *said("x"), ids=1), "hold", headers={"Location": "runs/abc/events"})
 
+    heard: list[Event] = []
     with fake_upstream(answer) as upstream:
-        url = f"{upstream.url}/ag-ui"
-        await cancelled_when(AgUiAgent(Upstream(url)), task_of("x"), upstream.waits.is_set)
+        agent = AgUiAgent(Upstream(f"{upstream.url}/ag-ui"))
+        await cancelled_when(agent, task_of("x"), lambda: bool(heard), heard)
 
     assert [asked.path for asked in upstream.asked] == ["/v1/ag-ui", "/v1/runs/abc/cancel"]
 

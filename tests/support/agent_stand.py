@@ -34,15 +34,15 @@ class Closable(Agent, Protocol):
         """Close them."""
 
 
-async def events_of(agent: Closable, task: Task) -> list[Event]:
+async def events_of(agent: Closable, task: Task, events: list[Event] | None = None) -> list[Event]:
     """Return what an agent yields for its last task."""
     async with aclosing(agent):
-        return await events_so_far(agent, task)
+        return await events_so_far(agent, task, events)
 
 
-async def events_so_far(agent: Agent, task: Task) -> list[Event]:
-    """Return what an agent yields, an AgentError as the event that the worker makes of it."""
-    events: list[Event] = []
+async def events_so_far(agent: Agent, task: Task, events: list[Event] | None = None) -> list[Event]:
+    """Return what an agent yields, an AgentError as the event that the worker makes of it; `events` has it at once."""
+    events = [] if events is None else events
     async with asyncio.timeout(patience(20)), aclosing(cast(Any, agent.run(task))) as made:
         try:
             async for event in made:
@@ -54,9 +54,11 @@ async def events_so_far(agent: Agent, task: Task) -> list[Event]:
     return events
 
 
-async def cancelled_when(agent: Closable, task: Task, ready: Callable[[], bool]) -> None:
-    """Have an agent work until something is so, and cancel it then."""
-    working = asyncio.create_task(events_of(agent, task))
+async def cancelled_when(
+    agent: Closable, task: Task, ready: Callable[[], bool], events: list[Event] | None = None
+) -> None:
+    """Have an agent work until something is so, and cancel it then; `events` has what it yields at once."""
+    working = asyncio.create_task(events_of(agent, task, events))
     await until(ready)
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
