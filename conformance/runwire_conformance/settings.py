@@ -1,4 +1,4 @@
-"""What the user said: options, and `runwire.toml`."""
+"""User settings: options and `runwire.toml`."""
 
 from __future__ import annotations
 

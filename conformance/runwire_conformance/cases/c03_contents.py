@@ -1,4 +1,4 @@
-"""Chapters 3, 5, 7 and 9: contents arrive as they were given, whatever they are, wherever they are read."""
+"""Chapters 3, 5, 7 and 9: content fidelity, for any text and on every transport."""
 
 import json
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Chapter 3 at its edges: whatever a client sends, the server refuses it as it should and goes on serving."""
+"""Chapter 3: hostile messages, which the server has to refuse while it continues to serve others."""
 
 import json
 

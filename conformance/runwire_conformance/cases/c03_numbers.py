@@ -1,4 +1,4 @@
-"""Chapter 3: numbers, as they are read, compared and carried."""
+"""Chapter 3: parsing, comparison and forwarding of numbers."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Chapters 3 to 8: the second halves of sentences, each looked at for itself."""
+"""Chapters 3 to 8: secondary clauses of requirements, each tested separately."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Chapter 4: names of runs, and starting the same run twice."""
+"""Chapter 4: run ids chosen by the client, and idempotent starts."""
 
 import asyncio
 import json

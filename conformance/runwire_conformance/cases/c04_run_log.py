@@ -1,4 +1,4 @@
-"""Chapter 4: the log of a run, numbered, the same for all, kept for a while."""
+"""Chapter 4: the log of a run: numbering, identity for all readers, retention."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Chapter 5: halves of characters that wait for their other half, and those that wait in vain."""
+"""Chapter 5: surrogate pairs that are split across events, and unpaired surrogates."""
 
 from runwire_conformance.case import proves
 from runwire_conformance.cases.c04_clauses import HIGH, LOW, raw

@@ -1,4 +1,4 @@
-"""Chapter 7: how a reader knows that it has caught up."""
+"""Chapter 7: the signal that a reader has caught up."""
 
 from runwire_conformance.case import proves
 from runwire_conformance.client import scripts

@@ -1,4 +1,4 @@
-"""Chapter 7: leaving, reading from a cursor, merging."""
+"""Chapter 7: disconnecting, resuming from a cursor, merging."""
 
 import asyncio
 import time

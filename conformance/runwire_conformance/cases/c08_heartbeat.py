@@ -1,4 +1,4 @@
-"""Chapter 8: telling silence from death."""
+"""Chapter 8: heartbeats and liveness detection."""
 
 import asyncio
 import time

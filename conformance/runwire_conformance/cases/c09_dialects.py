@@ -1,4 +1,4 @@
-"""Chapters 5 and 9: requests as browsers, libraries and proxies really send them."""
+"""Chapters 5 and 9: requests as real browsers, libraries and proxies send them."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""Chapter 9 at its edges: requests that break the contract are refused as it says, and the server goes on serving."""
+"""Chapter 9: malformed HTTP requests, which the server has to refuse while it continues to serve others."""
 
 from urllib.parse import urljoin
 

@@ -1,4 +1,4 @@
-"""Chapters 9, 11 and 15: which answer comes first, and what every answer has."""
+"""Chapters 9, 11 and 15: precedence of HTTP checks, and headers that every response needs."""
 
 import asyncio
 from urllib.parse import urlsplit

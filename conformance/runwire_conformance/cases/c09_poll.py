@@ -1,4 +1,4 @@
-"""Chapter 9: reading a log piece by piece."""
+"""Chapter 9: polling a log."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Chapter 9: weights in `Accept`, cursors as they are written, and an `id` that nobody asked for."""
+"""Chapter 9: weights in `Accept`, the syntax of cursors, and unrequested `id` fields."""
 
 from runwire_conformance.case import proves
 from runwire_conformance.cases.c09_http import accepted, until_finished

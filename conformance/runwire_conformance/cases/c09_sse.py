@@ -1,4 +1,4 @@
-"""Chapter 9: the stream."""
+"""Chapter 9: the event stream."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Chapter 10: forms whose schema is costly to check or refers to another document."""
+"""Chapter 10: form schemas that are expensive to check or that refer to other documents."""
 
 import asyncio
 from urllib.parse import urlsplit

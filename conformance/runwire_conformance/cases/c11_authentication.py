@@ -1,4 +1,4 @@
-"""Chapter 11: credentials, where they may stand, and what is refused."""
+"""Chapter 11: credentials: accepted positions and refusals."""
 
 import secrets
 

@@ -1,4 +1,4 @@
-"""Chapter 11: credentials that expire while they are in use."""
+"""Chapter 11: credentials that expire during use."""
 
 import asyncio
 import time

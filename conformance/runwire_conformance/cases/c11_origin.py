@@ -1,4 +1,4 @@
-"""Chapter 11: Host and Origin, and how a handshake is refused."""
+"""Chapter 11: Host and Origin checks, and refused handshakes."""
 
 from urllib.parse import urlsplit
 

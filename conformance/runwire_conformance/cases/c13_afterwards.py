@@ -1,4 +1,4 @@
-"""Chapters 6 to 10 and 13: what a message, a wait, a slow line and a run leave behind, which is nothing."""
+"""Chapters 6 to 10 and 13: absence of side effects after refused messages, waits, slow readers and ended runs."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Chapters 4, 7 and 13: what is told of a message that fails several checks, and what is no reason to refuse one."""
+"""Chapters 4, 7 and 13: precedence of refusals, and messages that must not be refused."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Chapter 14: a server that is told to stop."""
+"""Chapter 14: draining."""
 
 import time
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Chapters 5 and 16: scripts that ask for what cannot be."""
+"""Chapters 5 and 16: scripts with impossible steps."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The command `runwire`: one module a command, each imported when it is called."""
+"""The command `runwire`: one module per sub-command, imported on demand."""
 
 import os
 import platform

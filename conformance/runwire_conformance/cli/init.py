@@ -1,4 +1,4 @@
-"""`runwire init`: write a `runwire.toml` to begin with."""
+"""`runwire init`: write an initial `runwire.toml`."""
 
 from pathlib import Path
 from typing import Annotated

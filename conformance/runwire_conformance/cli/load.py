@@ -1,4 +1,4 @@
-"""`runwire load`: many runs at once."""
+"""`runwire load`: load test."""
 
 import asyncio
 import ipaddress

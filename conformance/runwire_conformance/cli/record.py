@@ -1,4 +1,4 @@
-"""`runwire record` and `runwire replay`: keep a conversation, and judge it again."""
+"""`runwire record` and `runwire replay`: record a conversation and judge it later."""
 
 import asyncio
 import sys

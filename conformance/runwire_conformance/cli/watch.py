@@ -1,4 +1,4 @@
-"""`runwire check --watch`: judge again whenever the server restarts, failed cases first."""
+"""`runwire check --watch`: judge again after every restart of the server, failed cases first."""
 
 import os
 import select

@@ -1,4 +1,4 @@
-"""What a case expects of an answer, in the words of the protocol; each raises Wrong and says what came instead."""
+"""Expectations of responses, in protocol terms; each raises Wrong with the message that arrived instead."""
 
 import json
 import math

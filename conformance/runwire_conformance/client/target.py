@@ -1,4 +1,4 @@
-"""The server under test, as cases use it: opens connections, sends requests, keeps every trace."""
+"""The server under test: opens connections, sends requests, keeps every trace."""
 
 import asyncio
 import json

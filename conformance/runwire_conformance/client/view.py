@@ -1,4 +1,4 @@
-"""What one caller sees of the server under test: its profile and limits, prompts for it, and credentials."""
+"""A caller's view of the server under test: profile, limits, prompts and credentials."""
 
 import copy
 import itertools

@@ -1,4 +1,4 @@
-"""The model: what the log of a script says, and which sentence a conversation broke. Pure: no clock, no socket."""
+"""Model of the specification: the log of a script, and the requirement that a conversation broke. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Plays a plan against a server, and has the model judge what was said."""
+"""Executor of plans: plays one against a server and checks the conversation against the model."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

@@ -1,4 +1,4 @@
-"""Writes the report in every form that was asked for."""
+"""Report files, in every requested form."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The report as Markdown, short enough for the summary of a CI step."""
+"""Markdown report, short enough for the summary of a CI step."""
 
 from runwire_conformance.report.document import Document, guilty, left_out, to_configure
 from runwire_conformance.report.words import SIGNS, conversation_text, headline

@@ -1,4 +1,4 @@
-"""Several servers side by side, from the JSON of their reports."""
+"""Comparison table of several servers, from their JSON reports."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The report in a terminal: failures in full, what was not exercised, and a table at the end."""
+"""Terminal report: failures in full, requirements that were not exercised, and a final table."""
 
 import textwrap
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Texts that several forms of the report share."""
+"""Texts shared by several forms of the report."""
 
 from collections.abc import Mapping
 

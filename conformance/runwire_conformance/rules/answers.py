@@ -1,4 +1,4 @@
-"""Which message answers which, and what an answer has to say of its question."""
+"""Rules for responses: their correlation with requests, and their contents."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a recording of several connections shows of its client: how it comes back, and how it does not."""
+"""Rules for the reconnects of a client, over several recorded connections."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

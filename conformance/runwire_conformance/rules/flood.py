@@ -1,4 +1,4 @@
-"""A server that sends without being asked, more than anybody can read."""
+"""Detection of a server that floods its client with unrequested data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the messages of one conversation must be together: one log a run, read in order, ended once."""
+"""Rules for the event log within one conversation: one log per run, in order, ended once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

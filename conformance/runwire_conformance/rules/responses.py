@@ -1,4 +1,4 @@
-"""What every HTTP response has to carry, whatever its status and whichever case asked for it."""
+"""Rules for every HTTP response, independent of status and case."""
 
 from collections.abc import Iterator
 

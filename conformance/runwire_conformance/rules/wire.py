@@ -1,4 +1,4 @@
-"""What a conversation must be as a connection: how it begins, how long it is silent, how it ends."""
+"""Rules for a conversation as a connection: beginning, silences, end."""
 
 import math
 from collections import Counter

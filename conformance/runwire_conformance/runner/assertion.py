@@ -1,4 +1,4 @@
-"""A case's failed assertion in words of the protocol: what was expected and what came."""
+"""Failed assertions in protocol terms: expected and actual."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""The gates before a case: what the server offers by its own word, and whether it has the script agent."""
+"""Preconditions of a case: offered features and the script agent."""
 
 from runwire_conformance.client.discovery.profile import Profile
 from runwire_conformance.verdict.outcome import Case, Outcome, State

@@ -1,4 +1,4 @@
-"""One judging of one server: the engine that plays it once, and the report of what it found out."""
+"""One judging of one server: engine and report."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""How a requirement is judged, for people: its cases by their names, what they need, and where all this stands."""
+"""Lookup of how a requirement is judged: its cases, their needs, their source lines."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""Plays one case, and tells what came of it."""
+"""Execution of one case, and its outcome."""
 
 import asyncio
 import traceback

@@ -1,4 +1,4 @@
-"""What a terminal shows while the suite plays: how far it is, what has failed, and how long it still takes."""
+"""Progress line: completed cases, failures, remaining time."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The pytest plug-in: collects cases, has the engine play them all at once, and reports each as a test."""
+"""Pytest plug-in: collects cases, has the engine play them in parallel, and reports each as a test."""
 
 import importlib
 import pkgutil

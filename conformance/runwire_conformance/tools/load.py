@@ -1,4 +1,4 @@
-"""Many runs at once against a server of one's own: delays, cancels, and the same rules as everywhere."""
+"""Load test: many runs in parallel, with latencies, cancels, and the usual rules."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Reads what is to be judged without a server: messages, recordings, HAR files, and what terminals print."""
+"""Input detection for offline judging: messages, recordings, HAR files, terminal output."""
 
 import json
 import re

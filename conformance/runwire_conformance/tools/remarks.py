@@ -1,4 +1,4 @@
-"""What of a recording is worth a look and no fault by itself: types that nobody knows, and runs without an end."""
+"""Remarks on a recording: noteworthy observations that are not breaches, such as unknown types."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Limits with which a test server is quick to judge, and why; `init` writes them as a comment."""
+"""Recommended limits for a test server, with reasons; `init` writes them as a comment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What was said: every frame of a conversation, both ways, with times."""
+"""Trace of a conversation: every frame in both directions, with times."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator

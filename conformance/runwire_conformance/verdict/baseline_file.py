@@ -1,4 +1,4 @@
-"""The file of a baseline: TOML, one `[[known]]` a failure, written and read again."""
+"""Baseline file: TOML with one `[[known]]` table per failure."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What is made of an outcome when its case has ended: the rules judge its conversations. Pure."""
+"""Final outcome of a case: the rules judge its conversations after it has ended. Pure."""
 
 from dataclasses import replace
 

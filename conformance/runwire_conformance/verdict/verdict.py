@@ -1,4 +1,4 @@
-"""From what came of the cases to a verdict for each requirement and each class: pure rules."""
+"""Verdicts on requirements and classes, as pure rules over the outcomes of cases."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a wrong call is answered with: one line that names the place and the remedy, and exit code 2."""
+"""Usage errors: one line that names the place and the remedy, and exit code 2."""
 
 import difflib
 import fnmatch

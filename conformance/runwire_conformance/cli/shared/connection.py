@@ -1,4 +1,4 @@
-"""How a command gets in: the options that it shares with `runwire check`, and `runwire.toml`."""
+"""Connection options of the sub-commands, also read from `runwire.toml`."""
 
 from typing import Annotated
 

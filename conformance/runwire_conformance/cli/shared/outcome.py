@@ -1,4 +1,4 @@
-"""What every command that judges does with what it found: holds it against a baseline, tells it, and writes it."""
+"""Result handling of the judging commands: baseline, terminal output, report files, exit code."""
 
 import sys
 from collections.abc import Callable, Sequence

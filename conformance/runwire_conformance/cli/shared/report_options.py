@@ -1,4 +1,4 @@
-"""The options that every command which judges has: reports, what fails, how often and how long."""
+"""Options of the judging commands: reports, gate, repetition, time limit."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Plays the suite by pytest, which says nothing by itself and reads nothing of the user's."""
+"""Run of the suite with pytest, without pytest's output and without the user's pytest configuration."""
 
 import contextlib
 import hashlib

@@ -1,4 +1,4 @@
-"""A client over WebSocket, as cases use it: what it asks for, and the answers it takes."""
+"""WebSocket client of a case: its requests and the responses it accepts."""
 
 import json
 import secrets

@@ -1,4 +1,4 @@
-"""An open WebSocket: its frames both ways, as a case sends them and as they come, and its end."""
+"""Open WebSocket connection: frames in both directions, and its end."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What a WebSocket connection and an SSE stream have in common: messages come, and a case waits for them."""
+"""Common base of WebSocket connections and event streams: a queue of messages that a case waits for."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""One run as one conversation shows it, and what of a log can be compared."""
+"""View of one run in one conversation, with comparable parts of its log."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""URLs of a server's endpoints, from what its discovery document says: none leads to another origin ([CONN-5])."""
+"""Endpoint URLs from the discovery document, all of the same origin ([CONN-5])."""
 
 import re
 from urllib.parse import urljoin, urlsplit, urlunsplit

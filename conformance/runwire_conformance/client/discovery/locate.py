@@ -1,4 +1,4 @@
-"""Where a server is: its discovery document, or a guess; and why there is none to judge."""
+"""Server lookup: the discovery document or a default path, with diagnosis of failures."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

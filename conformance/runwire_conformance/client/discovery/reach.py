@@ -1,4 +1,4 @@
-"""What stands at a URL where no Runwire server was found, and what its user can do about it: one line."""
+"""Diagnosis of a URL without a Runwire server: what answers there, and a one-line remedy."""
 
 import asyncio
 import ssl

@@ -1,4 +1,4 @@
-"""What only the operator can cause: the hooks of `runwire.toml`, and the commands among them."""
+"""Hooks of `runwire.toml`: actions that only the operator can trigger, and their commands."""
 
 import asyncio
 import signal

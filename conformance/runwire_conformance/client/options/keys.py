@@ -1,4 +1,4 @@
-"""The keys of `runwire.toml`, each with its meaning; what `runwire init` writes comes from here."""
+"""Keys of `runwire.toml` with their meanings, the source of `runwire init`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A run on either transport, as cases play it that a WebSocket and a stream can both show."""
+"""A run on either transport, for cases that apply to WebSocket and event stream alike."""
 
 import json
 from typing import Any

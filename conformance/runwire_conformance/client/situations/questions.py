@@ -1,4 +1,4 @@
-"""A run whose agent asks its user, as cases of chapter 10 work with it: asked, answered, refused, closed."""
+"""A run with an input request, for the cases of chapter 10."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The phases of judging one server, in their order; each may accuse only on proof, and says what bounds it.
+"""Phases of a judging, in order; each accuses only on proof and states its time bound.
 
 1. *Preflight* (`preflight`, `probe`): what the server is and admits. Bounded by its own deadlines.
 2. *Selection* (`selection`): which cases it can be asked to play, and how long that will take.

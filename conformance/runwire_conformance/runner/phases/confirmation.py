@@ -1,4 +1,4 @@
-"""Confirmation: what is only suspect is played again, alone, until it is either proved or cleared.
+"""Confirmation: suspected failures are played again, alone, until they are proved or cleared.
 
 A replay waits for the user's patience where no sentence states a time. What fails again while the clock is steady is
 proof; what passes is dropped; what still cannot be told is *not judged*. A suspicion has at most `MOST_TRIES` tries.

@@ -1,4 +1,4 @@
-"""The crowd: every case that needs no quiet plays beside others, as many as the advertised limits and the clock bear.
+"""Crowd: parallel execution of the cases, within the advertised limits and the capacity of the judge's clock.
 
 Cases that count connections or runs play one by one afterwards, when what the judge left behind is gone. Cases that
 only wait, without a connection and without a run, go on waiting meanwhile.

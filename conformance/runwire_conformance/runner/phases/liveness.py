@@ -1,4 +1,4 @@
-"""Whether the server is still there; bounded by the user's patience for one handshake, asked twice.
+"""Liveness check of the server, bounded by the user's patience for one handshake, tried twice.
 
 One that breaks connections off is asked `TRIES` times, as it may do so at random and still be there.
 """

@@ -1,4 +1,4 @@
-"""The preflight: a few conversations that show what is missing that everything else leans on."""
+"""Preflight: a few conversations that test the preconditions of everything else."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence

@@ -1,4 +1,4 @@
-"""Finds the server and looks at it for the first time."""
+"""Probe: locates the server and takes a first look at it."""
 
 from collections.abc import Collection
 from urllib.parse import urljoin

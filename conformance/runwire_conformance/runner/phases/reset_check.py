@@ -1,4 +1,4 @@
-"""The reset check: whether a server whose connections broke off breaks off plain ones, too.
+"""Reset check: whether a server that reset connections also resets plain ones.
 
 Bounded by `CONVERSATIONS` of `CONVERSATION_S` seconds each.
 """

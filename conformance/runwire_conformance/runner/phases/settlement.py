@@ -1,4 +1,4 @@
-"""Settlement: what the judge left out, and what one cause explains: the server was gone, it floods, it breaks off."""
+"""Settlement: unplayed cases, and failures with a common cause (server gone, flood, resets)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

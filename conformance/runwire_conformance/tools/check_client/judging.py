@@ -1,4 +1,4 @@
-"""A judging of a client: what is played, and the report that all of it comes to."""
+"""One judging of a client: the plays and their report."""
 
 import re
 import shlex

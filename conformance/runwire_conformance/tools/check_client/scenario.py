@@ -1,4 +1,4 @@
-"""Scenarios: what a server does to a client and what must be seen of it, read from data of a closed format."""
+"""Scenarios: server actions and expected client behaviour, as data in a closed format."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Plays all scenarios to a client: a few at once, and again alone what was broken by an absence, or never reached."""
+"""Suite of client scenarios: a few in parallel, then alone those that failed by an absence or never began."""
 
 import asyncio
 import traceback

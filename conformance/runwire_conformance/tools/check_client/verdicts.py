@@ -1,4 +1,4 @@
-"""From what came of the plays to a verdict for each requirement and each class of clients. Pure."""
+"""Verdicts on client requirements and classes, from the results of the plays. Pure."""
 
 from collections.abc import Iterable, Sequence
 

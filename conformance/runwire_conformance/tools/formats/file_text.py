@@ -1,4 +1,4 @@
-"""The text of a file that a stranger made: bounded, unpacked, and decoded as what it is."""
+"""Bounded reading, decompression and decoding of untrusted files."""
 
 import codecs
 import json

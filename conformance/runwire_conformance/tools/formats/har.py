@@ -1,4 +1,4 @@
-"""HAR files of browsers and proxies, read as recorded conversations.
+"""HAR import: files of browsers and proxies as recorded conversations.
 
 Chromium's panel, its drivers and most proxies write the messages of a WebSocket as `_webSocketMessages` of its entry,
 with times in seconds or in milliseconds, and those of an EventSource as `_eventSourceMessages`; the body of an event

@@ -1,4 +1,4 @@
-"""Recorded conversations: the format (JSON lines), and the traces that are read from it or written to it.
+"""Recording format (JSON lines), and its conversion from and to traces.
 
 `recording.schema.json` describes a line. The transcripts of `runwire_schemas` are recordings too.
 """

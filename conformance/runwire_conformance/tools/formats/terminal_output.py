@@ -1,4 +1,4 @@
-"""What people copy from a terminal: an event stream as `curl -N` prints it, and the lines of wscat and its like.
+"""Import of terminal output: event streams printed by `curl -N`, and lines of wscat and similar tools.
 
 None of these has times that can be trusted, so nothing is said of time.
 """

@@ -1,4 +1,4 @@
-"""A run that is followed at a terminal: what its user is told of the way, and when the command gives up."""
+"""Following a run in a terminal: status messages, and the decision to give up."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol

@@ -1,4 +1,4 @@
-"""How a run looks in a terminal, and as plain text."""
+"""Display of a run, in a terminal or as plain text."""
 
 import json
 import re

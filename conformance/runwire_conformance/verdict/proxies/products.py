@@ -1,4 +1,4 @@
-"""Proxies that the judge can tell, what they do to a conversation, and what to set against it. Pure data."""
+"""Known proxies: their signs, their effects, and the settings that avoid these. Pure data."""
 
 import re
 from dataclasses import dataclass

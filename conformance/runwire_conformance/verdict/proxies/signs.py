@@ -1,4 +1,4 @@
-"""What a proxy between the judge and the server did: recognised in the conversations, and nobody accused of it. Pure.
+"""Recognition of a proxy's effects in conversations, so that the server is not blamed for them. Pure.
 
 A proxy is recognised by positive signs alone: the name that it writes into `Server` or `Via`, or the page that it
 answers with by itself. Without such a sign nothing is excused, so that a server that shows the same symptoms with

@@ -1,4 +1,4 @@
-"""Whether waits between attempts can be those of a growing back-off with full jitter ([CLOSE-7], [CLOSE-9]). Pure.
+"""Back-off check: whether waits fit a growing back-off with full jitter ([CLOSE-7], [CLOSE-9]). Pure.
 
 No sentence states how long the first wait is or by which factor it grows, so only what no such back-off gives is
 held against a client: attempts on each other's heels, more of them than any growth leaves room for, and waits that

@@ -1,4 +1,4 @@
-"""What an expectation comes to in a play: a pure function of what was seen and of the time.
+"""Evaluation of an expectation: a pure function of observations and time.
 
 An expectation is held or broken by something that was seen; as long as neither was, it is pending. When the play is
 over, what never came is `absent`: broken, if it is so again when the scenario is played alone. What nothing led up to

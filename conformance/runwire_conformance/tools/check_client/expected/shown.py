@@ -1,4 +1,4 @@
-"""What a client reports that it shows, held against what it has to show. Pure."""
+"""Comparison of what a client reports with what it has to display. Pure."""
 
 from typing import Any
 

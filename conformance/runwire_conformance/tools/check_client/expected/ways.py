@@ -1,4 +1,4 @@
-"""Which way a client takes to a run: discovery before it falls back, polls of a gathered stream, origins. Pure."""
+"""Transport choice of a client: discovery, fallback, polling of buffered streams, origins. Pure."""
 
 from runwire_conformance.tools.check_client.expected.standing import (
     HELD,

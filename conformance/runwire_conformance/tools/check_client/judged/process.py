@@ -1,4 +1,4 @@
-"""The client that is judged, as a process of its own: told by command and environment, heard, and ended."""
+"""Client process: started by a command, with parameters in its environment."""
 
 import asyncio
 import os

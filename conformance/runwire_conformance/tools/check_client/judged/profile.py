@@ -1,4 +1,4 @@
-"""What a client claims: classes of the registry `client_classes`, and the transports that it speaks. Pure."""
+"""Claims of a client: classes of the registry `client_classes`, and transports. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
