@@ -1,4 +1,4 @@
-"""Puts a server together: admission in front, WebSocket and HTTP behind, one service below."""
+"""Application assembly: admission, then WebSocket and HTTP transports, then one service."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""Who gets in, decided before a connection is accepted (chapter 11).
+"""Admission of requests before a connection is accepted (chapter 11).
 
 The order is client address, `Host` and `Origin`, credentials; limits come last, where a connection takes its place.
 """

@@ -1,4 +1,4 @@
-"""What a caller shows: where a credential may stand in a request, and what a verified one amounts to."""
+"""Credentials: their positions in a request, and the verified result."""
 
 import base64
 import binascii

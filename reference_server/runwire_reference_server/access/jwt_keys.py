@@ -1,4 +1,4 @@
-"""The public keys that JSON Web Tokens are signed with: a JSON Web Key Set in a file or at a URL (RFC 7517)."""
+"""Public keys of JSON Web Tokens: a JSON Web Key Set in a file or at a URL (RFC 7517)."""
 
 import asyncio
 import http.client

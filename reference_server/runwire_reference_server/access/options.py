@@ -1,4 +1,4 @@
-"""The options of `runwire-server` that say who gets in, and what they amount to."""
+"""Access options of `runwire-server`."""
 
 import argparse
 import os

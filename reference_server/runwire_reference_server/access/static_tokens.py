@@ -1,4 +1,4 @@
-"""Static bearer tokens, and the bounds of what an operator can set about who gets in (chapter 11)."""
+"""Static bearer tokens, and bounds of the access settings (chapter 11)."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Responses of an upstream, bounded before a client library gathers them: bodies of errors, and events of a stream."""
+"""Size limits for upstream responses, enforced before a client library buffers them."""
 
 from collections.abc import AsyncIterator
 

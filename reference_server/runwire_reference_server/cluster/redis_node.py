@@ -1,4 +1,4 @@
-"""This process as one of the nodes that share a Redis: its lease, the hints it hears, and losing touch.
+"""Node membership in Redis: the lease, wake-up hints, and loss of contact.
 
 All that a node holds (leases of runs, readers, places) hangs on one lease that it renews. A node that does not is
 buried by the others. One that finds out that it was, or that cannot reach the store, lets go of everything and joins

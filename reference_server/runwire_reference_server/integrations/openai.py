@@ -1,4 +1,4 @@
-"""An agent on any OpenAI-compatible endpoint: it streams text and reasoning, and calls tools round by round."""
+"""Agent for OpenAI-compatible endpoints: text, reasoning, and rounds of tool calls."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The options of `runwire-server` that say which agent answers, and what they amount to."""
+"""Agent options of `runwire-server`."""
 
 import argparse
 import importlib

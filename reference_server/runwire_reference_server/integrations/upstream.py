@@ -1,4 +1,4 @@
-"""Where an agent's model or application lives, and what its failures mean for a run."""
+"""Upstream of an agent: its address, and the mapping of its failures to run errors."""
 
 import json
 import logging

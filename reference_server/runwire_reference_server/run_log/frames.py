@@ -1,4 +1,4 @@
-"""Messages as WebSocket frames (RFC 6455, section 5.2), and events as blocks of an event stream (chapter 9)."""
+"""Encoding of messages as WebSocket frames (RFC 6455, section 5.2) and of events as SSE blocks (chapter 9)."""
 
 from collections.abc import Callable, Sequence
 

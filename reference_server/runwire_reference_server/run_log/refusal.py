@@ -1,4 +1,4 @@
-"""What callers are told when the server does not do what they ask, and that a log is not known."""
+"""Refusals of requests, and the error for unknown logs."""
 
 
 class Refusal(Exception):

@@ -1,4 +1,4 @@
-"""The append-only log of runs behind one interface.
+"""Interface of the append-only run store.
 
 Every method is one atomic step ([RUN-18], [RUN-31], [RESUME-7]). Wake-ups are hints: whoever is woken, or has
 waited a second, reads the log again.

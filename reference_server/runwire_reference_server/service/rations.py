@@ -1,4 +1,4 @@
-"""How much of logs a caller may have replayed in a time, whichever way it asks ([LIMIT-8])."""
+"""Replay rate limit per caller, across all transports ([LIMIT-8])."""
 
 import asyncio
 

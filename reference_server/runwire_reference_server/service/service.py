@@ -1,4 +1,4 @@
-"""What both transports ask for: start, attach, cancel, look at runs; and what becomes of a run nobody reads."""
+"""Run service of both transports: start, attach, cancel, list, and the policy for runs without readers."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What an operator can set."""
+"""Operator settings."""
 
 import re
 from collections.abc import Collection, Mapping

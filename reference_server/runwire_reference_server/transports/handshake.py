@@ -1,4 +1,4 @@
-"""The opening handshake at the level of RFC 6455: what cannot be a handshake is refused with a problem body."""
+"""WebSocket opening handshake (RFC 6455); invalid requests get a problem document."""
 
 import http
 from collections.abc import Mapping
