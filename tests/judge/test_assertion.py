@@ -153,5 +153,5 @@ def test_what_is_missing_is_named(case: ModuleType) -> None:
         case.lacking({})
 
     assert lacking_in_words(caught.value) == "the received value has no `seq`"
-    assert lacking_in_words(IndexError("list index out of range")) == "less came than was expected"
-    assert lacking_in_words(TypeError("x")) == "the received value has another type than expected"
+    assert lacking_in_words(IndexError("list index out of range")) == "fewer items arrived than expected"
+    assert lacking_in_words(TypeError("x")) == "the received value does not have the expected type"

@@ -257,7 +257,7 @@ def test_the_time_limit_leaves_out_what_is_left_and_confirms_what_is_suspect() -
 
     assert states(found) == [State.FAILED, State.NOT_JUDGED]
     assert found.timed_out
-    assert found.outcomes[lasting.name].reason == "the time limit of 1 s was over"
+    assert found.outcomes[lasting.name].reason == "the time limit of 1 s expired"
 
 
 def test_x_stops_at_the_first_failure_and_cuts_off_what_is_under_way() -> None:

@@ -61,7 +61,7 @@ def test_percentiles_are_those_of_the_times() -> None:
 
 
 def test_a_generator_that_is_the_bottleneck_says_so() -> None:
-    assert "is the bottleneck" in told(Load(ended=Counter(completed=1), busy=0.97))
+    assert "it is the bottleneck" in told(Load(ended=Counter(completed=1), busy=0.97))
     assert "97%" in told(Load(ended=Counter(completed=1), busy=0.97))
     assert "bottleneck" not in told(Load(ended=Counter(completed=1), busy=0.5))
 

@@ -132,7 +132,7 @@ def test_what_was_ended_at_its_stated_age_is_proof_of_nothing() -> None:
 
         assert (outcome.state, outcome.suspect) == (State.NOT_EXERCISED, True)
         assert outcome.reason.startswith(
-            "stream_s (advertised 2) was over before the case: leave stream_s out"
+            "stream_s (advertised 2) expired before the case was over: leave stream_s out"
         )
 
 

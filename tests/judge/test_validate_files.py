@@ -271,7 +271,7 @@ def test_a_run_without_an_end_is_told(tmp_path: Path, form: Any) -> None:
     cut, whole = looked_at(tmp_path, form(GOOD[:-1])), looked_at(tmp_path, form(GOOD))
 
     assert cut.problems == whole.problems == whole.remarks == []
-    assert any(f"run {RUN} has no end here" in remark for remark in cut.remarks)
+    assert any(f"run {RUN} does not end in this recording" in remark for remark in cut.remarks)
 
 
 # What terminals print.

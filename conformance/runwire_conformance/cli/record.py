@@ -34,10 +34,13 @@ def record(
     cafile: Cafile = "",
     config: Config = "",
 ) -> None:
-    """Record a conversation: of one prompt, or of your own client with --listen. Credentials are left out."""
+    """Record a conversation for one prompt, or with --listen between your own client and a server.
+
+    Credentials are left out.
+    """
     url, prompt = named(url, prompt)
     if (listen is None) is not bool(prompt):
-        fail("give either a prompt to ask, or --listen PORT to record what a client of yours says")
+        fail("give either a prompt, or --listen PORT to record your own client")
     url, given = reached("record", url, token, header, cafile, config)
     secrets = [value.rpartition(" ")[2] for _, value in given.sent_headers]
     try:
@@ -50,9 +53,7 @@ def record(
             )
             asyncio.run(work)
     except KeyboardInterrupt:
-        said = (
-            f"{writer.lines} lines are recorded" if writer.lines else "nothing was said, nothing is recorded"
-        )
+        said = f"recorded {writer.lines} lines" if writer.lines else "no messages, so nothing was recorded"
         print(f"runwire: {said}", file=sys.stderr)
     except OSError as problem:
         fail(f"{problem.filename or f'port {listen}'}: {problem.strerror}")
@@ -62,15 +63,15 @@ def record(
 
 def replay(
     file: Annotated[str, typer.Argument(help="a recording or a HAR file; - for standard input")],
-    strict: Annotated[bool, typer.Option("--strict", help="advice fails too")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="also fail on advice")] = False,
 ) -> None:
-    """Judge a recording: one verdict for every requirement that it shows."""
+    """Judge a recording: a verdict for every requirement that it shows."""
     try:
         recording = read(file)
     except Unreadable as problem:
         fail(str(problem))
     if not isinstance(recording, Recording):
-        fail(f"{file}: messages, and no recorded conversation; use: runwire validate {file}")
+        fail(f"{file} holds messages, not a recorded conversation; use: runwire validate {file}")
     report = report_of(recording)
     for remark in recording.remarks:
         print(fit(remark))
@@ -83,7 +84,7 @@ def _opened(output: str) -> RecordingFile | IO[str]:
 
 
 async def _ask(url: str, prompt: str, given: Options, writer: Writer, sse: bool) -> None:
-    """Play one run and write down what was said."""
+    """Play one run and record its messages."""
     target = Target(await locate(url, given), given, Clock())
     try:
         if sse:
@@ -104,7 +105,7 @@ async def _ask(url: str, prompt: str, given: Options, writer: Writer, sse: bool)
 
 
 async def _listen(url: str, port: int, given: Options, writer: Writer) -> None:
-    """Stand between a client and the server until Ctrl-C."""
+    """Run a proxy between a client and the server until Ctrl-C."""
     try:
         address = address_of(url)
     except ValueError as problem:

@@ -27,10 +27,10 @@ def as_markdown(document: Document) -> str:
     if len(broken) > MOST_TOLD:
         rest = ", ".join(entry["id"] for entry in broken[MOST_TOLD:])
         parts.append(f"{len(broken) - MOST_TOLD} more: {rest}")
-    parts += [f"## Fault of the judge\n\n{_fenced(text)}" for text in document["judge_errors"]]
+    parts += [f"## Internal error of the judge\n\n{_fenced(text)}" for text in document["judge_errors"]]
     for title, missing in (
-        ("Not exercised: {}, and what to configure", to_configure(document)),
-        ("Not judged: {}, and why", left_out(document)),
+        ("Not exercised: {}, with what to configure", to_configure(document)),
+        ("Not judged: {}, with reasons", left_out(document)),
     ):
         if missing:
             lines = [f"- {code(reason)}: {', '.join(ids)}" for reason, ids in missing.items()]
@@ -38,15 +38,13 @@ def as_markdown(document: Document) -> str:
             parts.append(_folded(title.format(total), "\n".join(lines)))
     if recorded := document.get("informational"):
         lines = [f"- {code(row['question'])}: {code(', '.join(row['answers']))}" for row in recorded]
-        parts.append(
-            _folded("Recorded, and not judged: what the specification leaves open", "\n".join(lines))
-        )
-    parts.append(f"Again: `{document['command']}`")
+        parts.append(_folded("Recorded but not judged: unspecified behaviour", "\n".join(lines)))
+    parts.append(f"To judge again: `{document['command']}`")
     return "\n\n".join(parts) + "\n"
 
 
 def _classes(document: Document) -> str:
-    rows = ["| class | | held | named |", "|---|---|---|---|"]
+    rows = ["| class | | passed | requirements |", "|---|---|---|---|"]
     for entry in document["classes"]:
         named = entry["failed"] or entry["not_exercised"]
         shown = ", ".join(named[:MOST_NAMED]) + (

@@ -63,8 +63,8 @@ def lacking_in_words(problem: BaseException) -> str:
     if isinstance(problem, KeyError):
         return f"the received value has no `{problem.args[0]}`"
     if isinstance(problem, IndexError):
-        return "less came than was expected"
-    return "the received value has another type than expected"
+        return "fewer items arrived than expected"
+    return "the received value does not have the expected type"
 
 
 def line_of(problem: BaseException) -> str:

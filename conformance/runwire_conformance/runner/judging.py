@@ -83,7 +83,7 @@ class Judging:
         reasons += [reason for reason, happened in (
             ("interrupted", engine.interrupted),
             ("stopped at the first failure", engine.stopped),
-            ("the time limit was over", engine.timed_out),
+            ("the time limit expired", engine.timed_out),
         ) if happened]  # fmt: skip
         return ", ".join(reasons)
 
@@ -139,7 +139,7 @@ class Judging:
             look = "the preflight"
             return only_accused(judgements, unusable.requirement, look, str(unusable), unusable.traces)
         if engine.died is not None:
-            return also_accused(judgements, "CONN-6", "the last look at the server", self._death())
+            return also_accused(judgements, "CONN-6", "the final liveness check", self._death())
         return judgements
 
     def _signs(self) -> Signs:
@@ -153,7 +153,9 @@ class Judging:
         return total
 
     def _gone(self) -> str | None:
-        return f"The server was gone before the end: {self.engine.died}" if self.engine.died else None
+        return (
+            f"The server stopped responding before the end: {self.engine.died}" if self.engine.died else None
+        )
 
     def _death(self) -> str:
         engine = self.engine
@@ -162,10 +164,11 @@ class Judging:
             name for name, outcome in outcomes if outcome.began_at <= engine.last_word <= outcome.ended_at
         ]
         more = [f"{len(suspects) - MOST_SUSPECTS} more"] if len(suspects) > MOST_SUSPECTS else []
-        under_way = f"; under way then: {', '.join(suspects[:MOST_SUSPECTS] + more)}" if suspects else ""
+        under_way = f"; cases running then: {', '.join(suspects[:MOST_SUSPECTS] + more)}" if suspects else ""
         last = [text for at, text in sorted(engine.last_sent) if at <= engine.last_word + ABOUT_S][
             -MOST_SENT:
         ]
-        under_way += f"; sent last: {' and '.join(last)}" if last else ""
+        under_way += f"; last messages sent to it: {' and '.join(last)}" if last else ""
         after = max(0.0, engine.last_word - engine.began_at)
-        return f"the server was gone, {engine.died}; its last message came {after:.1f} s after the start{under_way}"
+        last_message = f"its last message arrived {after:.1f} s after the start"
+        return f"the server stopped responding: {engine.died}; {last_message}{under_way}"

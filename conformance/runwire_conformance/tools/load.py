@@ -147,8 +147,8 @@ def told(result: Load) -> str:
     ]
     if result.busy > BUSY:
         lines.append(
-            f"  generator       computed for {result.busy:.0%} of the time and is the bottleneck: "
-            "the times are its own; ask for fewer runs at once, or start several generators"
+            f"  generator       busy for {result.busy:.0%} of the time, so it is the bottleneck and the times are "
+            "its own; use fewer parallel runs, or several generators"
         )
     lines += [
         f"  failed          {count} × {fit(reason)}" for reason, count in result.failures.most_common(5)

@@ -73,7 +73,7 @@ def compare(
             breaches.append(f"{entry.requirement} {wrong}")
             continue
         if entry.expires is not None and entry.expires < today:
-            breaches.append(f"{entry.requirement} was forgiven until {entry.expires}: {entry.reason}")
+            breaches.append(f"{entry.requirement} expired on {entry.expires}: {entry.reason}")
         if entry.requirement in judged:
             breach, remark = _stale(entry, judged[entry.requirement], listed[entry.requirement])
             breaches += breach
@@ -110,7 +110,9 @@ def _unknown(judgement: Judgement, listed: set[str]) -> list[str]:
     if not new:
         return []
     if listed:
-        return [f"{identifier} fails differently: {', '.join(new)}; known was {', '.join(sorted(listed))}"]
+        return [
+            f"{identifier} fails differently: {', '.join(new)}; the baseline has {', '.join(sorted(listed))}"
+        ]
     verdict = "was not exercised" if new == [NOT_EXERCISED] else f"is newly broken: {', '.join(new)}"
     return [f"{identifier} {verdict}"]
 
@@ -118,11 +120,11 @@ def _unknown(judgement: Judgement, listed: set[str]) -> list[str]:
 def _nonsense(entry: Known, suite: frozenset[str]) -> str | None:
     """Return what an entry names that does not exist, if it does."""
     if entry.requirement not in catalogue():
-        return "is no requirement of the specification"
+        return "is not a requirement of the specification"
     if entry.reason != NOT_EXERCISED and entry.reason.partition(" ")[0] not in set(Kind):
-        return f"has {entry.reason!r}, which is no reason code"
+        return f"has {entry.reason!r}, which is not a reason code"
     case = case_of(entry.reason)
-    return f"names {case}, which is no case of the suite" if case and case not in suite else None
+    return f"names {case}, which is not a case of the suite" if case and case not in suite else None
 
 
 def _untold(entry: Known, judgement: Judgement) -> bool:
@@ -141,11 +143,11 @@ def _stale(entry: Known, judgement: Judgement, listed: set[str]) -> tuple[list[s
     if entry.reason in codes:
         return [], []
     if _untold(entry, judgement):
-        return [], [f"{entry.requirement} could not be told this time: {entry.reason}"]
+        return [], [f"{entry.requirement} was not judged this time: {entry.reason}"]
     if judgement.verdict is Verdict.NOT_OFFERED:
-        return [f"{entry.requirement} is not offered any more: {entry.reason}"], []
+        return [f"{entry.requirement} is no longer offered: {entry.reason}"], []
     if not codes:
-        return [f"{entry.requirement} has started to pass: {entry.reason}"], []
+        return [f"{entry.requirement} now passes: {entry.reason}"], []
     if listed.issuperset(codes):
         return [f"{entry.requirement} no longer fails in this way: {entry.reason}"], []
     return [], []  # told already, as one that fails differently

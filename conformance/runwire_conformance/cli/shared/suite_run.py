@@ -82,7 +82,7 @@ def judged(arguments: Sequence[str], url: str, *, quiet: bool = False, returns_s
         print("runwire: interrupted before anything was judged", file=sys.stderr)
         raise typer.Exit(130)
     if judging is None and code == pytest.ExitCode.NO_TESTS_COLLECTED:
-        fail("no case is left to play; see `runwire spec list` for classes and ids")
+        fail("no case matches the selection; see `runwire spec list` for classes and ids")
     if code == pytest.ExitCode.INTERRUPTED and not _is_told(judging):
         raise typer.Exit(130)  # Ctrl-C before anything was played, or a second one
     if judging is None or not (judging.played or code == pytest.ExitCode.OK):
@@ -91,7 +91,7 @@ def judged(arguments: Sequence[str], url: str, *, quiet: bool = False, returns_s
     if judging.refused is not None:
         fail(judging.refused)
     if not judging.played:
-        fail("no case was played, as pytest was told to do something else")
+        fail("no case was played, because the pytest options do not run tests")
     return judging.report()
 
 
@@ -139,4 +139,6 @@ def _complaint(said: str) -> str:
     """Return the line in which pytest names what is wrong with the call."""
     lines = [line.removeprefix("ERROR:").strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if "error: " in line]
-    return errors[0].partition("error: ")[2] if errors else lines[0] if lines else "pytest refused the call"
+    return (
+        errors[0].partition("error: ")[2] if errors else lines[0] if lines else "pytest rejected the options"
+    )

@@ -270,7 +270,7 @@ class OpenConnection(Conversation):
         if self.trace.deaf or not (self.follows() or self._waits()):
             raise Excused(
                 TooSlow(
-                    f"idle_s (advertised {idle_s:.15g}) was over before the case; set it to {3 * idle_s:.15g} or more"
+                    f"idle_s (advertised {idle_s:.15g}) ended before the case; set it to {3 * idle_s:.15g} or more"
                 )
             )
 

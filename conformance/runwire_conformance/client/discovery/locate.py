@@ -82,7 +82,7 @@ async def locate(url: str, options: Options) -> Profile:
                 websocket = _endpoints(found_at, document, bare).get("websocket", "")
             if place != places[0]:
                 raise NoRunwireServer(
-                    f"{url} is no discovery document; write {origin}, whose document names {websocket}, or that itself"
+                    f"{url} is not a discovery document; use {origin}, whose document names {websocket}, or the latter"
                 )
             return Profile(url if bare else websocket, found_at, document)
     status = response.status if response is not None else 0
@@ -100,7 +100,7 @@ async def locate(url: str, options: Options) -> Profile:
         raise said
     if named:
         raise NoRunwireServer(
-            f"neither {url} nor {places[1]} is a discovery document; is it a WebSocket? then write {_as_websocket(url)}"
+            f"neither {url} nor {places[1]} is a discovery document; if it is a WebSocket, use {_as_websocket(url)}"
         )
     if response is not None and (redirect := redirect_of(found_at, response)) and not bare:
         raise NoRunwireServer(redirect)
@@ -123,7 +123,7 @@ def redirect_of(place: str, response: Response) -> str | None:
     target = response.header("location")
     if response.status not in REDIRECTS or target is None:
         return None
-    advice = "write what is to be judged, or give a credential if that is a page to sign in"
+    advice = "use the URL of the server to judge, or give a credential if that is a sign-in page"
     return f"{place} redirects to {fit(urljoin(place, target))}; {advice}"
 
 
@@ -160,7 +160,9 @@ def _parts(url: str) -> SplitResult:
     except ValueError:
         named = False
     if not named:
-        raise NoRunwireServer(f"{url!r} is no URL of a server; write http://host:port or ws://host:port/path")
+        raise NoRunwireServer(
+            f"{url!r} is not the URL of a server; use http://host:port or ws://host:port/path"
+        )
     return parts
 
 
@@ -193,13 +195,15 @@ def _redirected(place: str, target: str) -> str:
         further = urljoin(place, target)
         (secure, *here), (stays_secure, *there) = origin_of(place), origin_of(further)
     except ValueError:
-        raise NoRunwireServer(f"{place} redirects to {target[:100]!a}, which is no URL of a server") from None
+        raise NoRunwireServer(
+            f"{place} redirects to {target[:100]!a}, which is not the URL of a server"
+        ) from None
     upgraded = stays_secure and not secure and here[0] == there[0]
     if (secure, *here) != (stays_secure, *there) and not upgraded:
         to = urlsplit(further)
         its_origin = urlunsplit((to.scheme, to.netloc, "", "", ""))
         raise NoRunwireServer(
-            f"{place} redirects to {fit(further)}, another origin; to judge what is there, write {fit(its_origin)}"
+            f"{place} redirects to {fit(further)}, another origin; to judge the server there, use {fit(its_origin)}"
         )
     return further
 

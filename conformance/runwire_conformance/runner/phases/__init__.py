@@ -56,7 +56,7 @@ async def _play_all(engine: Engine) -> None:
             await play_crowd(engine, selected)
     except TimeoutError:
         engine.timed_out = True
-        settlement.leave_out(engine, f"the time limit of {limit:g} s was over", selected.last, suspects=False)
+        settlement.leave_out(engine, f"the time limit of {limit:g} s expired", selected.last, suspects=False)
     if await is_alive(engine):
         await check_resets(engine)
         await confirm(engine, selected.cases)

@@ -100,6 +100,6 @@ def _doubted(outcome: Outcome, limits: Limits) -> Outcome:
     short = {name: least for name, least in LEAST_S.items() if limits[name] < least}
     if short and outcome.overtaken:
         told = " and ".join(f"{name} to {least:g}" for name, least in short.items())
-        reason = f"ended before the case did: set {told} or more"
+        reason = f"a limit of the server ended it before the case was over: set {told} or more"
         return replace(outcome, state=State.NOT_EXERCISED, reason=reason, details="", hasty=True)
     return replace(outcome, suspect=False)

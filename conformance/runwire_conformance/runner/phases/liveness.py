@@ -14,7 +14,7 @@ from runwire_conformance.verdict.outcome import Outcome, State
 TRIES = 8
 
 #: Why cases are not exercised that were not over when the server was gone.
-GONE = "blocked because the server was gone"
+GONE = "blocked because the server stopped responding"
 
 
 async def is_alive(engine: Engine) -> bool:

@@ -32,7 +32,7 @@ async def probe(url: str, options: Options, clock: Clock, asked: Collection[str]
         if options.sent_headers or not await _is_open(url, options, clock):
             raise
         raise ServerUnusable(
-            "CONN-1", f"discovery wants a credential, and the WebSocket does not: {problem}"
+            "CONN-1", f"discovery requires a credential, but the WebSocket does not: {problem}"
         ) from None
     try:
         return await preflight(profile, options, clock, asked)

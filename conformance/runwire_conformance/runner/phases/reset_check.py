@@ -48,7 +48,7 @@ async def breaks_off(made: Callable[[], Target], places: int, ages: Sequence[flo
     most of them are alike, a plain connection is held for as long.
     """
     if (age := _common(ages)) is not None and (ended := await _ended_at(made(), age)) is not None:
-        shown = f"most of them after {age:.1f} s; so did a plain one after {ended:.1f} s"
+        shown = f"most of them after {age:.1f} s; so did an idle one after {ended:.1f} s"
         return f"{len(ages)} connections broke off, {shown}"
     room = asyncio.Semaphore(max(1, min(AT_ONCE, places)))
 
@@ -61,7 +61,7 @@ async def breaks_off(made: Callable[[], Target], places: int, ages: Sequence[flo
         return None
     return (
         f"{len(ends)} of {CONVERSATIONS} plain connections broke off without a Close frame, "
-        "though nothing was asked on them but heartbeats and a short run"
+        "although they carried only heartbeats and a short run"
     )
 
 

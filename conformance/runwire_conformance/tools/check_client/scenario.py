@@ -139,7 +139,7 @@ def _deepest(wrong: Any) -> str:
             if branch["properties"]["see"]["const"] == kind:
                 return str(alternative.message)
         known = [branch["properties"]["see"]["const"] for branch in wrong.validator_value]
-        return f"nothing to see is called {kind!r}; there are: {', '.join(known)}"
+        return f"unknown expectation {kind!r}; the expectations are: {', '.join(known)}"
     return str(wrong.message)
 
 
@@ -200,7 +200,7 @@ def _mistakes(scenario: Scenario) -> Iterator[str]:
     known = {row["class"] for row in registries()["client_classes"]}
     for name in filter(None, (scenario.conformance_class, scenario.also)):
         if name not in known:
-            yield f"no class of clients is called {name}; there are: {', '.join(sorted(known))}"
+            yield f"unknown client class {name}; the classes are: {', '.join(sorted(known))}"
     steps = [step for plan in scenario.attaches for step in plan.get("steps", ())]
     if any("gather" in plan for plan in scenario.discovery):
         yield "a discovery document is no stream to gather"
@@ -214,12 +214,12 @@ def _mistakes(scenario: Scenario) -> Iterator[str]:
     for expectation in scenario.expectations:
         requirement = catalogue().get(expectation.requirement)
         if requirement is None or requirement.role != "client":
-            yield f"{expectation.requirement} is no requirement of the role client"
+            yield f"{expectation.requirement} is not a requirement of the role client"
         elif requirement.keyword == "MAY" or requirement.not_observable_because:
             yield f"{expectation.requirement} cannot be judged"
         for name in ("after_mark", "mark"):
             if expectation.get(name) is not None and expectation.get(name) not in marks:
-                yield f"no step sets the mark {expectation.get(name)}; there are: {', '.join(sorted(marks))}"
+                yield f"no step sets the mark {expectation.get(name)}; the marks are: {', '.join(sorted(marks))}"
         yield from _does_not_apply(scenario, expectation)
     last = len(scenario.log)
     for step in steps:

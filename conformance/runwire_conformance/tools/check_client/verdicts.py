@@ -78,7 +78,7 @@ def _why_not(play: Played, identifier: str) -> str:
         if one.requirement == identifier and standing.state is State.AWAY and not one.get("retrying"):
             return f"blocked by {LEADERS[play.transport]}"
     reasons = [standing.reason for one, standing in play.standings if one.requirement == identifier]
-    return next(filter(None, reasons), "the scenario did not come so far")
+    return next(filter(None, reasons), "the scenario did not get that far")
 
 
 def results(judgements: Sequence[Judgement], profile: Profile, partial: str = "") -> tuple[ClassResult, ...]:

@@ -102,7 +102,7 @@ def read_recording(lines: Iterable[Line]) -> Recording:
         raise unread[0]
     for key in torn & connections.keys():
         connections[key].trace.whole = False
-    more = "; not judged, and the other messages of its connection one by one"
+    more = "; not judged, and the other messages of its connection are judged separately"
     return Recording(list(connections.values()), basic, [f"{problem}{more}" for problem in unread])
 
 

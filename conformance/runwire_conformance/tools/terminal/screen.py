@@ -183,7 +183,7 @@ def shown(value: Any) -> str:
 def ending(message: Message) -> str:
     """Return how a run ended, in a line."""
     if message["type"] == "error":
-        again = "; it may work if tried again" if message.get("retryable") is True else ""
+        again = "; a retry may help" if message.get("retryable") is True else ""
         return f"failed: {message.get('data')} ({message.get('code', 'internal')}{again})"
     status = message.get("status", "completed")
     reason = f" ({message['reason']})" if "reason" in message else ""

@@ -48,5 +48,5 @@ def evenness_of(waits: Sequence[float]) -> str:
     for place in range(len(factors) - EQUAL_FACTORS + 1):
         part = factors[place : place + EQUAL_FACTORS]
         if min(part) > LEAST_FACTOR and max(part) - min(part) <= FACTOR_SHARE * max(part):
-            return f"without jitter, each {sum(part) / len(part):.1f} times the one before: after {told} s"
+            return f"without jitter, each wait {sum(part) / len(part):.1f} times the previous one: after {told} s"
     return ""

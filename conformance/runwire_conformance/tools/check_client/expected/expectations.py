@@ -45,14 +45,14 @@ def attach(expectation: Expectation, moment: Moment) -> Standing:
     """The nth `start` or `resume` is as it has to be."""
     number, log = expectation.get("number"), moment.log
     if moment.scenario.discovery and log.mark("paged") is None:
-        return missing(moment, "the client did not ask for the discovery document")
+        return missing(moment, "the client did not request the discovery document")
     if number > 1:
         if len(log.attaches) < number - 1:
-            before = never_came(moment) if not log.attaches else "the client did not come back often enough"
+            before = never_came(moment) if not log.attaches else "the client did not reconnect often enough"
             return missing(moment, before)
         ended = end_of(log.attaches[number - 2], moment)
         if ended is None:
-            return missing(moment, "the scenario did not come so far")
+            return missing(moment, "the scenario did not get that far")
     if len(log.attaches) < number:
         if not moment.over:
             return PENDING
@@ -61,51 +61,57 @@ def attach(expectation: Expectation, moment: Moment) -> Standing:
         if number == 1:
             return Standing(State.ABSENT, f"the client never started its run over {expectation.get('over')}")
         if expectation.get("returning") or expectation.get("retrying"):
-            return Standing(State.AWAY, "the client did not come back, as it does elsewhere")
+            return Standing(State.AWAY, "the client did not reconnect, as it does in other scenarios")
         if expectation.get("optional"):
-            return Standing(State.NOT_EXERCISED, "the client did not come back")
-        return Standing(State.ABSENT, "the client did not come back")
+            return Standing(State.NOT_EXERCISED, "the client did not reconnect")
+        return Standing(State.ABSENT, "the client did not reconnect")
     return _as_asked(expectation, log.attaches[number - 1], log.attaches[0], moment)
 
 
 def _as_asked(expectation: Expectation, came: Seen, first: Seen, moment: Moment) -> Standing:
     by, after, epoch = expectation.get("by"), expectation.get("after"), expectation.get("epoch")
     if by == "resume" and moment.scenario.given and first.get("by") == "start":
-        return Standing(State.NOT_EXERCISED, "the client started a run of its own, not the one it was given")
+        return Standing(State.NOT_EXERCISED, "the client started its own run instead of the given one")
     if by == "resume" and came.get("by") == "start" and came.get("run_id") in {first.get("run_id")} - {None}:
-        return Standing(State.NOT_EXERCISED, "the client sent its start again and read from the beginning")
+        return Standing(State.NOT_EXERCISED, "the client repeated its start and read from the beginning")
     if by == "start" and first.get("by") != "start":
-        return Standing(State.NOT_EXERCISED, "the client starts its run by a request that has no stream")
+        return Standing(State.NOT_EXERCISED, "the client starts its run by a request without a stream")
     if epoch is not None and by is None and came.get("by") == "start":
-        return Standing(State.NOT_EXERCISED, "the client began anew, which shows no epoch")
+        return Standing(State.NOT_EXERCISED, "the client began again from the start, which shows no epoch")
     if by is not None and came.get("by") != by:
-        return broken(f"a {came.get('by')} came where a {by} was to come")
+        return broken(f"expected a {by}; got a {came.get('by')}")
     if after is not None and came.get("after") != after:
         if came.get("after") == 0 and not expectation.get("exact"):
             return Standing(State.NOT_EXERCISED, "the client read from the beginning, which shows no cursor")
-        return broken(f"the client asked for what follows {came.get('after')}, its cursor being {after}")
+        return broken(f"the client resumed after {came.get('after')}, but its cursor is {after}")
     if epoch is not None and came.get("epoch") != epoch:
-        return broken(f"the epoch {epoch} was told, and {came.get('epoch') or 'none'} came back")
+        return broken(
+            f"the server announced the epoch {epoch}; the client sent {came.get('epoch') or 'none'}"
+        )
     run_id = expectation.get("run_id")
     if run_id == "same" and (came.get("run_id") is None or came.get("run_id") != first.get("run_id")):
         return broken(
-            f"another run_id came: {came.get('run_id') or 'none'}, first {first.get('run_id') or 'none'}"
+            f"the client changed its run_id from {first.get('run_id') or 'none'} to {came.get('run_id') or 'none'}"
         )
     if run_id == "new" and came.get("run_id") is not None and came.get("run_id") == first.get("run_id"):
-        return broken("the run_id of the failed run came again")
+        return broken("the client reused the run_id of the failed run")
     if expectation.get("token") == "new" and came.get("token") in {None, first.get("token")}:
-        return broken("the expired credential came again" if came.get("token") else "no credential came")
+        return broken(
+            "the client sent the expired credential again"
+            if came.get("token")
+            else "the client sent no credential"
+        )
     before = moment.log.attaches[expectation.get("number") - 2]
     if expectation.get("elsewhere") and came.connection == before.connection:
-        return broken("the client goes on with the connection that it had")
+        return broken("the client continues on the same connection")
     over = expectation.get("over")
     if over is not None and came.get("transport") != over:
-        return broken(f"the client came over {came.get('transport')}, not over {over}")
+        return broken(f"the client used {came.get('transport')}, not {over}")
     within = expectation.get("within_s")
     ended = end_of(moment.log.attaches[expectation.get("number") - 2], moment) if within else None
     if within and ended is not None and came.at - ended.at > within:
         # A busy machine is slow once; what is so again, alone, is the client's.
-        return Standing(State.ABSENT, f"the client came back after {came.at - ended.at:.1f} s")
+        return Standing(State.ABSENT, f"the client reconnected only after {came.at - ended.at:.1f} s")
     return HELD
 
 
@@ -114,7 +120,7 @@ def stays_away(expectation: Expectation, moment: Moment) -> Standing:
     mark = moment.log.mark(expectation.get("after_mark"))
     if mark is None:
         return missing(
-            moment, never_came(moment) if not moment.log.attaches else "the scenario did not come so far"
+            moment, never_came(moment) if not moment.log.attaches else "the scenario did not get that far"
         )
     for one in moment.log.since(mark.at):
         if said := UNWANTED[expectation.get("kind")](one, moment.log):
@@ -122,7 +128,7 @@ def stays_away(expectation: Expectation, moment: Moment) -> Standing:
     if moment.now - mark.at < moment.scenario.window_s and not moment.over:
         return PENDING
     if not moment.log.was_there_after(mark.at):
-        return missing(moment, "the client gave no sign that it was still there")
+        return missing(moment, "the client showed no further activity")
     return HELD
 
 
@@ -181,19 +187,19 @@ def backs_off(expectation: Expectation, moment: Moment) -> Standing:
         one for one in moment.log.of("ended", "mark") if one.kind == "ended" or one.get("name") == "ended"
     ]
     if not ended:
-        return missing(moment, "the scenario did not come so far")
+        return missing(moment, "the scenario did not get that far")
     if haste := haste_of(returns, moment.now - ended[0].at):
-        return broken(f"the client returns {haste}")
+        return broken(f"the client reconnects {haste}")
     if evenness := evenness_of(returns):
-        return Standing(State.ABSENT, f"the client returns {evenness}")
+        return Standing(State.ABSENT, f"the client reconnects {evenness}")
     if moment.now - ended[0].at < moment.scenario.window_s and not moment.over:
         return PENDING
     if len(returns) >= RETURNS - 1:
         return HELD
     if not returns and moment.over:
         state = State.AWAY if expectation.get("returning") else State.ABSENT
-        return Standing(state, "the client did not come back")
-    return missing(moment, "the client came back too seldom to be judged")
+        return Standing(state, "the client did not reconnect")
+    return missing(moment, "the client reconnected too rarely to be judged")
 
 
 def returns_of(log: WireLog) -> list[float]:
@@ -222,17 +228,17 @@ def rule(expectation: Expectation, moment: Moment) -> Standing:
     mark = moment.log.mark(name)
     if not moment.log.attaches or mark is None:
         return missing(
-            moment, never_came(moment) if not moment.log.attaches else "the scenario did not come so far"
+            moment, never_came(moment) if not moment.log.attaches else "the scenario did not get that far"
         )
     spoken = max((len(list(trace.messages("client"))) for trace in moment.log.traces), default=0)
     if spoken < (expectation.get("said") or 1):
-        return missing(moment, "the client said too little on one connection")
+        return missing(moment, "the client sent too few messages on one connection")
     if not moment.over and not moment.log.was_there_after(mark.at):
         return PENDING
     return (
         HELD
         if moment.log.was_there_after(mark.at)
-        else missing(moment, "the client gave no sign that it was still there")
+        else missing(moment, "the client showed no further activity")
     )
 
 

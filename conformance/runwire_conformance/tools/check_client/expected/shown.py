@@ -34,11 +34,13 @@ def shows(expectation: Expectation, moment: Moment) -> Standing:
         return missing(moment, never_came(moment))
     whole = moment.log.mark("over")
     if whole is None and moment.over and end_of(moment.log.attaches[-1], moment) is None:
-        return Standing(State.NOT_EXERCISED, "the scenario did not come so far")
+        return Standing(State.NOT_EXERCISED, "the scenario did not get that far")
     if whole is None and moment.over and gathers(moment.scenario):
         return Standing(State.NOT_EXERCISED, "the client did not poll the log to its end")
     if whole is None and moment.over:  # what was cut is shown as whole by nobody who stays away
-        return Standing(State.AWAY, "the client did not come back for the rest, as it does elsewhere")
+        return Standing(
+            State.AWAY, "the client did not reconnect for the rest, as it does in other scenarios"
+        )
     settled = moment.over or (
         whole is not None and moment.now - _last_report(moment.log, whole.at) > SETTLED_S
     )
@@ -49,13 +51,13 @@ def shows(expectation: Expectation, moment: Moment) -> Standing:
         if wanted is None:
             continue
         if name not in shown and name in moment.reports:
-            return Standing(State.ABSENT, f"the client shows no {name}") if moment.over else PENDING
+            return Standing(State.ABSENT, f"the client does not show `{name}`") if moment.over else PENDING
         if name not in shown:
-            unreported = Standing(State.NOT_EXERCISED, f"the client does not report {name}")
+            unreported = Standing(State.NOT_EXERCISED, f"the client does not report `{name}`")
             return unreported if settled else PENDING
         wrong = wrong or _differs(name, wanted, shown[name])
     if not wrong and (name := _foretold(expectation, moment)):
-        return missing(moment, f"the client reported {name} before it could know")
+        return missing(moment, f"the client reported {name} before it could know it")
     if not wrong:  # what is right may still be taken back with the end of the run
         return HELD if whole is not None and (settled or shown.get("ended") is not None) else PENDING
     if sentence := (expectation.get("blocked") or {}).get(shown.get("text")):
@@ -105,9 +107,7 @@ def _differs(name: str, wanted: Any, shown: Any) -> str:
         for call_id, content in wanted.items():
             if (shown.get(call_id) or "") != (content or ""):
                 wanted_text = "nothing" if content is False else repr(content)
-                return (
-                    f"of the call {call_id} {shown.get(call_id)!r} is shown, and it ought to be {wanted_text}"
-                )
+                return f"call {call_id} is shown as {shown.get(call_id)!r}, not {wanted_text}"
         return ""
     return "" if shown == wanted else f"{name} is shown as {shown!r}, not {wanted!r}"
 
@@ -121,11 +121,11 @@ def shows_no_end_before(expectation: Expectation, moment: Moment) -> Standing:
         if mark is None or one.at < mark.at:
             asked = any(said.get("type") == "cancel" and said.at < one.at for said in moment.log.of("says"))
             if asked or (one.get("ended") == "cancelled" and moment.log.attaches):
-                return broken(f"the run is shown as {one.get('ended')} before its terminal came")
+                return broken(f"the run is shown as {one.get('ended')} before its terminal event arrived")
             return missing(moment, "the client never cancelled")
         return HELD
     if not moment.log.attaches:
         return missing(moment, never_came(moment))
     if not any(said.get("type") == "cancel" for said in moment.log.of("says")):
-        return missing(moment, "the client was told to cancel, and never did")
-    return missing(moment, "the client does not report ended")
+        return missing(moment, "the client was asked to cancel but never did")
+    return missing(moment, "the client does not report `ended`")

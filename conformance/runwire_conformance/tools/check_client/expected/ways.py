@@ -24,9 +24,9 @@ def discovers(_: Expectation, moment: Moment) -> Standing:
         return missing(moment, "the client never fell back")
     found = [one for one in moment.log.of("discovery") if shaken.at < one.at <= asked.at]
     if not found:
-        return broken("a run is asked for over HTTP, and nobody looked why the WebSocket failed")
+        return broken("the client requested a run over HTTP without checking why the WebSocket failed")
     if all(one.get("token") != asked.get("token") for one in found):
-        return broken("discovery is fetched with another credential than the run is asked for with")
+        return broken("the client requests discovery and the run with different credentials")
     return HELD
 
 
@@ -34,21 +34,21 @@ def polls(_: Expectation, moment: Moment) -> Standing:
     """A stream that brings nothing is replaced by polls."""
     gathered = next((one for one in moment.log.attaches if one.get("transport") == "sse"), None)
     if gathered is None:
-        return missing(moment, "the client never asked for a stream")
+        return missing(moment, "the client never requested a stream")
     polled = [one for one in moment.log.of("poll") if one.at > gathered.at]
     if polled and moment.scenario.poll and not any(one.get("page") for one in polled):
         return (
-            Standing(State.ABSENT, "the client looks at the run, and does not poll its log")
+            Standing(State.ABSENT, "the client polls the status of the run but not its log")
             if moment.over
             else PENDING
         )
     if len(polled) > 1:
         return HELD
     if polled:
-        why = "the client polled once, and the run went on"
+        why = "the client polled only once, although the run went on"
         return Standing(State.ABSENT, why) if moment.over else PENDING
     return (
-        Standing(State.ABSENT, "the client waited for a stream that brought nothing")
+        Standing(State.ABSENT, "the client kept waiting for a stream that delivered nothing")
         if moment.over
         else PENDING
     )
@@ -62,7 +62,7 @@ def keeps_credentials(_: Expectation, moment: Moment) -> Standing:
             return broken(f"a {one.kind} to {one.get('foreign')} carries the credential for {one.get('own')}")
     own = [one for one in moment.log.seen if one.get("token") and not one.get("foreign")]
     if not own:
-        return missing(moment, "the client never presented its credential")
+        return missing(moment, "the client never sent its credential")
     if moment.over or moment.now - own[0].at >= moment.scenario.window_s:
         return HELD
     return PENDING

@@ -58,11 +58,11 @@ def profile_of(claims: Iterable[str], transports: Sequence[str]) -> Profile:
         if name == "all":
             wanted |= needs.keys()
         elif name not in needs:
-            raise NoClaim(f"no class of clients is called {name!r}; there are: {', '.join(needs)}, and all")
+            raise NoClaim(f"unknown client class {name!r}; the classes are: {', '.join(needs)}, and all")
         while name in needs:
             wanted.add(name)
             name = needs[name]
     for name in transports:
         if name not in TRANSPORTS:
-            raise NoClaim(f"no transport is called {name!r}; there are: {', '.join(TRANSPORTS)}")
+            raise NoClaim(f"unknown transport {name!r}; the transports are: {', '.join(TRANSPORTS)}")
     return Profile(frozenset(wanted), tuple(name for name in TRANSPORTS if name in transports) or TRANSPORTS)
