@@ -245,7 +245,7 @@ async def _http_error(_request: Request, reason: Exception) -> Response:
     assert isinstance(reason, HTTPException)
     headers = dict(reason.headers or {})
     if reason.status_code == 405:
-        return problem(Refusal("unsupported", "this endpoint does not know the method"), 405, headers)
+        return problem(Refusal("unsupported", "this endpoint does not support the method"), 405, headers)
     return problem(Refusal("not_found", "nothing lives here"), None, headers)
 
 

@@ -192,7 +192,7 @@ class RedisNode:
             self._before, self.id = node, None
             # [OBS-9] what the client library says of a failed command quotes its arguments.
             said = "its lease was taken" if "GONE" in str(reason) else type(reason).__name__
-            log.warning("this node lost the store and lets go of its runs and readers: %s", said)
+            log.warning("this node lost the store and gives up its runs and readers: %s", said)
             self.on_lost()
 
     async def _alone(self, name: str, node: str, *arguments: str | int) -> Any:

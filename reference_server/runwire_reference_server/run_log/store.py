@@ -42,7 +42,7 @@ class StoreGone(Refusal):
     """The store cannot be reached, or has given up on this node; what was asked of it may have happened or not."""
 
     def __init__(self) -> None:
-        super().__init__("unavailable", "the store of this server cannot be reached", 1)
+        super().__init__("unavailable", "this server cannot reach its store", 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,10 +93,12 @@ class Service:
         except TooManyRuns:
             raise Refusal("busy", "too many unfinished runs", 1) from None
         except TooMuchKept:
-            raise Refusal("busy", "as much is kept as may be; logs are forgotten with time", 5) from None
+            raise Refusal(
+                "busy", "the memory for logs is full; try again when older logs have expired", 5
+            ) from None
         if created.lease is None:
             if not self.settings.serves("resume"):
-                raise Refusal("conflict", "this run_id was used before")  # [RUN-21]
+                raise Refusal("conflict", "this run_id was already used")  # [RUN-21]
             return Accepted(created.run, existed=True)
         worker = Worker(self.store, self.agent, self.settings, created.run, created.lease)
         self._workers[created.run.key] = worker
@@ -127,7 +129,7 @@ class Service:
         except RunNotFound:
             raise Refusal("not_found", "no such run") from None
         except BeyondEnd:
-            raise Refusal("bad_request", "after lies beyond the end of the log") from None
+            raise Refusal("bad_request", "after is beyond the end of the log") from None
         if grace := self._graces.pop(key, None):
             grace.cancel()
         return run
@@ -176,7 +178,7 @@ class Service:
         if state.outcome is None:
             if not await fits(state.request, answer):
                 raise Refusal(
-                    "bad_request", f"this is no answer to a request of kind {state.request['kind']}"
+                    "bad_request", f"this is not an answer to a request of kind {state.request['kind']}"
                 )
             if await self.store.close_input(key, request_id, "answered", answer):
                 return
@@ -184,7 +186,7 @@ class Service:
         if state.outcome == "answered" and equal_as_json(state.answer, answer):
             return
         if state.outcome == "answered" and not (await self.get(key)).status.finished:
-            raise Refusal("conflict", "the request was answered otherwise")
+            raise Refusal("conflict", "the request already has another answer")
         raise Refusal("input_expired", "the request is no longer open")
 
     async def _input_state(self, key: RunKey, request_id: str) -> InputState:
