@@ -97,7 +97,7 @@ app = typer.Typer(
 )
 
 
-def _tell_version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     if asked:
         print(f"runwire {__version__} · protocol {PROTOCOL} · Python {platform.python_version()}")
         raise typer.Exit
@@ -108,7 +108,7 @@ def _options(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_tell_version, is_eager=True, help="versions of judge, protocol and Python"
+            "--version", callback=_print_version, is_eager=True, help="versions of judge, protocol and Python"
         ),
     ] = False,
     no_color: Annotated[
@@ -118,14 +118,14 @@ def _options(
     pass  # both are obeyed before a command is looked for
 
 
-def _announced(name: str, purpose: str) -> None:
+def _register(name: str, purpose: str) -> None:
     @app.command(name, help=purpose)
     def announced() -> None:
         raise AssertionError(f"{name} has to be imported when it is called")
 
 
 for _name, _command in COMMANDS.items():
-    _announced(_name, _command.purpose)
+    _register(_name, _command.purpose)
 
 
 def main() -> None:

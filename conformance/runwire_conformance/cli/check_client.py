@@ -129,7 +129,7 @@ def check_client(
     if listed:
         _list(profile, choice)
         raise typer.Exit
-    words = _listening(command or [], port) if listen else _words(command or [])
+    words = _listen_arguments(command or [], port) if listen else _client_command(command or [])
     gate = Gate.read(baseline, update_baseline, strict)
     files = Files(report, json_file, html, summary, ctrf, badge, junitxml)
     prepare(files)
@@ -162,18 +162,18 @@ def check_client(
 
 def _profile(claim: str, transport: str) -> Profile:
     try:
-        return profile_of(_names(claim), _names(transport))
+        return profile_of(_split_names(claim), _split_names(transport))
     except NoClaim as problem:
         fail(str(problem))
 
 
-def _names(given: str) -> list[str]:
+def _split_names(given: str) -> list[str]:
     return [name.strip() for name in given.split(",") if name.strip()]
 
 
 def _choice(requirement: str, keyword: str) -> Choice:
     ids = []
-    for name in _names(requirement):
+    for name in _split_names(requirement):
         found = requirement_called(name)
         if found.id not in bound():
             why = (
@@ -188,13 +188,13 @@ def _choice(requirement: str, keyword: str) -> Choice:
     return choice
 
 
-def _listening(command: list[str], port: int) -> list[str]:
+def _listen_arguments(command: list[str], port: int) -> list[str]:
     if command:
         fail(f"--listen starts no client; unexpected argument {command[0]!r}")
     return ["--listen", "--port", str(port)]
 
 
-def _words(command: list[str]) -> list[str]:
+def _client_command(command: list[str]) -> list[str]:
     if not command:
         fail("give the command that starts the client: runwire check-client -- node my_client.js {url}")
     if command[0].startswith(("http://", "https://", "ws://", "wss://")):

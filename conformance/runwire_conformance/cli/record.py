@@ -44,12 +44,12 @@ def record(
     url, given = reached("record", url, token, header, cafile, config)
     secrets = [value.rpartition(" ")[2] for _, value in given.sent_headers]
     try:
-        with _opened(output) as file:
+        with _open_output(output) as file:
             writer = Writer(file, url, secrets)
             work = (
-                _ask(url, prompt, given, writer, sse)
+                _record_prompt(url, prompt, given, writer, sse)
                 if listen is None
-                else _listen(url, listen, given, writer)
+                else _record_proxy(url, listen, given, writer)
             )
             asyncio.run(work)
     except KeyboardInterrupt:
@@ -79,11 +79,11 @@ def replay(
     raise typer.Exit(report.exit_code(strict))
 
 
-def _opened(output: str) -> RecordingFile | IO[str]:
+def _open_output(output: str) -> RecordingFile | IO[str]:
     return RecordingFile(output) if output != "-" else open(1, "w", encoding="utf-8", closefd=False)
 
 
-async def _ask(url: str, prompt: str, given: Options, writer: Writer, sse: bool) -> None:
+async def _record_prompt(url: str, prompt: str, given: Options, writer: Writer, sse: bool) -> None:
     """Play one run and record its messages."""
     target = Target(await locate(url, given), given, Clock())
     try:
@@ -104,7 +104,7 @@ async def _ask(url: str, prompt: str, given: Options, writer: Writer, sse: bool)
                 writer.write(trace.transport, connection, record)
 
 
-async def _listen(url: str, port: int, given: Options, writer: Writer) -> None:
+async def _record_proxy(url: str, port: int, given: Options, writer: Writer) -> None:
     """Run a proxy between a client and the server until Ctrl-C."""
     try:
         address = address_of(url)

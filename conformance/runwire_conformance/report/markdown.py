@@ -35,10 +35,10 @@ def as_markdown(document: Document) -> str:
         if missing:
             lines = [f"- {code(reason)}: {', '.join(ids)}" for reason, ids in missing.items()]
             total = sum(map(len, missing.values()))
-            parts.append(_folded(title.format(total), "\n".join(lines)))
+            parts.append(_collapsible(title.format(total), "\n".join(lines)))
     if recorded := document.get("informational"):
         lines = [f"- {code(row['question'])}: {code(', '.join(row['answers']))}" for row in recorded]
-        parts.append(_folded("Recorded but not judged: unspecified behaviour", "\n".join(lines)))
+        parts.append(_collapsible("Recorded but not judged: unspecified behaviour", "\n".join(lines)))
     parts.append(f"To judge again: `{document['command']}`")
     return "\n\n".join(parts) + "\n"
 
@@ -65,7 +65,7 @@ def _broken(entry: Document) -> str:
     first = entry["accusations"][0]
     said = f"{first['details'] or first['reason']}\nin {first['case']}"
     told = "\n\n".join([said, *map(conversation_text, first["conversations"])])
-    parts.append(_folded(code(first["reason"][:160]), _fenced(told)))
+    parts.append(_collapsible(code(first["reason"][:160]), _fenced(told)))
     parts.append(f"`{entry['command']}`")
     return "\n\n".join(parts)
 
@@ -87,7 +87,7 @@ def _baseline(baseline: Document) -> str:
     return f"{known}, but:\n\n" + "\n".join(f"- {code(text)}" for text in baseline["breaches"])
 
 
-def _folded(summary: str, text: str) -> str:
+def _collapsible(summary: str, text: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 

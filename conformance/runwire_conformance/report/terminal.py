@@ -120,7 +120,7 @@ def _by_reason(judgements: Sequence[Judgement]) -> list[str]:
         reason = judgement.reasons[0] if judgement.reasons else "no case was played"
         by_reason.setdefault(reason, []).append(judgement.requirement.id)
     lines = []
-    for reason, identifiers in sorted(by_reason.items(), key=lambda pair: _remedy(pair[0])):
+    for reason, identifiers in sorted(by_reason.items(), key=lambda pair: _remedy_rank(pair[0])):
         if reason.startswith("blocked") and len(identifiers) > MOST_BLOCKED:
             lines.append(
                 f"{on_a_line(reason)}\n    {len(identifiers)} requirements, listed in the report files"
@@ -131,7 +131,7 @@ def _by_reason(judgements: Sequence[Judgement]) -> list[str]:
     return lines
 
 
-def _remedy(reason: str) -> int:
+def _remedy_rank(reason: str) -> int:
     """Sort reasons by what to do about them: configure, wait longer, fix something else first, and the rest."""
     beginnings = ("configure", "needs", "would take", "blocked")
     return next(

@@ -113,7 +113,7 @@ class Judging:
             seconds=engine.seconds,
             slowest=slowest,
             judge_errors=tuple([self.fault, *faults] if self.fault else faults),
-            remarks=tuple(filter(None, [self._gone(), remark])),
+            remarks=tuple(filter(None, [self._gone_remark(), remark])),
             informational=engine.options.observed.told(),
             began=self.began,
             reproduction=self.reproduction,
@@ -139,7 +139,7 @@ class Judging:
             look = "the preflight"
             return only_accused(judgements, unusable.requirement, look, str(unusable), unusable.traces)
         if engine.died is not None:
-            return also_accused(judgements, "CONN-6", "the final liveness check", self._death())
+            return also_accused(judgements, "CONN-6", "the final liveness check", self._gone_reason())
         return judgements
 
     def _signs(self) -> Signs:
@@ -152,12 +152,12 @@ class Judging:
             total += outcome.signs
         return total
 
-    def _gone(self) -> str | None:
+    def _gone_remark(self) -> str | None:
         return (
             f"The server stopped responding before the end: {self.engine.died}" if self.engine.died else None
         )
 
-    def _death(self) -> str:
+    def _gone_reason(self) -> str:
         engine = self.engine
         outcomes = [(case.name, outcome) for case, outcome in engine.noted()]
         suspects = [

@@ -132,8 +132,8 @@ def _outcome(
     of_the_server = isinstance(problem, (AssertionError, TimeoutError, Unreachable, Unanswered, *LACKING))
     leans = of_the_server and not isinstance(problem, Violation)
     if leans and any(trace.aged(limits.stream_s) for trace in traces):
-        return _aged(case, limits)
-    if (lacking := _lacking(case, traces, limits)) and not getattr(problem, "proven", False):
+        return _beyond_age_limit(case, limits)
+    if (lacking := _insufficient_limit(case, traces, limits)) and not getattr(problem, "proven", False):
         return Outcome(State.NOT_EXERCISED, f"{lacking}: {problem}")
     leaning = case.claim.timing or overtaken(traces, limits) or was_dropped(traces)
     proven = getattr(problem, "proven", False)
@@ -177,7 +177,7 @@ def _outcome(
     return Outcome(State.JUDGE_ERROR, f"{type(problem).__name__}: {problem}", details=shown)
 
 
-def _aged(case: Case, limits: Limits) -> Outcome:
+def _beyond_age_limit(case: Case, limits: Limits) -> Outcome:
     """Return what comes of a case that failed when the server had ended a conversation at the age that it states."""
     reason = (
         f"stream_s (advertised {limits.stream_s:.15g}) expired before the case was over: leave stream_s out on the "
@@ -188,7 +188,7 @@ def _aged(case: Case, limits: Limits) -> Outcome:
     return Outcome(State.NOT_EXERCISED, reason, suspect=hurried)
 
 
-def _lacking(case: Case, traces: Sequence[Trace], limits: Limits) -> str:
+def _insufficient_limit(case: Case, traces: Sequence[Trace], limits: Limits) -> str:
     """Return which limit a server has too little of for a case that failed, and what to set; empty when none."""
     if not case.claim.fills and any(trace.filled(limits["log_bytes"]) for trace in traces):
         return f"the log of a run was full; raise log_bytes (advertised {limits['log_bytes']:.15g})"

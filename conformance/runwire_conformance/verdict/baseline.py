@@ -66,10 +66,10 @@ def compare(
     breaches: list[str] = []
     remarks: list[str] = []
     for judgement in failing:
-        breaches += _unknown(judgement, listed.get(judgement.requirement.id, set()))
+        breaches += _new_failures(judgement, listed.get(judgement.requirement.id, set()))
     judged = {judgement.requirement.id: judgement for judgement in judgements}
     for entry in baseline:
-        if wrong := _nonsense(entry, suite):
+        if wrong := _invalid_reference(entry, suite):
             breaches.append(f"{entry.requirement} {wrong}")
             continue
         if entry.expires is not None and entry.expires < today:
@@ -96,15 +96,15 @@ def renewed(
     kept = {
         (entry.requirement, entry.reason)
         for entry in baseline
-        if not _nonsense(entry, suite)
-        and (entry.requirement not in judged or _untold(entry, judged[entry.requirement]))
+        if not _invalid_reference(entry, suite)
+        and (entry.requirement not in judged or _is_undecidable(entry, judged[entry.requirement]))
     }
     order = list(catalogue())
     pairs = sorted(found | kept, key=lambda pair: (order.index(pair[0]), pair[1]))
     return [before.get(pair, Known(*pair)) for pair in pairs]
 
 
-def _unknown(judgement: Judgement, listed: set[str]) -> list[str]:
+def _new_failures(judgement: Judgement, listed: set[str]) -> list[str]:
     identifier = judgement.requirement.id
     new = [code for code in codes_of(judgement) if code not in listed]
     if not new:
@@ -117,7 +117,7 @@ def _unknown(judgement: Judgement, listed: set[str]) -> list[str]:
     return [f"{identifier} {verdict}"]
 
 
-def _nonsense(entry: Known, suite: frozenset[str]) -> str | None:
+def _invalid_reference(entry: Known, suite: frozenset[str]) -> str | None:
     """Return what an entry names that does not exist, if it does."""
     if entry.requirement not in catalogue():
         return "is not a requirement of the specification"
@@ -127,7 +127,7 @@ def _nonsense(entry: Known, suite: frozenset[str]) -> str | None:
     return f"names {case}, which is not a case of the suite" if case and case not in suite else None
 
 
-def _untold(entry: Known, judgement: Judgement) -> bool:
+def _is_undecidable(entry: Known, judgement: Judgement) -> bool:
     """Whether this judging cannot say if the failure is still there."""
     case = case_of(entry.reason)
     if case and case not in judgement.cases:
@@ -142,7 +142,7 @@ def _stale(entry: Known, judgement: Judgement, listed: set[str]) -> tuple[list[s
     codes = codes_of(judgement)
     if entry.reason in codes:
         return [], []
-    if _untold(entry, judgement):
+    if _is_undecidable(entry, judgement):
         return [], [f"{entry.requirement} was not judged this time: {entry.reason}"]
     if judgement.verdict is Verdict.NOT_OFFERED:
         return [f"{entry.requirement} is no longer offered: {entry.reason}"], []

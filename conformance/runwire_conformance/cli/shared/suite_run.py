@@ -72,18 +72,18 @@ def judged(arguments: Sequence[str], url: str, *, quiet: bool = False, returns_s
     A server that was drained or killed in an earlier round may take `returns_s` seconds to be there again.
     """
     until = time.monotonic() + returns_s
-    code, judging, complaints = _played(arguments, url, quiet)
-    while _is_away(judging) and time.monotonic() < until:
+    code, judging, complaints = _run_pytest(arguments, url, quiet)
+    while _is_unavailable(judging) and time.monotonic() < until:
         time.sleep(LOOK_S)
-        code, judging, complaints = _played(arguments, url, quiet)
+        code, judging, complaints = _run_pytest(arguments, url, quiet)
     if code == pytest.ExitCode.USAGE_ERROR:
-        fail(_complaint(complaints))
+        fail(_usage_error(complaints))
     if code == pytest.ExitCode.INTERRUPTED and (judging is None or not judging.played):
         print("runwire: interrupted before anything was judged", file=sys.stderr)
         raise typer.Exit(130)
     if judging is None and code == pytest.ExitCode.NO_TESTS_COLLECTED:
         fail("no case matches the selection; see `runwire spec list` for classes and ids")
-    if code == pytest.ExitCode.INTERRUPTED and not _is_told(judging):
+    if code == pytest.ExitCode.INTERRUPTED and not _has_results(judging):
         raise typer.Exit(130)  # Ctrl-C before anything was played, or a second one
     if judging is None or not (judging.played or code == pytest.ExitCode.OK):
         print(complaints, end="", file=sys.stderr)
@@ -95,7 +95,7 @@ def judged(arguments: Sequence[str], url: str, *, quiet: bool = False, returns_s
     return judging.report()
 
 
-def _played(arguments: Sequence[str], url: str, quiet: bool) -> tuple[int, Judging | None, str]:
+def _run_pytest(arguments: Sequence[str], url: str, quiet: bool) -> tuple[int, Judging | None, str]:
     """Have pytest play; return its exit code, what was judged if anything was, and what it complained of."""
     from hypothesis.configuration import set_hypothesis_home_dir  # takes a while, and most commands need none
 
@@ -103,7 +103,7 @@ def _played(arguments: Sequence[str], url: str, quiet: bool) -> tuple[int, Judgi
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     fixed = [
         str(SUITE / "cases"), "-c", str(SUITE / "cases" / "suite.ini"), f"--rootdir={SUITE}", f"--confcutdir={SUITE}",
-        "-o", f"cache_dir={_memory(url)}", "-q",
+        "-o", f"cache_dir={_cache_folder(url)}", "-q",
     ]  # fmt: skip
     with (
         _progress(url, quiet) as line,
@@ -116,26 +116,26 @@ def _played(arguments: Sequence[str], url: str, quiet: bool) -> tuple[int, Judgi
     return code, follower.judging, complaints.getvalue()
 
 
-def _is_away(judging: Judging | None) -> bool:
+def _is_unavailable(judging: Judging | None) -> bool:
     """Whether there was no server to judge, or one that takes nothing new."""
     if judging is None or judging.engine.interrupted:
         return False
     return judging.refused is not None or judging.engine.unusable is not None
 
 
-def _is_told(judging: Judging | None) -> bool:
+def _has_results(judging: Judging | None) -> bool:
     """Whether there is something to tell of a session that ended with pytest's code 2."""
     return judging is not None and (judging.engine.interrupted or judging.refused is not None)
 
 
-def _memory(url: str) -> Path:
+def _cache_folder(url: str) -> Path:
     """Return the folder in which pytest remembers what failed last, for `--lf`: one for each server."""
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     server = url or str(Path.cwd())
     return Path(caches).expanduser() / "runwire" / hashlib.sha256(server.encode()).hexdigest()[:16]
 
 
-def _complaint(said: str) -> str:
+def _usage_error(said: str) -> str:
     """Return the line in which pytest names what is wrong with the call."""
     lines = [line.removeprefix("ERROR:").strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if "error: " in line]

@@ -58,7 +58,7 @@ MOST_REDIRECTS = 4
 
 async def locate(url: str, options: Options) -> Profile:
     """Return where a server is, by its discovery document if it has one; raises NoRunwireServer."""
-    parts = _parts(url)
+    parts = _split_server_url(url)
     bare = parts.scheme in {"ws", "wss"}
     origin = urlunsplit((parts.scheme.replace("ws", "http"), parts.netloc, "", "", ""))
     named = not bare and parts.path not in {"", "/"}
@@ -66,7 +66,7 @@ async def locate(url: str, options: Options) -> Profile:
     response: Response | None = None
     for place in dict.fromkeys(places):
         try:
-            found_at, response = await _answered(place, options)
+            found_at, response = await _fetch_with_retries(place, options)
         except Unreachable as problem:
             raise await unreachable(url, problem) from None
         except NoRunwireServer:  # a redirect, which tells nothing of a WebSocket that the user named
@@ -78,7 +78,7 @@ async def locate(url: str, options: Options) -> Profile:
                 raise await speechless(url, str(problem)) from None
             continue
         if document := _discovery(response):
-            with _shown_by(response):
+            with _with_response(response):
                 websocket = _endpoints(found_at, document, bare).get("websocket", "")
             if place != places[0]:
                 raise NoRunwireServer(
@@ -92,7 +92,7 @@ async def locate(url: str, options: Options) -> Profile:
         and not options.sent_headers
         and speaks_runwire(response)
     ):
-        with _shown_by(response):
+        with _with_response(response):
             raise Unwelcome(f"{places[0]} answered {status} to a request without credentials")
     said = None if bare else refused(places[0], status, has_credential=bool(options.sent_headers))
     if said is not None:
@@ -109,7 +109,7 @@ async def locate(url: str, options: Options) -> Profile:
 
 
 @contextmanager
-def _shown_by(response: Response) -> Iterator[None]:
+def _with_response(response: Response) -> Iterator[None]:
     """Have what is raised inside tell which answer shows it."""
     try:
         yield
@@ -152,7 +152,7 @@ def _endpoints(place: str, document: Mapping[str, object], bare: bool) -> dict[s
         raise NoRunwireServer(str(problem)) from None
 
 
-def _parts(url: str) -> SplitResult:
+def _split_server_url(url: str) -> SplitResult:
     """Return the parts of a URL that names a server; raises NoRunwireServer."""
     try:
         parts = urlsplit(url)
@@ -166,30 +166,30 @@ def _parts(url: str) -> SplitResult:
     return parts
 
 
-async def _answered(place: str, options: Options) -> tuple[str, Response]:
+async def _fetch_with_retries(place: str, options: Options) -> tuple[str, Response]:
     """Return the answer to a GET and its URL, asked for again when a connection broke off; raises as `fetch` does."""
     for _ in range(TRIES - 1):
         begun = now()
         try:
-            return await _followed(place, options)
+            return await _fetch_following_redirects(place, options)
         except Unanswered:
             if now() - begun > READY_S:
                 raise  # it does not break off: it says nothing
-    return await _followed(place, options)
+    return await _fetch_following_redirects(place, options)
 
 
-async def _followed(place: str, options: Options) -> tuple[str, Response]:
+async def _fetch_following_redirects(place: str, options: Options) -> tuple[str, Response]:
     """Return the answer to a GET and its URL after redirects, none of which leaves the host ([CONN-5])."""
     for _ in range(MOST_REDIRECTS):
         response = await fetch(place, options.tls, headers=options.sent_headers)
         target = response.header("location")
         if response.status not in REDIRECTS or target is None:
             break
-        place = _redirected(place, target)
+        place = _redirect_target(place, target)
     return place, response
 
 
-def _redirected(place: str, target: str) -> str:
+def _redirect_target(place: str, target: str) -> str:
     """Return where a redirect leads: on the same host, and at most from http to https; raises NoRunwireServer."""
     try:
         further = urljoin(place, target)

@@ -60,23 +60,23 @@ async def unreachable(url: str, problem: Unreachable) -> NoRunwireServer:
     if not isinstance(problem, NoHandshake):
         return NoRunwireServer(f"cannot connect to {problem}; is the server running there?")
     if "CERTIFICATE_VERIFY_FAILED" in problem.reason:
-        return NoRunwireServer(_distrusted(url, _reason(problem.reason)))
-    first = await _greeting(url)
+        return NoRunwireServer(_certificate_advice(url, _openssl_reason(problem.reason)))
+    first = await _first_bytes(url)
     if first.startswith(b"HTTP/"):
         return NoRunwireServer(f"{_authority(url)} does not speak TLS; use {swapped(url)}")
-    ended = f"ended the TLS handshake: {_reason(problem.reason)}"
+    ended = f"ended the TLS handshake: {_openssl_reason(problem.reason)}"
     how = f"did not answer the TLS handshake within {CONNECT_S:g} s" if problem.timed_out else ended
-    return NoRunwireServer(_of(first, url) or f"{_authority(url)} {how}; is it the right port?")
+    return NoRunwireServer(_hint_from_bytes(first, url) or f"{_authority(url)} {how}; is it the right port?")
 
 
 async def speechless(url: str, said: str) -> NoRunwireServer:
     """Return what to do about something that took a connection and did not answer with HTTP; `said` is how."""
-    first = b"" if urlsplit(url).scheme in {"https", "wss"} else await _greeting(url)
+    first = b"" if urlsplit(url).scheme in {"https", "wss"} else await _first_bytes(url)
     if not first.startswith(b"HTTP/") and urlsplit(url).scheme in {"http", "ws"} and await _speaks_tls(url):
         return Speechless(f"{_authority(url)} speaks TLS; use {swapped(url)}")
     doubt = ", or is the server stuck?" if "nothing within" in said else "?"
     nobody = f"there is no Runwire server at {_authority(url)}: {said}; is it the right port{doubt}"
-    return Speechless(_of(first, url) or nobody)
+    return Speechless(_hint_from_bytes(first, url) or nobody)
 
 
 def speaks_runwire(response: Response) -> bool:
@@ -105,7 +105,7 @@ def refused(url: str, status: int, *, has_credential: bool) -> NoRunwireServer |
     return None
 
 
-def _of(first: bytes, url: str) -> str:
+def _hint_from_bytes(first: bytes, url: str) -> str:
     """Return what the first bytes of whatever listens say of it, or an empty string."""
     address = _authority(url)
     if first.startswith(b"SSH-"):
@@ -121,7 +121,7 @@ def _of(first: bytes, url: str) -> str:
     return ""
 
 
-async def _greeting(url: str) -> bytes:
+async def _first_bytes(url: str) -> bytes:
     """Return the first bytes that come when HTTP without TLS is spoken to a port, or none."""
     address = replace(address_of(url), tls=False)
     try:
@@ -157,12 +157,12 @@ def _authority(url: str) -> str:
     return f"{parts.hostname} port {parts.port or address_of(url).port}"
 
 
-def _reason(said: str) -> str:
+def _openssl_reason(said: str) -> str:
     """Return what OpenSSL says, without its own places."""
     return (said.partition("] ")[2].partition(" (_ssl")[0] or said).rstrip(".")
 
 
-def _distrusted(url: str, said: str) -> str:
+def _certificate_advice(url: str, said: str) -> str:
     """Return what to do about a certificate, of which OpenSSL says why it does not count."""
     if "mismatch" in said:
         told = f"the certificate of {_authority(url)} is for another name: {said}"

@@ -88,12 +88,12 @@ async def _replay(engine: Engine, case: Case) -> Outcome:
         if not outcome.unsteady or (outcome.state is not State.FAILED and not outcome.timed):
             break
     if outcome.state is State.FAILED:
-        outcome = _doubted(outcome, engine.known_profile.limits)
+        outcome = _discounting_slowness(outcome, engine.known_profile.limits)
         engine.note(case, outcome)
     return outcome
 
 
-def _doubted(outcome: Outcome, limits: Limits) -> Outcome:
+def _discounting_slowness(outcome: Outcome, limits: Limits) -> Outcome:
     """Return an outcome that accuses nobody of what the judge's own slowness explains, each time."""
     if outcome.unsteady:
         return replace(outcome, state=State.NOT_JUDGED, reason=outcome.unsteady, details="")

@@ -39,10 +39,10 @@ def _settled(engine: Engine, outcome: Outcome) -> Outcome:
         return Outcome(State.NOT_EXERCISED, GONE, began_at=began, ended_at=ended)
     if engine.floods and is_crowded_out(outcome):
         return blocked_by_flood(engine.floods[0])
-    return _caused(engine, outcome, {**engine.known_profile.broken, **engine.broken_throughout})
+    return _with_cause(engine, outcome, {**engine.known_profile.broken, **engine.broken_throughout})
 
 
-def _caused(engine: Engine, outcome: Outcome, broken: Mapping[str, str]) -> Outcome:
+def _with_cause(engine: Engine, outcome: Outcome, broken: Mapping[str, str]) -> Outcome:
     """Return an outcome with the cause of its failure, and only with findings that hold."""
     unproved = outcome.timed - engine.confirmed
     kept = tuple(finding for finding in outcome.findings if finding.requirement not in unproved)
