@@ -24,7 +24,7 @@ UNMET = f"unmet {CASE}"
 
 def broken(kind: Kind = Kind.UNMET, identifier: str = "RUN-4", case: str = CASE) -> Judgement:
     """Return a judgement of a requirement that was broken in this way."""
-    accusation = Accusation(case, "came 4 after 1.234 s in run x7Zq", kind=kind)
+    accusation = Accusation(case, "got 4 after 1.234 s in run x7Zq", kind=kind)
     return Judgement(catalogue()[identifier], Verdict.FAIL, ("x",), (accusation,), (CASE,))
 
 

@@ -71,7 +71,7 @@ SHOWN = 'expect = [{id = "EVENT-6", see = "shows", text = "a"}]\n'
             "need not resume does not see the end",
         ),
         (HEAD + SHOWN + "given = 9", "given 9: the log has 9 events"),
-        (HEAD + SHOWN + "given = 3", "what came before the cursor"),
+        (HEAD + SHOWN + "given = 3", "events before the given cursor"),
         (HEAD + SHOWN + "discovery = [{gather = true}]", "is no stream to gather"),
         (HEAD + 'expect = [{id = "RESUME-22", see = "attach", number = 1, by = "resume"}]', "has no run to resume"),
         ("[[scenario]", "x.toml: "),

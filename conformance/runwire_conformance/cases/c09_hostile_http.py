@@ -11,7 +11,7 @@ from runwire_conformance.fuzz.malformed_requests import Hostile, hostile_request
 
 def complaint(asked: Hostile, response: Response) -> str | None:
     """Return what is wrong with the answer to a hostile request, if anything."""
-    shown = f"{asked.method} {asked.path} with {asked.reason}: expected {asked.status} {asked.code}; came"
+    shown = f"{asked.method} {asked.path} with {asked.reason}: expected {asked.status} {asked.code}; got"
     if response.status != asked.status:
         return f"{shown} {response.status} {response.body[:100]!r}"
     if response.media_type != "application/problem+json" or response.json().get("code") != asked.code:

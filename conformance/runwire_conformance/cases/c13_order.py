@@ -39,7 +39,7 @@ async def what_cannot_succeed_is_not_busy(target: Target, limits: Limits) -> Non
         for what, message, code in asked:
             answer = await one.ask(message)
             if answer.get("code") == "busy":
-                raise Wrong(f"expected `{code}` for {what}, on a connection with no room either; came `busy`")
+                raise Wrong(f"expected `{code}` for {what}, on a connection with no room either; got `busy`")
             expect_refused(answer, code)
     if "resume" in target.features:
         with shows("RUN-24"):

@@ -237,7 +237,7 @@ def _blamed(
     """Blame what one reader alone saw on how it reads, and what all saw on the agent or on the end of the run."""
     one = next(one for one in seen if id(one) in wrong)
     seq, event, wanted = wrong[id(one)]
-    what = f"expected {_shown(wanted)} at seq {seq}; came {_shown(event)}"
+    what = f"expected {_shown(wanted)} at seq {seq}; got {_shown(event)}"
     if any(seq in other.covers and id(other) not in wrong for other in seen):
         return ModelVerdict(_reader(one), f"{what}, which another reader saw as it should be", one.trace)
     return ModelVerdict(_of_the_run(told, event, wanted), what, one.trace)

@@ -161,7 +161,7 @@ def it_resumes_over_a_hole(traces: Sequence[Trace]) -> Iterator[Placed]:
                 continue
             over = trace.records[-1].at - record.at > LATE_S
             if over and not any(_asked_of(one).get(run_id, -math.inf) >= record.at for one in traces):
-                text = f"came {first} after {cursor}, and run {run_id} was not resumed"
+                text = f"got {first} after {cursor}, and run {run_id} was not resumed"
                 yield number, Finding("RESUME-21", text, place)
 
 

@@ -54,7 +54,7 @@ def in_words(problem: BaseException) -> str:
         return said.partition("\n")[0] if str(problem) or not frames else f"expected {_case_in_words(frames)}"
     if statement.msg is not None:
         words = said.partition("\nassert")[0]
-        return words if not words.startswith("came ") else f"expected {_case_in_words(frames)}; {words}"
+        return words if not words.startswith("got ") else f"expected {_case_in_words(frames)}; {words}"
     return _in_protocol_terms(statement.test, frames)
 
 
@@ -112,7 +112,7 @@ def _in_protocol_terms(test: ast.expr, frames: list[tuple[FrameType, int]]) -> s
             came = _shown(_value(wanted, frame)) if wanted is not test else f"no {_name(wanted)}"
     except Unknown:
         return f"expected {_case_in_words(frames)}{_actual_suffix(test, frame)}"
-    return f"expected {expected}; came {came}"
+    return f"expected {expected}; got {came}"
 
 
 def _compared(test: ast.Compare, frame: FrameType) -> tuple[str, str]:
@@ -191,7 +191,7 @@ def _actual_suffix(test: ast.expr, frame: FrameType) -> str:
         if len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq):
             told = f": {_shown(_value(test.comparators[0], frame))}"
     with suppress(Unknown):
-        told += f"; came {_shown(_value(test.left, frame))}"
+        told += f"; got {_shown(_value(test.left, frame))}"
     return told
 
 

@@ -124,7 +124,7 @@ class Conversation:
                 await self._news.wait_for(over)
         except TimeoutError:
             self._expect_to_keep_up(self.came_bytes - before, seconds)
-            shown = f"waited {seconds:.2f} s; came {self.seen()}{self.asked()}"
+            shown = f"waited {seconds:.2f} s; got {self.seen()}{self.asked()}"
             problem = Broken(f"expected {expected}; {shown}", owners, certain=certain)
             problem.absent = unstated
             raise self._missed(problem) from None
@@ -135,7 +135,7 @@ class Conversation:
                 )
             self._expect_use()
             over_by = "" if self.flooded else f" the {self.trace.transport} connection ended;"
-            shown = f"expected {expected};{over_by} came {self.seen()}"
+            shown = f"expected {expected};{over_by} got {self.seen()}"
             raise self._missed(Broken(shown, (*self.ended_by(), *owners)))
 
     def _expect_use(self) -> None:
@@ -232,7 +232,7 @@ class Conversation:
         took, tolerance = message.at - since, self.clock.tolerance_since(since)
         if took > seconds + tolerance:
             bound = f"{seconds:.2f} s plus T = {tolerance:.2f} s"
-            late = f"expected {expected} within {bound}; it came after {took:.2f} s"
+            late = f"expected {expected} within {bound}; it arrived after {took:.2f} s"
             raise DeadlineMissed(late, owners, certain=certain)
         return message
 

@@ -75,7 +75,7 @@ class Run:
             return 0
         seq = events[-1].get("seq")
         if not isinstance(seq, int):
-            came = f"came {json.dumps(seq)[:100]}" if "seq" in events[-1] else "it has none"
+            came = f"got {json.dumps(seq)[:100]}" if "seq" in events[-1] else "it has none"
             raise Broken(f"expected an integer seq on {events[-1].type}; {came}", ("RUN-27", "MSG-3"))
         return seq
 

@@ -101,7 +101,7 @@ class Measure:
         if self.bytes > self.most_bytes:
             raise self.too_large()
         if self.fragments > MOST_FRAGMENTS:
-            raise TooMuch("FLOW-8", f"fragments of one message came without end: {self.fragments} of them")
+            raise TooMuch("FLOW-8", f"fragments of one message arrived without end: {self.fragments} of them")
         if frame.fin:
             self.bytes = self.fragments = 0
 

@@ -249,7 +249,7 @@ def _does_not_apply(scenario: Scenario, expectation: Expectation) -> Iterator[st
         if not asked and (expectation.get("optional") or expectation.get("returning")):
             yield f"an attempt {number} of which nothing is asked shows nothing"
     if see == "shows" and scenario.given and expectation.get("text") is not None:
-        yield "whether a client shows what came before the cursor that it is given is its own choice"
+        yield "whether a client shows events before the given cursor is its own choice"
     if see == "shows" and not claims_to_resume(scenario) and _breaks_off(scenario):
         yield "a client that need not resume does not see the end of a run that is broken off"
     if see == "attach" and expectation.get("returning") and not claims_to_resume(scenario):
