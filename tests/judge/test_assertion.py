@@ -112,7 +112,7 @@ PLAIN = Response(429, (("upgrade", "h2c"), ("sec-websocket-protocol", "v9")))
             "one_of",
             PLAIN,
             'expected `Sec-Websocket-Protocol` header one of "runwire.v1", none at all; '
-            'came `Sec-Websocket-Protocol` header "v9"',
+            'got `Sec-Websocket-Protocol` header "v9"',
         ),
         ("at_most", "abc", "expected number of text at most 2; got number of text 3"),
         ("truth", DONE, "expected `reason`; got no `reason`"),

@@ -298,7 +298,7 @@ def test_every_run_and_every_conversation_is_judged() -> None:
     wrong = reading("started", token(1, "a"), token(3, "b"), done(4))
     runs = [Told((), "other" * 5), Told(({"token": "z"},), RUN)]
 
-    assert said(GOOD, wrong) == ModelVerdict("RUN-28", "expected seq 2, came 3", wrong)
+    assert said(GOOD, wrong) == ModelVerdict("RUN-28", "expected seq 2, got 3", wrong)
     verdict = judged(runs, [GOOD], CONTEXT)
     assert verdict is not None
     assert verdict.requirement == "SCRIPT-1"
@@ -374,7 +374,7 @@ def test_a_run_ends_at_one_place_for_all() -> None:
 def test_an_invariant_speaks_first() -> None:
     wrong = reading("started", token(1, "A"), token(3, "b"), done(4))
 
-    assert said(wrong) == ModelVerdict("RUN-28", "expected seq 2, came 3", wrong)
+    assert said(wrong) == ModelVerdict("RUN-28", "expected seq 2, got 3", wrong)
 
 
 def test_a_request_may_be_withdrawn_when_the_run_is_cut() -> None:
