@@ -44,13 +44,13 @@ def endless_runs(messages: Sequence[Placed]) -> Iterator[str]:
     }
     for run_id, place in begun.items():
         if run_id and run_id not in ended:
-            yield f"{place}: run {run_id} does not end in this recording"
+            yield f"{place}: run {run_id} does not end here"
     # A basic server names no run: its one run goes on until the next terminal.
     nameless = [
         (place, message) for place, message in messages if message.is_event and "run_id" not in message
     ]
     if nameless and not begun and not nameless[-1][1].is_terminal:
-        yield f"{nameless[-1][0]}: a run does not end in this recording"
+        yield f"{nameless[-1][0]}: a run does not end here"
 
 
 def _few(told: Iterator[str], of: str) -> Iterator[str]:
