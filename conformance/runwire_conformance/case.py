@@ -66,18 +66,18 @@ class Violation(Broken):
 
 
 @contextmanager
-def shows(requirement: str) -> Iterator[None]:
+def accuses(requirement: str) -> Iterator[None]:
     """Have `requirement` alone accused of what fails inside, of all that the case proves."""
     try:
         yield
     except BaseException as problem:
-        if shown_by(problem) is None:
+        if accused_requirement(problem) is None:
             problem.__runwire_requirement__ = requirement  # type: ignore[attr-defined]
         raise
 
 
 @contextmanager
-def leans_on(*owners: str) -> Iterator[None]:
+def precondition(*owners: str) -> Iterator[None]:
     """Have what fails inside held against the sentence that orders it, and not against what the case proves.
 
     `owners` are these sentences where what fails names none itself.
@@ -85,7 +85,7 @@ def leans_on(*owners: str) -> Iterator[None]:
     try:
         yield
     except AssertionError as problem:
-        problem.owners = owned_by(problem) or owners  # type: ignore[attr-defined]
+        problem.owners = owners_of(problem) or owners  # type: ignore[attr-defined]
         problem.certain = True  # type: ignore[attr-defined]
         raise
 
@@ -100,13 +100,13 @@ def explains(*requirements: str) -> Iterator[None]:
         raise
 
 
-def shown_by(problem: BaseException) -> str | None:
+def accused_requirement(problem: BaseException) -> str | None:
     """Return the requirement that a failure shows broken, where the case can tell which."""
     shown: str | None = _carried(problem, "__runwire_requirement__")
     return shown
 
 
-def owned_by(problem: BaseException) -> tuple[str, ...]:
+def owners_of(problem: BaseException) -> tuple[str, ...]:
     """Return the sentences that order what a case was waiting for when it failed."""
     return _carried(problem, "owners") or ()
 
@@ -116,13 +116,13 @@ def is_certain(problem: BaseException) -> bool:
     return bool(_carried(problem, "certain"))
 
 
-def refused_with(problem: BaseException) -> int | None:
+def refused_status_of(problem: BaseException) -> int | None:
     """Return the HTTP status of the answer that a failure is about."""
     status: int | None = _carried(problem, "status")
     return status
 
 
-def explained_by(problem: BaseException) -> frozenset[str]:
+def explained_requirements(problem: BaseException) -> frozenset[str]:
     """Return the requirements whose findings in the conversations of the case a failure explains."""
     return _carried(problem, "__runwire_explains__") or frozenset()
 
@@ -136,7 +136,7 @@ def _carried(problem: BaseException | None, name: str) -> Any:
     return None
 
 
-class Ending(Exception):
+class Inconclusive(Exception):
     """A case ends by a word of its own, which accuses nobody."""
 
     #: The state of a case that ends so, as `State` spells it.
@@ -149,11 +149,11 @@ class Ending(Exception):
     requirement: str | None = None
 
 
-class NotExercised(Ending):
+class NotExercised(Inconclusive):
     """The situation that a requirement speaks of never came about; says what to configure."""
 
 
-class BeyondPatience(NotExercised):
+class PatienceExceeded(NotExercised):
     """A bound of the server is longer than the user will wait."""
 
     impatient = True
@@ -165,7 +165,7 @@ class TooSlow(NotExercised):
     suspect = True
 
 
-class NotJudged(Ending):
+class NotJudged(Inconclusive):
     """The judge left it out for reasons of its own: its slowness, memory or time; says which."""
 
     state = "not judged"
@@ -177,15 +177,15 @@ class TooUnsteady(NotJudged):
     suspect = True
 
 
-class Excused(Broken):
+class NoServerFault(Broken):
     """What was expected did not come, and that is no fault of the server's; a case that goes no further ends so."""
 
-    def __init__(self, ending: Ending) -> None:
+    def __init__(self, ending: Inconclusive) -> None:
         super().__init__(str(ending))
         self.ending = ending
 
 
-class NotOffered(Ending):
+class NotOffered(Inconclusive):
     """The requirement speaks of something that this server does not have, by its own word; says what."""
 
     state = "not offered"
@@ -250,7 +250,7 @@ def proves(
 
     With `on=("websocket", "sse")` it is played once over each; with `script` it needs the script agent; with
     `without` it is played only against a server that does not offer that feature. A case that leans on the judge's
-    own clock says `timing`: when it fails in the crowd it is played again alone, and that is what counts. One that
+    own clock says `timing`: when it fails beside others it is played again alone, and that is what counts. One that
     `searches` takes the longer the more examples the user asked for. One that an advertised limit makes wait says with
     `waits` for how many seconds, of which the forecast is made; it is not played when they are more than the patience.
     One that is `busy` makes the server refuse it so; any other that is refused as busy found no place. One that

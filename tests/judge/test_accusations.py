@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from runwire_conformance.case import shown_by, shows
+from runwire_conformance.case import accused_requirement, accuses
 from runwire_conformance.rules import Finding
 from runwire_conformance.trace.trace import Trace
 from runwire_conformance.verdict.judgement import Accusation, Judgement, Verdict, Witness
@@ -251,14 +251,14 @@ def test_such_a_failure_is_accused_beside_what_an_invariant_found_elsewhere() ->
 
 
 def test_a_case_says_what_an_assertion_shows() -> None:
-    with pytest.raises(AssertionError) as inner, shows("RUN-4"), shows("RUN-5"):
+    with pytest.raises(AssertionError) as inner, accuses("RUN-4"), accuses("RUN-5"):
         raise AssertionError
     late = TimeoutError()
     late.__cause__ = inner.value
 
-    assert shown_by(inner.value) == "RUN-5"
-    assert shown_by(late) == "RUN-5"
-    assert shown_by(TimeoutError()) is None
+    assert accused_requirement(inner.value) == "RUN-5"
+    assert accused_requirement(late) == "RUN-5"
+    assert accused_requirement(TimeoutError()) is None
 
 
 def test_the_preflight_tells_what_it_saw() -> None:

@@ -24,7 +24,7 @@ def shown(*lines: Record, **more: Any) -> list[Finding]:
 
 def pairs(*lines: Record, **more: Any) -> list[tuple[int, int]]:
     """Return the places of the questions and answers that certainly belong together."""
-    return [(one.asked, one.place) for one in answered(talk(*lines, **more))]
+    return [(one.question_place, one.place) for one in answered(talk(*lines, **more))]
 
 
 def asks(kind: str, at: float = 0.0, **members: Any) -> Record:
@@ -319,7 +319,7 @@ def test_an_answer_is_known_when_it_is_certain(name: str) -> None:
 def test_the_shortest_answer_is_the_round_trip() -> None:
     quick = talk(asks("start", 1.0, id="s"), says("started", 1.5, re="s"), asks("heartbeat", 2.0, id="h"),
                  says("heartbeat", 2.2, re="h"))  # fmt: skip
-    deaf = talk(asks("start", 1.0, id="s"), says("started", 1.1, re="s"), deaf=True)
+    not_reading = talk(asks("start", 1.0, id="s"), says("started", 1.1, re="s"), not_reading=True)
 
-    assert round_trip([quick, deaf, Trace("websocket", "nothing", 0.0)]) == pytest.approx(0.2)
-    assert round_trip([deaf]) == 0
+    assert round_trip([quick, not_reading, Trace("websocket", "nothing", 0.0)]) == pytest.approx(0.2)
+    assert round_trip([not_reading]) == 0

@@ -11,7 +11,7 @@ import pytest
 from runwire_conformance.case import Broken
 from runwire_conformance.client.wire.http import Response
 from runwire_conformance.runner import assertion
-from runwire_conformance.runner.assertion import in_words, lacking_in_words, line_of
+from runwire_conformance.runner.assertion import in_words, line_of, missing_in_words
 from runwire_conformance.trace.trace import Message
 
 MODULE = """
@@ -152,6 +152,6 @@ def test_what_is_missing_is_named(case: ModuleType) -> None:
     with pytest.raises(KeyError) as caught:
         case.lacking({})
 
-    assert lacking_in_words(caught.value) == "the received value has no `seq`"
-    assert lacking_in_words(IndexError("list index out of range")) == "fewer items arrived than expected"
-    assert lacking_in_words(TypeError("x")) == "the received value does not have the expected type"
+    assert missing_in_words(caught.value) == "the received value has no `seq`"
+    assert missing_in_words(IndexError("list index out of range")) == "fewer items arrived than expected"
+    assert missing_in_words(TypeError("x")) == "the received value does not have the expected type"

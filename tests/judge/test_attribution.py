@@ -9,31 +9,31 @@ import pytest
 from runwire_conformance.case import (
     Broken,
     Claim,
-    explained_by,
+    explained_requirements,
     explains,
     is_certain,
-    owned_by,
-    refused_with,
+    owners_of,
+    refused_status_of,
 )
 from runwire_conformance.rules import Finding
 from runwire_conformance.verdict.attribution import Failure, attribute, blockers, without_explained
-from runwire_conformance.verdict.outcome import Case, Outcome, Played, State
+from runwire_conformance.verdict.outcome import Case, CaseResult, Outcome, State
 
 
 async def body() -> None:
     """Stand for the function of a case."""
 
 
-def case(name: str, outcome: Outcome, *ids: str) -> Played:
+def case(name: str, outcome: Outcome, *ids: str) -> CaseResult:
     """Return a case that was played."""
-    return Played(Case(name, body, Claim(ids)), outcome)
+    return CaseResult(Case(name, body, Claim(ids)), outcome)
 
 
 FAILED = Outcome(State.FAILED, "nothing came")
 LEANS = replace(FAILED, owners=("RUN-4",))
 
 
-def told(*cases: Played, broken: tuple[str, ...] = ()) -> list[tuple[State, str | None, str | None]]:
+def told(*cases: CaseResult, broken: tuple[str, ...] = ()) -> list[tuple[State, str | None, str | None]]:
     """Return what is made of each case: its state, what blocks it, and whom it accuses beside its own."""
     found = attribute(cases, dict.fromkeys(broken, "seen"), {})
     return [(one.outcome.state, one.outcome.blocked_by, one.outcome.violated) for one in found if one.outcome]
@@ -107,8 +107,8 @@ def test_what_is_awaited_inside_a_deadline_names_its_owners_too() -> None:
     late = TimeoutError()
     late.__cause__ = Broken("no end", ("RUN-4",), certain=True)
 
-    assert (owned_by(late), is_certain(late)) == (("RUN-4",), True)
-    assert (owned_by(TimeoutError()), is_certain(TimeoutError())) == ((), False)
+    assert (owners_of(late), is_certain(late)) == (("RUN-4",), True)
+    assert (owners_of(TimeoutError()), is_certain(TimeoutError())) == ((), False)
 
 
 @pytest.mark.parametrize(("elsewhere", "accused"), [(False, set()), (True, {"BEAT-3"})])
@@ -133,5 +133,5 @@ def test_a_failure_carries_what_it_explains_through_a_deadline() -> None:
     except Broken as problem:
         late.__cause__ = problem
 
-    assert (explained_by(late), refused_with(late)) == (frozenset(["BEAT-3"]), 401)
-    assert (explained_by(TimeoutError()), refused_with(TimeoutError())) == (frozenset(), None)
+    assert (explained_requirements(late), refused_status_of(late)) == (frozenset(["BEAT-3"]), 401)
+    assert (explained_requirements(TimeoutError()), refused_status_of(TimeoutError())) == (frozenset(), None)

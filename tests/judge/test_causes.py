@@ -21,9 +21,9 @@ from runwire_conformance.trace.memory_budget import (
 from runwire_conformance.trace.trace import RESPONSE_ENDED, Message, Record, Trace
 from runwire_conformance.trace.transcript import transcript
 from runwire_conformance.verdict.causes import broken_off, possible_causes, shows_no_heed
-from runwire_conformance.verdict.judge import is_crowded_out, watched
+from runwire_conformance.verdict.judge import starved_by_floods, watched
 from runwire_conformance.verdict.judgement import Judgement, Verdict
-from runwire_conformance.verdict.outcome import Case, Outcome, Played, State
+from runwire_conformance.verdict.outcome import Case, CaseResult, Outcome, State
 from runwire_conformance.verdict.verdict import judge
 
 RUN = "r" * 21
@@ -47,11 +47,11 @@ def talk(
     transport: str = "websocket",
     flooded_at: int = 0,
     endless_bytes: int = 0,
-    came_bytes: int = 0,
+    received_bytes: int = 0,
 ) -> Trace:
     """Return a conversation of these records."""
     trace = Trace("sse" if transport == "sse" else "websocket", "a talk", 0.0, list(records))
-    trace.flooded_at, trace.endless_bytes, trace.came_bytes = flooded_at, endless_bytes, came_bytes
+    trace.flooded_at, trace.endless_bytes, trace.received_bytes = flooded_at, endless_bytes, received_bytes
     return trace
 
 
@@ -113,7 +113,14 @@ def test_a_flood_is_told_by_what_came() -> None:
         name: flood.requirement
         if (
             flood := flood_of(
-                [talk(*records, flooded_at=at, endless_bytes=9, came_bytes=10 if name == "endless" else 9)]
+                [
+                    talk(
+                        *records,
+                        flooded_at=at,
+                        endless_bytes=9,
+                        received_bytes=10 if name == "endless" else 9,
+                    )
+                ]
             )
         )
         else None
@@ -162,7 +169,7 @@ def failed(*traces: Trace, **members: object) -> Outcome:
 
 def judged(outcome: Outcome, *ids: str, **known: dict[str, str]) -> dict[str, Judgement]:
     """Return what is said of each requirement when a case that proves `ids` came out so."""
-    cases = [Played(Case("a::case", body, Claim(ids)), outcome)]
+    cases = [CaseResult(Case("a::case", body, Claim(ids)), outcome)]
     judgements = judge(cases, frozenset(), True, **known)  # type: ignore[arg-type]
     return {judgement.requirement.id: judgement for judgement in judgements}
 
@@ -189,7 +196,7 @@ def test_a_failure_without_its_signs_is_accused_beside() -> None:
 def test_a_flooded_case_accuses_the_flood() -> None:
     token = said("server", 0.2, type="token", run_id=RUN, seq=1, data="x")
     outcome = watched(
-        failed(talk(STARTED, token, flooded_at=FLOOD_RECORDS, endless_bytes=9, came_bytes=10)), CONTEXT
+        failed(talk(STARTED, token, flooded_at=FLOOD_RECORDS, endless_bytes=9, received_bytes=10)), CONTEXT
     )
 
     verdicts = judged(outcome, "RUN-6")
@@ -200,9 +207,9 @@ def test_a_flooded_case_accuses_the_flood() -> None:
 
 
 def test_who_was_read_no_further_without_a_flood_of_its_own_was_crowded_out() -> None:
-    assert is_crowded_out(failed(talk(STARTED, flooded_at=FEW_RECORDS)))
-    assert not is_crowded_out(failed(talk(STARTED, flooded_at=FLOOD_RECORDS), flood=Flood("RUN-4", "")))
-    assert not is_crowded_out(failed(talk(STARTED)))
+    assert starved_by_floods(failed(talk(STARTED, flooded_at=FEW_RECORDS)))
+    assert not starved_by_floods(failed(talk(STARTED, flooded_at=FLOOD_RECORDS), flood=Flood("RUN-4", "")))
+    assert not starved_by_floods(failed(talk(STARTED)))
 
 
 def test_a_transcript_shows_where_something_was_found() -> None:

@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 
-from runwire_conformance.tools.check_client.expected.back_off import evenness_of, haste_of
-from runwire_conformance.tools.check_client.expected.expectations import standing_of
-from runwire_conformance.tools.check_client.expected.standing import Moment, Standing, State
-from runwire_conformance.tools.check_client.judged.profile import NoClaim, bound, profile_of
-from runwire_conformance.tools.check_client.judged.reports import NoReport, report_in
-from runwire_conformance.tools.check_client.judged.told import Told
-from runwire_conformance.tools.check_client.play import Played
+from runwire_conformance.tools.check_client.client_under_test.launch_parameters import LaunchParameters
+from runwire_conformance.tools.check_client.client_under_test.profile import NoClaim, bound, profile_of
+from runwire_conformance.tools.check_client.client_under_test.reports import NoReport, report_in
+from runwire_conformance.tools.check_client.expected.back_off import missing_growth, missing_jitter
+from runwire_conformance.tools.check_client.expected.expectation_result import (
+    ExpectationResult,
+    ExpectationState,
+    PlayContext,
+)
+from runwire_conformance.tools.check_client.expected.expectations import result_of
+from runwire_conformance.tools.check_client.play import PlayResult
 from runwire_conformance.tools.check_client.scenario import (
     Expectation,
     Scenario,
@@ -23,9 +27,9 @@ from runwire_conformance.tools.check_client.scenario import (
     read_scenarios,
     scenarios,
 )
-from runwire_conformance.tools.check_client.server.run_of_scenario import ScenarioRun
+from runwire_conformance.tools.check_client.server.scenario_run import ScenarioRun
 from runwire_conformance.tools.check_client.verdicts import judge_client, results
-from runwire_conformance.tools.check_client.wire_log import Seen, WireLog
+from runwire_conformance.tools.check_client.wire_log import LogEntry, WireLog
 from runwire_conformance.verdict.judgement import Verdict
 from runwire_schemas import violations
 from runwire_spec import registries
@@ -95,7 +99,7 @@ def test_a_scenario_that_cannot_be_meant_is_an_error(text: str, told: str) -> No
     ],
 )
 def test_returns_that_do_not_grow_are_told(waits: list[float], seconds: float, hasty: bool) -> None:
-    assert bool(haste_of(waits, seconds)) is hasty
+    assert bool(missing_growth(waits, seconds)) is hasty
 
 
 @pytest.mark.parametrize(
@@ -110,7 +114,7 @@ def test_returns_that_do_not_grow_are_told(waits: list[float], seconds: float, h
     ],
 )
 def test_waits_without_jitter_are_told(waits: list[float], even: bool) -> None:
-    assert bool(evenness_of(waits)) is even
+    assert bool(missing_jitter(waits)) is even
 
 
 @pytest.mark.parametrize(
@@ -136,7 +140,7 @@ def test_a_mistaken_report_is_told(line: str) -> None:
 
 def seen(*entries: tuple[float, str, int, dict[str, Any]]) -> WireLog:
     log = WireLog(began=0.0)
-    log.seen = [Seen(at, kind, connection, members) for at, kind, connection, members in entries]
+    log.entries = [LogEntry(at, kind, connection, members) for at, kind, connection, members in entries]
     return log
 
 
@@ -159,10 +163,12 @@ def ended(at: float, number: int) -> tuple[float, str, int, dict[str, Any]]:
     return at, "mark", number, {"name": "ended", "attach": number}
 
 
-def standing(log: WireLog, see: str, now: float = 9.0, over: bool = True, **members: Any) -> Standing:
+def standing(
+    log: WireLog, see: str, now: float = 9.0, over: bool = True, **members: Any
+) -> ExpectationResult:
     scenario = Scenario("x", "about", "watches", ("websocket",), (), ({"type": "done", "seq": 1},))
     expectation = Expectation("RESUME-21", see, members)
-    return standing_of(expectation, Moment(scenario, log, now, over))
+    return result_of(expectation, PlayContext(scenario, log, now, over))
 
 
 ENDED = {"ended": "completed"}
@@ -172,26 +178,56 @@ START, BACK = attach(1.0, 1, "start"), attach(3.0, 2, "resume", 3)
 @pytest.mark.parametrize(
     ("log", "members", "state"),
     [
-        (seen(), {}, State.NOT_EXERCISED),
-        (seen(START), {}, State.NOT_EXERCISED),
-        (seen(START, ended(2.0, 1)), {}, State.ABSENT),
-        (seen(START, ended(2.0, 1)), {"returning": True}, State.AWAY),
-        (seen(START, ended(2.0, 1)), {"optional": True}, State.NOT_EXERCISED),
-        (seen(START, ended(2.0, 1), BACK), {"by": "resume", "after": 3, "epoch": "e1"}, State.HELD),
-        (seen(START, ended(2.0, 1), BACK), {"after": 4}, State.BROKEN),
-        (seen(START, ended(2.0, 1), BACK), {"epoch": "e2"}, State.BROKEN),
-        (seen(START, ended(2.0, 1), attach(3.0, 2, "start")), {"epoch": "e2"}, State.NOT_EXERCISED),
-        (seen(START, ended(2.0, 1), BACK), {"within_s": 0.5}, State.ABSENT),
-        (seen(START, ended(2.0, 1), attach(3.0, 2, "resume", 0)), {"after": 4}, State.NOT_EXERCISED),
-        (seen(START, ended(2.0, 1), attach(3.0, 2, "resume", 0)), {"after": 4, "exact": True}, State.BROKEN),
-        (seen(START, ended(2.0, 1), attach(3.0, 2, "start")), {"by": "resume"}, State.NOT_EXERCISED),
-        (seen(START, ended(2.0, 1), attach(3.0, 2, "start", run_id=None)), {"by": "resume"}, State.BROKEN),
-        (seen(START, ended(2.0, 1), attach(3.0, 2, "start", run_id="s")), {"run_id": "same"}, State.BROKEN),
-        (seen(START, ended(2.0, 1), attach(3.0, 2, "start")), {"run_id": "new"}, State.BROKEN),
-        (seen(START, ended(2.0, 1), BACK), {"token": "new"}, State.BROKEN),
+        (seen(), {}, ExpectationState.NOT_EXERCISED),
+        (seen(START), {}, ExpectationState.NOT_EXERCISED),
+        (seen(START, ended(2.0, 1)), {}, ExpectationState.ABSENT),
+        (seen(START, ended(2.0, 1)), {"returning": True}, ExpectationState.AWAY),
+        (seen(START, ended(2.0, 1)), {"optional": True}, ExpectationState.NOT_EXERCISED),
+        (
+            seen(START, ended(2.0, 1), BACK),
+            {"by": "resume", "after": 3, "epoch": "e1"},
+            ExpectationState.HELD,
+        ),
+        (seen(START, ended(2.0, 1), BACK), {"after": 4}, ExpectationState.BROKEN),
+        (seen(START, ended(2.0, 1), BACK), {"epoch": "e2"}, ExpectationState.BROKEN),
+        (
+            seen(START, ended(2.0, 1), attach(3.0, 2, "start")),
+            {"epoch": "e2"},
+            ExpectationState.NOT_EXERCISED,
+        ),
+        (seen(START, ended(2.0, 1), BACK), {"within_s": 0.5}, ExpectationState.ABSENT),
+        (
+            seen(START, ended(2.0, 1), attach(3.0, 2, "resume", 0)),
+            {"after": 4},
+            ExpectationState.NOT_EXERCISED,
+        ),
+        (
+            seen(START, ended(2.0, 1), attach(3.0, 2, "resume", 0)),
+            {"after": 4, "exact": True},
+            ExpectationState.BROKEN,
+        ),
+        (
+            seen(START, ended(2.0, 1), attach(3.0, 2, "start")),
+            {"by": "resume"},
+            ExpectationState.NOT_EXERCISED,
+        ),
+        (
+            seen(START, ended(2.0, 1), attach(3.0, 2, "start", run_id=None)),
+            {"by": "resume"},
+            ExpectationState.BROKEN,
+        ),
+        (
+            seen(START, ended(2.0, 1), attach(3.0, 2, "start", run_id="s")),
+            {"run_id": "same"},
+            ExpectationState.BROKEN,
+        ),
+        (seen(START, ended(2.0, 1), attach(3.0, 2, "start")), {"run_id": "new"}, ExpectationState.BROKEN),
+        (seen(START, ended(2.0, 1), BACK), {"token": "new"}, ExpectationState.BROKEN),
     ],
 )
-def test_a_return_is_judged_by_what_came(log: WireLog, members: dict[str, Any], state: State) -> None:
+def test_a_return_is_judged_by_what_came(
+    log: WireLog, members: dict[str, Any], state: ExpectationState
+) -> None:
     assert standing(log, "attach", number=2, **members).state is state
 
 
@@ -202,43 +238,49 @@ def test_a_client_that_does_not_take_up_a_run_is_accused_of_nothing(run_id: str 
 
     for number in (1, 2):
         asked = Expectation("RESUME-22", "attach", {"number": number, "by": "resume", "epoch": "e1"})
-        assert standing_of(asked, Moment(given, log, 9.0, over=True)).state is State.NOT_EXERCISED
+        assert (
+            result_of(asked, PlayContext(given, log, 9.0, over=True)).state is ExpectationState.NOT_EXERCISED
+        )
 
 
 def test_whoever_gives_no_sign_of_life_has_not_stayed_away() -> None:
     begun = [START, (2.0, "mark", 1, {"name": "closed"})]
     asked = {"after_mark": "closed", "kind": "connection"}
 
-    assert standing(seen(*begun), "stays_away", **asked).state is State.NOT_EXERCISED
-    assert standing(seen(*begun, (2.1, "close", 1, {})), "stays_away", **asked).state is State.HELD
+    assert standing(seen(*begun), "stays_away", **asked).state is ExpectationState.NOT_EXERCISED
+    assert standing(seen(*begun, (2.1, "close", 1, {})), "stays_away", **asked).state is ExpectationState.HELD
     assert standing(
         seen(*begun, (2.1, "close", 1, {}), (2.5, "handshake", 2, {})), "stays_away", **asked
-    ).state is (State.BROKEN)
+    ).state is (ExpectationState.BROKEN)
 
 
 def test_what_is_shown_counts_when_the_log_was_whole() -> None:
     cut = [START, ended(2.0, 1), (2.5, "report", 0, {"text": "a"})]
     whole = [*cut, (3.0, "mark", 1, {"name": "over"})]
 
-    assert standing(seen(*cut), "shows", text="ab").state is State.AWAY
-    assert standing(seen(*whole), "shows", text="ab").state is State.BROKEN
-    assert standing(seen(*whole), "shows", text="a").state is State.HELD
-    assert standing(seen(*whole), "shows", ended="completed").state is State.NOT_EXERCISED
+    assert standing(seen(*cut), "shows", text="ab").state is ExpectationState.AWAY
+    assert standing(seen(*whole), "shows", text="ab").state is ExpectationState.BROKEN
+    assert standing(seen(*whole), "shows", text="a").state is ExpectationState.HELD
+    assert standing(seen(*whole), "shows", ended="completed").state is ExpectationState.NOT_EXERCISED
 
 
 def test_what_is_right_can_be_taken_back_until_the_client_shows_an_end_or_rests() -> None:
     log = seen(START, (2.5, "report", 0, {"text": "a"}), (3.0, "mark", 1, {"name": "over"}))
     told = seen(
-        *((one.at, one.kind, one.connection, one.members) for one in log.seen), (3.1, "report", 0, ENDED)
+        *((one.at, one.kind, one.connection, one.members) for one in log.entries), (3.1, "report", 0, ENDED)
     )
 
-    assert standing(log, "shows", now=3.2, over=False, text="a").state is State.PENDING
-    assert standing(log, "shows", now=9.0, over=False, text="a").state is State.HELD
-    assert standing(told, "shows", now=3.2, over=False, text="a").state is State.HELD
+    assert standing(log, "shows", now=3.2, over=False, text="a").state is ExpectationState.PENDING
+    assert standing(log, "shows", now=9.0, over=False, text="a").state is ExpectationState.HELD
+    assert standing(told, "shows", now=3.2, over=False, text="a").state is ExpectationState.HELD
 
 
-@pytest.mark.parametrize(("reported_at", "state"), [(1.5, State.NOT_EXERCISED), (2.5, State.HELD)])
-def test_an_end_that_is_reported_before_it_came_shows_nothing(reported_at: float, state: State) -> None:
+@pytest.mark.parametrize(
+    ("reported_at", "state"), [(1.5, ExpectationState.NOT_EXERCISED), (2.5, ExpectationState.HELD)]
+)
+def test_an_end_that_is_reported_before_it_came_shows_nothing(
+    reported_at: float, state: ExpectationState
+) -> None:
     log = seen(START, (reported_at, "report", 0, ENDED), (3.0, "mark", 1, {"name": "over"}))
     log.said[1] = 2.0
 
@@ -251,18 +293,18 @@ def test_what_another_sentence_explains_is_not_held_against_this_one() -> None:
     )
     wrong = {"see": "shows", "text": "a"}
 
-    assert standing(log, **wrong).state is State.BROKEN
+    assert standing(log, **wrong).state is ExpectationState.BROKEN
     blocked = standing(log, **wrong, blocked={"b": "EVENT-6"})
-    assert (blocked.state, blocked.reason) == (State.NOT_EXERCISED, "blocked by EVENT-6")
+    assert (blocked.state, blocked.reason) == (ExpectationState.NOT_EXERCISED, "blocked by EVENT-6")
 
 
 def test_a_run_that_a_client_stopped_watching_is_not_cancelled() -> None:
     left = seen(START, (2.0, "report", 0, {"ended": "cancelled"}))
 
-    assert standing(left, "shows_no_end_before", mark="over").state is State.BROKEN
+    assert standing(left, "shows_no_end_before", mark="over").state is ExpectationState.BROKEN
     assert (
         standing(seen((2.0, "report", 0, {"ended": "cancelled"})), "shows_no_end_before", mark="over").state
-        is State.NOT_EXERCISED
+        is ExpectationState.NOT_EXERCISED
     )
 
 
@@ -270,29 +312,33 @@ def test_one_poll_is_no_polling() -> None:
     gathered = attach(1.0, 1, "start", transport="sse")
     polls = [(at, "poll", 0, {"page": True}) for at in (7.0, 8.0)]
 
-    assert standing(seen(gathered, polls[0]), "polls").state is State.ABSENT
-    assert standing(seen(gathered, *polls), "polls").state is State.HELD
+    assert standing(seen(gathered, polls[0]), "polls").state is ExpectationState.ABSENT
+    assert standing(seen(gathered, *polls), "polls").state is ExpectationState.HELD
 
 
-def played(name: str, transport: str, *states: State) -> Played:
+def played(name: str, transport: str, *states: ExpectationState) -> PlayResult:
     scenario = next(one for one in scenarios() if one.name == name)
-    standings = tuple(zip(scenario.expectations, (Standing(state, "why") for state in states), strict=True))
-    return Played(scenario, transport, standings, (), (), 1.0)
+    standings = tuple(
+        zip(scenario.expectations, (ExpectationResult(state, "why") for state in states), strict=True)
+    )
+    return PlayResult(scenario, transport, standings, (), (), 1.0)
 
 
 @pytest.mark.parametrize(
     ("state", "returning", "verdict"),
     [
-        (State.HELD, frozenset(), Verdict.PASS),
-        (State.BROKEN, frozenset(), Verdict.FAIL),
-        (State.ABSENT, frozenset(), Verdict.FAIL),
-        (State.AWAY, frozenset({"sse"}), Verdict.FAIL),
-        (State.AWAY, frozenset(), Verdict.NOT_EXERCISED),
-        (State.NOT_EXERCISED, frozenset(), Verdict.NOT_EXERCISED),
+        (ExpectationState.HELD, frozenset(), Verdict.PASS),
+        (ExpectationState.BROKEN, frozenset(), Verdict.FAIL),
+        (ExpectationState.ABSENT, frozenset(), Verdict.FAIL),
+        (ExpectationState.AWAY, frozenset({"sse"}), Verdict.FAIL),
+        (ExpectationState.AWAY, frozenset(), Verdict.NOT_EXERCISED),
+        (ExpectationState.NOT_EXERCISED, frozenset(), Verdict.NOT_EXERCISED),
     ],
 )
-def test_a_verdict_follows_from_what_came(state: State, returning: frozenset[str], verdict: Verdict) -> None:
-    plays = [played("half_an_event", "sse", state, State.NOT_EXERCISED)]
+def test_a_verdict_follows_from_what_came(
+    state: ExpectationState, returning: frozenset[str], verdict: Verdict
+) -> None:
+    plays = [played("half_an_event", "sse", state, ExpectationState.NOT_EXERCISED)]
 
     (judgement,) = judge_client(plays, profile_of(["all"], []), ["SSE-27"], returning)
 
@@ -334,7 +380,7 @@ def test_what_the_server_of_a_scenario_answers_over_http_is_valid() -> None:
 
 
 def test_a_command_is_told_by_placeholders_and_environment() -> None:
-    told = Told("http://h", "ws://h/ws", "http://h/runs", "Hi.", "sse")
+    told = LaunchParameters("http://h", "ws://h/ws", "http://h/runs", "Hi.", "sse")
 
     assert told.command(["x", "{url}/{transport}", "{}"]) == ["x", "http://h/sse", "{}"]
     assert told.environment["RUNWIRE_PROMPT"] == "Hi."

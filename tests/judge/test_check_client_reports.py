@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from runwire_conformance.tools.check_client.expected.standing import Standing, State
-from runwire_conformance.tools.check_client.judged.profile import profile_of
-from runwire_conformance.tools.check_client.judging import Choice, Judged, report_of
+from runwire_conformance.tools.check_client.client_under_test.profile import profile_of
+from runwire_conformance.tools.check_client.expected.expectation_result import (
+    ExpectationResult,
+    ExpectationState,
+)
+from runwire_conformance.tools.check_client.judging import ClientUnderTest, Selection, report_of
 from runwire_conformance.tools.check_client.junit import as_junit
-from runwire_conformance.tools.check_client.play import Played
+from runwire_conformance.tools.check_client.play import PlayResult
 from runwire_conformance.tools.check_client.scenario import scenarios
 from runwire_conformance.tools.check_client.suite import Suite
 from runwire_conformance.verdict.judgement import Verdict
@@ -29,21 +32,21 @@ RUNWIRE = str(Path(sys.executable).parent / "runwire")
 ALL = profile_of(["all"], [])
 
 
-def play_of(name: str, transport: str, state: State, reason: str = "", **more: Any) -> Played:
+def play_of(name: str, transport: str, state: ExpectationState, reason: str = "", **more: Any) -> PlayResult:
     scenario = next(one for one in scenarios() if one.name == name)
-    standings = tuple((one, Standing(state, reason)) for one in scenario.expectations)
-    return Played(scenario, transport, standings, (), (), 1.5, **more)
+    standings = tuple((one, ExpectationResult(state, reason)) for one in scenario.expectations)
+    return PlayResult(scenario, transport, standings, (), (), 1.5, **more)
 
 
 def test_junit_has_a_test_for_each_play() -> None:
     suite = Suite(ALL, launcher(Client))
     suite.plays = [
-        play_of("a_replaced_answer", "sse", State.HELD),
-        play_of("a_replaced_answer", "websocket", State.BROKEN, "it shows \x1b[1m\x00 <both>"),
-        play_of("a_gathered_stream", "sse", State.NOT_EXERCISED, "it never asked"),
-        play_of("a_hole", "sse", State.PENDING, error="Traceback\n  at fault"),
+        play_of("a_replaced_answer", "sse", ExpectationState.HELD),
+        play_of("a_replaced_answer", "websocket", ExpectationState.BROKEN, "it shows \x1b[1m\x00 <both>"),
+        play_of("a_gathered_stream", "sse", ExpectationState.NOT_EXERCISED, "it never asked"),
+        play_of("a_hole", "sse", ExpectationState.PENDING, error="Traceback\n  at fault"),
     ]
-    report = report_of(suite, Judged(("x",), ALL, Choice()), 4.0)
+    report = report_of(suite, ClientUnderTest(("x",), ALL, Selection()), 4.0)
 
     found = ElementTree.fromstring(as_junit(suite.plays, report)).find("testsuite")
 
@@ -61,7 +64,7 @@ def test_what_a_time_limit_leaves_over_is_not_judged() -> None:
     suite = Suite(ALL, launcher(Client), patience(10), time_limit_s=0.001)
     asyncio.run(suite.run())
 
-    report = report_of(suite, Judged(("x",), ALL, Choice()), 1.0)
+    report = report_of(suite, ClientUnderTest(("x",), ALL, Selection()), 1.0)
 
     assert {one.verdict for one in report.judgements} == {Verdict.NOT_JUDGED}
     assert {reason for one in report.judgements for reason in one.reasons} == {
@@ -124,7 +127,7 @@ def test_a_client_that_does_not_wait_as_long_as_it_is_asked_to_is_told_and_not_a
     told = {}
     for kind in (Client, HurriesWhenItIsAskedToWait):
         suite = asyncio.run(played(kind, patience(4), frozenset(["ERR-8"])))
-        report = report_of(suite, Judged(("x",), ALL, Choice(frozenset(["ERR-8"]))), 1.0)
+        report = report_of(suite, ClientUnderTest(("x",), ALL, Selection(frozenset(["ERR-8"]))), 1.0)
         assert [one.verdict for one in report.judgements] == [Verdict.PASS]
         told[kind] = [
             remark for remark in report.remarks if remark.startswith("The client was asked to wait 2 s")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runwire_conformance.rules import Placed
+from runwire_conformance.rules import IndexedFinding
 from runwire_conformance.rules.client_reconnects import End, end_of
 from runwire_conformance.trace.trace import Record, Trace
 from tests.support.client_conversations import (
@@ -49,11 +49,11 @@ def back(ms: float, message: dict[str, Any], connection: int | str = 2) -> list[
     return [*closed(4000), (connection, ms, ">", message), LATER]
 
 
-def lost(record: int = 4, run_id: str = RUN) -> list[Placed]:
+def lost(record: int = 4, run_id: str = RUN) -> list[IndexedFinding]:
     return shown("CLOSE-4", f"closed with 4000, and run {run_id} was not resumed", record)
 
 
-def came(seq: int, after: int, record: int = 4) -> list[Placed]:
+def came(seq: int, after: int, record: int = 4) -> list[IndexedFinding]:
     return shown("RESUME-21", f"got {seq} after {after}, and run {RUN} was not resumed", record)
 
 
@@ -233,12 +233,14 @@ def rows() -> list[Any]:
 
 
 @pytest.mark.parametrize(("steps", "expected"), rows())
-def test_the_edge_of_how_a_client_comes_back(steps: list[Step], expected: list[Placed]) -> None:
+def test_the_edge_of_how_a_client_comes_back(steps: list[Step], expected: list[IndexedFinding]) -> None:
     assert sorted(found(steps), key=str) == sorted(expected, key=str)
 
 
 @pytest.mark.parametrize(("steps", "expected"), rows())
-def test_a_ping_changes_nothing_in_how_a_client_comes_back(steps: list[Step], expected: list[Placed]) -> None:
+def test_a_ping_changes_nothing_in_how_a_client_comes_back(
+    steps: list[Step], expected: list[IndexedFinding]
+) -> None:
     behind = {(on, one.requirement, one.text) for on, one in expected}
 
     assert {(on, one.requirement, one.text) for on, one in found(with_pings(steps))} == behind
@@ -284,7 +286,7 @@ def test_the_codes_that_ask_for_back_off(code: int, backs_off: bool) -> None:
     ids=["almost 100 ms", "above 100 ms", "at once", "before the end", "four only", "eleven", "of its own will",
          "streams", "a pause between", "after an end that is not shown"],
 )  # fmt: skip
-def test_the_edge_of_growing_back_off(steps: list[Step], expected: list[Placed]) -> None:
+def test_the_edge_of_growing_back_off(steps: list[Step], expected: list[IndexedFinding]) -> None:
     assert found(steps) == expected
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runwire_conformance.rules import Finding, Placed
+from runwire_conformance.rules import Finding, IndexedFinding
 from runwire_conformance.rules.client import body_of
 from tests.support.client_conversations import (
     ANOTHER,
@@ -168,12 +168,12 @@ ROWS: list[Row] = [
 
 
 @pytest.mark.parametrize(("steps", "expected"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
-def test_the_edge_of_what_a_client_may_say(steps: list[Step], expected: list[Placed]) -> None:
+def test_the_edge_of_what_a_client_may_say(steps: list[Step], expected: list[IndexedFinding]) -> None:
     assert found(steps) == expected
 
 
 @pytest.mark.parametrize(("steps", "expected"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
-def test_a_ping_is_no_message_and_changes_nothing(steps: list[Step], expected: list[Placed]) -> None:
+def test_a_ping_is_no_message_and_changes_nothing(steps: list[Step], expected: list[IndexedFinding]) -> None:
     behind = [(on, Finding(one.requirement, one.text, one.record + 2)) for on, one in expected]
 
     assert found(with_pings(steps)) == behind

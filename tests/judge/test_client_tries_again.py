@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runwire_conformance.rules import Placed
+from runwire_conformance.rules import IndexedFinding
 from tests.support.client_conversations import (
     ANOTHER,
     BEAT,
@@ -39,7 +39,7 @@ def bad_again(*steps: Step) -> list[Step]:
     return [(1, 0, ">", START), (1, 125, "<", 1009), *steps]
 
 
-def bad(on: int = 1, record: int = 0) -> list[Placed]:
+def bad(on: int = 1, record: int = 0) -> list[IndexedFinding]:
     return shown("CLOSE-8", "resent a message for which a connection was closed with 1009", record, on)
 
 
@@ -154,12 +154,14 @@ ROWS = [pytest.param(*row[1:], id=f"{title}: {row[0]}") for title, table in EVER
 
 
 @pytest.mark.parametrize(("steps", "expected"), ROWS)
-def test_the_edge_of_what_a_client_may_send_again(steps: list[Step], expected: list[Placed]) -> None:
+def test_the_edge_of_what_a_client_may_send_again(steps: list[Step], expected: list[IndexedFinding]) -> None:
     assert sorted(found(steps), key=str) == sorted(expected, key=str)
 
 
 @pytest.mark.parametrize(("steps", "expected"), ROWS)
-def test_a_ping_changes_nothing_in_what_may_be_sent_again(steps: list[Step], expected: list[Placed]) -> None:
+def test_a_ping_changes_nothing_in_what_may_be_sent_again(
+    steps: list[Step], expected: list[IndexedFinding]
+) -> None:
     behind = {(on, one.requirement, one.text) for on, one in expected}
 
     assert {(on, one.requirement, one.text) for on, one in found(with_pings(steps))} == behind

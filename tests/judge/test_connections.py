@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runwire_conformance.rules import Finding, Placed, recorded_findings
+from runwire_conformance.rules import Finding, IndexedFinding, recorded_findings
 from runwire_conformance.rules.server_connections import RULES
 from runwire_conformance.trace.trace import Record
 from tests.support.conversations import CONTEXT
@@ -16,7 +16,7 @@ from tests.support.talks import message, sign, talk
 Lines = list[Record]
 
 
-def shown(*connections: Lines) -> list[Placed]:
+def shown(*connections: Lines) -> list[IndexedFinding]:
     """Return what the rules for several connections find in these."""
     traces = [talk(*lines) for lines in connections]
     return [placed for rule in RULES for placed in rule.judge(traces)]
@@ -30,17 +30,17 @@ def closed(at: float) -> Record:
     return sign("close", at=at, code=1000)
 
 
-def names(text: str, number: int = 1, place: int = 0) -> Placed:
+def names(text: str, number: int = 1, place: int = 0) -> IndexedFinding:
     return number, Finding("CONN-18", f"the connection_id {text} of another connection", place)
 
 
-def told(name: str, number: int = 1, place: int = 0) -> Placed:
+def told(name: str, number: int = 1, place: int = 0) -> IndexedFinding:
     return number, Finding("CONN-17", f"other {name} than on a connection that was open then", place)
 
 
 LESS, MORE = {"idle_s": 1}, {"idle_s": 2}
 
-READIES: dict[str, tuple[list[Lines], list[Placed]]] = {
+READIES: dict[str, tuple[list[Lines], list[IndexedFinding]]] = {
     "a name again": ([[ready(connection_id="c")], [ready(connection_id="c")]], [names("c")]),
     "a name again, later": (
         [[ready(connection_id="c")], [ready(connection_id="d")], [sign("ping"), ready(connection_id="c")]],
@@ -96,17 +96,17 @@ def start(
     return [message(question, at, "client"), message(reply, at)]
 
 
-def other_body(number: int = 1, place: int = 2, run_id: str = RUN) -> Placed:
+def other_body(number: int = 1, place: int = 2, run_id: str = RUN) -> IndexedFinding:
     return number, Finding("RUN-20", f"another body was accepted under the run_id {run_id}", place)
 
 
-def other_epoch(place: int = 4) -> Placed:
+def other_epoch(place: int = 4) -> IndexedFinding:
     return 0, Finding("RUN-19", "the same start again has epoch e2, not e1", place)
 
 
 WIDE = {"limits": {"resume_window_s": 100}}
 
-STARTS: dict[str, tuple[list[Lines], list[Placed]]] = {
+STARTS: dict[str, tuple[list[Lines], list[IndexedFinding]]] = {
     "the same again": ([[ready(), *start()], [ready(), *start(1.0)]], []),
     "another prompt": ([[ready(), *start()], [ready(), *start(1.0, prompt="y")]], [other_body()]),
     "another session": ([[ready(), *start()], [ready(), *start(1.0, session_id="s")]], [other_body()]),
@@ -190,7 +190,7 @@ def resume(after: Any, epoch: str = "e1", run_id: str = RUN, answer: str = "resu
 
 ENDED = reader(token(1), token(2), done(3))
 
-CURSORS: dict[str, tuple[list[Lines], list[Placed]]] = {
+CURSORS: dict[str, tuple[list[Lines], list[IndexedFinding]]] = {
     "at the end": ([ENDED, resume(3)], []),
     "behind the end": (
         [ENDED, resume(4)], [(1, Finding("RESUME-13", "a cursor of 4 in a log that ends at 3", 1))],
@@ -217,12 +217,12 @@ def test_no_cursor_is_beyond_the_end(name: str) -> None:
     assert shown(*connections) == expected
 
 
-def another(seq: int, number: int = 1, place: int = 1) -> Placed:
+def another(seq: int, number: int = 1, place: int = 1) -> IndexedFinding:
     text = f"seq {seq} of run {RUN} is another event than another reader saw"
     return number, Finding("RUN-30", text, place)
 
 
-def other_parts(first: int, last: int, place: int = 1) -> Placed:
+def other_parts(first: int, last: int, place: int = 1) -> IndexedFinding:
     return 1, Finding("RUN-30", f"seq {first} to {last} is not what another reader saw", place)
 
 
@@ -232,7 +232,7 @@ def delta(seq: int, data: str, **members: Any) -> dict[str, Any]:
 
 AB = reader(token(1, "a"), token(2, "b"))
 
-LOGS: dict[str, tuple[list[Lines], list[Placed]]] = {
+LOGS: dict[str, tuple[list[Lines], list[IndexedFinding]]] = {
     "the same": ([AB, AB], []),
     "another text": ([AB, reader(token(1, "x"), token(2, "b"))], [another(1)]),
     "another text later": ([AB, reader(token(1, "a"), token(2, "x"))], [another(2, place=2)]),

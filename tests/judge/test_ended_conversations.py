@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runwire_conformance.case import Broken, Excused, leans_on
+from runwire_conformance.case import Broken, NoServerFault, precondition
 from runwire_conformance.client.conversations import conversation
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import Conversation
@@ -21,12 +21,14 @@ from runwire_conformance.trace.transcript import transcript
 LIMITS = Limits({"idle_s": 3})
 
 
-def closed(code: int, at: float, *records: tuple[float, str, dict[str, Any]], deaf: bool = False) -> Client:
+def closed(
+    code: int, at: float, *records: tuple[float, str, dict[str, Any]], not_reading: bool = False
+) -> Client:
     """Return a connection that the server closed so many seconds after its opening."""
     client = Client.__new__(Client)
-    client.trace = Trace("websocket", "one", began=100.0, deaf=deaf)
+    client.trace = Trace("websocket", "one", began=100.0, not_reading=not_reading)
     client.limits, client.messages, client.close_code, client.ended_at = LIMITS, [], code, 100.0 + at
-    client.patience_s, client.came_bytes, client._news = 0.0, 0, asyncio.Condition()
+    client.patience_s, client.received_bytes, client._news = 0.0, 0, asyncio.Condition()
     client._peer = SimpleNamespace(unfinished=0)  # type: ignore[assignment]
     for moment, side, said in records:
         message = Message(said)
@@ -52,7 +54,7 @@ ENDED = ((0.1, "client", START), (0.2, "server", STARTED), (0.3, "server", DONE)
         (lambda: closed(1000, 3.1), True),
         (lambda: closed(1000, 3.4, *ENDED), True),
         (lambda: closed(1000, 3.4, *ENDED, (5.0, "client", START)), True),
-        (lambda: closed(1000, 3.4, *ENDED[:2], deaf=True), True),
+        (lambda: closed(1000, 3.4, *ENDED[:2], not_reading=True), True),
         (lambda: closed(1000, 3.4, *ENDED[:2]), False),
         (lambda: closed(1000, 3.4, *ENDED[:1]), False),
         (lambda: closed(1000, 3.1, (0.1, "client", BEAT)), False),
@@ -75,7 +77,7 @@ def test_a_close_for_idleness_is_no_fault(client: Callable[[], Client], is_idle:
         asyncio.run(client().wait_until(lambda: False, 1.0, "started"))
 
     for problem in (stays_open.value, waited.value):
-        assert isinstance(problem, Excused) is is_idle
+        assert isinstance(problem, NoServerFault) is is_idle
         assert not is_idle or "idle_s (advertised 3) ended before the case; set" in str(problem)
 
 
@@ -98,7 +100,7 @@ def test_what_the_judge_is_still_reading_is_not_missing(
     with pytest.raises(Broken) as missing:
         asyncio.run(read())
 
-    assert isinstance(missing.value, Excused) is (size == 1000 and not rests)
+    assert isinstance(missing.value, NoServerFault) is (size == 1000 and not rests)
 
 
 def test_the_end_of_a_long_conversation_is_shown_wherever_it_stands() -> None:
@@ -113,7 +115,7 @@ def test_the_end_of_a_long_conversation_is_shown_wherever_it_stands() -> None:
 
 def test_what_a_case_leans_on_is_held_against_its_owner() -> None:
     for problem in (Broken("expected a further event", ("EVENT-4",)), AssertionError("x")):
-        with pytest.raises(AssertionError) as failed, leans_on("RUN-2"):
+        with pytest.raises(AssertionError) as failed, precondition("RUN-2"):
             raise problem
         owners = ("EVENT-4",) if isinstance(problem, Broken) else ("RUN-2",)
         assert (failed.value.owners, failed.value.certain) == (owners, True)  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from runwire_conformance.case import Broken, DeadlineMissed, NotExercised, TooSlow, claim_of, proves
-from runwire_conformance.client.discovery.profile import Options, Profile
+from runwire_conformance.client.discovery.profile import Options, ServerProfile
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable, address_of
 from runwire_conformance.runner import engine, phases
@@ -30,9 +30,9 @@ LIMITS = {"connections_per_principal": 100, "heartbeat_s": 1, "idle_s": 3, "run_
 def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the engine play without a server: the cases of these tests need none."""
 
-    async def probe(*_: object) -> Profile:
+    async def probe(*_: object) -> ServerProfile:
         discovery = {"features": ["resume"], "limits": LIMITS, "script_agent": True}
-        return Profile("ws://server/ws", "http://server/.well-known/runwire", discovery)
+        return ServerProfile("ws://server/ws", "http://server/.well-known/runwire", discovery)
 
     @asynccontextmanager
     async def measured(*_: object) -> AsyncIterator[None]:
@@ -296,7 +296,7 @@ def test_what_plays_when_the_server_is_gone_is_not_exercised(monkeypatch: pytest
 
     found = played(last)
 
-    assert (found.outcomes[last.name].state, found.outcomes[last.name].reason, found.died) == (
+    assert (found.outcomes[last.name].state, found.outcomes[last.name].reason, found.server_gone) == (
         State.NOT_EXERCISED,
         GONE,
         "server port 80: connection refused",
@@ -314,7 +314,7 @@ def test_who_breaks_off_some_handshakes_is_still_there(
 
     monkeypatch.setattr(liveness, "absence", absent)
 
-    assert (played(fails(None, last=True)).died is not None) is fails_once_more
+    assert (played(fails(None, last=True)).server_gone is not None) is fails_once_more
 
 
 def cancelled_talk(seconds: float) -> Trace:

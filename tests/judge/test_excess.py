@@ -11,7 +11,7 @@ from websockets.frames import Frame, Opcode
 from websockets.server import ServerProtocol
 
 from runwire_conformance.case import Broken
-from runwire_conformance.client.discovery.profile import Options, Profile
+from runwire_conformance.client.discovery.profile import Options, ServerProfile
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.frame_tap import FrameTap
 from runwire_conformance.client.wire.sse import BlockParser, EndlessLine
@@ -81,7 +81,7 @@ async def talk_with(serve: Serve) -> tuple[Target, str]:
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws"
-    target = Target(Profile(url), Options(), Clock())
+    target = Target(ServerProfile(url), Options(), Clock())
     client = await target.connect(ready=False)
     told = ""
     try:

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from runwire_conformance.client.exposition import Malformed, read_exposition
+from runwire_conformance.client.exposition import MalformedExposition, read_exposition
 
 
 def registry() -> CollectorRegistry:
@@ -53,10 +53,10 @@ def test_what_the_usual_library_writes_is_read(write: type) -> None:
     ],
 )
 def test_what_is_malformed_is_refused(text: str) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedExposition):
         read_exposition(text)
 
 
 def test_a_complaint_names_the_line() -> None:
-    with pytest.raises(Malformed, match=r"^line 2: no sample: b one$"):
+    with pytest.raises(MalformedExposition, match=r"^line 2: no sample: b one$"):
         read_exposition("a 1\nb one\n")

@@ -8,19 +8,19 @@ from dataclasses import replace
 import pytest
 
 from runwire_conformance.case import Claim
+from runwire_conformance.client.discovery.diagnosis import NoRunwireServer
 from runwire_conformance.client.discovery.locate import ServerUnusable
-from runwire_conformance.client.discovery.profile import Options, Profile
-from runwire_conformance.client.discovery.reach import NoRunwireServer
+from runwire_conformance.client.discovery.profile import Options, ServerProfile
 from runwire_conformance.runner.engine import Engine
 from runwire_conformance.runner.judging import Judging
 from runwire_conformance.trace.trace import Trace
 from runwire_conformance.verdict.judgement import Accusation, Verdict
-from runwire_conformance.verdict.outcome import Case, Outcome, Played, State
+from runwire_conformance.verdict.outcome import Case, CaseResult, Outcome, State
 from runwire_conformance.verdict.reason import Kind
 from runwire_conformance.verdict.reproduction import Reproduction
 
 SAID = {"features": ["resume"], "script_agent": True, "server": {"name": "good", "version": "2"}}
-PROFILE = Profile("ws://server/v1/ws", discovery=SAID)
+PROFILE = ServerProfile("ws://server/v1/ws", discovery=SAID)
 
 
 async def body() -> None:
@@ -29,13 +29,13 @@ async def body() -> None:
 
 def played(
     name: str, state: State, *ids: str, seconds: float = 1.0, began_at: float = 0.0, ended_at: float = 0.0
-) -> Played:
+) -> CaseResult:
     """Return a case with its outcome."""
     outcome = Outcome(state, "seen", details="more", seconds=seconds, began_at=began_at, ended_at=ended_at)
-    return Played(Case(name, body, Claim(ids)), outcome)
+    return CaseResult(Case(name, body, Claim(ids)), outcome)
 
 
-def judging(*cases: Played, profile: Profile | None = PROFILE) -> Judging:
+def judging(*cases: CaseResult, profile: ServerProfile | None = PROFILE) -> Judging:
     """Return a judging that is over."""
     engine = Engine(
         "http://server", Options(token="secret"), [one.case for one in cases], profile=profile, seconds=9.0
@@ -45,7 +45,7 @@ def judging(*cases: Played, profile: Profile | None = PROFILE) -> Judging:
 
 
 def test_a_report_says_what_came_of_everything() -> None:
-    unplayed = Played(Case("a::unplayed", body, Claim(("RUN-5",))))
+    unplayed = CaseResult(Case("a::unplayed", body, Claim(("RUN-5",))))
     played_ = (
         unplayed,
         played("a::quick", State.PASSED, "RUN-4"),
@@ -94,7 +94,9 @@ def test_a_fault_outside_the_cases_stands_before_theirs() -> None:
 
 def test_what_was_broken_at_first_sight_is_accused() -> None:
     trace = Trace("websocket", "the first look", 0.0)
-    broken = Profile("ws://server", discovery=SAID, broken={"RUN-3": "no started"}, shown={"RUN-3": [trace]})
+    broken = ServerProfile(
+        "ws://server", discovery=SAID, broken={"RUN-3": "no started"}, shown={"RUN-3": [trace]}
+    )
 
     (judgement,) = judging(profile=broken).report().judgements
 
@@ -151,8 +153,8 @@ def test_a_death_names_its_moment_and_who_was_there(number: int, suspects: str) 
     cases = [played(f"a::{n}", State.PASSED, "RUN-4", began_at=12.5, ended_at=12.5) for n in range(number)]
     before = played("a::before", State.PASSED, "RUN-4", began_at=10.0, ended_at=12.4)
     after = played("a::after", State.PASSED, "RUN-4", began_at=12.6, ended_at=13.0)
-    done = judging(before, *cases, after, Played(Case("a::unplayed", body, Claim(("RUN-4",)))))
-    done.engine.died, done.engine.began_at, done.engine.last_word = "refused", 10.0, 12.5
+    done = judging(before, *cases, after, CaseResult(Case("a::unplayed", body, Claim(("RUN-4",)))))
+    done.engine.server_gone, done.engine.began_at, done.engine.last_message_at = "refused", 10.0, 12.5
 
     report = done.report()
 
@@ -165,7 +167,7 @@ def test_a_death_names_its_moment_and_who_was_there(number: int, suspects: str) 
 
 def test_a_server_that_never_spoke_spoke_at_no_time_before_the_judge_began() -> None:
     done = judging()
-    done.engine.died, done.engine.began_at, done.engine.last_word = "refused", 10.0, 0.0
+    done.engine.server_gone, done.engine.began_at, done.engine.last_message_at = "refused", 10.0, 0.0
 
     assert "its last message arrived 0.0 s after" in done.report().by(Verdict.FAIL)[0].reasons[0]
 
@@ -226,7 +228,7 @@ def test_what_ends_a_judging_is_nothing_to_judge_or_a_fault_of_its_own(
 
 def test_a_case_that_was_not_played_is_no_suspect() -> None:
     done = judging(replace(played("a::case", State.PASSED, "RUN-4"), outcome=None))
-    done.engine.died, done.engine.last_word = "refused", 0.0
+    done.engine.server_gone, done.engine.last_message_at = "refused", 0.0
 
     assert "running then" not in done.report().by(Verdict.FAIL)[0].reasons[0]
 

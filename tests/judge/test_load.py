@@ -12,7 +12,7 @@ import pytest
 from runwire_conformance.cli.load import is_loopback
 from runwire_conformance.client.discovery.locate import locate
 from runwire_conformance.client.target import Options
-from runwire_conformance.tools.load import Load, LoadPlan, Times, load, told
+from runwire_conformance.tools.load import Load, LoadPlan, Times, load, report_text
 from tests.support.commands import runwire
 
 pytestmark = pytest.mark.whole
@@ -46,7 +46,7 @@ def test_what_breaks_fails_the_load_and_is_told() -> None:
     result = Load(ended=Counter(completed=1), broken=Counter({"RUN-5": 3}), shown={"RUN-5": "token after"})
 
     assert result.exit_code == 1
-    assert "3 × [RUN-5] token after" in told(result)
+    assert "3 × [RUN-5] token after" in report_text(result)
     assert Load().exit_code == 2
 
 
@@ -61,9 +61,9 @@ def test_percentiles_are_those_of_the_times() -> None:
 
 
 def test_a_generator_that_is_the_bottleneck_says_so() -> None:
-    assert "it is the bottleneck" in told(Load(ended=Counter(completed=1), busy=0.97))
-    assert "97%" in told(Load(ended=Counter(completed=1), busy=0.97))
-    assert "bottleneck" not in told(Load(ended=Counter(completed=1), busy=0.5))
+    assert "is the bottleneck" in report_text(Load(ended=Counter(completed=1), busy=0.97))
+    assert "97%" in report_text(Load(ended=Counter(completed=1), busy=0.97))
+    assert "bottleneck" not in report_text(Load(ended=Counter(completed=1), busy=0.5))
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runwire_conformance.fuzz.malformed_messages import NO_UTF8, broken_frames, wrong_messages
-from runwire_conformance.fuzz.malformed_requests import hostile_requests
+from runwire_conformance.fuzz.malformed_messages import NO_UTF8, broken_frames, malformed_messages
+from runwire_conformance.fuzz.malformed_requests import malformed_requests
 from runwire_schemas import CLIENT_TYPES, client_message_violations, schema
 from runwire_spec import catalogue
 
@@ -14,11 +14,13 @@ FEATURES = frozenset({"resume", "sse", "input"})
 
 
 def test_every_wrong_message_is_wrong() -> None:
-    assert [wrong.reason for wrong in wrong_messages() if not client_message_violations(wrong.message)] == []
+    assert [
+        wrong.reason for wrong in malformed_messages() if not client_message_violations(wrong.message)
+    ] == []
 
 
 def test_every_member_is_tried_but_those_that_name_the_answer() -> None:
-    tried = {tuple(wrong.reason.split(" ")[:3:2]) for wrong in wrong_messages()}
+    tried = {tuple(wrong.reason.split(" ")[:3:2]) for wrong in malformed_messages()}
     free = {("data", "input")}  # any JSON value
 
     for kind, name in CLIENT_TYPES.items():
@@ -37,10 +39,10 @@ def test_broken_frames_differ() -> None:
 
 
 def test_requests_are_drawn_by_the_seed_from_every_endpoint() -> None:
-    first = list(hostile_requests(RUN, FEATURES, 1))
+    first = list(malformed_requests(RUN, FEATURES, 1))
 
-    assert first == list(hostile_requests(RUN, FEATURES, 1))
-    assert first != list(hostile_requests(RUN, FEATURES, 2))
+    assert first == list(malformed_requests(RUN, FEATURES, 1))
+    assert first != list(malformed_requests(RUN, FEATURES, 2))
     assert {asked.requirement for asked in first} == {"HTTP-7", "HTTP-9", "HTTP-11", "HTTP-14", "SSE-16"}
     assert {asked.requirement for asked in first} <= set(catalogue())
     places = {asked.path.partition("?")[0] for asked in first if RUN in asked.path}
@@ -48,4 +50,6 @@ def test_requests_are_drawn_by_the_seed_from_every_endpoint() -> None:
 
 
 def test_inputs_are_left_alone_where_they_are_not_offered() -> None:
-    assert not any(asked.path.endswith("/input") for asked in hostile_requests(RUN, FEATURES - {"input"}, 0))
+    assert not any(
+        asked.path.endswith("/input") for asked in malformed_requests(RUN, FEATURES - {"input"}, 0)
+    )

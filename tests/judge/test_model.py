@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 
 import runwire_conformance
 from runwire_conformance.client.options.search_options import Search
-from runwire_conformance.fuzz.model import Told, expected_log, judged, merged, reachable
+from runwire_conformance.fuzz.model import RunHistory, expected_log, judged, merged, reachable
 from runwire_conformance.fuzz.plan import (
     BadPlan,
     Cancel,
@@ -28,7 +28,7 @@ from runwire_conformance.fuzz.plan import (
     from_json,
     saved_plans,
 )
-from runwire_conformance.fuzz.strategies import MOST_RUNS, Kit, plans, tidied
+from runwire_conformance.fuzz.strategies import MOST_RUNS, PlanScope, plans, valid_plan
 from runwire_conformance.rules import RuleContext
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import Trace
@@ -39,14 +39,14 @@ from tests.proof.flaws.stand import Stands
 from tests.support.patience import examples, patience
 from tests.support.plans import CUT, GOOD, RUN, SCRIPT, THOUGHT, done, reading, token
 
-KIT = Kit(("w0", "s0"), 2, resumes=True, asks=True)
+KIT = PlanScope(("w0", "s0"), 2, resumes=True, asks=True)
 PLAN = Plan((Start("w0", SCRIPT), Read("w0", 0, 2), Drop("w0"), Resume("s0", 0, 1)))
 assert catalogue.__all__
 
 
-def blamed(*traces: Trace, told: Told | None = None) -> str | None:
+def blamed(*traces: Trace, told: RunHistory | None = None) -> str | None:
     """Return the requirement that the model blames."""
-    verdict = judged([told or Told(SCRIPT, RUN)], traces, RuleContext(Limits({})))
+    verdict = judged([told or RunHistory(SCRIPT, RUN)], traces, RuleContext(Limits({})))
     return verdict.requirement if verdict else None
 
 
@@ -76,7 +76,7 @@ def test_what_the_script_says_is_good_also_merged_and_from_a_cursor() -> None:
 
 def test_a_cancel_may_cut_the_log_anywhere_but_for_all_readers_alike() -> None:
     cut = reading("started", token(1, "a"), CUT)
-    told = Told(SCRIPT, RUN, cancelled_at=1.0)
+    told = RunHistory(SCRIPT, RUN, cancelled_at=1.0)
 
     assert blamed(cut, told=told) is None
     assert blamed(cut) == "SCRIPT-2"
@@ -87,7 +87,7 @@ def test_a_cancel_may_cut_the_log_anywhere_but_for_all_readers_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "alone_s", "blame"),
+    ("policy", "unread_s", "blame"),
     [
         ("grace", 0.5, "RESUME-1"),
         ("grace", 31.0, None),
@@ -95,9 +95,9 @@ def test_a_cancel_may_cut_the_log_anywhere_but_for_all_readers_alike() -> None:
         ("continue", 31.0, "RESUME-5"),
     ],
 )
-def test_who_leaves_ends_a_run_as_its_policy_says(policy: str, alone_s: float, blame: str | None) -> None:
+def test_who_leaves_ends_a_run_as_its_policy_says(policy: str, unread_s: float, blame: str | None) -> None:
     cut = reading("resumed", token(1, "a"), done(2, "cancelled", reason="disconnected"))
-    told = Told(SCRIPT, RUN, policy, was_alone=True, alone_s=alone_s)
+    told = RunHistory(SCRIPT, RUN, policy, was_unread=True, unread_s=unread_s)
 
     assert blamed(cut, told=told) == blame
 
@@ -131,13 +131,13 @@ def test_plans_are_kept_and_mean_something(plan: Plan) -> None:
     assert from_json(as_json(plan)) == plan
     assert 1 <= len(starts) <= MOST_RUNS
     assert all(run < len(starts) for run in runs)
-    assert tidied(plan.actions, KIT) == plan
+    assert valid_plan(plan.actions, KIT) == plan
     assert KIT.can_play(plan)
     ast.parse(as_python(plan, "RUN-4"))
 
 
 def test_a_run_that_would_last_is_cancelled_in_the_end() -> None:
-    plan = tidied([Start("w0", ({"token": "a"}, {"wait_ms": 4000}))], KIT)
+    plan = valid_plan([Start("w0", ({"token": "a"}, {"wait_ms": 4000}))], KIT)
 
     assert isinstance(plan.actions[-1], Cancel)
 

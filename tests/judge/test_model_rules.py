@@ -9,7 +9,7 @@ import pytest
 
 from runwire_conformance.fuzz.model import (
     ModelVerdict,
-    Told,
+    RunHistory,
     asks,
     duration_ms,
     expected_log,
@@ -27,9 +27,9 @@ CONTEXT = RuleContext(Limits({"detach_grace_s": 10}))
 ASKING = {"input_request": {"request_id": "q1", "kind": "approval", "prompt": "?"}}
 
 
-def said(*traces: Trace, told: Told | None = None) -> ModelVerdict | None:
+def said(*traces: Trace, told: RunHistory | None = None) -> ModelVerdict | None:
     """Return what the model says of these conversations."""
-    return judged([told or Told(SCRIPT, RUN)], traces, CONTEXT)
+    return judged([told or RunHistory(SCRIPT, RUN)], traces, CONTEXT)
 
 
 def failed(seq: int, code: str) -> dict[str, Any]:
@@ -125,27 +125,27 @@ def test_adjacent_texts_of_one_kind_merge(events: list[dict[str, Any]], one: dic
 @pytest.mark.parametrize(
     ("end", "told", "may"),
     [
-        (failed(1, "timeout"), {"outlived": True}, True),
+        (failed(1, "timeout"), {"may_have_timed_out": True}, True),
         (failed(1, "timeout"), {}, False),
-        (failed(1, "internal"), {"outlived": True}, False),
+        (failed(1, "internal"), {"may_have_timed_out": True}, False),
         (done(1), {"cancelled_at": 1.0}, False),
         (done(1, "cancelled", reason="user"), {"cancelled_at": 0.0}, True),
-        (done(1, "cancelled", reason="user"), {"was_alone": True, "alone_s": 60}, False),
-        (done(1, "cancelled", reason="disconnected"), {"was_alone": True, "alone_s": 10}, True),
-        (done(1, "cancelled", reason="disconnected"), {"was_alone": True, "alone_s": 9.9}, False),
-        (done(1, "cancelled", reason="disconnected"), {"alone_s": 60}, False),
-        (done(1, "cancelled", reason="disconnected"), {"on_disconnect": "cancel", "was_alone": True}, True),
+        (done(1, "cancelled", reason="user"), {"was_unread": True, "unread_s": 60}, False),
+        (done(1, "cancelled", reason="disconnected"), {"was_unread": True, "unread_s": 10}, True),
+        (done(1, "cancelled", reason="disconnected"), {"was_unread": True, "unread_s": 9.9}, False),
+        (done(1, "cancelled", reason="disconnected"), {"unread_s": 60}, False),
+        (done(1, "cancelled", reason="disconnected"), {"on_disconnect": "cancel", "was_unread": True}, True),
         (done(1, "cancelled", reason="disconnected"),
-         {"on_disconnect": "continue", "was_alone": True, "alone_s": 60}, False),
-        (done(1, "cancelled", reason="vendor:x"), {"was_alone": True, "alone_s": 60}, False),
-        ({"type": "notice", "code": "timeout"}, {"outlived": True}, False),
+         {"on_disconnect": "continue", "was_unread": True, "unread_s": 60}, False),
+        (done(1, "cancelled", reason="vendor:x"), {"was_unread": True, "unread_s": 60}, False),
+        ({"type": "notice", "code": "timeout"}, {"may_have_timed_out": True}, False),
         ({"type": "error", "status": "cancelled", "reason": "user"}, {"cancelled_at": 1.0}, False),
     ],
 )  # fmt: skip
 def test_what_may_end_a_run_from_outside(end: dict[str, Any], told: dict[str, Any], may: bool) -> None:
-    assert Told(SCRIPT, RUN, **told).may_end_as(end, 10) is may
-    assert Told(SCRIPT, RUN, **told).may_be_cut is bool(
-        {"cancelled_at", "was_alone", "outlived"} & told.keys()
+    assert RunHistory(SCRIPT, RUN, **told).may_end_as(end, 10) is may
+    assert RunHistory(SCRIPT, RUN, **told).may_be_cut is bool(
+        {"cancelled_at", "was_unread", "may_have_timed_out"} & told.keys()
     )
 
 
@@ -160,7 +160,7 @@ TOKENS = (token(1, "a"), token(2, "b"))
         (done(3), {"cancelled_at": 1.0}, "CANCEL-1"),
         (done(3, "cancelled", reason="disconnected"), {"on_disconnect": "continue"}, "RESUME-5"),
         (done(3, "cancelled", reason="disconnected"), {}, "RESUME-6"),
-        (done(3, "cancelled", reason="disconnected"), {"was_alone": True}, "RESUME-1"),
+        (done(3, "cancelled", reason="disconnected"), {"was_unread": True}, "RESUME-1"),
         (done(3), {}, "SCRIPT-2"),
         (failed(3, "internal"), {}, "SCRIPT-2"),
         ({"type": "input_closed", "seq": 3, "request_id": "q1", "outcome": "expired"}, {}, "INPUT-4"),
@@ -177,7 +177,7 @@ def test_a_deviation_that_everyone_saw_breaks_a_sentence_about_the_run(
 ) -> None:
     rest = () if event["type"] in {"done", "error"} else (done(4),)
 
-    verdict = said(reading("started", *TOKENS, event, *rest), told=Told(SCRIPT, RUN, **told))
+    verdict = said(reading("started", *TOKENS, event, *rest), told=RunHistory(SCRIPT, RUN, **told))
 
     assert verdict is not None
     assert verdict.requirement == blame
@@ -195,7 +195,7 @@ def test_a_tool_step_that_came_otherwise_is_the_script_agent_s_fault() -> None:
     call = {"type": "tool_call", "seq": 1, "call_id": "c", "name": "other", "input": {}}
     observed = {"type": "observation", "seq": 2, "call_id": "c", "content": 1}
 
-    verdict = said(reading("started", call, observed, done(3)), told=Told(script, RUN))
+    verdict = said(reading("started", call, observed, done(3)), told=RunHistory(script, RUN))
 
     assert verdict is not None
     assert verdict.requirement == "SCRIPT-12"
@@ -204,7 +204,7 @@ def test_a_tool_step_that_came_otherwise_is_the_script_agent_s_fault() -> None:
 def test_a_failure_that_did_not_come_is_the_script_agent_s_fault() -> None:
     script = ({"token": "a"}, {"fail": {"code": "x", "retryable": False, "data": ""}})
 
-    verdict = said(reading("started", token(1, "a"), done(2)), told=Told(script, RUN))
+    verdict = said(reading("started", token(1, "a"), done(2)), told=RunHistory(script, RUN))
 
     assert verdict is not None
     assert verdict.requirement == "SCRIPT-3"
@@ -266,7 +266,7 @@ def test_a_reading_that_was_moved_need_not_show_the_end() -> None:
 
 
 def test_a_run_may_be_cut_up_to_its_last_event() -> None:
-    told = Told(SCRIPT, RUN, cancelled_at=1.0)
+    told = RunHistory(SCRIPT, RUN, cancelled_at=1.0)
     last = reading("resumed", done(4, "cancelled", reason="user"), after=3)
     beyond = reading("resumed", done(5, "cancelled", reason="user"), after=4)
 
@@ -285,7 +285,7 @@ def test_what_comes_after_a_withdrawal_is_judged() -> None:
         "expires_at": "2030-01-01T00:00:00Z",
     }
     closed = {"type": "input_closed", "seq": 2, "request_id": "q1", "outcome": "withdrawn"}
-    told = Told((ASKING, {"token": "a"}), RUN, cancelled_at=1.0)
+    told = RunHistory((ASKING, {"token": "a"}), RUN, cancelled_at=1.0)
 
     verdict = said(reading("started", request, closed, token(3, "A"), done(4)), told=told)
 
@@ -296,7 +296,7 @@ def test_what_comes_after_a_withdrawal_is_judged() -> None:
 
 def test_every_run_and_every_conversation_is_judged() -> None:
     wrong = reading("started", token(1, "a"), token(3, "b"), done(4))
-    runs = [Told((), "other" * 5), Told(({"token": "z"},), RUN)]
+    runs = [RunHistory((), "other" * 5), RunHistory(({"token": "z"},), RUN)]
 
     assert said(GOOD, wrong) == ModelVerdict("RUN-28", "expected seq 2, got 3", wrong)
     verdict = judged(runs, [GOOD], CONTEXT)
@@ -348,7 +348,7 @@ def test_a_run_that_was_cancelled_and_has_no_end_is_cancelled_too_late() -> None
     open_ = reading("started", token(1, "a"))
 
     assert said(open_) == ModelVerdict("RUN-4", "the reading has no terminal", open_)
-    assert said(open_, told=Told(SCRIPT, RUN, cancelled_at=1.0)) == ModelVerdict(
+    assert said(open_, told=RunHistory(SCRIPT, RUN, cancelled_at=1.0)) == ModelVerdict(
         "CANCEL-2", "the reading has no terminal", open_
     )
 
@@ -356,7 +356,7 @@ def test_a_run_that_was_cancelled_and_has_no_end_is_cancelled_too_late() -> None
 def test_a_conversation_that_was_left_need_not_show_the_end() -> None:
     open_ = reading("started", token(1, "a"))
 
-    assert said(open_, told=Told(SCRIPT, RUN, left={id(open_)})) is None
+    assert said(open_, told=RunHistory(SCRIPT, RUN, left={id(open_)})) is None
     assert said(GOOD, reading("resumed", after=4)) is None
 
 
@@ -366,7 +366,7 @@ def test_a_run_ends_at_one_place_for_all() -> None:
         reading("resumed", token(1, "a"), token(2, "b"), done(3, "cancelled", reason="user")),
     )
 
-    verdict = said(first, second, told=Told(SCRIPT, RUN, cancelled_at=1.0))
+    verdict = said(first, second, told=RunHistory(SCRIPT, RUN, cancelled_at=1.0))
 
     assert verdict == ModelVerdict("RESUME-10", "the run ends at seq 2 and 3, reader by reader", second)
 
@@ -388,14 +388,14 @@ def test_a_request_may_be_withdrawn_when_the_run_is_cut() -> None:
     )
     asked = reading("started", *events)
 
-    assert said(asked, told=Told((ASKING,), RUN, cancelled_at=1.0)) is None
-    verdict = said(asked, told=Told((ASKING,), RUN))
+    assert said(asked, told=RunHistory((ASKING,), RUN, cancelled_at=1.0)) is None
+    verdict = said(asked, told=RunHistory((ASKING,), RUN))
     assert verdict is not None
     assert verdict.requirement == "INPUT-4"
 
 
 def test_only_the_runs_that_were_told_are_judged() -> None:
-    assert judged([Told(SCRIPT, "other" * 5)], [GOOD], CONTEXT) is None
+    assert judged([RunHistory(SCRIPT, "other" * 5)], [GOOD], CONTEXT) is None
     assert judged([], [GOOD], CONTEXT) is None
 
 
@@ -419,7 +419,7 @@ def test_a_verdict_tells_when_the_clock_alone_shows_it(
 
 
 def test_no_end_lies_beyond_the_log_that_it_cuts() -> None:
-    told = Told(SCRIPT, RUN, cancelled_at=1.0)
+    told = RunHistory(SCRIPT, RUN, cancelled_at=1.0)
 
     assert said(reading("resumed", done(4, "cancelled", reason="user"), after=3), told=told) is None
     assert said(reading("resumed", done(5, "cancelled", reason="user"), after=4), told=told) is not None

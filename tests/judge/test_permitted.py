@@ -13,7 +13,7 @@ from runwire_conformance.cases.c09_dialects import Speaker
 from runwire_conformance.client.conversations.connection import OpenConnection
 from runwire_conformance.client.conversations.conversation import Conversation
 from runwire_conformance.client.conversations.run import behind
-from runwire_conformance.client.situations import harm
+from runwire_conformance.client.situations import hostile_clients
 from runwire_conformance.client.wire.dialects import DIALECTS
 from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.limits import Limits
@@ -105,12 +105,12 @@ def test_how_long_the_way_to_a_slow_reader_is_answers_show(
 def test_nobody_is_late_on_a_machine_that_leaves_no_time(
     share: float, verdict: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(harm, "share_of_a_core", lambda: share)
-    monkeypatch.setattr(harm, "ANSWERED_S", 0.0)
+    monkeypatch.setattr(hostile_clients, "share_of_a_core", lambda: share)
+    monkeypatch.setattr(hostile_clients, "ANSWERED_S", 0.0)
     clock = SimpleNamespace(tolerance_since=lambda _: 0.0)
 
     with pytest.raises(verdict) as raised:
-        asyncio.run(harm.timely(clock, asyncio.sleep(60), "LIMIT-17", "a heartbeat"))  # type: ignore[arg-type]
+        asyncio.run(hostile_clients.timely(clock, asyncio.sleep(60), "LIMIT-17", "a heartbeat"))  # type: ignore[arg-type]
 
     assert verdict is Violation or raised.value.suspect  # type: ignore[attr-defined]
 
@@ -124,14 +124,18 @@ def test_a_machine_that_stood_still_for_as_long_shows_nobody_served(stalled_s: f
 
     clock = SimpleNamespace(tolerance=stalled_s, tolerance_since=lambda _: stalled_s, unsteady="it stalled")
     target = SimpleNamespace(clock=clock, connect=answered)
-    shown = pytest.raises(NotJudged, match="it stalled") if stalled_s > harm.ANSWERED_S else nullcontext()
+    shown = (
+        pytest.raises(NotJudged, match="it stalled")
+        if stalled_s > hostile_clients.ANSWERED_S
+        else nullcontext()
+    )
 
     with shown:
-        asyncio.run(harm.while_others_are_served(target, asyncio.sleep(0)))  # type: ignore[arg-type]
+        asyncio.run(hostile_clients.while_others_are_served(target, asyncio.sleep(0)))  # type: ignore[arg-type]
 
 
 def test_a_process_that_has_a_core_knows_it() -> None:
-    assert 0.0 < harm.share_of_a_core() <= 1.01
+    assert 0.0 < hostile_clients.share_of_a_core() <= 1.01
 
 
 @pytest.mark.parametrize(("idle_s", "verdict"), [(1.0, NotExercised), (3.0, Broken)])

@@ -9,36 +9,36 @@ from typing import cast
 import pytest
 
 from runwire_conformance.case import (
-    BeyondPatience,
     Blocked,
     Broken,
     Claim,
-    Excused,
+    NoServerFault,
+    PatienceExceeded,
     TooSlow,
     Violation,
     Wrong,
 )
 from runwire_conformance.cases.c16_script_agent import end_of_many_steps
 from runwire_conformance.client.conversations.run import Run
-from runwire_conformance.client.discovery.profile import Options, Profile
+from runwire_conformance.client.discovery.profile import Options, ServerProfile
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.view import expect_to_fit
 from runwire_conformance.client.wire.http import Unanswered
 from runwire_conformance.runner.gates import unplayed
-from runwire_conformance.runner.playing import outcome_of, overtaken
+from runwire_conformance.runner.playing import limit_expired, outcome_of
 from runwire_conformance.trace.clock import Clock, now
 from runwire_conformance.trace.trace import Message, Record, Trace
 from runwire_conformance.verdict.causes import broken_off
 from runwire_conformance.verdict.outcome import Case, Outcome, State
 
-PROFILE = Profile(
+PROFILE = ServerProfile(
     "ws://server/v1/ws", discovery={"limits": {"connections_per_principal": 3, "runs_per_principal": 9}}
 )
 BUSY = Message({"type": "error", "code": "busy", "data": "no place", "re": "s1"})
 
 
 def played(
-    function: Callable[[Target], Awaitable[None]], profile: Profile = PROFILE, **claim: bool
+    function: Callable[[Target], Awaitable[None]], profile: ServerProfile = PROFILE, **claim: bool
 ) -> Outcome:
     """Return what comes of a case that no server is needed for."""
     case = Case("a::case", function, Claim(("RUN-4",), **claim))  # type: ignore[arg-type]
@@ -66,9 +66,9 @@ def test_who_asks_to_be_refused_as_busy_may_be_right_to_complain(by_its_own_doin
     assert played(refused, **{by_its_own_doing: True}).state is State.FAILED
 
 
-def limited(**limits: int) -> Profile:
+def limited(**limits: int) -> ServerProfile:
     """Return what is known of a server with these limits."""
-    return Profile("ws://server/v1/ws", discovery={"limits": limits})
+    return ServerProfile("ws://server/v1/ws", discovery={"limits": limits})
 
 
 def test_a_server_that_may_keep_little_may_be_full_of_what_was_played_before() -> None:
@@ -91,9 +91,11 @@ def test_who_gives_a_pong_hardly_any_time_may_give_up_a_judge_that_is_slow(
 ) -> None:
     trace = Trace("websocket", "one", began=0.0)
     trace.records.append(Record(1.0, "server", "close", code=1011))
-    limits = Profile("ws://server/v1/ws", discovery={"limits": {"pong_timeout_s": pong_timeout_s}}).limits
+    limits = ServerProfile(
+        "ws://server/v1/ws", discovery={"limits": {"pong_timeout_s": pong_timeout_s}}
+    ).limits
 
-    assert overtaken([trace], limits) is is_over
+    assert limit_expired([trace], limits) is is_over
 
 
 @pytest.mark.parametrize(("log_bytes", "is_full"), [(2_000, True), (200_000, False)])
@@ -138,7 +140,7 @@ def test_what_was_ended_at_its_stated_age_is_proof_of_nothing() -> None:
 
 def test_what_is_no_fault_of_the_server_ends_a_case_as_that() -> None:
     async def idle(target: Target) -> None:  # noqa: ARG001 - named as cases name it
-        raise Excused(TooSlow("idle_s was over"))
+        raise NoServerFault(TooSlow("idle_s was over"))
 
     outcome = played(idle)
 
@@ -192,7 +194,7 @@ def test_how_long_a_million_steps_take_says_nothing_of_a_server(absent: bool, to
 
 def test_what_would_take_too_long_is_told_apart() -> None:
     async def long(target: Target) -> None:  # noqa: ARG001 - named as cases name it
-        raise BeyondPatience("would take 600 s")
+        raise PatienceExceeded("would take 600 s")
 
     outcome = played(long)
 

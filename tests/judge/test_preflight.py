@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runwire_conformance.client.discovery.profile import Options, Profile
+from runwire_conformance.client.discovery.profile import Options, ServerProfile
 from runwire_conformance.runner.phases import preflight
 from runwire_conformance.trace.clock import Clock
 
@@ -32,21 +32,21 @@ def test_an_answer_that_nobody_asked_about_is_waited_for_once_and_in_short(
 ) -> None:
     taken: list[bool] = []
 
-    async def whole(*_: object) -> preflight.Seen:
-        return preflight.Seen()
+    async def whole(*_: object) -> preflight.PreflightResult:
+        return preflight.PreflightResult()
 
-    async def run(*_: object) -> preflight.Seen:
-        return preflight.Seen(dict(missing))
+    async def run(*_: object) -> preflight.PreflightResult:
+        return preflight.PreflightResult(dict(missing))
 
-    async def heartbeat(_: object, *, brief: bool = False) -> preflight.Seen:
+    async def heartbeat(_: object, *, brief: bool = False) -> preflight.PreflightResult:
         taken.append(brief)
-        return preflight.Seen({"BEAT-5": "unanswered"}, absent=not brief)
+        return preflight.PreflightResult({"BEAT-5": "unanswered"}, absent=not brief)
 
     for name, look in {"_handshake": whole, "_run": run, "_heartbeat": heartbeat, "_close": whole}.items():
         monkeypatch.setattr(preflight, name, look)
 
     async def look() -> Any:
-        return await preflight.preflight(Profile("ws://server/ws"), Options(), Clock(), asked)
+        return await preflight.preflight(ServerProfile("ws://server/ws"), Options(), Clock(), asked)
 
     profile = asyncio.run(look())
 

@@ -22,11 +22,11 @@ from runwire_conformance.report.terminal import failures, not_exercised, table
 from runwire_conformance.rules import Finding
 from runwire_conformance.tools.single_message import Problem
 from runwire_conformance.tools.terminal.screen import Plain
-from runwire_conformance.trace.printing import code, fit
+from runwire_conformance.trace.printing import code, printable
 from runwire_conformance.trace.trace import Trace
 from runwire_conformance.verdict.baseline import Comparison
 from runwire_conformance.verdict.judgement import Accusation, Judgement, Verdict, Witness
-from runwire_conformance.verdict.outcome import Case, Outcome, Played, State
+from runwire_conformance.verdict.outcome import Case, CaseResult, Outcome, State
 from runwire_conformance.verdict.result import Report
 from runwire_conformance.verdict.verdict import class_results
 from runwire_spec import catalogue
@@ -64,7 +64,7 @@ def is_fit(text: str) -> bool:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_nobody_obeys_what_is_fit_to_print(name: str) -> None:
-    one, several = fit(HOSTILE[name]), fit(HOSTILE[name], lines=True)
+    one, several = printable(HOSTILE[name]), printable(HOSTILE[name], lines=True)
 
     assert is_fit(one) and is_fit(several)
     assert len(one.splitlines()) == 1
@@ -73,11 +73,11 @@ def test_nobody_obeys_what_is_fit_to_print(name: str) -> None:
 @settings(deadline=None)
 @given(st.text(alphabet=st.characters() | st.sampled_from("\x1b\r\n:#[`|@!")))
 def test_any_text_can_be_printed_and_stays_what_it_is(text: str) -> None:
-    for told in (fit(text), fit(text, lines=True), code(text)):
+    for told in (printable(text), printable(text, lines=True), code(text)):
         told.encode()
         assert is_fit(told)
-    assert fit(fit(text)) == fit(text)
-    assert len(fit(text).splitlines()) <= 1
+    assert printable(printable(text)) == printable(text)
+    assert len(printable(text).splitlines()) <= 1
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_any_text_can_be_printed_and_stays_what_it_is(text: str) -> None:
     ],
 )
 def test_ordinary_text_is_left_alone(text: str) -> None:
-    assert fit(text) == text
+    assert printable(text) == text
 
 
 @settings(deadline=None)
@@ -107,7 +107,7 @@ def test_nothing_in_code_is_alive(text: str) -> None:
 
     told = re.fullmatch(r"<p>told <code>([^<>]*)</code> so</p>", shown)
     assert told is not None, (text, shown)
-    assert html.unescape(told[1]) == fit(text)
+    assert html.unescape(told[1]) == printable(text)
 
 
 @pytest.mark.parametrize(
@@ -140,10 +140,10 @@ def whole_report() -> Report:
     )
 
 
-def failed_case() -> Played:
+def failed_case() -> CaseResult:
     """Return a case that failed for what the server said."""
     case = Case("runs::a_case", lambda: None, Claim(("RUN-4",)))
-    return Played(case, Outcome(State.FAILED, EVIL, findings=(Finding("RUN-5", EVIL),), details=EVIL))
+    return CaseResult(case, Outcome(State.FAILED, EVIL, findings=(Finding("RUN-5", EVIL),), details=EVIL))
 
 
 OUTPUTS = {
@@ -155,7 +155,7 @@ OUTPUTS = {
     "json": lambda: as_json(document_of(whole_report())),
     "ctrf": lambda: as_ctrf(document_of(whole_report())),
     "junit": lambda: explain_case(failed_case()) + "\n" + short(failed_case()),
-    "problem": lambda: fit(Problem("f:1", EVIL)),
+    "problem": lambda: printable(Problem("f:1", EVIL)),
 }
 
 

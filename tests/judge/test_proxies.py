@@ -10,7 +10,7 @@ import pytest
 from runwire_conformance.trace.trace import RESPONSE_ENDED, Message, Record, Trace
 from runwire_conformance.verdict.judgement import Accusation, Judgement, Verdict
 from runwire_conformance.verdict.proxies.products import Symptom
-from runwire_conformance.verdict.proxies.signs import Signs, explained_by_proxy, signs_of, without_proxy
+from runwire_conformance.verdict.proxies.signs import ProxySigns, explained_by_proxy, signs_of, without_proxy
 from runwire_spec import catalogue
 
 NGINX_PAGE = (
@@ -257,7 +257,7 @@ def test_nothing_is_called_broken_that_the_proxy_explains() -> None:
 
 def test_signs_add_up() -> None:
     cuts = [cut(5.0), cut(5.0), cut(5.0)]
-    total = sum((signs_of([one]) for one in [*cuts, named("nginx"), piece(2.0)]), Signs())
+    total = sum((signs_of([one]) for one in [*cuts, named("nginx"), piece(2.0)]), ProxySigns())
 
     assert total == signs_of([*cuts, named("nginx"), piece(2.0)])
     assert (total.name, total.cut_after, total.gathered) == ("nginx", 5.0, 1)

@@ -24,13 +24,13 @@ from runwire_conformance.client.target import Options
 from runwire_conformance.client.wire.frame_tap import FrameTap
 from runwire_conformance.client.wire.http import address_of
 from runwire_conformance.tools.formats.recording import (
-    Line,
     Recording,
+    RecordingLine,
     Unreadable,
     is_recording,
     read_recording,
 )
-from runwire_conformance.tools.recorder import Proxy, Writer
+from runwire_conformance.tools.recorder import Proxy, RecordingWriter
 from runwire_conformance.tools.replay import report_of
 from runwire_conformance.tools.validate import problems_of, read
 from runwire_schemas import transcripts
@@ -57,7 +57,7 @@ def lines_of(text: str) -> list[dict[str, Any]]:
 def recording_of(text: str) -> Recording:
     """Return a recording as it is read back."""
     return read_recording(
-        Line(f"r:{n}", json.loads(line), line) for n, line in enumerate(text.splitlines(), start=1)
+        RecordingLine(f"r:{n}", json.loads(line), line) for n, line in enumerate(text.splitlines(), start=1)
     )
 
 
@@ -111,7 +111,7 @@ def test_a_proxy_records_every_transport_and_no_credential(server_url: str) -> N
                 pass
 
     async def play() -> None:
-        proxy = Proxy(address_of(server_url), Options(), Writer(file, server_url))
+        proxy = Proxy(address_of(server_url), Options(), RecordingWriter(file, server_url))
         server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
         at = server.sockets[0].getsockname()[1]
         json_body = "Content-Type: application/json"
@@ -147,7 +147,7 @@ def test_connections_that_open_at_once_are_told_apart(server_url: str) -> None:
                 pass
 
     async def play() -> None:
-        proxy = Proxy(address_of(server_url), Options(), Writer(file, server_url))
+        proxy = Proxy(address_of(server_url), Options(), RecordingWriter(file, server_url))
         server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
         await asyncio.gather(*(one(server.sockets[0].getsockname()[1]) for _ in range(6)))
         server.close()
@@ -264,7 +264,7 @@ def test_every_sentence_that_a_rule_finds_broken_is_registered() -> None:
     ],
 )
 def test_a_line_that_is_none_is_refused_with_its_place(line: dict[str, Any], words: str) -> None:
-    lines = [Line("r:1", line, "")]
+    lines = [RecordingLine("r:1", line, "")]
 
     assert is_recording(lines)
     with pytest.raises(Unreadable) as refused:

@@ -19,8 +19,8 @@ from runwire_conformance.report.explain import explain_case
 from runwire_conformance.runner import playing
 from runwire_conformance.runner.engine import Engine
 from runwire_conformance.runner.phases import judge_server
-from runwire_conformance.tools.recorder import Writer
-from runwire_conformance.tools.terminal.answers import Asked
+from runwire_conformance.tools.recorder import RecordingWriter
+from runwire_conformance.tools.terminal.answers import InteractiveDisplay
 from runwire_conformance.tools.terminal.screen import Plain
 from runwire_conformance.trace.redaction import Redaction, base64url
 from runwire_conformance.trace.trace import Message, Record, Trace
@@ -101,7 +101,7 @@ def test_a_message_that_holds_a_credential_stays_a_message() -> None:
 
 def test_what_a_recording_is_written_with_is_masked_in_every_form() -> None:
     file = io.StringIO()
-    writer = Writer(file, "http://h", [AWKWARD])
+    writer = RecordingWriter(file, "http://h", [AWKWARD])
     for text in written(AWKWARD).values():
         said = {"type": "token", "data": text, "seq": 1}
         writer.write("websocket", 1, Record(0.0, "server", "text", json.dumps(said), Message(said)))
@@ -208,7 +208,7 @@ def test_the_redaction_knows_no_empty_secret() -> None:
 
 def test_what_a_server_repeats_is_not_shown_in_the_terminal() -> None:
     out, aside = io.StringIO(), io.StringIO()
-    asked = Asked(Plain(out, aside), Redaction([TOKEN]))
+    asked = InteractiveDisplay(Plain(out, aside), Redaction([TOKEN]))
 
     asked.event({"type": "token", "data": f"you are {TOKEN}"})
     asked.control({"type": "notice", "code": TOKEN, "data": quote(TOKEN)})

@@ -19,7 +19,7 @@ from runwire_conformance.report.html import as_html
 from runwire_conformance.report.markdown import as_markdown
 from runwire_conformance.report.terminal import failures, not_exercised, table
 from runwire_conformance.report.words import headline
-from runwire_conformance.verdict.outcome import Case, Outcome, Played, State
+from runwire_conformance.verdict.outcome import Case, CaseResult, Outcome, State
 from runwire_conformance.verdict.reproduction import shown_url
 from runwire_conformance.verdict.result import Report
 from tests.support.reports import BAD, GOOD, SECRET, Page, report
@@ -181,4 +181,6 @@ def test_a_case_that_failed_has_one_line_for_a_ci() -> None:
 
     case = Case("runs::a_case", report, Claim(("RUN-4",)))
 
-    assert short(Played(case, Outcome(State.FAILED, "expected x;\ngot y"))) == "[RUN-4] expected x; got y"
+    assert (
+        short(CaseResult(case, Outcome(State.FAILED, "expected x;\ncame y"))) == "[RUN-4] expected x; got y"
+    )

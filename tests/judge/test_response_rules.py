@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runwire_conformance.rules import findings
-from runwire_conformance.trace.asked import Asked, Endpoint, endpoint_of
+from runwire_conformance.trace.http_request import Endpoint, HttpRequest, endpoint_of
 from runwire_conformance.trace.trace import MOST_HEADER, Trace
 from tests.support.conversations import CONTEXT
 
@@ -23,9 +23,9 @@ RUNS = "https://host.example/v1/runs"
 ENDPOINTS: dict[Endpoint, str] = {"discovery": "https://host.example/.well-known/runwire", "runs": RUNS}
 
 
-def found(asked: Asked | None, status: int, headers: dict[str, str]) -> set[str]:
+def found(asked: HttpRequest | None, status: int, headers: dict[str, str]) -> set[str]:
     """Return what is found in one response to one request."""
-    trace = Trace("http", "a request", asked=asked)
+    trace = Trace("http", "a request", request=asked)
     trace.add("client", "request", "a request")
     trace.add("server", "response", str(status), code=status, headers=tuple(headers.items()))
     return {finding.requirement for finding in findings(trace, CONTEXT)}
@@ -38,7 +38,7 @@ def less(*names: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("status", [200, 202, 304, 400, 401, 404, 405, 406, 409, 413, 415, 429, 503])
 def test_each_header_is_missed_on_every_status(status: int) -> None:
-    asked = Asked("POST", "runs", PAGE)
+    asked = HttpRequest("POST", "runs", PAGE)
 
     assert found(asked, status, GOOD) == set()
     assert found(asked, status, less("cache-control")) == {"HTTP-13"}
@@ -50,19 +50,19 @@ def test_each_header_is_missed_on_every_status(status: int) -> None:
 
 
 def test_a_discovery_document_may_be_stored_and_varies() -> None:
-    assert found(Asked("GET", "discovery"), 200, {"vary": "Origin"}) == set()
-    assert found(Asked("GET", "discovery"), 200, {}) == {"HTTP-21"}
+    assert found(HttpRequest("GET", "discovery"), 200, {"vary": "Origin"}) == set()
+    assert found(HttpRequest("GET", "discovery"), 200, {}) == {"HTTP-21"}
 
 
 def test_no_cache_stores_what_answers_a_preflight() -> None:
-    assert found(Asked("OPTIONS", "runs"), 204, {"vary": "Origin"}) == set()
+    assert found(HttpRequest("OPTIONS", "runs"), 204, {"vary": "Origin"}) == set()
 
 
 def test_nobody_is_accused_for_what_may_be_anothers() -> None:
-    whole_runs = Asked("GET", "runs", PAGE)
+    whole_runs = HttpRequest("GET", "runs", PAGE)
 
     assert found(None, 200, {}) == set()  # a recording, or bytes that a case sent by itself
-    assert found(Asked("GET"), 404, dict([PROBLEM])) == set()  # no path of chapter 9
+    assert found(HttpRequest("GET"), 404, dict([PROBLEM])) == set()  # no path of chapter 9
     assert found(whole_runs, 503, {"content-type": "text/html"}) == set()  # of a proxy
     assert (
         found(whole_runs, 403, less("access-control-allow-origin")) == set()
@@ -71,7 +71,7 @@ def test_nobody_is_accused_for_what_may_be_anothers() -> None:
 
 
 def test_a_head_has_no_body_that_tells_whose_it_is() -> None:
-    assert found(Asked("HEAD", "runs"), 405, {"cache-control": "no-store"}) == {"HTTP-21"}
+    assert found(HttpRequest("HEAD", "runs"), 405, {"cache-control": "no-store"}) == {"HTTP-21"}
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_a_finding_names_its_record_and_each_requirement_once() -> None:
 
 def test_a_reader_that_stopped_blames_nobody_for_silence() -> None:
     trace = trace_of((ready(), server({"type": "heartbeat"}, 60.0)))
-    trace.deaf = True
+    trace.not_reading = True
 
     assert findings(trace, CONTEXT) == []
 
@@ -57,7 +57,7 @@ def test_only_a_server_that_was_killed_on_purpose_ends_without_a_close_frame() -
     trace.records.append(Record(1.0, "server", "lost"))
 
     assert {finding.requirement for finding in findings(trace, CONTEXT)} == {"CLOSE-2"}
-    trace.bereft = True
+    trace.peer_killed = True
     assert findings(trace, CONTEXT) == []
 
 

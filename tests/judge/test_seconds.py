@@ -61,7 +61,7 @@ def _terms(node: ast.expr) -> Iterator[ast.expr]:
     elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"min", "max"}:
         for one in node.args:
             yield from _terms(one)
-    elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"beyond", "Unstated"}:
+    elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"beyond", "DefaultTimeout"}:
         return
     else:
         yield node

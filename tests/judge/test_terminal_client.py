@@ -20,7 +20,7 @@ import pytest
 from rich.console import Console
 
 from runwire_conformance.client.target import Options
-from runwire_conformance.tools.terminal.answers import Asked, NoAnswer, answer_to, followed
+from runwire_conformance.tools.terminal.answers import InteractiveDisplay, NoAnswer, answer_to, followed
 from runwire_conformance.tools.terminal.following import GaveUp, begun, ended
 from runwire_conformance.tools.terminal.screen import Plain, Screen, harmless
 from tests.support.patience import patience
@@ -306,7 +306,7 @@ def test_a_second_ctrl_c_leaves_a_run_that_does_not_end(server_url: str) -> None
     script = json.dumps({"runwire_script": [{"token": "first"}, {"block_ms": 4000}]})
 
     async def play() -> dict[str, Any] | None:
-        asked = Asked(shown)
+        asked = InteractiveDisplay(shown)
         run = await begun(server_url, script, Options(), asked)
         run.on("event", lambda _: os.kill(os.getpid(), signal.SIGINT))
         shown.noted = lambda: asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGINT)

@@ -114,7 +114,7 @@ def test_a_run_whose_time_was_over_is_told_apart(code: str, ended_at: float, ove
     trace.records.append(Record(1.0, "server", "text", "", started))
     trace.records.append(Record(ended_at, "server", "text", "", error))
 
-    assert trace.overtaken(3.0, 5.0, 600.0) is overtaken
+    assert trace.limit_expired(3.0, 5.0, 600.0) is overtaken
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_question_that_expired_is_told_apart(outcome: str, closed_at: float, o
     trace.records.append(Record(1.0, "server", "text", "", asked))
     trace.records.append(Record(closed_at, "server", "text", "", closed))
 
-    assert trace.overtaken(3.0, 5.0, 1.0) is overtaken
+    assert trace.limit_expired(3.0, 5.0, 1.0) is overtaken
 
 
 @pytest.mark.parametrize(
@@ -151,14 +151,14 @@ def test_a_connection_that_the_judge_left_idle_is_told_apart(
     trace.records.append(Record(closed_at - 0.5, "server", "text", '{"type":"heartbeat"}'))
     trace.records.append(Record(closed_at, "server", "close", code=code))
 
-    assert trace.idled(3.0) is idled
+    assert trace.closed_for_idleness(3.0) is idled
     beats = [
         Record(at, "client", "text", "{}", Message({"type": "heartbeat"})) for at in (0.5, closed_at - 1.5)
     ]
     trace.records[:0] = beats
-    assert trace.idled(3.0) is idled
+    assert trace.closed_for_idleness(3.0) is idled
     trace.records.insert(0, Record(closed_at - 2.3, "server", "text", "{}", Message({"type": "done"})))
-    assert not trace.idled(3.0)
+    assert not trace.closed_for_idleness(3.0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the sizes are those of Linux")
@@ -252,8 +252,8 @@ def test_an_end_at_the_stated_age_is_told_apart(
     trace = Trace(transport, "one", began=0.0)
     trace.records.append(Record(at, "server", kind, RESPONSE_ENDED if kind == "lost" else "", code=code))
 
-    assert trace.aged(2.0) is aged
-    assert not trace.aged(math.inf)
+    assert trace.closed_for_age(2.0) is aged
+    assert not trace.closed_for_age(math.inf)
 
 
 def test_what_the_client_or_a_drain_ended_was_ended_for_no_age() -> None:
@@ -264,7 +264,7 @@ def test_what_the_client_or_a_drain_ended_was_ended_for_no_age() -> None:
         trace = Trace(
             "websocket", "one", began=0.0, records=[before, Record(2.5, "server", "close", code=4000)]
         )
-        assert not trace.aged(2.0)
+        assert not trace.closed_for_age(2.0)
     done = Record(0.5, "server", "block", "{}", Message({"type": "done"}))
     read = Trace("sse", "one", began=0.0, records=[done, Record(2.5, "server", "lost", RESPONSE_ENDED)])
-    assert not read.aged(2.0)
+    assert not read.closed_for_age(2.0)

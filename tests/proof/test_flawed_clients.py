@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import pytest
 
-from runwire_conformance.tools.check_client.expected.standing import State
-from runwire_conformance.tools.check_client.judged.profile import bound, profile_of
+from runwire_conformance.tools.check_client.client_under_test.profile import bound, profile_of
+from runwire_conformance.tools.check_client.expected.expectation_result import ExpectationState
 from runwire_conformance.tools.check_client.play import play
 from runwire_conformance.tools.check_client.scenario import scenarios
 from runwire_conformance.tools.check_client.suite import Suite
@@ -89,13 +89,13 @@ class ConnectsAndSaysThatAllIsWell(SaysThatAllIsWell):
     [SaysThatAllIsWell, SaysThatItFailed, SaysThatItIsCancelled, SaysNothing, ConnectsAndSaysThatAllIsWell],
 )
 def test_a_client_that_does_nothing_passes_no_scenario(kind: type[Client]) -> None:
-    async def all_of_them() -> list[State]:
+    async def all_of_them() -> list[ExpectationState]:
         plays = [play(one, name, launcher(kind), 1.0) for one in scenarios() for name in one.transports]
         return [standing.state for played in await asyncio.gather(*plays) for _, standing in played.standings]
 
     states = asyncio.run(all_of_them())
 
-    assert set(states) == {State.NOT_EXERCISED}
+    assert set(states) == {ExpectationState.NOT_EXERCISED}
 
 
 def test_what_a_client_reports_before_it_can_know_shows_nothing() -> None:
@@ -105,7 +105,7 @@ def test_what_a_client_reports_before_it_can_know_shows_nothing() -> None:
         (one, standing) for play in suite.plays for one, standing in play.standings if one.see == "shows"
     ]
     assert shown
-    assert [(one, standing) for one, standing in shown if standing.state is State.HELD] == []
+    assert [(one, standing) for one, standing in shown if standing.state is ExpectationState.HELD] == []
 
 
 class HangsOnce(Client):
@@ -129,4 +129,4 @@ def test_a_client_that_was_not_heard_of_is_tried_again_alone() -> None:
     asyncio.run(suite.run())  # type: ignore[arg-type]
 
     assert len(HangsOnce.started) == LAST + 1
-    assert [play.has("BEAT-10", State.HELD) for play in suite.plays] == [True]
+    assert [play.has("BEAT-10", ExpectationState.HELD) for play in suite.plays] == [True]

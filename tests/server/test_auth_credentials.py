@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers, QueryParams
 
-from runwire_reference_server.access.credentials import Kind, presented
+from runwire_reference_server.access.credentials import CredentialKind, presented
 from tests.support.auth_stand import (
     ALICE,
     BOB,
@@ -172,7 +172,7 @@ def test_whatever_is_presented_is_read_or_not_there(
 
     assert found is None or isinstance(found.token, str)
     if found is not None and not handshake:
-        assert found.kind in {Kind.HEADER, Kind.COOKIE}
+        assert found.kind in {CredentialKind.HEADER, CredentialKind.COOKIE}
 
 
 COOKIE_REQUESTS: dict[str, tuple[str, list[Header], int]] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from runwire_conformance.rules import Finding, Placed, client_findings
-from runwire_conformance.tools.formats.recording import Line, read_recording
+from runwire_conformance.rules import Finding, IndexedFinding, client_findings
+from runwire_conformance.tools.formats.recording import RecordingLine, read_recording
 
 RUN, OTHER = "a" * 22, "b" * 22
 
@@ -51,12 +51,12 @@ def refused(code: str, *, retryable: bool, **members: Any) -> dict[str, Any]:
 Step = tuple[int | str, float, str, Any]
 
 
-def shown(requirement: str, text: str, record: int = 0, on: int = 0) -> list[Placed]:
+def shown(requirement: str, text: str, record: int = 0, on: int = 0) -> list[IndexedFinding]:
     """Return one finding on the connection `on`, the first being 0."""
     return [(on, Finding(requirement, text, record))]
 
 
-def found(steps: list[Step]) -> list[Placed]:
+def found(steps: list[Step]) -> list[IndexedFinding]:
     """Return what the client of a conversation breaks."""
     lines = []
     for number, (connection, ms, who, said) in enumerate(steps, start=1):
@@ -65,7 +65,7 @@ def found(steps: list[Step]) -> list[Placed]:
         side = "client" if who == ">" else "server"
         transport = "websocket" if isinstance(connection, int) else connection.partition(" ")[0]
         value = {"at_ms": ms, "from": side, "transport": transport, "connection": connection, kind: content}
-        lines.append(Line(f"r:{number}", value, ""))
+        lines.append(RecordingLine(f"r:{number}", value, ""))
     return client_findings([one.trace for one in read_recording(lines).connections])
 
 
@@ -86,4 +86,4 @@ SAID = {"type": "notice", "code": "a:b", "data": "x"}
 
 
 #: What is special, the conversation, and what is found in it.
-Row = tuple[str, list[Step], list[Placed]]
+Row = tuple[str, list[Step], list[IndexedFinding]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runwire_conformance.case import Claim
 from runwire_conformance.verdict.judgement import Judgement
-from runwire_conformance.verdict.outcome import Case, Outcome, Played, State
+from runwire_conformance.verdict.outcome import Case, CaseResult, Outcome, State
 from runwire_conformance.verdict.verdict import judge
 
 ALL = frozenset({"robust", "resume", "sse"})
@@ -20,14 +20,14 @@ async def body() -> None:
 
 def case(
     outcome: Outcome | State | None, *ids: str, watches: tuple[str, ...] = (), name: str = "a::case"
-) -> Played:
+) -> CaseResult:
     """Return a case that proves `ids` and came out so."""
     played = Outcome(outcome, "seen") if isinstance(outcome, State) else outcome
-    return Played(Case(name, body, Claim(ids, watches)), played)
+    return CaseResult(Case(name, body, Claim(ids, watches)), played)
 
 
 def verdict(
-    requirement: str, *cases: Played, features: frozenset[str] = ALL, script: bool = True
+    requirement: str, *cases: CaseResult, features: frozenset[str] = ALL, script: bool = True
 ) -> Judgement:
     """Return what is said of one requirement."""
     (judgement,) = [j for j in judge(cases, features, script) if j.requirement.id == requirement]

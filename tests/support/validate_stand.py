@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from runwire_conformance.tools.validate import Judged, judged, read
+from runwire_conformance.tools.validate import ValidationResult, judged, read
 
 RUN = "mZ0bV4cQ2Jt8uY6wK1xR3A"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -95,7 +95,7 @@ def har(*entries: Any) -> str:
     return json.dumps({"log": {"version": "1.2", "creator": {"name": "x"}, "entries": list(entries)}})
 
 
-def looked_at(folder: Path, content: str | bytes, name: str = "file") -> Judged:
+def looked_at(folder: Path, content: str | bytes, name: str = "file") -> ValidationResult:
     """Return what is said of a file; raises Unreadable."""
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -11,8 +11,8 @@ from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import LONG_S
 from runwire_conformance.client.conversations.run import Run, contents
 from runwire_conformance.client.target import Target, new_run_id
+from runwire_conformance.trace.edge_values import NAMES, STRINGS, VALUES
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.naughty import NAMES, STRINGS, VALUES
 from runwire_conformance.trace.trace import Message
 
 #: How many contents one run carries.

@@ -4,11 +4,16 @@ import json
 
 from websockets.frames import Opcode
 
-from runwire_conformance.case import Blocked, proves, shows
+from runwire_conformance.case import Blocked, accuses, proves
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import END, EVENT_S
 from runwire_conformance.client.target import Target
-from runwire_conformance.fuzz.malformed_messages import NO_UTF8, Wrong, broken_frames, wrong_messages
+from runwire_conformance.fuzz.malformed_messages import (
+    NO_UTF8,
+    MalformedMessage,
+    broken_frames,
+    malformed_messages,
+)
 from runwire_conformance.trace.limits import Limits, default_limits
 from runwire_schemas import raw_texts
 
@@ -44,7 +49,7 @@ def fits(reason: str, limits: Limits) -> bool:
     return depth <= limits["json_depth"] if depth <= default else depth > limits["json_depth"]
 
 
-def refusals(target: Target, wrong: Wrong) -> set[str]:
+def refusals(target: Target, wrong: MalformedMessage) -> set[str]:
     """Return how a wrong message may be refused: where its feature is off, for that reason too."""
     kind = wrong.message["type"]
     off = kind in {"resume", "input"} and kind not in target.features
@@ -53,14 +58,14 @@ def refusals(target: Target, wrong: Wrong) -> set[str]:
 
 @proves("MSG-14", connections=2, timing=True)
 async def every_member_of_every_message_is_checked(client: Client, target: Target) -> None:
-    wrongs = list(wrong_messages())
+    wrongs = list(malformed_messages())
     for number, wrong in enumerate(wrongs):
         await client.send({**wrong.message, "id": f"h{number}"})
         if number % MOST_UNANSWERED == 0:
             await client.barrier()
 
     for number, wrong in enumerate(wrongs):
-        with shows(wrong.requirement):
+        with accuses(wrong.requirement):
             answer = await client.message(
                 lambda message, name=f"h{number}": message.get("re") == name,  # type: ignore[misc]
                 f"bad_request for {wrong.reason}",
@@ -77,7 +82,7 @@ async def texts_that_must_be_refused_are(client: Client, target: Target, limits:
     for reason, data in texts:
         if not fits(reason, limits):
             continue
-        with shows(REFUSED[reason.partition("-")[0]]):
+        with accuses(REFUSED[reason.partition("-")[0]]):
             answer = await client.ask_text(data.decode())
             refused = answer.type == "error" and answer.get("code") in off
             assert refused, f"{reason}: expected bad_request; got {dict(answer)}"
@@ -91,7 +96,7 @@ async def texts_that_are_no_object_close_with_4400(target: Target) -> None:
     for reason, data in raw_texts("closes-4400"):
         client = await target.connect()
         await client.send_data(Opcode.TEXT, data)
-        with shows("MSG-8" if reason.startswith("kind") else "MSG-7"):
+        with accuses("MSG-8" if reason.startswith("kind") else "MSG-7"):
             code = await client.closed()
             assert code == 4400, f"{reason}: expected the code 4400; got {code}"
 

@@ -181,7 +181,7 @@ async def each_message_gets_one_answer(client: Client) -> None:
     await client.answered(asked)
     await client.barrier()
 
-    answers = [re for message in client.messages if (re := message.word("re"))[:1] in {"h", "v"}]
+    answers = [re for message in client.messages if (re := message.string("re"))[:1] in {"h", "v"}]
     assert sorted(answers) == asked
 
 

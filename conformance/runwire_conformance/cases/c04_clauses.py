@@ -10,8 +10,8 @@ from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import LONG_S, beyond
 from runwire_conformance.client.conversations.run import contents
 from runwire_conformance.client.expectations import expect_ended, expect_ended_by_user
-from runwire_conformance.client.situations.either import BOTH, begun
-from runwire_conformance.client.situations.questions import asked, closing, give
+from runwire_conformance.client.situations.any_transport import BOTH_TRANSPORTS, start_run
+from runwire_conformance.client.situations.questions import closing, run_that_asks, send_answer
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 
@@ -29,7 +29,7 @@ def raw(*steps: str) -> str:
     return '{"runwire_script":[' + ",".join(steps) + "]}"
 
 
-@proves("EVENT-2", script=True, on=BOTH)
+@proves("EVENT-2", script=True, on=BOTH_TRANSPORTS)
 async def halves_are_joined_in_every_kind_of_text(target: Target, transport: str) -> None:
     call = '"call_id":"c1","name":"search"'
     prompt = raw(
@@ -45,7 +45,7 @@ async def halves_are_joined_in_every_kind_of_text(target: Target, transport: str
         f'{{"token":"{LOW}b"}}',
     )
 
-    events = contents(await (await begun(target, transport, prompt)).whole())
+    events = contents(await (await start_run(target, transport, prompt)).whole())
 
     shown = {
         "thinking": [event["content"] for event in events if event["type"] == "thinking"],
@@ -57,7 +57,7 @@ async def halves_are_joined_in_every_kind_of_text(target: Target, transport: str
         assert "".join(texts) == "a🚀b", f"{kind}: expected 'a🚀b'; got {json.dumps(texts)}"
 
 
-@proves("EVENT-2", script=True, on=BOTH)
+@proves("EVENT-2", script=True, on=BOTH_TRANSPORTS)
 async def no_character_is_divided_in_a_text_of_many_events(
     target: Target, limits: Limits, transport: str
 ) -> None:
@@ -68,13 +68,13 @@ async def no_character_is_divided_in_a_text_of_many_events(
         prompt = json.dumps({"runwire_script": [{kind: text}]}, ensure_ascii=False)
         if len(json.dumps(prompt)) > limits["max_message_bytes"] * 0.95:
             raise NotExercised("max_message_bytes is too small for a text of several events")
-        run = await begun(target, transport, prompt)
+        run = await start_run(target, transport, prompt)
         member = "data" if kind == "token" else "content"
         came = "".join(str(event[member]) for event in await run.whole() if event.type == kind)
         assert came == text, f"{kind}: a character was lost where a text of {len(text)} was divided"
 
 
-@proves("MSG-5", script=True, on=BOTH)
+@proves("MSG-5", script=True, on=BOTH_TRANSPORTS)
 async def a_half_that_stays_alone_costs_no_other_character(target: Target, transport: str) -> None:
     long = "x" * 1500
     prompt = raw(
@@ -85,7 +85,7 @@ async def a_half_that_stays_alone_costs_no_other_character(target: Target, trans
         f'{{"token":"c{HIGH}"}}',
     )
 
-    run = await begun(target, transport, prompt)
+    run = await start_run(target, transport, prompt)
     events = await run.whole()
 
     thought = "".join(str(event["content"]) for event in events if event.type == "thinking")
@@ -148,38 +148,43 @@ async def a_finished_log_is_kept_for_its_whole_window(client: Client, target: Ta
 
 
 @proves(
-    "RUN-15", script=True, on=BOTH, connections=2, waits=lambda limits: limits["run_s"] * 1.4, timing=True
+    "RUN-15",
+    script=True,
+    on=BOTH_TRANSPORTS,
+    connections=2,
+    waits=lambda limits: limits["run_s"] * 1.4,
+    timing=True,
 )
 async def time_spent_queued_is_not_running(target: Target, limits: Limits, transport: str) -> None:
     each = limits["run_s"] * 0.7
     session_id = new_run_id()
     working = scripts.script(scripts.wait(each * 1000))
-    first = await begun(target, transport, working, session_id=session_id)
-    second = await begun(target, transport, working, session_id=session_id)
+    first = await start_run(target, transport, working, session_id=session_id)
+    second = await start_run(target, transport, working, session_id=session_id)
 
     ends = [await run.terminal(beyond(each * 2)) for run in (first, second)]
 
     assert [end.get("status") for end in ends] == ["completed"] * 2, f"got {[dict(end) for end in ends]}"
 
 
-@proves("RUN-15", script=True, on=BOTH, waits=lambda limits: limits["run_s"] + 1, timing=True)
+@proves("RUN-15", script=True, on=BOTH_TRANSPORTS, waits=lambda limits: limits["run_s"] + 1, timing=True)
 async def time_spent_waiting_is_not_running(target: Target, limits: Limits, transport: str) -> None:
     if "input" not in target.features:
         raise NotOffered("the server does not offer input")
     waits = limits["run_s"] + 1
     if limits["input_s"] < waits + 2:
         raise NotExercised("input_s is shorter than run_s; set a longer input_s on the server")
-    run = await asked(target, transport, scripts.asking("q1"), scripts.token("on"))
+    run = await run_that_asks(target, transport, scripts.asking("q1"), scripts.token("on"))
 
     await asyncio.sleep(waits)
     assert not any(event.is_terminal for event in run.events), "a run that waited for its user ended"
-    await give(target, run, "q1", True)
+    await send_answer(target, run, "q1", True)
 
     await closing(run, "q1")
     assert (await run.terminal()).get("status") == "completed"
 
 
-@proves("RUN-16", script=True, on=BOTH, connections=3, timing=True)
+@proves("RUN-16", script=True, on=BOTH_TRANSPORTS, connections=3, timing=True)
 async def three_runs_of_a_session_come_in_their_order(target: Target, transport: str) -> None:
     session_id = new_run_id()
     prompts = [
@@ -187,7 +192,7 @@ async def three_runs_of_a_session_come_in_their_order(target: Target, transport:
     ]
 
     runs = [
-        await begun(target, transport, prompt, run_id=new_run_id(), session_id=session_id)
+        await start_run(target, transport, prompt, run_id=new_run_id(), session_id=session_id)
         for prompt in prompts
     ]
 

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from runwire_conformance.case import Broken, Excused, NotExercised, proves, shows
+from runwire_conformance.case import Broken, NoServerFault, NotExercised, accuses, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import NO_SILENCE, Conversation, beyond
 from runwire_conformance.client.conversations.run import Run
-from runwire_conformance.client.situations.either import begun
-from runwire_conformance.client.situations.questions import give
+from runwire_conformance.client.situations.any_transport import start_run
+from runwire_conformance.client.situations.questions import send_answer
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.limits import Limits
@@ -44,7 +44,7 @@ async def beaten(conversation: Conversation, limits: Limits, state: str) -> None
 
     try:
         await conversation.wait_until(heard, bound, "two heartbeats")
-    except Excused:
+    except NoServerFault:
         raise
     except Broken as problem:
         if conversation.spoke_throughout(now() - bound):
@@ -57,13 +57,13 @@ async def held(target: Target, transport: str, limits: Limits) -> None:
     states = STATES | (WAITING if "input" in target.features else {})
 
     async def one(state: str, steps: list[scripts.Step]) -> None:
-        run = await begun(target, transport, scripts.script(*steps), session_id=new_run_id())
+        run = await start_run(target, transport, scripts.script(*steps), session_id=new_run_id())
         await beaten(run.conversation, limits, state)
 
     async def queued() -> None:
         session_id = new_run_id()
-        await begun(target, transport, scripts.script(scripts.wait(LONG_MS)), session_id=session_id)
-        run = await begun(target, transport, scripts.THREE_TOKENS, session_id=session_id)
+        await start_run(target, transport, scripts.script(scripts.wait(LONG_MS)), session_id=session_id)
+        run = await start_run(target, transport, scripts.THREE_TOKENS, session_id=session_id)
         await beaten(run.conversation, limits, "queued")
 
     await asyncio.gather(queued(), *(one(state, steps) for state, steps in states.items()))
@@ -142,7 +142,7 @@ async def is_answered(target: Target, client: Client, session_id: str) -> None:
     run = await client.start(script, session_id=session_id)
     for name, data in (("q1", True), ("q2", "yes")):
         await run.conversation.wait_until(lambda: name in open_requests(run), 5, "a request")  # noqa: B023
-        await give(target, run, name, data)
+        await send_answer(target, run, name, data)
     await run.terminal()
 
 
@@ -170,7 +170,7 @@ async def ordinary(target: Target, client: Client, where: str, after: str, **mem
     run = await target.start_again(client, scripts.SHORT, **members)
     try:
         terminal = await run.terminal()
-    except Excused:
+    except NoServerFault:
         raise
     except Broken as problem:
         raise Broken(f"a run {where}, after one that {after}: {problem}") from None
@@ -186,11 +186,11 @@ async def after_every_ending_the_next_run_is_an_ordinary_one(target: Target, lim
     client = await target.connect()
     for ending in endings:
         session_id, after = new_run_id(), ending.__name__.replace("_", " ")
-        with shows("RUN-2"):
+        with accuses("RUN-2"):
             await ending(target, client, session_id)
-        with shows("RUN-6"):
+        with accuses("RUN-6"):
             await ordinary(target, client, "on the same connection", after)
-        with shows("RUN-2"):
+        with accuses("RUN-2"):
             await ordinary(target, client, "in the same session", after, session_id=session_id)
             other = await target.connect()  # one that was open meanwhile would have been idle
             await ordinary(target, other, "in the same session elsewhere", after, session_id=session_id)

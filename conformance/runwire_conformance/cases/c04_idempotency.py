@@ -3,17 +3,22 @@
 import asyncio
 import json
 
-from runwire_conformance.case import NotOffered, Wrong, proves, shows
+from runwire_conformance.case import NotOffered, Wrong, accuses, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import END, EVENT_S
 from runwire_conformance.client.conversations.run import contents
 from runwire_conformance.client.expectations import expect_member, expect_refused, expect_same_log
-from runwire_conformance.client.situations.either import BOTH, begun, client_of, start_answered
+from runwire_conformance.client.situations.any_transport import (
+    BOTH_TRANSPORTS,
+    client_of,
+    start_answered,
+    start_run,
+)
 from runwire_conformance.client.target import Target, new_run_id
 
 
-@proves("RUN-18", on=BOTH, connections=2)
+@proves("RUN-18", on=BOTH_TRANSPORTS, connections=2)
 async def two_starts_at_once_become_one_run(target: Target, transport: str) -> None:
     run_id = new_run_id()
     clients = [await target.connect() if transport == "websocket" else None for _ in range(2)]
@@ -30,13 +35,13 @@ async def two_starts_at_once_become_one_run(target: Target, transport: str) -> N
         assert sorted(answer.type for answer in (one, other)) == ["error", "started"]
 
 
-@proves("RUN-19", on=BOTH, connections=2)
+@proves("RUN-19", on=BOTH_TRANSPORTS, connections=2)
 async def a_repeated_start_replays_the_run(target: Target, transport: str) -> None:
     run_id = new_run_id()
-    first = await begun(target, transport, target.short, run_id=run_id)
+    first = await start_run(target, transport, target.short, run_id=run_id)
     await first.terminal()
 
-    again = await begun(target, transport, target.short, run_id=run_id)
+    again = await start_run(target, transport, target.short, run_id=run_id)
 
     await again.terminal()
     assert again.epoch == first.epoch
@@ -48,19 +53,19 @@ async def a_repeated_start_replays_the_run(target: Target, transport: str) -> No
     expect_same_log(contents(again.events), contents(first.events))
 
 
-@proves("RUN-19", on=BOTH, connections=2)
+@proves("RUN-19", on=BOTH_TRANSPORTS, connections=2)
 async def defaults_belong_to_the_same_body(target: Target, transport: str) -> None:
     run_id = new_run_id()
-    first = await begun(target, transport, target.short, run_id=run_id)
+    first = await start_run(target, transport, target.short, run_id=run_id)
     await first.terminal()
 
-    again = await begun(target, transport, target.short, run_id=run_id, on_disconnect="grace")
+    again = await start_run(target, transport, target.short, run_id=run_id, on_disconnect="grace")
 
     assert again.epoch == first.epoch
     await again.terminal()
 
 
-@proves("RUN-37", on=BOTH)
+@proves("RUN-37", on=BOTH_TRANSPORTS)
 async def two_spellings_of_a_body_are_the_same(target: Target, transport: str) -> None:
     numbers = {"n": 1, "list": [1.5, None, True], "name": {"a": 1, "b": 2}}
     spelled = '{"name":{"b":2e0,"a":1.0},"list":[15e-1,null,true],"n":1.0}'
@@ -73,7 +78,7 @@ async def two_spellings_of_a_body_are_the_same(target: Target, transport: str) -
         ({"inputs": numbers}, {"inputs": json.loads(spelled)}),
         ({"inputs": {"n": 2**53}}, {"inputs": {"n": 2**53 + 1}}),
     ):
-        run = await begun(target, transport, target.brief, run_id=new_run_id(), **first)
+        run = await start_run(target, transport, target.brief, run_id=new_run_id(), **first)
         await run.terminal()
         body = {"prompt": target.brief, "run_id": run.id, **again}
         answer = await start_answered(target, client_of(run), **body)
@@ -84,9 +89,9 @@ async def two_spellings_of_a_body_are_the_same(target: Target, transport: str) -
             await run.conversation.leave()
 
 
-@proves("RUN-20", on=BOTH)
+@proves("RUN-20", on=BOTH_TRANSPORTS)
 async def another_prompt_under_the_same_id_is_a_conflict(target: Target, transport: str) -> None:
-    run = await begun(target, transport, target.short, run_id=new_run_id())
+    run = await start_run(target, transport, target.short, run_id=new_run_id())
     await run.terminal()
 
     answer = await start_answered(target, client_of(run), prompt=target.short + " ", run_id=run.id)
@@ -94,9 +99,9 @@ async def another_prompt_under_the_same_id_is_a_conflict(target: Target, transpo
     expect_member(answer, "code", "conflict")
 
 
-@proves("RUN-20", on=BOTH)
+@proves("RUN-20", on=BOTH_TRANSPORTS)
 async def other_inputs_under_the_same_id_are_a_conflict(target: Target, transport: str) -> None:
-    run = await begun(target, transport, target.short, run_id=new_run_id(), inputs={"n": 1})
+    run = await start_run(target, transport, target.short, run_id=new_run_id(), inputs={"n": 1})
     await run.terminal()
 
     again = {"prompt": target.short, "run_id": run.id, "inputs": {"n": True}}
@@ -105,7 +110,7 @@ async def other_inputs_under_the_same_id_are_a_conflict(target: Target, transpor
     expect_member(answer, "code", "conflict")
 
 
-@proves("RUN-20", "RUN-37", on=BOTH)
+@proves("RUN-20", "RUN-37", on=BOTH_TRANSPORTS)
 async def every_member_of_the_body_counts_there_or_absent(target: Target, transport: str) -> None:
     client = await target.connect() if transport == "websocket" else None
     for members in ({"on_disconnect": "continue"}, {"session_id": new_run_id()}, {"inputs": {"n": 1}}):
@@ -114,7 +119,7 @@ async def every_member_of_the_body_counts_there_or_absent(target: Target, transp
             started = await start_answered(target, client, **body, **first)
             expect_member(started, "run_id", body["run_id"])
             answer = await start_answered(target, client, **body, **again)
-            with shows("RUN-20" if again else "RUN-37"):
+            with accuses("RUN-20" if again else "RUN-37"):
                 if answer.get("code") != "conflict":
                     raise Wrong(
                         f"expected `conflict` for {again} after {first}; got {json.dumps(answer)[:200]}"
@@ -125,9 +130,9 @@ async def every_member_of_the_body_counts_there_or_absent(target: Target, transp
                 )
 
 
-@proves("RUN-37", on=BOTH)
+@proves("RUN-37", on=BOTH_TRANSPORTS)
 async def an_absent_session_is_not_the_one_that_the_server_chose(target: Target, transport: str) -> None:
-    run = await begun(target, transport, target.brief, run_id=new_run_id())
+    run = await start_run(target, transport, target.brief, run_id=new_run_id())
     await run.terminal()
     assert run.opening is not None
     chosen = run.opening["session_id"]
@@ -149,7 +154,7 @@ async def without_resume_a_known_id_is_a_conflict(client: Client, target: Target
     expect_refused(answer, "conflict")
 
 
-@proves("RUN-22", on=BOTH)
+@proves("RUN-22", on=BOTH_TRANSPORTS)
 async def an_id_of_another_form_is_refused(target: Target, transport: str) -> None:
     client = await target.connect() if transport == "websocket" else None
     for name in ("run_id", "session_id"):

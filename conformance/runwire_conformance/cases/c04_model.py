@@ -3,19 +3,19 @@
 from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client.target import Target
 from runwire_conformance.fuzz.search import search
-from runwire_conformance.fuzz.strategies import Kit
+from runwire_conformance.fuzz.strategies import PlanScope
 
 #: Connections and streams that a conversation of the model holds at once.
 CONNECTIONS = 4
 
 
-def kit(target: Target, *lines: str, resumes: bool = False) -> Kit:
+def kit(target: Target, *lines: str, resumes: bool = False) -> PlanScope:
     """Return what this server lets the model do; raises NotExercised when it lets too little."""
     most = target.limits.whole("connections_per_principal")
     if most * 0.6 < CONNECTIONS:
         raise NotExercised(f"connections_per_principal is {most}; the model needs at least 7")
     asks = "input" in target.features
-    return Kit(lines, min(2, target.limits.whole("runs_per_connection")), resumes, asks)
+    return PlanScope(lines, min(2, target.limits.whole("runs_per_connection")), resumes, asks)
 
 
 @proves("RUN-4", "RUN-5", "RUN-28", "CANCEL-1", script=True, connections=CONNECTIONS, searches=True)

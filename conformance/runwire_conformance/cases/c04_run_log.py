@@ -8,8 +8,8 @@ from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import END, EVENT_S, LONG_S
 from runwire_conformance.client.conversations.run import contents
-from runwire_conformance.client.expectations import expect_count, expect_same_log, expect_text, shown
-from runwire_conformance.client.situations.either import BOTH, begun
+from runwire_conformance.client.expectations import excerpt, expect_count, expect_same_log, expect_text
+from runwire_conformance.client.situations.any_transport import BOTH_TRANSPORTS, start_run
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 
@@ -28,15 +28,15 @@ async def every_event_has_its_place(client: Client, target: Target) -> None:
     assert [event.type for event in events if "run_id" not in event or "seq" not in event] == []
 
 
-@proves("RUN-27", script=True, on=BOTH)
+@proves("RUN-27", script=True, on=BOTH_TRANSPORTS)
 async def the_error_that_ends_a_run_has_its_place(target: Target, transport: str) -> None:
-    run = await begun(target, transport, scripts.script(scripts.token("x"), scripts.fail()))
+    run = await start_run(target, transport, scripts.script(scripts.token("x"), scripts.fail()))
 
     error = await run.conversation.message(
         lambda message: message.type == "error", "the error", seconds=EVENT_S, owners=END
     )
     if error.get("run_id") != run.id or "seq" not in error:
-        raise Wrong(f"expected an error with run_id and seq; got {shown(error)}")
+        raise Wrong(f"expected an error with run_id and seq; got {excerpt(error)}")
 
 
 @proves("RUN-28")
@@ -47,10 +47,10 @@ async def every_run_of_a_connection_counts_from_one(client: Client, target: Targ
         assert events[0].get("first_seq", events[0].get("seq")) == 1
 
 
-@proves("RUN-28", script=True, on=BOTH, watches=("RUN-29",))
+@proves("RUN-28", script=True, on=BOTH_TRANSPORTS, watches=("RUN-29",))
 async def a_long_run_is_numbered_without_hole(target: Target, limits: Limits, transport: str) -> None:
     times = min(500, int(limits["log_bytes"] / LONGEST_PAIR))
-    run = await begun(
+    run = await start_run(
         target, transport, scripts.script(scripts.repeat(times, scripts.token("x"), scripts.thinking("y")))
     )
 
@@ -136,11 +136,11 @@ async def a_log_is_whole_while_its_run_is_unfinished_and_after_its_end(target: T
     expect_same_log(contents(await later.whole()), whole)
 
 
-@proves("RUN-34", script=True, on=BOTH, fills=True)
+@proves("RUN-34", script=True, on=BOTH_TRANSPORTS, fills=True)
 async def a_log_beyond_its_size_ends_as_incomplete(target: Target, transport: str) -> None:
     piece = "x" * 4000
     times = target.pieces_beyond_log(4000)
-    run = await begun(target, transport, scripts.script(scripts.repeat(times, scripts.thinking(piece))))
+    run = await start_run(target, transport, scripts.script(scripts.repeat(times, scripts.thinking(piece))))
 
     terminal = await run.terminal(LONG_S)
 

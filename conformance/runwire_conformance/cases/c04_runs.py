@@ -16,7 +16,7 @@ from runwire_conformance.client.expectations import (
     expect_one_end,
     expect_refused,
 )
-from runwire_conformance.client.situations.either import BOTH, begun, quiet, stop
+from runwire_conformance.client.situations.any_transport import BOTH_TRANSPORTS, quiet, start_run, stop
 from runwire_conformance.client.target import ACCEPT_JSON, Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 
@@ -45,17 +45,17 @@ async def a_prompt_alone_shows_what_its_agent_does(client: Client, target: Targe
     await client.message(lambda message: message.type == "token", "a token", seconds=EVENT_S)
 
 
-@proves("RUN-2", on=BOTH)
+@proves("RUN-2", on=BOTH_TRANSPORTS)
 async def a_run_shows_what_its_agent_does(target: Target, transport: str) -> None:
-    run = await begun(target, transport, target.short)
+    run = await start_run(target, transport, target.short)
 
     await run.event("token")
 
 
-@proves("RUN-2", script=True, on=BOTH, connections=2)
+@proves("RUN-2", script=True, on=BOTH_TRANSPORTS, connections=2)
 async def two_runs_of_one_prompt_have_an_agent_each(target: Target, transport: str) -> None:
-    doomed = await begun(target, transport, scripts.ENDLESS)
-    run = await begun(target, transport, scripts.ENDLESS)
+    doomed = await start_run(target, transport, scripts.ENDLESS)
+    run = await start_run(target, transport, scripts.ENDLESS)
     await doomed.next_event()
     await stop(target, doomed)
     await doomed.terminal()
@@ -75,9 +75,9 @@ async def a_start_is_answered_with_started_first(client: Client, target: Target)
     expect_member(first, "type", "started")
 
 
-@proves("RUN-3", script=True, on=BOTH)
+@proves("RUN-3", script=True, on=BOTH_TRANSPORTS)
 async def a_run_that_fails_at_once_is_started_too(target: Target, transport: str) -> None:
-    run = await begun(target, transport, scripts.script(scripts.fail()))
+    run = await start_run(target, transport, scripts.script(scripts.fail()))
 
     events = await run.whole()
 
@@ -105,18 +105,18 @@ async def every_run_of_a_connection_ends(client: Client, target: Target) -> None
         await run.terminal()
 
 
-@proves("RUN-4", script=True, on=BOTH)
+@proves("RUN-4", script=True, on=BOTH_TRANSPORTS)
 async def a_run_that_fails_ends_once(target: Target, transport: str) -> None:
-    run = await begun(target, transport, scripts.script(scripts.token("x"), scripts.fail()))
+    run = await start_run(target, transport, scripts.script(scripts.token("x"), scripts.fail()))
 
     events = await quiet(run)
 
     expect_one_end(events, "error")
 
 
-@proves("RUN-4", script=True, on=BOTH)
+@proves("RUN-4", script=True, on=BOTH_TRANSPORTS)
 async def a_run_that_is_cancelled_ends_once(target: Target, transport: str) -> None:
-    run = await begun(target, transport, scripts.ENDLESS)
+    run = await start_run(target, transport, scripts.ENDLESS)
     await run.until_text("first xx")
 
     await stop(target, run)
@@ -153,9 +153,9 @@ async def nothing_follows_the_terminal(client: Client, target: Target) -> None:
     assert after == []
 
 
-@proves("RUN-5", on=BOTH)
+@proves("RUN-5", on=BOTH_TRANSPORTS)
 async def no_event_follows_the_end_of_a_run(target: Target, transport: str) -> None:
-    run = await begun(target, transport, target.short)
+    run = await start_run(target, transport, target.short)
 
     events = await quiet(run)
 
@@ -204,9 +204,9 @@ def slow(target: Target) -> str:
     return scripts.ENDLESS if target.profile.has_script_agent else target.long
 
 
-@proves("RUN-8", on=BOTH)
+@proves("RUN-8", on=BOTH_TRANSPORTS)
 async def a_run_without_id_gets_one(target: Target, transport: str) -> None:
-    run = await begun(target, transport, target.short)
+    run = await start_run(target, transport, target.short)
 
     assert CHOSEN_ID.fullmatch(run.id)
 
@@ -231,36 +231,36 @@ async def a_posted_run_is_called_by_its_name(target: Target) -> None:
     expect_member(accepted.json(), "run_id", run_id)
 
 
-@proves("RUN-13", script=True, on=BOTH)
+@proves("RUN-13", script=True, on=BOTH_TRANSPORTS)
 async def a_cancel_that_races_the_end_leaves_one_terminal(target: Target, transport: str) -> None:
     prompt = scripts.script(scripts.token("x"), scripts.wait(20))
     client = await target.connect() if transport == "websocket" else None
     for delay_ms in range(0, 40, 4):
-        run = await (client.start(prompt) if client else begun(target, transport, prompt))
+        run = await (client.start(prompt) if client else start_run(target, transport, prompt))
         await asyncio.sleep(delay_ms / 1000)
         await stop(target, run)
         expect_one_end(await quiet(run), "done")
 
 
-@proves("RUN-13", script=True, on=BOTH)
+@proves("RUN-13", script=True, on=BOTH_TRANSPORTS)
 async def a_run_whose_agent_fails_ends(target: Target, transport: str) -> None:
-    run = await begun(
+    run = await start_run(
         target, transport, scripts.script(scripts.token("x"), scripts.fail("upstream_error", "no answer"))
     )
 
     await run.terminal()
 
 
-@proves("RUN-13", script=True, on=BOTH, waits=lambda limits: limits["run_s"])
+@proves("RUN-13", script=True, on=BOTH_TRANSPORTS, waits=lambda limits: limits["run_s"])
 async def a_run_whose_time_is_over_ends(target: Target, limits: Limits, transport: str) -> None:
-    run = await begun(target, transport, scripts.script(scripts.wait(limits["run_s"] * 1000 + 8000)))
+    run = await start_run(target, transport, scripts.script(scripts.wait(limits["run_s"] * 1000 + 8000)))
 
     await run.terminal(beyond(limits["run_s"]))
 
 
-@proves("RUN-14", script=True, on=BOTH)
+@proves("RUN-14", script=True, on=BOTH_TRANSPORTS)
 async def a_failing_agent_ends_the_run_with_an_error(target: Target, transport: str) -> None:
-    run = await begun(
+    run = await start_run(
         target, transport, scripts.script(scripts.token("x"), scripts.fail("upstream_error", "no answer"))
     )
 
@@ -270,7 +270,12 @@ async def a_failing_agent_ends_the_run_with_an_error(target: Target, transport: 
 
 
 @proves(
-    "RUN-15", script=True, on=BOTH, connections=4, waits=lambda limits: limits["run_s"] * 1.2, timing=True
+    "RUN-15",
+    script=True,
+    on=BOTH_TRANSPORTS,
+    connections=4,
+    waits=lambda limits: limits["run_s"] * 1.2,
+    timing=True,
 )
 async def a_run_beyond_its_time_ends_with_timeout(target: Target, limits: Limits, transport: str) -> None:
     # Time as queued or waiting is not counted: such a run takes longer than `run_s` and less than that at its work.
@@ -278,7 +283,7 @@ async def a_run_beyond_its_time_ends_with_timeout(target: Target, limits: Limits
 
     async def times_out() -> None:
         endless = scripts.script(scripts.token("x"), scripts.block(limits["run_s"] * 1000 + 8000))
-        run = await begun(target, transport, endless)
+        run = await start_run(target, transport, endless)
         running = await run.next_event()
         terminal = await run.terminal_within(limits["run_s"], running.at)
         expect_ended(terminal, type="error", code="timeout")
@@ -288,8 +293,8 @@ async def a_run_beyond_its_time_ends_with_timeout(target: Target, limits: Limits
     async def is_queued() -> None:
         session_id = new_run_id()
         working = scripts.script(scripts.wait(share_s * 1000), scripts.token("done"))
-        before = await begun(target, transport, working, session_id=session_id)
-        run = await begun(target, transport, working, session_id=session_id)
+        before = await start_run(target, transport, working, session_id=session_id)
+        run = await start_run(target, transport, working, session_id=session_id)
         await before.terminal(beyond(share_s))
         expect_completed(await run.terminal(beyond(share_s)), owners=("RUN-16", "SCRIPT-2"))
 
@@ -300,7 +305,7 @@ async def a_run_beyond_its_time_ends_with_timeout(target: Target, limits: Limits
         asks = scripts.script(
             scripts.asking("q1", **expires), scripts.wait(share_s * 1000), scripts.token("done")
         )
-        run = await begun(target, transport, asks)
+        run = await start_run(target, transport, asks)
         expect_completed(await run.terminal(beyond(2 * share_s)), owners=("INPUT-16", "SCRIPT-2"))
 
     await asyncio.gather(times_out(), waits(), is_queued())

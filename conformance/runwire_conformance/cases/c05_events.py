@@ -13,7 +13,7 @@ from runwire_conformance.client.expectations import (
     expect_refused,
     expect_text,
 )
-from runwire_conformance.client.situations.either import BOTH, begun, stop
+from runwire_conformance.client.situations.any_transport import BOTH_TRANSPORTS, start_run, stop
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.websocket import MAX_MESSAGE
 from runwire_conformance.rules.messages import excesses
@@ -25,9 +25,9 @@ from runwire_conformance.trace.trace import Message, json_of
 LONGEST_PAUSE_S = 1.5
 
 
-@proves("EVENT-1", script=True, on=BOTH)
+@proves("EVENT-1", script=True, on=BOTH_TRANSPORTS)
 async def the_text_of_a_sub_agent_is_no_answer(target: Target, transport: str) -> None:
-    run = await begun(
+    run = await start_run(
         target,
         transport,
         scripts.script(
@@ -45,9 +45,9 @@ async def the_text_of_a_sub_agent_is_no_answer(target: Target, transport: str) -
     expect_text(run, "own words")
 
 
-@proves("EVENT-2", script=True, on=BOTH)
+@proves("EVENT-2", script=True, on=BOTH_TRANSPORTS)
 async def a_surrogate_pair_that_an_agent_divides_is_joined(target: Target, transport: str) -> None:
-    run = await begun(target, transport, '{"runwire_script":[{"token":"a\\ud83d"},{"token":"\\ude80b"}]}')
+    run = await start_run(target, transport, '{"runwire_script":[{"token":"a\\ud83d"},{"token":"\\ude80b"}]}')
 
     await run.whole()
 
@@ -113,11 +113,11 @@ def expect_in_time(message: Message, limits: Limits) -> None:
 @proves(
     "EVENT-7",
     script=True,
-    on=BOTH,
+    on=BOTH_TRANSPORTS,
     watches=("EVENT-3", "EVENT-8", "EVENT-10", "EVENT-11", "EVENT-12", "EVENT-14", "EVENT-26"),
 )
 async def tool_events_name_their_call(target: Target, transport: str) -> None:
-    run = await begun(target, transport, scripts.EVERYTHING)
+    run = await start_run(target, transport, scripts.EVERYTHING)
 
     events = await run.whole()
 
@@ -125,9 +125,9 @@ async def tool_events_name_their_call(target: Target, transport: str) -> None:
     assert [event.type for event in tools if not isinstance(event.get("call_id"), str)] == []
 
 
-@proves("EVENT-3", script=True, on=BOTH)
+@proves("EVENT-3", script=True, on=BOTH_TRANSPORTS)
 async def a_sub_agent_is_not_named_on_a_token(target: Target, transport: str) -> None:
-    run = await begun(
+    run = await start_run(
         target,
         transport,
         '{"runwire_script":[{"token":"x","agent":"helper"},{"replace":"y","parent_call_id":"c1"}]}',
@@ -139,10 +139,10 @@ async def a_sub_agent_is_not_named_on_a_token(target: Target, transport: str) ->
     assert [event for event in named if event.keys() & {"agent", "parent_call_id"}] == []
 
 
-@proves("EVENT-8", script=True, on=BOTH)
+@proves("EVENT-8", script=True, on=BOTH_TRANSPORTS)
 async def a_call_is_announced_once_with_its_whole_input(target: Target, transport: str) -> None:
     arguments = {"query": "ü", "list": [1, 2.5, None, True], "nested": {"a": {"b": []}}}
-    run = await begun(
+    run = await start_run(
         target, transport, scripts.script(scripts.call("c1", "search", arguments), scripts.observe("c1"))
     )
 
@@ -152,9 +152,9 @@ async def a_call_is_announced_once_with_its_whole_input(target: Target, transpor
     assert [(call["call_id"], call["name"], call["input"]) for call in calls] == [("c1", "search", arguments)]
 
 
-@proves("EVENT-13", script=True, on=BOTH)
+@proves("EVENT-13", script=True, on=BOTH_TRANSPORTS)
 async def a_completed_run_has_an_observation_for_every_call(target: Target, transport: str) -> None:
-    run = await begun(target, transport, scripts.EVERYTHING)
+    run = await start_run(target, transport, scripts.EVERYTHING)
 
     events = await run.whole()
 
@@ -165,9 +165,9 @@ async def a_completed_run_has_an_observation_for_every_call(target: Target, tran
     assert calls == final
 
 
-@proves("EVENT-14", script=True, on=BOTH)
+@proves("EVENT-14", script=True, on=BOTH_TRANSPORTS)
 async def partial_observations_are_text_that_adds_up(target: Target, transport: str) -> None:
-    run = await begun(target, transport, scripts.EVERYTHING)
+    run = await start_run(target, transport, scripts.EVERYTHING)
 
     events = await run.whole()
 
@@ -175,12 +175,12 @@ async def partial_observations_are_text_that_adds_up(target: Target, transport: 
     assert "".join(partial) == "half done"
 
 
-@proves("EVENT-18", script=True, on=BOTH, watches=("EVENT-20",))
+@proves("EVENT-18", script=True, on=BOTH_TRANSPORTS, watches=("EVENT-20",))
 async def an_observation_that_is_too_large_is_cut(target: Target, limits: Limits, transport: str) -> None:
     content = {"text": "ü" * min(limits.whole("max_event_bytes"), MAX_MESSAGE // 4)}
     message = json.dumps({"prompt": scripts.script(scripts.call("c1"), scripts.observe("c1", content))})
     prompt = json.loads(message)["prompt"] if len(message) < limits["max_message_bytes"] else repeated(limits)
-    run = await begun(target, transport, prompt)
+    run = await start_run(target, transport, prompt)
 
     event = await run.event("observation")
 
@@ -200,12 +200,12 @@ def repeated(limits: Limits) -> str:
     return scripts.script(scripts.call("c1"), scripts.observe("c1", "x" * size))
 
 
-@proves("EVENT-18", script=True, on=BOTH)
+@proves("EVENT-18", script=True, on=BOTH_TRANSPORTS)
 async def an_observation_that_is_too_deep_is_sent_as_text(
     target: Target, limits: Limits, transport: str
 ) -> None:
     deep = deeply(limits.whole("json_depth"))
-    run = await begun(target, transport, scripts.script(scripts.call("c1"), scripts.observe("c1", deep)))
+    run = await start_run(target, transport, scripts.script(scripts.call("c1"), scripts.observe("c1", deep)))
 
     event = await run.event("observation")
 
@@ -223,10 +223,10 @@ def deeply(depth: int) -> list[object]:
     return value
 
 
-@proves("EVENT-19", script=True, on=BOTH)
+@proves("EVENT-19", script=True, on=BOTH_TRANSPORTS)
 async def a_call_that_is_too_large_ends_the_run(target: Target, limits: Limits, transport: str) -> None:
     call = scripts.call("c1", "t", "x" * limits.whole("max_event_bytes"))
-    run = await begun(target, transport, scripts.script(call, scripts.observe("c1")))
+    run = await start_run(target, transport, scripts.script(call, scripts.observe("c1")))
 
     terminal = await run.terminal()
 
@@ -234,22 +234,22 @@ async def a_call_that_is_too_large_ends_the_run(target: Target, limits: Limits, 
     assert run.events[0].is_terminal, "the call was sent before the error"
 
 
-@proves("EVENT-19", script=True, on=BOTH)
+@proves("EVENT-19", script=True, on=BOTH_TRANSPORTS)
 async def a_call_that_is_too_deep_ends_the_run(target: Target, limits: Limits, transport: str) -> None:
     call = scripts.call("c1", "t", deeply(limits.whole("json_depth")))
-    run = await begun(target, transport, scripts.script(call, scripts.observe("c1")))
+    run = await start_run(target, transport, scripts.script(call, scripts.observe("c1")))
 
     terminal = await run.terminal()
 
     expect_ended(terminal, type="error", code="payload_too_large")
 
 
-@proves("EVENT-20", script=True, on=BOTH)
+@proves("EVENT-20", script=True, on=BOTH_TRANSPORTS)
 async def a_token_beyond_the_size_of_an_event_is_divided(
     target: Target, limits: Limits, transport: str
 ) -> None:
     text = "ü" * (limits.whole("max_event_bytes") // 2 + 10)
-    run = await begun(target, transport, scripts.script(scripts.token(text)))
+    run = await start_run(target, transport, scripts.script(scripts.token(text)))
 
     await run.terminal()
 
@@ -265,9 +265,9 @@ async def done_says_how_it_ended(client: Client, target: Target) -> None:
     assert done.get("status") in {"completed", "incomplete", "cancelled"}
 
 
-@proves("EVENT-21", on=BOTH)
+@proves("EVENT-21", on=BOTH_TRANSPORTS)
 async def every_done_says_how_it_ended(target: Target, transport: str) -> None:
-    run = await begun(target, transport, target.brief)
+    run = await start_run(target, transport, target.brief)
 
     terminal = await run.terminal()
 
@@ -285,9 +285,9 @@ async def a_refusal_says_its_code_and_whether_to_retry(client: Client) -> None:
     expect_member(refused, "retryable", False)
 
 
-@proves("EVENT-22", script=True, on=BOTH)
+@proves("EVENT-22", script=True, on=BOTH_TRANSPORTS)
 async def a_failure_says_its_code_and_whether_to_retry(target: Target, transport: str) -> None:
-    run = await begun(target, transport, scripts.script(scripts.fail()))
+    run = await start_run(target, transport, scripts.script(scripts.fail()))
 
     terminal = await run.terminal()
 
@@ -295,9 +295,11 @@ async def a_failure_says_its_code_and_whether_to_retry(target: Target, transport
     assert isinstance(terminal.get("retryable"), bool)
 
 
-@proves("EVENT-23", on=BOTH)
+@proves("EVENT-23", on=BOTH_TRANSPORTS)
 async def a_cancelled_run_says_why(target: Target, transport: str) -> None:
-    run = await begun(target, transport, scripts.ENDLESS if target.profile.has_script_agent else target.long)
+    run = await start_run(
+        target, transport, scripts.ENDLESS if target.profile.has_script_agent else target.long
+    )
     await run.next_event()
     await stop(target, run)
 
@@ -306,19 +308,21 @@ async def a_cancelled_run_says_why(target: Target, transport: str) -> None:
     assert terminal.get("reason")
 
 
-@proves("EVENT-23", script=True, on=BOTH, fills=True)
+@proves("EVENT-23", script=True, on=BOTH_TRANSPORTS, fills=True)
 async def a_run_that_was_cut_says_why(target: Target, transport: str) -> None:
     times = target.pieces_beyond_log(4000)
-    run = await begun(target, transport, scripts.script(scripts.repeat(times, scripts.thinking("x" * 4000))))
+    run = await start_run(
+        target, transport, scripts.script(scripts.repeat(times, scripts.thinking("x" * 4000)))
+    )
 
     terminal = await run.terminal(LONG_S)
 
     assert terminal.get("reason")
 
 
-@proves("EVENT-28", on=BOTH)
+@proves("EVENT-28", on=BOTH_TRANSPORTS)
 async def a_usage_counts_no_token_twice(target: Target, transport: str) -> None:
-    run = await begun(target, transport, target.short)
+    run = await start_run(target, transport, target.short)
 
     terminal = await run.terminal()
 
@@ -337,9 +341,9 @@ async def a_refusal_is_told_from_a_terminal(client: Client, target: Target) -> N
     await run.terminal()
 
 
-@proves("EVENT-26", script=True, on=BOTH)
+@proves("EVENT-26", script=True, on=BOTH_TRANSPORTS)
 async def an_empty_token_is_not_sent(target: Target, transport: str) -> None:
-    run = await begun(target, transport, scripts.script(*scripts.tokens("a", "", "b")))
+    run = await start_run(target, transport, scripts.script(*scripts.tokens("a", "", "b")))
 
     events = await run.whole()
 

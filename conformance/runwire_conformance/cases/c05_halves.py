@@ -3,13 +3,13 @@
 from runwire_conformance.case import proves
 from runwire_conformance.cases.c04_clauses import HIGH, LOW, raw
 from runwire_conformance.client.conversations.run import contents
-from runwire_conformance.client.situations.either import BOTH, begun
+from runwire_conformance.client.situations.any_transport import BOTH_TRANSPORTS, start_run
 from runwire_conformance.client.target import Target
 
 CALL = '"call_id":"c1","name":"search"'
 
 
-@proves("EVENT-31", script=True, on=BOTH)
+@proves("EVENT-31", script=True, on=BOTH_TRANSPORTS)
 async def a_half_waits_while_others_speak(target: Target, transport: str) -> None:
     prompt = raw(
         f'{{"token":"a{HIGH}"}}',
@@ -27,7 +27,7 @@ async def a_half_waits_while_others_speak(target: Target, transport: str) -> Non
         f'{{"thinking":"{LOW}","agent":"three","parent_call_id":"c1"}}',
     )
 
-    run = await begun(target, transport, prompt)
+    run = await start_run(target, transport, prompt)
     events = await run.whole()
 
     def told(agent: str) -> str:
@@ -44,7 +44,7 @@ async def a_half_waits_while_others_speak(target: Target, transport: str) -> Non
     assert run.text == "c🚀d", f"a replace and the token that goes on from it became {run.text!r}"
 
 
-@proves("EVENT-31", script=True, on=BOTH)
+@proves("EVENT-31", script=True, on=BOTH_TRANSPORTS)
 async def an_empty_text_completes_nothing(target: Target, transport: str) -> None:
     prompt = raw(
         f'{{"thinking":"a{HIGH}"}}',
@@ -63,7 +63,7 @@ async def an_empty_text_completes_nothing(target: Target, transport: str) -> Non
         '{"observation":{"call_id":"c1","content":"ok"}}',
     )
 
-    run = await begun(target, transport, prompt)
+    run = await start_run(target, transport, prompt)
     events = await run.whole()
 
     for kind, member, expected in (
@@ -78,11 +78,11 @@ async def an_empty_text_completes_nothing(target: Target, transport: str) -> Non
         )
 
 
-@proves("EVENT-31", script=True, on=BOTH)
+@proves("EVENT-31", script=True, on=BOTH_TRANSPORTS)
 async def a_replace_that_is_half_a_character_is_not_held_back(target: Target, transport: str) -> None:
     prompt = raw('{"token":"a"}', f'{{"replace":"{HIGH}"}}', '{"thinking":"so"}', f'{{"token":"{LOW}b"}}')
 
-    run = await begun(target, transport, prompt)
+    run = await start_run(target, transport, prompt)
     events = await run.whole()
 
     replaced = [event.get("data") for event in events if event.type == "replace"]
@@ -92,7 +92,7 @@ async def a_replace_that_is_half_a_character_is_not_held_back(target: Target, tr
     )
 
 
-@proves("EVENT-32", script=True, on=BOTH)
+@proves("EVENT-32", script=True, on=BOTH_TRANSPORTS)
 async def a_half_that_nothing_completes_is_told_as_one(target: Target, transport: str) -> None:
     prompt = raw(
         f'{{"token":"a{HIGH}"}}',
@@ -106,7 +106,7 @@ async def a_half_that_nothing_completes_is_told_as_one(target: Target, transport
         f'{{"token":"ef{HIGH}"}}',
     )
 
-    events = contents(await (await begun(target, transport, prompt)).whole())
+    events = contents(await (await start_run(target, transport, prompt)).whole())
 
     came: list[tuple[str, str]] = []
     for event in events:

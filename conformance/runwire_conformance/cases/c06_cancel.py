@@ -13,7 +13,7 @@ from runwire_conformance.client.expectations import (
     expect_one_end,
     expect_text,
 )
-from runwire_conformance.client.situations.either import BOTH, begun, quiet, stop
+from runwire_conformance.client.situations.any_transport import BOTH_TRANSPORTS, quiet, start_run, stop
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.clock import LATE_S
 from runwire_conformance.trace.limits import Limits
@@ -33,11 +33,11 @@ def long_enough(limits: Limits) -> float:
     return limits.seconds("cancel_deadline_ms") + LATE_S
 
 
-@proves("CANCEL-1", on=BOTH)
+@proves("CANCEL-1", on=BOTH_TRANSPORTS)
 async def a_cancelled_run_ends_as_cancelled_by_its_user(
     target: Target, limits: Limits, transport: str
 ) -> None:
-    run = await begun(target, transport, slow(target))
+    run = await start_run(target, transport, slow(target))
     await run.next_event()
 
     await stop(target, run)
@@ -58,11 +58,11 @@ async def a_cancelled_run_ends_within_the_advertised_deadline(
     await run.terminal_within(limits.seconds("cancel_deadline_ms"), handed)
 
 
-@proves("CANCEL-2", on=BOTH)
+@proves("CANCEL-2", on=BOTH_TRANSPORTS)
 async def a_run_cancelled_by_its_name_ends_in_time_too(
     target: Target, limits: Limits, transport: str
 ) -> None:
-    run = await begun(target, transport, slow(target), run_id=new_run_id())
+    run = await start_run(target, transport, slow(target), run_id=new_run_id())
     await run.next_event()
 
     handed = await stop(target, run, by_name=True)
@@ -70,9 +70,9 @@ async def a_run_cancelled_by_its_name_ends_in_time_too(
     await run.terminal_within(limits.seconds("cancel_deadline_ms"), handed)
 
 
-@proves("CANCEL-3", script=True, on=BOTH)
+@proves("CANCEL-3", script=True, on=BOTH_TRANSPORTS)
 async def a_cancelled_run_falls_silent(target: Target, limits: Limits, transport: str) -> None:
-    run = await begun(
+    run = await start_run(
         target, transport, scripts.script(scripts.repeat(400, scripts.token("x"), scripts.wait(15)))
     )
     await run.next_event()
@@ -86,9 +86,9 @@ async def a_cancelled_run_falls_silent(target: Target, limits: Limits, transport
     ] == []
 
 
-@proves("CANCEL-4", script=True, on=BOTH)
+@proves("CANCEL-4", script=True, on=BOTH_TRANSPORTS)
 async def a_tool_that_cannot_be_interrupted_is_fenced(target: Target, limits: Limits, transport: str) -> None:
-    run = await begun(target, transport, scripts.BLOCKED)
+    run = await start_run(target, transport, scripts.BLOCKED)
     await run.until_text("first ")
 
     handed = await stop(target, run)
@@ -159,9 +159,9 @@ async def a_cancel_acts_on_the_start_right_before_it(client: Client, target: Tar
     expect_ended_by_user(terminal)
 
 
-@proves("CANCEL-7", on=BOTH)
+@proves("CANCEL-7", on=BOTH_TRANSPORTS)
 async def a_repeated_cancel_changes_nothing(target: Target, transport: str) -> None:
-    run = await begun(target, transport, slow(target), run_id=new_run_id())
+    run = await start_run(target, transport, slow(target), run_id=new_run_id())
     await run.next_event()
 
     for _ in range(3):
@@ -197,16 +197,16 @@ async def a_repeated_cancel_finds_nothing_only_when_the_run_has_ended(target: Ta
     assert len(answers) < 2, "a repeated cancel was answered twice"
 
 
-@proves("CANCEL-8", script=True, on=BOTH, connections=2, timing=True)
+@proves("CANCEL-8", script=True, on=BOTH_TRANSPORTS, connections=2, timing=True)
 async def a_cancelled_agent_really_stops(target: Target, limits: Limits, transport: str) -> None:
-    run = await begun(
+    run = await start_run(
         target, transport, scripts.script(scripts.repeat(2000, scripts.token("x"), scripts.wait(10)))
     )
     await run.next_event()
     await stop(target, run)
     await run.terminal()
 
-    told = await begun(target, transport, scripts.script(scripts.report(run.id)))
+    told = await start_run(target, transport, scripts.script(scripts.report(run.id)))
 
     await told.terminal()
     report = object_of(told.text, "the report")
@@ -215,11 +215,11 @@ async def a_cancelled_agent_really_stops(target: Target, limits: Limits, transpo
     assert report["steps_after_cancel"] <= bound / 10
 
 
-@proves("CANCEL-9", script=True, on=BOTH, connections=2)
+@proves("CANCEL-9", script=True, on=BOTH_TRANSPORTS, connections=2)
 async def a_queued_run_that_is_cancelled_never_runs(target: Target, transport: str) -> None:
     session_id = new_run_id()
-    first = await begun(target, transport, scripts.ENDLESS, session_id=session_id)
-    queued = await begun(target, transport, scripts.THREE_TOKENS, session_id=session_id)
+    first = await start_run(target, transport, scripts.ENDLESS, session_id=session_id)
+    queued = await start_run(target, transport, scripts.THREE_TOKENS, session_id=session_id)
 
     handed = await stop(target, queued, by_name=True)
 
@@ -254,9 +254,9 @@ async def a_cancel_of_an_unknown_run_is_noticed(client: Client) -> None:
     expect_noticed(answer, "not_active")
 
 
-@proves("CANCEL-11", on=BOTH, connections=2)
+@proves("CANCEL-11", on=BOTH_TRANSPORTS, connections=2)
 async def any_connection_can_cancel(target: Target, limits: Limits, transport: str) -> None:
-    run = await begun(target, transport, slow(target), run_id=new_run_id())
+    run = await start_run(target, transport, slow(target), run_id=new_run_id())
     other = await target.connect()
     await run.next_event()
 
@@ -266,9 +266,9 @@ async def any_connection_can_cancel(target: Target, limits: Limits, transport: s
     expect_ended_by_user(terminal)
 
 
-@proves("CANCEL-12", script=True, on=BOTH, waits=lambda limits: limits["run_s"])
+@proves("CANCEL-12", script=True, on=BOTH_TRANSPORTS, waits=lambda limits: limits["run_s"])
 async def a_deadline_is_no_cancel(target: Target, limits: Limits, transport: str) -> None:
-    run = await begun(target, transport, scripts.script(scripts.wait(limits["run_s"] * 1000 + 8000)))
+    run = await start_run(target, transport, scripts.script(scripts.wait(limits["run_s"] * 1000 + 8000)))
 
     terminal = await run.terminal(beyond(limits["run_s"]))
 
@@ -305,8 +305,8 @@ async def another_run_goes_on_after_a_cancel(client: Client, limits: Limits) -> 
 async def a_cancel_by_request_stops_no_other_run(target: Target) -> None:
     if "sse" not in target.features:
         raise NotOffered("the server does not offer sse")
-    doomed = await begun(target, "sse", scripts.ENDLESS, run_id=new_run_id())
-    other = await begun(target, "sse", A_MOMENT, run_id=new_run_id())
+    doomed = await start_run(target, "sse", scripts.ENDLESS, run_id=new_run_id())
+    other = await start_run(target, "sse", A_MOMENT, run_id=new_run_id())
 
     await stop(target, doomed, by_name=True)
     await doomed.terminal()

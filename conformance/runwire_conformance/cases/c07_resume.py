@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from runwire_conformance.case import NotOffered, leans_on, proves, shows
+from runwire_conformance.case import NotOffered, accuses, precondition, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import beyond
@@ -374,7 +374,9 @@ async def what_differs_is_not_merged(target: Target) -> None:
         texts = [(one.type, one["data"]) for one in reading.events if one.type in {"replace", "token"}]
         # What was never merged and is not the script is wrong for another reason.
         with (
-            shows("RESUME-26") if any("first_seq" in one for one in reading.events) else leans_on("SCRIPT-1")
+            accuses("RESUME-26")
+            if any("first_seq" in one for one in reading.events)
+            else precondition("SCRIPT-1")
         ):
             assert thoughts == [(None, "own "), ("helper", "its ")] * 200
             assert parts == [("c1", "one "), ("c2", "two ")] * 200

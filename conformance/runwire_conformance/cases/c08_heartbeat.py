@@ -98,7 +98,7 @@ async def the_server_pings(client: Client, target: Target, limits: Limits) -> No
 @proves("BEAT-7", waits=lambda limits: limits.gives_up_after, timing=True)
 async def a_peer_that_answers_no_ping_is_dropped(client: Client, limits: Limits) -> None:
     client.stop_answering_pings()
-    client.trace.deaf = True
+    client.trace.not_reading = True
     last_pong = time.monotonic()
 
     bound = limits.gives_up_after + client.clock.tolerance + LATE_S
@@ -114,7 +114,7 @@ async def a_peer_that_answers_no_ping_is_dropped(client: Client, limits: Limits)
 async def an_overdue_pong_has_a_code_of_its_own(client: Client, limits: Limits) -> None:
     await client.start(scripts.SILENT)  # with it, the connection is not idle
     client.stop_answering_pings()
-    client.trace.deaf = True
+    client.trace.not_reading = True
 
     bound = limits.gives_up_after + client.clock.tolerance + LATE_S
     code = await client.closed("the server to drop the connection", bound, ("BEAT-7",))
@@ -127,7 +127,7 @@ async def an_overdue_pong_has_a_code_of_its_own(client: Client, limits: Limits) 
 @proves("BEAT-7", waits=lambda limits: limits.gives_up_after, timing=True)
 async def messages_are_no_pongs(client: Client, limits: Limits) -> None:
     client.stop_answering_pings()
-    client.trace.deaf = True
+    client.trace.not_reading = True
     bound = limits.gives_up_after + client.clock.tolerance + LATE_S
     begun = time.monotonic()
 
@@ -147,7 +147,7 @@ async def messages_are_no_pongs(client: Client, limits: Limits) -> None:
 async def a_busy_run_does_not_save_a_peer_that_answers_no_ping(client: Client, limits: Limits) -> None:
     await client.start(scripts.ENDLESS, on_disconnect="cancel")
     client.stop_answering_pings()
-    client.trace.deaf = True
+    client.trace.not_reading = True
 
     bound = limits.gives_up_after + client.clock.tolerance + LATE_S
     await client.closed("the server to drop the connection", bound)
@@ -158,7 +158,7 @@ async def a_reader_that_owes_a_pong_is_waited_for(target: Target, limits: Limits
     one = await target.connect()
     run = await one.start(scripts.SILENT, on_disconnect="cancel")
     one.stop_answering_pings()
-    one.trace.deaf = True
+    one.trace.not_reading = True
     bound = limits.gives_up_after + one.clock.tolerance + LATE_S
     await one.closed("the server to drop the connection", bound, ("BEAT-7",))
     await asyncio.sleep(min(limits["detach_grace_s"] * 0.4, 2))  # less than what the sentence grants

@@ -8,10 +8,10 @@ import zlib
 from typing import Any
 from urllib.parse import urlsplit
 
-from runwire_conformance.case import Broken, proves, shows
+from runwire_conformance.case import Broken, accuses, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.target import Target
-from runwire_conformance.client.wire.dialects import DIALECTS, Connected, Dialect, Spoken
+from runwire_conformance.client.wire.dialects import DIALECTS, Connected, Dialect, DialectPeer
 from runwire_conformance.client.wire.http import Response, Unanswered, address_of, target_of
 from runwire_conformance.client.wire.sse import BlockParser
 from runwire_conformance.trace.trace import Trace, parsed
@@ -33,7 +33,7 @@ class Speaker:
 
     async def opened(
         self, method: str, url: str, body: dict[str, Any] | None = None, *, stream: bool = False
-    ) -> tuple[Spoken, Response, Trace]:
+    ) -> tuple[DialectPeer, Response, Trace]:
         """Send a request and return the head of its response; raises Broken when there is none."""
         content = None if body is None else json.dumps(body).encode()
         headers = [*self.target.options.sent_headers, *(self.dialect.stream.items() if stream else ())]
@@ -41,7 +41,7 @@ class Speaker:
         accept = self.dialect.accepts(headers)
         shown = f"{method} {target_of(url)} as {self.dialect.name} sends it, Accept: {accept}"
         trace.add("client", "request", shown)
-        exchange = Spoken(self.dialect, address_of(url), self.target.options.tls, self._used)
+        exchange = DialectPeer(self.dialect, address_of(url), self.target.options.tls, self._used)
         exchange.says(method, target_of(url), headers, content)
         try:
             response = await exchange.request(method, target_of(url), headers, None)
@@ -68,7 +68,7 @@ class Speaker:
         self._keep(exchange, response)
         return Response(response.status, response.headers, decoded(response, content))
 
-    def _keep(self, exchange: Spoken, response: Response) -> None:
+    def _keep(self, exchange: DialectPeer, response: Response) -> None:
         closes = (response.header("connection") or "").lower() == "close"
         self._used = None if closes else exchange.connection
         if self._used is None:
@@ -96,17 +96,17 @@ async def every_dialect_is_understood(target: Target) -> None:
         shown = (
             f"{dialect.name}: got {posted.status} {posted.body[:150]!r} to a POST of {dialect.content_type}"
         )
-        with shows("HTTP-24"):
+        with accuses("HTTP-24"):
             assert not dialect.chunked or posted.status not in {400, 411, 413}, shown
-        with shows("HTTP-23"):
+        with accuses("HTTP-23"):
             assert posted.status != 415, shown
-        with shows("HTTP-25"):
+        with accuses("HTTP-25"):
             named = posted.header("transfer-encoding")
             assert dialect.version != "1.0" or named is None, f"{dialect.name}: got Transfer-Encoding {named}"
-        with shows("HTTP-3"):
+        with accuses("HTTP-3"):
             assert posted.status == 202, shown
             run_id = str(posted.json()["run_id"])
-        with shows("HTTP-5"):
+        with accuses("HTTP-5"):
             for _ in range(100):
                 status = await speaker.asked("GET", target.run_url(run_id))
                 assert status.status == 200, f"{dialect.name}: got {status.status} to a GET of a run"
@@ -128,15 +128,15 @@ async def a_stream_flows_in_every_dialect(target: Target) -> None:
             "POST", target.runs_url, {"prompt": prompt}, stream=True
         )
         try:
-            with shows("HTTP-2"):
+            with accuses("HTTP-2"):
                 assert response.status == 200, (
                     f"{dialect.name}: expected 200 to a POST that wants a stream, "
                     f"Accept: {dialect.accepts(dialect.stream.items())}; got {response.status}"
                 )
-            with shows("SSE-1"):
+            with accuses("SSE-1"):
                 coding = response.header("content-encoding")
                 assert coding is None, f"{dialect.name}: the stream comes with Content-Encoding {coding}"
-            with shows("HTTP-25"):
+            with accuses("HTTP-25"):
                 named = response.header("transfer-encoding")
                 assert dialect.version != "1.0" or named is None, (
                     f"{dialect.name}: got Transfer-Encoding {named}"
@@ -148,7 +148,7 @@ async def a_stream_flows_in_every_dialect(target: Target) -> None:
                     event = json.loads(block.data) if block.data else {}
                     trace.add("server", "response", str(block.data or "the opening block")[:80])
                     came.setdefault(f"{event.get('type')} {event.get('data')}", time.monotonic() - begun)
-            with shows("EVENT-4"):
+            with accuses("EVENT-4"):
                 first, second = came.get("token a"), came.get("token b")
                 if first is None or second is None:
                     raise Broken(f"{dialect.name}: expected two tokens; got {list(came)}")
@@ -174,12 +174,12 @@ async def a_stream_of_a_run_opens_in_every_dialect(target: Target) -> None:
         exchange, response, _ = await Speaker(target, dialect).opened("GET", url, stream=True)
         body = b"".join([chunk async for chunk in exchange.chunks()])
         exchange.close()
-        with shows("SSE-19" if response.status == 406 else "SSE-14"):
+        with accuses("SSE-19" if response.status == 406 else "SSE-14"):
             assert response.status == 200, (
                 f"{dialect.name}: expected 200 at {urlsplit(url).path}, "
                 f"Accept: {dialect.accepts(dialect.stream.items())}; got {response.status}"
             )
         told = [parsed(block.data) for block in BlockParser().feed(body) if block.data is not None]
         kinds = [message.type for message in told if message is not None]
-        with shows("SSE-14"):
+        with accuses("SSE-14"):
             assert "resumed" in kinds, f"{dialect.name}: the stream holds no resumed"

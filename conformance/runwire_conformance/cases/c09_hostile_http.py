@@ -6,10 +6,10 @@ from runwire_conformance.case import Violation, proves
 from runwire_conformance.cases.c09_http import accepted
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.http import Response
-from runwire_conformance.fuzz.malformed_requests import Hostile, hostile_requests
+from runwire_conformance.fuzz.malformed_requests import MalformedRequest, malformed_requests
 
 
-def complaint(asked: Hostile, response: Response) -> str | None:
+def complaint(asked: MalformedRequest, response: Response) -> str | None:
     """Return what is wrong with the answer to a hostile request, if anything."""
     shown = f"{asked.method} {asked.path} with {asked.reason}: expected {asked.status} {asked.code}; got"
     if response.status != asked.status:
@@ -23,7 +23,7 @@ def complaint(asked: Hostile, response: Response) -> str | None:
 async def requests_that_break_the_contract_are_refused(target: Target) -> None:
     run_id = str((await accepted(target, target.brief))["run_id"])
     base = target.runs_url.rstrip("/")
-    for asked in hostile_requests(run_id, target.features, target.options.search.seed):
+    for asked in malformed_requests(run_id, target.features, target.options.search.seed):
         headers = [("Content-Type", asked.media_type)] if asked.media_type else []
         url = urljoin(base, base + asked.path.removeprefix("/v1/runs"))
         response = await target.http(asked.method, url, headers, asked.body)

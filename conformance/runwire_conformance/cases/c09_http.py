@@ -3,7 +3,7 @@
 import json
 from urllib.parse import urlsplit
 
-from runwire_conformance.case import NotExercised, proves, shows
+from runwire_conformance.case import NotExercised, accuses, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import beyond
@@ -142,13 +142,13 @@ async def a_run_is_cancelled_by_post(target: Target, limits: Limits) -> None:
     run = await stream.run()
     await run.until_text("first ")
 
-    with shows("HTTP-6"):
+    with accuses("HTTP-6"):
         response = await target.post(target.run_url(run.id, "/cancel"), {})
 
         body = response.json()
         expect_status(response, 200)
         expect_valid("run-outcome", body)
-    with shows("HTTP-8"):
+    with accuses("HTTP-8"):
         terminal = await run.terminal(beyond(limits.seconds("cancel_deadline_ms")))
         expect_ended_by_user(terminal)
 

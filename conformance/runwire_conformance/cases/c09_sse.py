@@ -2,7 +2,7 @@
 
 import asyncio
 
-from runwire_conformance.case import Broken, proves, shows
+from runwire_conformance.case import Broken, accuses, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import EVENT_S, beyond
@@ -152,15 +152,15 @@ async def a_stream_ends_after_the_terminal_with_a_blank_line(target: Target) -> 
     stream = await target.start_stream(target.short)
     run = await stream.run()
 
-    with shows("SSE-10"):
+    with accuses("SSE-10"):
         await stream.finished(EVENT_S)
-    with shows("SSE-9"):
+    with accuses("SSE-9"):
         rest = stream.cut_off
         behind = " ⏎ ".join(f"{name}: {value}" for name, value in rest.fields) if rest is not None else ""
         assert rest is None or not rest.values("data"), (  # a comment may follow
             f"the last event is not closed by a blank line: after the last blank line, there is {behind[:200]!r}"
         )
-    with shows("SSE-10"):
+    with accuses("SSE-10"):
         assert run.events[-1:] == [event for event in run.events if event.is_terminal]
         assert stream.messages[-1].is_terminal
 
@@ -195,12 +195,16 @@ async def a_silent_stream_has_heartbeats_without_id(target: Target) -> None:
     stream = await target.start_stream(scripts.SILENT)
     run = await stream.run()
 
-    with shows("SSE-12"):
+    with accuses("SSE-12"):
         first = await stream.heartbeat(since=run.started_at)
         await stream.heartbeat(first.index, since=first.at)
 
-    with shows("SSE-13"):
-        named = [block.values("id") for block, message in stream.told() if message.type == "heartbeat"]
+    with accuses("SSE-13"):
+        named = [
+            block.values("id")
+            for block, message in stream.blocks_and_messages()
+            if message.type == "heartbeat"
+        ]
         assert [ids for ids in named if ids] == []
     await target.post(target.run_url(run.id, "/cancel"), {})
 

@@ -8,7 +8,7 @@ from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import EVENT_S
 from runwire_conformance.client.conversations.run import Run
-from runwire_conformance.client.situations.harm import while_others_are_served
+from runwire_conformance.client.situations.hostile_clients import while_others_are_served
 from runwire_conformance.client.target import Target
 
 #: A pattern that takes a backtracking engine twice as long for each letter more, and an answer that keeps it busy.

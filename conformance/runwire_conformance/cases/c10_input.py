@@ -8,14 +8,14 @@ from runwire_conformance.case import Broken, NotOffered, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.expectations import expect_ended_by_user, expect_member, expect_text
-from runwire_conformance.client.situations.either import BOTH
+from runwire_conformance.client.situations.any_transport import BOTH_TRANSPORTS
 from runwire_conformance.client.situations.questions import (
     FORM,
-    asked,
     closing,
     expect_input_refused,
-    give,
     opened,
+    run_that_asks,
+    send_answer,
     settled,
     status,
 )
@@ -31,7 +31,7 @@ DATE_S = 5
 
 @proves("INPUT-1", script=True, connections=2)
 async def a_run_waits_as_long_as_a_request_is_open(target: Target) -> None:
-    run = await asked(
+    run = await run_that_asks(
         target,
         "websocket",
         scripts.asking("q1"),
@@ -42,10 +42,10 @@ async def a_run_waits_as_long_as_a_request_is_open(target: Target) -> None:
     await opened(run, "q2")
 
     both_open = await status(target, run.id)
-    await give(target, run, "q2", True)
+    await send_answer(target, run, "q2", True)
     await closing(run, "q2")
     one_open = await status(target, run.id)
-    await give(target, run, "q1", True)
+    await send_answer(target, run, "q1", True)
     await closing(run, "q1")
     none_open = await status(target, run.id)
 
@@ -56,7 +56,7 @@ async def a_run_waits_as_long_as_a_request_is_open(target: Target) -> None:
 async def resumed_says_that_a_run_waits(target: Target) -> None:
     if "resume" not in target.features:
         raise NotOffered("the server does not offer resume")
-    run = await asked(target, "websocket", scripts.asking("q1"))
+    run = await run_that_asks(target, "websocket", scripts.asking("q1"))
 
     again = await (await target.connect()).resume(run.id)
 
@@ -66,7 +66,7 @@ async def resumed_says_that_a_run_waits(target: Target) -> None:
 
 @proves("INPUT-2", script=True, watches=("INPUT-19",))
 async def a_request_tells_what_is_asked_and_until_when(target: Target) -> None:
-    run = await asked(
+    run = await run_that_asks(
         target,
         "websocket",
         scripts.asking("q1"),
@@ -85,7 +85,7 @@ async def a_request_tells_what_is_asked_and_until_when(target: Target) -> None:
 
 @proves("INPUT-20", script=True)
 async def a_form_tells_its_schema(target: Target) -> None:
-    run = await asked(target, "websocket", scripts.asking("q1", "form", schema=FORM))
+    run = await run_that_asks(target, "websocket", scripts.asking("q1", "form", schema=FORM))
 
     request = run.events[0]
 
@@ -107,7 +107,9 @@ async def a_server_without_forms_asks_for_none(client: Client) -> None:
 async def a_request_expires_within_the_limit(target: Target, limits: Limits) -> None:
     beyond = int(limits["input_s"] * 2000)
     assert target.profile.discovery_url is not None
-    run = await asked(target, "websocket", scripts.asking("q1"), scripts.asking("q2", expires_in_ms=beyond))
+    run = await run_that_asks(
+        target, "websocket", scripts.asking("q1"), scripts.asking("q2", expires_in_ms=beyond)
+    )
     await opened(run, "q2")
 
     now = server_time((await target.http("GET", target.profile.discovery_url)).header("date"))
@@ -126,9 +128,9 @@ def server_time(date: str | None) -> float:
     return email.utils.parsedate_to_datetime(date).timestamp() if date else time.time()
 
 
-@proves("INPUT-8", script=True, on=BOTH, timing=True)
+@proves("INPUT-8", script=True, on=BOTH_TRANSPORTS, timing=True)
 async def a_request_that_nobody_answers_expires(target: Target, transport: str) -> None:
-    run = await asked(
+    run = await run_that_asks(
         target, transport, scripts.asking("q1", expires_in_ms=BRIEFLY_MS), scripts.token("went on")
     )
     opened = next(event for event in run.events if event.type == "input_request")
@@ -144,9 +146,9 @@ async def a_request_that_nobody_answers_expires(target: Target, transport: str) 
         )
 
 
-@proves("INPUT-13", script=True, on=BOTH)
+@proves("INPUT-13", script=True, on=BOTH_TRANSPORTS)
 async def several_requests_are_answered_each_on_its_own(target: Target, transport: str) -> None:
-    run = await asked(
+    run = await run_that_asks(
         target,
         transport,
         *(scripts.asking(name, "question") for name in ("q1", "q2", "q3")),
@@ -155,7 +157,7 @@ async def several_requests_are_answered_each_on_its_own(target: Target, transpor
     await opened(run, "q3")
 
     for name in ("q3", "q1", "q2"):
-        await give(target, run, name, f"{name} ")
+        await send_answer(target, run, name, f"{name} ")
         await closing(run, name)
 
     await run.terminal()
@@ -164,9 +166,9 @@ async def several_requests_are_answered_each_on_its_own(target: Target, transpor
     expect_text(run, '"q1 ""q2 ""q3 "')
 
 
-@proves("INPUT-14", script=True, on=BOTH)
+@proves("INPUT-14", script=True, on=BOTH_TRANSPORTS)
 async def the_end_makes_open_requests_void(target: Target, transport: str) -> None:
-    run = await asked(target, transport, scripts.asking("q1"))
+    run = await run_that_asks(target, transport, scripts.asking("q1"))
     if isinstance(run.conversation, Client):
         await run.conversation.cancel(run)
     else:
@@ -180,7 +182,7 @@ async def the_end_makes_open_requests_void(target: Target, transport: str) -> No
 
 @proves("INPUT-15", script=True, timing=True)
 async def a_waiting_run_is_cancelled_in_time(target: Target, limits: Limits) -> None:
-    run = await asked(target, "websocket", scripts.asking("q1"), scripts.echo("q1"))
+    run = await run_that_asks(target, "websocket", scripts.asking("q1"), scripts.echo("q1"))
     assert isinstance(run.conversation, Client)
 
     handed = await run.conversation.cancel(run)
@@ -193,7 +195,7 @@ async def a_waiting_run_is_cancelled_in_time(target: Target, limits: Limits) -> 
 async def a_waiting_run_is_cancelled_by_post_in_time(target: Target, limits: Limits) -> None:
     if "sse" not in target.features:
         raise NotOffered("the server does not offer sse")
-    run = await asked(target, "sse", scripts.asking("q1"), scripts.echo("q1"))
+    run = await run_that_asks(target, "sse", scripts.asking("q1"), scripts.echo("q1"))
 
     handed = time.monotonic()
     await target.post(target.run_url(run.id, "/cancel"), {})
@@ -202,9 +204,9 @@ async def a_waiting_run_is_cancelled_by_post_in_time(target: Target, limits: Lim
     expect_member(terminal, "status", "cancelled")
 
 
-@proves("INPUT-16", script=True, on=BOTH)
+@proves("INPUT-16", script=True, on=BOTH_TRANSPORTS)
 async def the_agent_goes_on_after_an_expiry(target: Target, transport: str) -> None:
-    run = await asked(
+    run = await run_that_asks(
         target,
         transport,
         scripts.asking("q1", expires_in_ms=100),
@@ -219,7 +221,7 @@ async def the_agent_goes_on_after_an_expiry(target: Target, transport: str) -> N
 
 @proves("INPUT-19", script=True)
 async def a_request_id_is_used_once(target: Target) -> None:
-    run = await asked(
+    run = await run_that_asks(
         target,
         "websocket",
         scripts.asking("q1", expires_in_ms=100),

@@ -14,15 +14,15 @@ from runwire_conformance.client.expectations import (
     expect_text,
     expect_valid,
 )
-from runwire_conformance.client.situations.either import BOTH
+from runwire_conformance.client.situations.any_transport import BOTH_TRANSPORTS
 from runwire_conformance.client.situations.questions import (
     FORM,
-    asked,
     closing,
     expect_input_refused,
-    give,
     opened,
     post,
+    run_that_asks,
+    send_answer,
     settled,
 )
 from runwire_conformance.client.target import Target, new_run_id
@@ -36,7 +36,7 @@ UNFIT: tuple[tuple[str, dict[str, Any], tuple[Any, ...], Any], ...] = (
 UNFIT_FORMS: tuple[Any, ...] = ({}, {"n": "1"}, {"n": 1.5}, [], "x")
 
 
-@proves("INPUT-4", script=True, on=BOTH)
+@proves("INPUT-4", script=True, on=BOTH_TRANSPORTS)
 async def the_first_answer_closes_the_request(target: Target, transport: str) -> None:
     for kind, data, members in (
         ("approval", False, {}),
@@ -45,8 +45,10 @@ async def the_first_answer_closes_the_request(target: Target, transport: str) ->
     ):
         if kind == "form" and "forms" not in target.features:
             continue
-        run = await asked(target, transport, scripts.asking("q1", kind, **members), scripts.token("on"))
-        await give(target, run, "q1", data)
+        run = await run_that_asks(
+            target, transport, scripts.asking("q1", kind, **members), scripts.token("on")
+        )
+        await send_answer(target, run, "q1", data)
         expect_member(await closing(run, "q1"), "outcome", "answered")
         expect_completed(await run.terminal())
         expect_text(run, "on")
@@ -54,7 +56,7 @@ async def the_first_answer_closes_the_request(target: Target, transport: str) ->
 
 @proves("INPUT-7", script=True, connections=2)
 async def of_two_answers_at_once_one_counts(target: Target) -> None:
-    run = await asked(
+    run = await run_that_asks(
         target, "websocket", scripts.asking("q1", "question"), scripts.echo("q1"), scripts.wait(1000)
     )
     one, other = run.conversation, await target.connect()
@@ -81,7 +83,7 @@ async def of_two_answers_at_once_one_counts(target: Target) -> None:
 
 @proves("INPUT-5", script=True, connections=2)
 async def a_connection_that_does_not_follow_the_run_answers(target: Target) -> None:
-    run = await asked(target, "websocket", scripts.asking("q1"), scripts.echo("q1"))
+    run = await run_that_asks(target, "websocket", scripts.asking("q1"), scripts.echo("q1"))
     other = await target.connect()
 
     await other.send({"type": "input", "run_id": run.id, "request_id": "q1", "data": True})
@@ -95,8 +97,8 @@ async def a_connection_that_does_not_follow_the_run_answers(target: Target) -> N
 async def a_request_is_answered_by_the_other_transport(target: Target) -> None:
     if "sse" not in target.features:
         raise NotOffered("the server does not offer sse")
-    followed = await asked(target, "websocket", scripts.asking("q1"), scripts.echo("q1"))
-    streamed = await asked(target, "sse", scripts.asking("q1"), scripts.echo("q1"))
+    followed = await run_that_asks(target, "websocket", scripts.asking("q1"), scripts.echo("q1"))
+    streamed = await run_that_asks(target, "sse", scripts.asking("q1"), scripts.echo("q1"))
 
     expect_status(await post(target, followed.id, "q1", True), 200)
     client = await target.connect()
@@ -107,16 +109,16 @@ async def a_request_is_answered_by_the_other_transport(target: Target) -> None:
     assert (followed.text, streamed.text) == ("true", "false")
 
 
-@proves("INPUT-6", script=True, on=BOTH)
+@proves("INPUT-6", script=True, on=BOTH_TRANSPORTS)
 async def the_same_answer_again_changes_nothing(target: Target, transport: str) -> None:
     form = "forms" in target.features
     question = scripts.asking("q1", "form", schema=FORM) if form else scripts.asking("q1", "question")
     first, again = ({"n": 1, "text": "a"}, {"text": "a", "n": 1}) if form else ("a", "a")
-    run = await asked(target, transport, question, scripts.echo("q1"), scripts.wait(500))
-    await give(target, run, "q1", first)
+    run = await run_that_asks(target, transport, question, scripts.echo("q1"), scripts.wait(500))
+    await send_answer(target, run, "q1", first)
     await closing(run, "q1")
 
-    await give(target, run, "q1", again)
+    await send_answer(target, run, "q1", again)
 
     await run.terminal()
     await settled(run)
@@ -126,23 +128,23 @@ async def the_same_answer_again_changes_nothing(target: Target, transport: str) 
     assert json.loads(run.text) == first
 
 
-@proves("INPUT-9", script=True, on=BOTH)
+@proves("INPUT-9", script=True, on=BOTH_TRANSPORTS)
 async def the_accepted_answer_may_come_again_after_the_end(target: Target, transport: str) -> None:
-    run = await asked(target, transport, scripts.asking("q1"))
-    await give(target, run, "q1", True)
+    run = await run_that_asks(target, transport, scripts.asking("q1"))
+    await send_answer(target, run, "q1", True)
     await run.terminal()
 
-    await give(target, run, "q1", True)
+    await send_answer(target, run, "q1", True)
 
     await settled(run)
     assert [m.get("code") for m in run.conversation.messages if m.type == "error"] == []
     await expect_input_refused(target, run, "q1", False, code="input_expired")
 
 
-@proves("INPUT-7", script=True, on=BOTH)
+@proves("INPUT-7", script=True, on=BOTH_TRANSPORTS)
 async def another_answer_is_a_conflict(target: Target, transport: str) -> None:
-    run = await asked(target, transport, scripts.asking("q1"), scripts.wait(3000))
-    await give(target, run, "q1", True)
+    run = await run_that_asks(target, transport, scripts.asking("q1"), scripts.wait(3000))
+    await send_answer(target, run, "q1", True)
     await closing(run, "q1")
 
     await expect_input_refused(target, run, "q1", False, code="conflict")
@@ -151,16 +153,16 @@ async def another_answer_is_a_conflict(target: Target, transport: str) -> None:
     if "forms" not in target.features:
         return
     form = scripts.asking("q2", "form", schema=FORM | {"required": []})
-    run = await asked(target, transport, form, scripts.wait(3000))
-    await give(target, run, "q2", {"flag": 1})
+    run = await run_that_asks(target, transport, form, scripts.wait(3000))
+    await send_answer(target, run, "q2", {"flag": 1})
     await closing(run, "q2")
     # 1 and true are equal in many languages and different in JSON.
     await expect_input_refused(target, run, "q2", {"flag": True}, code="conflict")
 
 
-@proves("INPUT-9", script=True, on=BOTH)
+@proves("INPUT-9", script=True, on=BOTH_TRANSPORTS)
 async def an_answer_that_comes_too_late_is_refused(target: Target, transport: str) -> None:
-    run = await asked(
+    run = await run_that_asks(
         target, transport, scripts.asking("q1", expires_in_ms=100), scripts.token("on"), scripts.wait(3000)
     )
     await closing(run, "q1")
@@ -168,43 +170,47 @@ async def an_answer_that_comes_too_late_is_refused(target: Target, transport: st
     await expect_input_refused(target, run, "q1", True, code="input_expired")
 
 
-@proves("INPUT-10", script=True, on=BOTH)
+@proves("INPUT-10", script=True, on=BOTH_TRANSPORTS)
 async def an_answer_to_nothing_is_refused(target: Target, transport: str) -> None:
-    run = await asked(target, transport, scripts.asking("q1"))
+    run = await run_that_asks(target, transport, scripts.asking("q1"))
 
     await expect_input_refused(target, run, "q2", True, code="not_found")
     await expect_input_refused(target, run, "q1", True, run_id=new_run_id(), code="not_found")
 
 
-@proves("INPUT-11", script=True, on=BOTH)
+@proves("INPUT-11", script=True, on=BOTH_TRANSPORTS)
 async def an_answer_that_does_not_fit_leaves_the_request_open(target: Target, transport: str) -> None:
     for kind, members, unfit, fit in UNFIT:
-        run = await asked(target, transport, scripts.asking("q1", kind, **members), scripts.echo("q1"))
+        run = await run_that_asks(
+            target, transport, scripts.asking("q1", kind, **members), scripts.echo("q1")
+        )
         for data in unfit:
             await expect_input_refused(target, run, "q1", data, code="bad_request")
-        await give(target, run, "q1", fit)
+        await send_answer(target, run, "q1", fit)
         expect_member(await closing(run, "q1"), "outcome", "answered")
         await run.terminal()
         assert json.loads(run.text) == fit
 
 
-@proves("INPUT-21", script=True, on=BOTH)
+@proves("INPUT-21", script=True, on=BOTH_TRANSPORTS)
 async def a_form_that_does_not_fit_its_schema_leaves_the_request_open(target: Target, transport: str) -> None:
-    run = await asked(target, transport, scripts.asking("q1", "form", schema=FORM), scripts.echo("q1"))
+    run = await run_that_asks(
+        target, transport, scripts.asking("q1", "form", schema=FORM), scripts.echo("q1")
+    )
     for data in UNFIT_FORMS:
         await expect_input_refused(target, run, "q1", data, code="bad_request")
 
-    await give(target, run, "q1", {"n": 1})
+    await send_answer(target, run, "q1", {"n": 1})
 
     assert (await closing(run, "q1")).get("outcome") == "answered"
     await run.terminal()
     assert json.loads(run.text) == {"n": 1}
 
 
-@proves("INPUT-12", script=True, on=BOTH)
+@proves("INPUT-12", script=True, on=BOTH_TRANSPORTS)
 async def no_answer_stands_in_the_log(target: Target, transport: str) -> None:
     secret = new_run_id()
-    run = await asked(
+    run = await run_that_asks(
         target,
         transport,
         scripts.asking("q1", "question"),
@@ -213,8 +219,8 @@ async def no_answer_stands_in_the_log(target: Target, transport: str) -> None:
         else scripts.asking("q2", "question"),
     )
 
-    await give(target, run, "q1", secret)
-    await give(target, run, "q2", {"password": secret} if "forms" in target.features else secret)
+    await send_answer(target, run, "q1", secret)
+    await send_answer(target, run, "q2", {"password": secret} if "forms" in target.features else secret)
 
     await closing(run, "q1")
     await closing(run, "q2")
@@ -226,7 +232,7 @@ async def no_answer_stands_in_the_log(target: Target, transport: str) -> None:
 async def an_answer_by_post_tells_how_the_run_stands(target: Target) -> None:
     if "sse" not in target.features:
         raise NotOffered("the server does not offer sse")
-    run = await asked(
+    run = await run_that_asks(
         target, "sse", scripts.asking("q1"), scripts.asking("q2"), scripts.wait(3000), scripts.token("x")
     )
     await opened(run, "q2")
@@ -246,7 +252,7 @@ async def an_answer_by_post_tells_how_the_run_stands(target: Target) -> None:
 async def an_answer_by_post_is_refused_as_a_message_is(target: Target) -> None:
     if "sse" not in target.features:
         raise NotOffered("the server does not offer sse")
-    run = await asked(target, "sse", scripts.asking("q1"), scripts.wait(3000))
+    run = await run_that_asks(target, "sse", scripts.asking("q1"), scripts.wait(3000))
     url = target.run_url(run.id, "/input")
 
     expect_problem(await post(target, run.id, "q2", True), 404, "not_found")

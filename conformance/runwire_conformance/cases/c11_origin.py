@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from runwire_conformance.case import Broken, NotExercised, proves
 from runwire_conformance.client.expectations import expect_media_type, expect_member, expect_status
 from runwire_conformance.client.target import Target
-from runwire_conformance.client.wire.dialects import Dialect, Spoken
+from runwire_conformance.client.wire.dialects import Dialect, DialectPeer
 from runwire_conformance.client.wire.http import Unanswered, address_of, target_of
 
 FOREIGN = ("Origin", "https://attacker.example")
@@ -90,7 +90,7 @@ async def a_request_without_host_is_refused(target: Target) -> None:
 
     for version in ("1.1", "1.0"):
         nameless = Dialect(f"HTTP/{version} without Host", (), version=version, host=False)
-        exchange = Spoken(nameless, address_of(url), target.options.tls, None)
+        exchange = DialectPeer(nameless, address_of(url), target.options.tls, None)
         exchange.says("GET", target_of(url), (), None)
         trace = target.noted("http", "GET without Host")
         trace.add("client", "request", f"GET {target_of(url)} as {nameless.name}")

@@ -10,11 +10,11 @@ from websockets.frames import Opcode
 
 from runwire_conformance.case import NotOffered, proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.situations.harm import (
+from runwire_conformance.client.situations.hostile_clients import (
     FLOOD_S,
-    Line,
+    HostileWebSocket,
     head,
-    line_to,
+    hostile_websocket,
     request_begun,
     timely,
     while_others_are_served,
@@ -62,12 +62,12 @@ async def a_text_that_is_costly_to_read_stops_nobody(target: Target, limits: Lim
 
     async def harm() -> None:
         for name, text in refused:
-            async with line_to(target, f"{name}, {len(text)} bytes") as line:
+            async with hostile_websocket(target, f"{name}, {len(text)} bytes") as line:
                 before = line.answers
                 await line.text(text)
                 await timely(target.clock, line.acted(before), "LIMIT-18", f"a text of {name}")
         for name, text in [*texts(READ, most), ("an object of many members", wide(most))]:
-            async with line_to(target, f"{name}, {len(text)} bytes") as line:
+            async with hostile_websocket(target, f"{name}, {len(text)} bytes") as line:
                 await line.text(text)
 
     await while_others_are_served(target, harm())
@@ -77,7 +77,7 @@ async def a_text_that_is_costly_to_read_stops_nobody(target: Target, limits: Lim
 async def a_flood_of_frames_stops_nobody(target: Target) -> None:
     async def harm() -> None:
         for name, (begin, further) in FLOODS.items():
-            async with line_to(target, f"{FRAMES} {name}") as line:
+            async with hostile_websocket(target, f"{FRAMES} {name}") as line:
                 await line.flood(begin + further * FRAMES)
 
     await while_others_are_served(target, harm())
@@ -96,7 +96,7 @@ async def asking_for_a_log_again_and_again_stops_nobody(target: Target) -> None:
 
     async def harm() -> None:
         for name, message in again.items():
-            async with line_to(target, f"{TIMES} times {name} of one run, nothing read") as line:
+            async with hostile_websocket(target, f"{TIMES} times {name} of one run, nothing read") as line:
                 line.stop_reading()
                 await line.send(frame(Opcode.TEXT, json.dumps(message).encode()) * TIMES)
         if "sse" in target.features:
@@ -121,7 +121,7 @@ async def the_largest_prompts_stop_nobody(target: Target, limits: Limits) -> Non
     prompt = script + " " * (room - len(json.dumps(script)))
 
     async def harm() -> None:
-        async with line_to(target, f"{PROMPTS} prompts of {room} bytes, each cancelled") as line:
+        async with hostile_websocket(target, f"{PROMPTS} prompts of {room} bytes, each cancelled") as line:
             for _ in range(PROMPTS):
                 before = line.answers
                 await line.text(json.dumps({"type": "start", "prompt": prompt}).encode())
@@ -144,7 +144,7 @@ async def readers_that_take_nothing_stop_nobody(target: Target, limits: Limits) 
                     await stack.enter_async_context(stream_unread(target, prompt))
                 else:
                     line = await stack.enter_async_context(
-                        line_to(target, "a run of which nothing is read", small_buffer=True)
+                        hostile_websocket(target, "a run of which nothing is read", small_buffer=True)
                     )
                     await unread(line, prompt)
             await asyncio.sleep(target.clock.tolerance)  # what is sent fills their buffers meanwhile
@@ -152,7 +152,7 @@ async def readers_that_take_nothing_stop_nobody(target: Target, limits: Limits) 
     await while_others_are_served(target, harm())
 
 
-async def unread(line: Line, prompt: str) -> None:
+async def unread(line: HostileWebSocket, prompt: str) -> None:
     """Start a run and take nothing of it."""
     line.stop_reading()
     await line.text(json.dumps({"type": "start", "prompt": prompt, "on_disconnect": "cancel"}).encode())

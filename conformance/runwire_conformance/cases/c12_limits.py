@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from websockets.frames import Frame, Opcode
 
-from runwire_conformance.case import Blocked, Broken, NotExercised, NotOffered, TooSlow, proves, shows
+from runwire_conformance.case import Blocked, Broken, NotExercised, NotOffered, TooSlow, accuses, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import END, EVENT_S, LONG_S, beyond
@@ -97,14 +97,14 @@ async def asked_by_a_page(target: Target, body: dict[str, object], accept: tuple
 @proves("LIMIT-1", "LIMIT-2", "LIMIT-4", "LIMIT-10", alone=True, deadline_s=90)
 async def connections_are_counted(target: Target, limits: Limits) -> None:
     counting = target.counting()
-    with shows("LIMIT-4"):  # what other cases had is free again
+    with accuses("LIMIT-4"):  # what other cases had is free again
         clients = [await admitted(counting, limits)]
     most = reachable(limits["connections_per_principal"], "connections_per_principal")
-    with shows("LIMIT-2"):
+    with accuses("LIMIT-2"):
         while len(clients) < most:
             clients.append(await admitted(counting, limits))
 
-    with shows("LIMIT-1"):
+    with accuses("LIMIT-1"):
         try:
             refused = await counting.refused_handshake()
         except Broken:
@@ -115,15 +115,15 @@ async def connections_are_counted(target: Target, limits: Limits) -> None:
             raise
 
         expect_problem(refused, 429, "busy")
-    with shows("LIMIT-10"):
+    with accuses("LIMIT-10"):
         expect_header(refused, "Retry-After")
     if "sse" in target.features:
-        with shows("LIMIT-1"):
+        with accuses("LIMIT-1"):
             stream = await asked_by_a_page(counting, {"prompt": scripts.THREE_TOKENS}, EVENT_STREAM)
             expect_problem(stream, 429, "busy")
-        with shows("LIMIT-10"):
+        with accuses("LIMIT-10"):
             expect_header(stream, "Retry-After")
-    with shows("LIMIT-4"):
+    with accuses("LIMIT-4"):
         await clients[0].leave()
         await asyncio.sleep(target.clock.tolerance)
         await counting.connect()
@@ -164,11 +164,11 @@ async def all_that_may_run(target: Target, limits: Limits) -> tuple[list[Client]
 @proves("LIMIT-3", "LIMIT-4", script=True, alone=True, deadline_s=90)
 async def unfinished_runs_are_counted(target: Target, limits: Limits) -> None:
     begun = time.monotonic()
-    with shows("LIMIT-4"):  # what other cases had is free again
+    with accuses("LIMIT-4"):  # what other cases had is free again
         clients, _ = await all_that_may_run(target, limits)
         last = await target.counting().connect()
 
-    with shows("LIMIT-3"):
+    with accuses("LIMIT-3"):
         answer = await last.ask({"type": "start", "prompt": scripts.THREE_TOKENS, "run_id": new_run_id()})
 
         if answer.type == "started":
@@ -180,7 +180,7 @@ async def unfinished_runs_are_counted(target: Target, limits: Limits) -> None:
         await client.message(lambda message: message.is_terminal, "the end of a run", owners=END)
     for client in clients:
         await client.barrier()
-    with shows("LIMIT-4"):
+    with accuses("LIMIT-4"):
         answer = await last.ask({"type": "start", "prompt": scripts.THREE_TOKENS})
 
         expect_started(answer)
@@ -217,7 +217,7 @@ async def unfinished_runs_are_counted_over_http(target: Target, limits: Limits) 
         return await target.post(target.runs_url, {**body, "run_id": run_id})
 
     first = time.monotonic()
-    with shows("LIMIT-4"):  # what other cases had is free again
+    with accuses("LIMIT-4"):  # what other cases had is free again
         for some in several(run_ids):
             begun = await asyncio.gather(*map(start, some))
             refused = [run_id for run_id, answer in zip(some, begun, strict=True) if answer.status == 429]
@@ -229,18 +229,18 @@ async def unfinished_runs_are_counted_over_http(target: Target, limits: Limits) 
             ):
                 expect_status(answer, 202)
 
-    with shows("LIMIT-3"):
+    with accuses("LIMIT-3"):
         beyond_most = await asked_by_a_page(target, {**body, "run_id": new_run_id()}, ACCEPT_JSON)
 
         if beyond_most.status == 202:
             expect_all_unfinished(first, limits)
         expect_problem(beyond_most, 429, "busy")
-    with shows("LIMIT-10"):
+    with accuses("LIMIT-10"):
         expect_header(beyond_most, "Retry-After")
     for some in several(run_ids):
         await asyncio.gather(*(target.post(target.run_url(run_id, "/cancel")) for run_id in some))
     freed_at = time.monotonic() + limits.seconds("cancel_deadline_ms")
-    with shows("LIMIT-4"):
+    with accuses("LIMIT-4"):
         last = await start(new_run_id())
         while last.status == 429 and time.monotonic() <= freed_at + target.clock.tolerance:
             await asyncio.sleep(BEAT_S)
@@ -304,10 +304,10 @@ async def a_slow_but_steady_reader_gets_everything(target: Target, limits: Limit
 
     run = await client.start(scripts.script(scripts.repeat(size // 1000, scripts.token("x" * 700))))
 
-    with shows("FLOW-3"):
+    with accuses("FLOW-3"):
         async with client.while_read_slowly(limits["pong_timeout_s"]):
             await run.terminal(beyond(span * 3))
-    with shows("FLOW-4"):
+    with accuses("FLOW-4"):
         assert len(run.text) == size // 1000 * 700
 
 
@@ -340,7 +340,7 @@ async def a_run_outlives_the_reader_that_was_dropped(target: Target, limits: Lim
     )
     await run.next_event()
     client.stop_answering_pings()
-    client.trace.deaf = True
+    client.trace.not_reading = True
     bound = limits.gives_up_after + client.clock.tolerance
     await client.closed("the server to drop the connection", bound + LATE_S, ("BEAT-7",))
 

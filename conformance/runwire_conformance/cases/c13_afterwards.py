@@ -10,8 +10,8 @@ from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import EVENT_S, Conversation
 from runwire_conformance.client.conversations.run import Run
 from runwire_conformance.client.expectations import expect_member, expect_text
-from runwire_conformance.client.situations.either import BOTH, begun, stop
-from runwire_conformance.client.situations.questions import closing, give, opened
+from runwire_conformance.client.situations.any_transport import BOTH_TRANSPORTS, start_run, stop
+from runwire_conformance.client.situations.questions import closing, opened, send_answer
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
 
@@ -85,7 +85,7 @@ async def a_long_message_on_a_slow_line_arrives(client: Client, limits: Limits, 
     run_id, inputs = new_run_id(), {"padding": padding}
     message = {"type": "start", "id": "slow", "prompt": target.brief, "run_id": run_id, "inputs": inputs}
     client.stop_answering_pings()  # no Pong can stand inside a frame
-    client.trace.deaf = True
+    client.trace.not_reading = True
 
     await client.send_slowly(message, span)
     client.answer_the_last_ping()
@@ -114,7 +114,7 @@ def longer_than_heartbeats(limits: Limits) -> float:
     return min(3 * limits["heartbeat_s"] + 1, limits["run_s"] * 0.7, limits.stream_s * 0.9)
 
 
-@proves("CLOSE-10", script=True, on=BOTH, waits=longer_than_heartbeats, timing=True, connections=2)
+@proves("CLOSE-10", script=True, on=BOTH_TRANSPORTS, waits=longer_than_heartbeats, timing=True, connections=2)
 async def a_reader_of_an_unfinished_run_is_let_be(target: Target, limits: Limits, transport: str) -> None:
     span = longer_than_heartbeats(limits)
     busy = scripts.script(scripts.repeat(int(span * 20) + 100, scripts.token("x"), scripts.wait(50)))
@@ -166,7 +166,7 @@ async def a_run_has_its_own_policy_and_not_that_of_the_run_before(target: Target
     await again.terminal()
 
 
-@proves("INPUT-4", script=True, on=BOTH)
+@proves("INPUT-4", script=True, on=BOTH_TRANSPORTS)
 async def a_request_of_the_run_before_answers_none_of_the_next(target: Target, transport: str) -> None:
     session_id = new_run_id()
     client = await target.connect() if transport == "websocket" else None
@@ -174,10 +174,10 @@ async def a_request_of_the_run_before_answers_none_of_the_next(target: Target, t
     for answer in (True, False):
         members = {"session_id": session_id, "run_id": new_run_id()}
         run = await (
-            client.start(prompt, **members) if client else begun(target, transport, prompt, **members)
+            client.start(prompt, **members) if client else start_run(target, transport, prompt, **members)
         )
         await opened(run, "q1")
-        await give(target, run, "q1", answer)
+        await send_answer(target, run, "q1", answer)
         await closing(run, "q1")
         await run.terminal()
         expect_text(run, json.dumps(answer), ("SCRIPT-8",))
@@ -187,7 +187,7 @@ async def a_request_of_the_run_before_answers_none_of_the_next(target: Target, t
 async def the_text_of_a_run_is_its_own(target: Target) -> None:
     session_id = new_run_id()
     for text in ("first", "second"):
-        run = await begun(target, "sse", scripts.script(scripts.token(text)), session_id=session_id)
+        run = await start_run(target, "sse", scripts.script(scripts.token(text)), session_id=session_id)
         await run.terminal()
         status = (await target.http("GET", target.run_url(run.id))).json()
         expect_member(status, "text", text)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from runwire_conformance.case import NotOffered, Wrong, proves, shows
+from runwire_conformance.case import NotOffered, Wrong, accuses, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import LONG_S
@@ -35,14 +35,14 @@ async def what_cannot_succeed_is_not_busy(target: Target, limits: Limits) -> Non
             ("a resume from beyond the log", {**resume, "after": BEYOND}, "bad_request"),
         ]
 
-    with shows("ERR-10"):
+    with accuses("ERR-10"):
         for what, message, code in asked:
             answer = await one.ask(message)
             if answer.get("code") == "busy":
                 raise Wrong(f"expected `{code}` for {what}, on a connection with no room either; got `busy`")
             expect_refused(answer, code)
     if "resume" in target.features:
-        with shows("RUN-24"):
+        with accuses("RUN-24"):
             expect_refused(await one.ask(resume), "busy")
     for client in (one, other):
         await client.cancel()

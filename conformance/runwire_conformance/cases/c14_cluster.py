@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from runwire_conformance.case import Broken, NotOffered, proves, shows
+from runwire_conformance.case import Broken, NotOffered, accuses, proves
 from runwire_conformance.cases.c12_limits import reachable
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
@@ -200,11 +200,11 @@ async def a_node_that_is_killed_takes_neither_runs_nor_readers_with_it(
     await executed("kill", command)
     dead = time.monotonic()
 
-    with shows("NODE-4"):
+    with accuses("NODE-4"):
         terminal = await followed.terminal_within(limits["worker_lost_s"], dead)
         expect_ended(terminal, type="error", code="worker_lost")
     await asyncio.sleep(max(0.0, dead + after + target.clock.tolerance - time.monotonic()))
-    with shows("NODE-6"):
+    with accuses("NODE-6"):
         again = await (await target.connect()).resume(left.id)
         end = (await again.whole())[-1]
         if (end.get("status"), end.get("reason")) != ("cancelled", "disconnected"):

@@ -3,7 +3,7 @@
 import time
 from contextlib import suppress
 
-from runwire_conformance.case import Broken, leans_on, proves, shows
+from runwire_conformance.case import Broken, accuses, precondition, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.conversation import beyond
 from runwire_conformance.client.expectations import (
@@ -34,7 +34,7 @@ async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -
     command = target.hook("drain")
     target.needs("runs_per_connection", 2, "for a brief and an endless run")
     target.needs("run_s", limits["drain_s"] + 1, "to outlast drain_s")
-    with leans_on("RUN-2"):  # of draining nobody has told the server yet
+    with precondition("RUN-2"):  # of draining nobody has told the server yet
         client, idle = await target.connect(), await target.connect()
         brief = await client.start(
             scripts.script(scripts.wait(limits["drain_s"] * 400), scripts.token("x")), run_id=new_run_id()
@@ -45,23 +45,23 @@ async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -
     await executed("drain", command)
     told = time.monotonic()
 
-    with shows("DRAIN-2"):
+    with accuses("DRAIN-2"):
         for connection in (client, idle):
             await connection.message(
                 lambda m: m.type == "notice" and m.get("code") == "draining", "notice draining"
             )
-    with shows("DRAIN-8"):
+    with accuses("DRAIN-8"):
         idle.expects_busy = True  # what it is refused with is the question
         answer = await idle.ask({"type": "start", "prompt": scripts.THREE_TOKENS})
-    with shows("DRAIN-1"):
+    with accuses("DRAIN-1"):
         expect_refused(answer, "unavailable")
         if "sse" in target.features:
             posted = await target.post(target.runs_url, {"prompt": scripts.THREE_TOKENS}, ACCEPT_JSON)
             expect_problem(posted, 503, "unavailable")
-    with shows("DRAIN-4"):
+    with accuses("DRAIN-4"):
         if "resume" in target.features:
             await idle.resume(endless.id)
-    with shows("DRAIN-9"), suppress(*(() if robust else (Exception,))):
+    with accuses("DRAIN-9"), suppress(*(() if robust else (Exception,))):
         late = await target.connect()
         second = await late.next_message(0)
         if (second.type, second.get("code")) != ("notice", "draining"):
@@ -69,16 +69,16 @@ async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -
                 f"expected a notice of code draining as the second message; got {second.type} after ready"
             )
         await late.leave()
-    with shows("DRAIN-3"):
+    with accuses("DRAIN-3"):
         expect_completed(await brief.terminal(beyond(limits["drain_s"])))
         assert brief.text == "x", "a run that ended while draining lost its text"
-    with shows("DRAIN-5"), suppress(*(() if robust else (Exception,))):
+    with accuses("DRAIN-5"), suppress(*(() if robust else (Exception,))):
         terminal = await endless.terminal(beyond(limits["drain_s"]))
         expect_ended(terminal, type="error", code="worker_lost")
         assert terminal.at - told <= limits["drain_s"] + target.clock.tolerance + 1
-    with shows("DRAIN-6"):
+    with accuses("DRAIN-6"):
         for connection in (client, idle):
             code = await connection.closed()
             # One that could not resume follows no run, and may be closed as idle before the drain is over.
-            was_idle = code == 1000 and connection.trace.idled(limits["idle_s"])
+            was_idle = code == 1000 and connection.trace.closed_for_idleness(limits["idle_s"])
             assert code == 4000 or was_idle, f"expected the close code 4000; got {code}"

@@ -7,14 +7,14 @@ from urllib.parse import urljoin
 
 from runwire_conformance.case import Blocked, Broken, NotOffered, proves
 from runwire_conformance.client import scripts
-from runwire_conformance.client.conversations.conversation import Unstated
+from runwire_conformance.client.conversations.conversation import DefaultTimeout
 from runwire_conformance.client.expectations import expect_member
-from runwire_conformance.client.exposition import Family, Malformed, read_exposition
+from runwire_conformance.client.exposition import Family, MalformedExposition, read_exposition
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_spec import registries
 
 #: Seconds to wait until a server has counted what has happened, for which no sentence states a time.
-COUNTED_S = Unstated(4.0)
+COUNTED_S = DefaultTimeout(4.0)
 
 #: Seconds between two looks.
 LOOK_S = 0.2
@@ -36,7 +36,7 @@ async def metrics(target: Target) -> dict[str, Family]:
     """Return the metrics by their names; raises Broken when they cannot be read."""
     try:
         return read_exposition(await scraped(target))
-    except Malformed as problem:
+    except MalformedExposition as problem:
         raise Broken(f"expected the Prometheus text format: {problem}") from None
 
 

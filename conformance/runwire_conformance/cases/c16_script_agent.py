@@ -4,14 +4,14 @@ import asyncio
 import json
 import time
 
-from runwire_conformance.case import Broken, NotOffered, TooSlow, proves, shows
+from runwire_conformance.case import Broken, NotOffered, TooSlow, accuses, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import LONG_S
 from runwire_conformance.client.conversations.run import Run, contents
 from runwire_conformance.client.expectations import expect_completed, expect_ended, expect_text
-from runwire_conformance.client.situations.either import BOTH
-from runwire_conformance.client.situations.questions import FORM, asked, give, opened
+from runwire_conformance.client.situations.any_transport import BOTH_TRANSPORTS
+from runwire_conformance.client.situations.questions import FORM, opened, run_that_asks, send_answer
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.trace import Message, object_of
 
@@ -43,9 +43,9 @@ async def the_log_equals_the_script(client: Client) -> None:
 
     events = [without_run(event) for event in contents(await run.whole())[:-1]]
 
-    with shows("SCRIPT-1"):
+    with accuses("SCRIPT-1"):
         assert [outline(event) for event in events] == [outline(event) for event in EVERYTHING]
-    with shows("SCRIPT-12"):
+    with accuses("SCRIPT-12"):
         assert events == EVERYTHING
 
 
@@ -228,7 +228,7 @@ async def a_script_waits_for_its_requests(client: Client, target: Target) -> Non
         event.type for run in (before, at_end) for event in run.events if event.type in {"token", "done"}
     ]
     for run in (before, at_end):
-        await give(target, run, "q1", True)
+        await send_answer(target, run, "q1", True)
         await run.terminal()
 
     assert early == ["token"], "a step was played while a request was open"
@@ -242,8 +242,10 @@ async def a_script_echoes_the_answer_as_json(target: Target) -> None:
         ("question", 'a "quoted" ünïcödé 🚀', {}),
         ("form", {"n": 1, "list": [None, True]}, {"schema": FORM}),
     ):
-        run = await asked(target, "websocket", scripts.asking("q1", kind, **members), scripts.echo("q1"))
-        await give(target, run, "q1", data)
+        run = await run_that_asks(
+            target, "websocket", scripts.asking("q1", kind, **members), scripts.echo("q1")
+        )
+        await send_answer(target, run, "q1", data)
         await run.terminal()
         assert json.loads(run.text) == data
 
@@ -260,15 +262,15 @@ ODD_ANSWERS = (
 )
 
 
-@proves("SCRIPT-8", script=True, on=BOTH)
+@proves("SCRIPT-8", script=True, on=BOTH_TRANSPORTS)
 async def odd_answers_are_echoed_as_they_were_given(target: Target, transport: str) -> None:
     names = [f"q{number}" for number in range(len(ODD_ANSWERS))]
     steps = [(scripts.asking(name, "question"), scripts.echo(name), scripts.token("\n")) for name in names]
-    run = await asked(target, transport, *(step for three in steps for step in three))
+    run = await run_that_asks(target, transport, *(step for three in steps for step in three))
 
     for name, data in zip(names, ODD_ANSWERS, strict=True):
         await opened(run, name)
-        await give(target, run, name, data)
+        await send_answer(target, run, name, data)
     await run.terminal()
 
     assert [json.loads(line) for line in run.text.split("\n")[:-1]] == list(ODD_ANSWERS)
@@ -276,7 +278,9 @@ async def odd_answers_are_echoed_as_they_were_given(target: Target, transport: s
 
 @proves("SCRIPT-8", script=True)
 async def a_script_echoes_null_for_what_expired(target: Target) -> None:
-    run = await asked(target, "websocket", scripts.asking("q1", expires_in_ms=100), scripts.echo("q1"))
+    run = await run_that_asks(
+        target, "websocket", scripts.asking("q1", expires_in_ms=100), scripts.echo("q1")
+    )
 
     await run.terminal()
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from runwire_conformance.case import NotOffered, proves, shows
+from runwire_conformance.case import NotOffered, accuses, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.expectations import expect_ended
@@ -40,9 +40,9 @@ async def every_code_that_ends_runs_can_be_made_to(client: Client) -> None:
     ):
         run = await client.start(scripts.script(scripts.token("x"), scripts.fail(code)))
         terminal = await run.terminal()
-        with shows("RUN-14"):
+        with accuses("RUN-14"):
             expect_ended(terminal, type="error")
-        with shows("SCRIPT-3"):
+        with accuses("SCRIPT-3"):
             expect_ended(terminal, code=code)
 
 

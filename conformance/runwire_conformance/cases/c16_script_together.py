@@ -7,14 +7,14 @@ from runwire_conformance.cases.c16_script_agent import without_run
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.run import contents
 from runwire_conformance.client.expectations import expect_same_log
-from runwire_conformance.client.situations.either import BOTH, begun
+from runwire_conformance.client.situations.any_transport import BOTH_TRANSPORTS, start_run
 from runwire_conformance.client.target import Target
 
 #: How often the round is played: what the second one leaves behind shows in the third.
 ROUNDS = 3
 
 
-@proves("SCRIPT-1", script=True, on=BOTH)
+@proves("SCRIPT-1", script=True, on=BOTH_TRANSPORTS)
 async def a_repeat_says_the_same_in_each_round(target: Target, transport: str) -> None:
     # No two neighbours may be merged, so that each step shows by itself.
     inner = scripts.repeat(2, {"replace": "again "}, scripts.token("more "))
@@ -30,7 +30,7 @@ async def a_repeat_says_the_same_in_each_round(target: Target, transport: str) -
         scripts.observe("c1", "next ", partial=True),
     ]
     begin, end = scripts.call("c1"), [scripts.call("c2"), scripts.observe("c1"), scripts.observe("c2")]
-    run = await begun(target, transport, scripts.script(begin, scripts.repeat(ROUNDS, *steps), *end))
+    run = await start_run(target, transport, scripts.script(begin, scripts.repeat(ROUNDS, *steps), *end))
 
     events = (await run.whole())[:-1]
 

@@ -13,8 +13,8 @@ import typer
 from typer.core import TyperGroup
 
 from runwire_conformance import __version__
-from runwire_conformance.cli.shared.knock import refused
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.cli.shared.port_check import connection_refused
+from runwire_conformance.trace.printing import printable
 
 #: What asks for help, of every command.
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -68,7 +68,7 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return name, command and further arguments of a call; the command is imported now."""
         name, _, further = super().resolve_command(ctx, args)
-        if name == "check" and (said := refused(further)) is not None:
+        if name == "check" and (said := connection_refused(further)) is not None:
             print(f"runwire: {said}", file=sys.stderr)
             raise typer.Exit(2)
         return name, command_called(name or ""), further
@@ -141,7 +141,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except typer.TyperException as problem:
-        said = fit(" ".join(problem.format_message().split())).rstrip(".")
+        said = printable(" ".join(problem.format_message().split())).rstrip(".")
         context = getattr(problem, "ctx", None)
         path = context.command_path if context else "runwire"
         if said:  # nothing is left to say when a missing command was answered with the help

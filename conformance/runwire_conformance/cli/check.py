@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from runwire_conformance.cli.shared.complaints import check_names, fail
-from runwire_conformance.cli.shared.outcome import Gate, exit_code, prepare, tell, worst_of
+from runwire_conformance.cli.shared.outcome import Gate, exit_code, prepare, publish, worst_of
 from runwire_conformance.cli.shared.report_options import (
     ACCESS,
     PLAY,
@@ -28,6 +27,7 @@ from runwire_conformance.cli.shared.report_options import (
     UpdateBaseline,
 )
 from runwire_conformance.cli.shared.suite_run import judged
+from runwire_conformance.cli.shared.usage_errors import check_names, fail
 from runwire_conformance.cli.shared.waiting import listens_within
 from runwire_conformance.cli.watch import watched
 from runwire_conformance.client.discovery.server_url import server_url
@@ -199,7 +199,7 @@ def check(
     played = partial(judged, [*arguments, *further], url, quiet=quiet)
     result, unplayed = worst_of(played, repeat, strict, partial(played, returns_s=RETURNS_S))
     result = gate.applied(result, case_names())
-    tell(result, strict, files)
+    publish(result, strict, files)
     raise typer.Exit(exit_code(result, unplayed, strict))
 
 

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from runwire_conformance.cli.shared.complaints import fail, requirement_called
-from runwire_conformance.cli.shared.outcome import Gate, exit_code, prepare, tell, worst_of
+from runwire_conformance.cli.shared.outcome import Gate, exit_code, prepare, publish, worst_of
 from runwire_conformance.cli.shared.report_options import (
     PLAY,
     WHAT,
@@ -28,15 +27,33 @@ from runwire_conformance.cli.shared.report_options import (
     TimeLimit,
     UpdateBaseline,
 )
+from runwire_conformance.cli.shared.usage_errors import fail, requirement_called
 from runwire_conformance.report.files import Files
-from runwire_conformance.tools.check_client.judged.process import Client, Process, Unstartable
-from runwire_conformance.tools.check_client.judged.profile import NoClaim, Profile, bound, profile_of
-from runwire_conformance.tools.check_client.judged.told import PLACEHOLDERS, Told
-from runwire_conformance.tools.check_client.judging import Choice, Judged, mistaken_placeholder, report_of
+from runwire_conformance.tools.check_client.client_under_test.launch_parameters import (
+    PLACEHOLDERS,
+    LaunchParameters,
+)
+from runwire_conformance.tools.check_client.client_under_test.process import (
+    LaunchedClient,
+    Process,
+    Unstartable,
+)
+from runwire_conformance.tools.check_client.client_under_test.profile import (
+    ClientProfile,
+    NoClaim,
+    bound,
+    profile_of,
+)
+from runwire_conformance.tools.check_client.judging import (
+    ClientUnderTest,
+    Selection,
+    mistaken_placeholder,
+    report_of,
+)
 from runwire_conformance.tools.check_client.junit import as_junit
-from runwire_conformance.tools.check_client.play import Played
+from runwire_conformance.tools.check_client.play import PlayResult
 from runwire_conformance.tools.check_client.scenario import scenarios
-from runwire_conformance.tools.check_client.server.desk import Desk
+from runwire_conformance.tools.check_client.server.scenario_queue import ScenarioQueue
 from runwire_conformance.tools.check_client.suite import AT_ONCE, PATIENCE_S, NobodyCame, Suite
 from runwire_conformance.tools.check_client.wire_log import WireLog
 from runwire_conformance.verdict.judgement import Judgement
@@ -136,19 +153,19 @@ def check_client(
     options = ("--claim", claim) + (() if transport == "websocket,sse" else ("--transport", transport))
     options += () if patience == PATIENCE_S else ("--patience", f"{patience:g}")
     options += () if time_limit is None else ("--time-limit", f"{time_limit:g}")
-    judged = Judged(tuple(words), profile, choice, options, time.time())
+    judged = ClientUnderTest(tuple(words), profile, choice, options, time.time())
 
-    desk = Desk() if listen else None
+    queue = ScenarioQueue() if listen else None
 
-    async def launch(told: Told, log: WireLog) -> Client:
-        return await (desk.launch(told, log) if desk else Process.start(words, told, log))
+    async def launch(told: LaunchParameters, log: WireLog) -> LaunchedClient:
+        return await (queue.launch(told, log) if queue else Process.start(words, told, log))
 
-    line = _Line(quiet)
+    line = _PlayProgress(quiet)
     suites: list[tuple[tuple[Judgement, ...], Suite]] = []
 
     def judge() -> Report:
         suite = Suite(profile, launch, patience, concurrency, choice.has, line, time_limit)
-        found = _played(suite, judged, line, desk, port)
+        found = _played(suite, judged, line, queue, port)
         suites.append((found.judgements, suite))
         return found
 
@@ -156,11 +173,11 @@ def check_client(
     suite = next(suite for found, suite in suites if found is result.judgements)
     names = frozenset(f"{one.name}[{on}]" for one in scenarios() for on in one.transports)
     result = gate.applied(result, names)
-    tell(result, strict, files, as_junit(suite.plays, result))
+    publish(result, strict, files, as_junit(suite.plays, result))
     raise typer.Exit(exit_code(result, unplayed, strict))
 
 
-def _profile(claim: str, transport: str) -> Profile:
+def _profile(claim: str, transport: str) -> ClientProfile:
     try:
         return profile_of(_split_names(claim), _split_names(transport))
     except NoClaim as problem:
@@ -171,7 +188,7 @@ def _split_names(given: str) -> list[str]:
     return [name.strip() for name in given.split(",") if name.strip()]
 
 
-def _choice(requirement: str, keyword: str) -> Choice:
+def _choice(requirement: str, keyword: str) -> Selection:
     ids = []
     for name in _split_names(requirement):
         found = requirement_called(name)
@@ -182,7 +199,7 @@ def _choice(requirement: str, keyword: str) -> Choice:
             )
             fail(f"{found.id} cannot be judged for a client: {why}")
         ids.append(found.id)
-    choice = Choice(frozenset(ids), keyword)
+    choice = Selection(frozenset(ids), keyword)
     if not any(map(choice.has, scenarios())):
         fail(f"no scenario has a name with {keyword!r}; `runwire check-client --list` lists them")
     return choice
@@ -206,19 +223,19 @@ def _client_command(command: list[str]) -> list[str]:
     return command
 
 
-def _list(profile: Profile, choice: Choice) -> None:
+def _list(profile: ClientProfile, choice: Selection) -> None:
     for scenario in filter(choice.has, scenarios()):
         played = ", ".join(profile.plays(scenario)) or f"claim {scenario.also or scenario.conformance_class}"
         print(f"{scenario.name:<46}{' '.join(scenario.ids):<18}{played:<16}{scenario.about}")
 
 
-class _Line:
+class _PlayProgress:
     """One line of a terminal that tells how far the suite is; silent where nobody looks."""
 
     def __init__(self, quiet: bool) -> None:
         self._shown = not quiet and sys.stderr.isatty()
 
-    def __call__(self, total: int, ended: int, played: Played) -> None:
+    def __call__(self, total: int, ended: int, played: PlayResult) -> None:
         """Tell that a scenario has ended."""
         self._write(f"{ended} of {total} · {played.name}")
 
@@ -231,26 +248,28 @@ class _Line:
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
-async def _run(suite: Suite, desk: Desk | None, port: int) -> None:
-    if desk is None:
+async def _run(suite: Suite, queue: ScenarioQueue | None, port: int) -> None:
+    if queue is None:
         await suite.run()
         return
     try:
-        found = await desk.open(port)
+        found = await queue.open(port)
     except OSError as problem:
         raise Unstartable(f"cannot listen on port {port}: {problem.strerror}") from None
     print(f"Waiting for a page that includes http://127.0.0.1:{found}/runwire-check.js", flush=True)
     try:
         await suite.run()
     finally:
-        await desk.close()
+        await queue.close()
 
 
-def _played(suite: Suite, judged: Judged, line: _Line, desk: Desk | None, port: int) -> Report:
+def _played(
+    suite: Suite, judged: ClientUnderTest, line: _PlayProgress, queue: ScenarioQueue | None, port: int
+) -> Report:
     began = time.monotonic()
     interrupted = False
     try:
-        asyncio.run(_run(suite, desk, port))
+        asyncio.run(_run(suite, queue, port))
     except KeyboardInterrupt:
         interrupted = True
     except Unstartable as problem:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from runwire_conformance.cli.shared.complaints import fail
+from runwire_conformance.cli.shared.usage_errors import fail
 from runwire_conformance.client.discovery.server_url import server_url
 from runwire_conformance.settings import commented_settings
 

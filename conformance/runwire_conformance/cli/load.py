@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 import typer
 
-from runwire_conformance.cli.shared.complaints import fail
 from runwire_conformance.cli.shared.connection import Cafile, Config, Header, Token, Url, reached
+from runwire_conformance.cli.shared.usage_errors import fail
+from runwire_conformance.client.discovery.diagnosis import NoRunwireServer
 from runwire_conformance.client.discovery.locate import ServerUnusable, locate
-from runwire_conformance.client.discovery.reach import NoRunwireServer
 from runwire_conformance.client.options.keys import DEFAULT_PROMPTS
 from runwire_conformance.client.target import Options
 from runwire_conformance.tools import load as loading
@@ -44,7 +44,7 @@ def load(
         fail(given.redaction.masked(str(problem)))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    print(given.redaction.masked(loading.told(result)))
+    print(given.redaction.masked(loading.report_text(result)))
     raise typer.Exit(result.exit_code)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from runwire_conformance.cli.shared.complaints import fail
+from runwire_conformance.cli.shared.usage_errors import fail
 from runwire_conformance.report.matrix import (
     UnreadableReport,
     matrix_as_html,

@@ -7,18 +7,18 @@ from typing import IO, Annotated
 import typer
 
 from runwire_conformance.case import Blocked, Broken
-from runwire_conformance.cli.shared.complaints import fail
 from runwire_conformance.cli.shared.connection import Cafile, Config, Header, Token, Url, named, reached
+from runwire_conformance.cli.shared.usage_errors import fail
+from runwire_conformance.client.discovery.diagnosis import NoRunwireServer
 from runwire_conformance.client.discovery.locate import ServerUnusable, locate
-from runwire_conformance.client.discovery.reach import NoRunwireServer
 from runwire_conformance.client.target import Options, Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable, address_of
 from runwire_conformance.tools.formats.recording import Recording, Unreadable
-from runwire_conformance.tools.recorder import MOST_HEAD, Proxy, RecordingFile, Writer
+from runwire_conformance.tools.recorder import MOST_HEAD, Proxy, RecordingFile, RecordingWriter
 from runwire_conformance.tools.replay import report_of
 from runwire_conformance.tools.validate import read
 from runwire_conformance.trace.clock import Clock
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.trace.printing import printable
 
 
 def record(
@@ -45,7 +45,7 @@ def record(
     secrets = [value.rpartition(" ")[2] for _, value in given.sent_headers]
     try:
         with _open_output(output) as file:
-            writer = Writer(file, url, secrets)
+            writer = RecordingWriter(file, url, secrets)
             work = (
                 _record_prompt(url, prompt, given, writer, sse)
                 if listen is None
@@ -74,7 +74,7 @@ def replay(
         fail(f"{file} holds messages, not a recorded conversation; use: runwire validate {file}")
     report = report_of(recording)
     for remark in recording.remarks:
-        print(fit(remark))
+        print(printable(remark))
     print(report.text)
     raise typer.Exit(report.exit_code(strict))
 
@@ -83,7 +83,7 @@ def _open_output(output: str) -> RecordingFile | IO[str]:
     return RecordingFile(output) if output != "-" else open(1, "w", encoding="utf-8", closefd=False)
 
 
-async def _record_prompt(url: str, prompt: str, given: Options, writer: Writer, sse: bool) -> None:
+async def _record_prompt(url: str, prompt: str, given: Options, writer: RecordingWriter, sse: bool) -> None:
     """Play one run and record its messages."""
     target = Target(await locate(url, given), given, Clock())
     try:
@@ -104,7 +104,7 @@ async def _record_prompt(url: str, prompt: str, given: Options, writer: Writer, 
                 writer.write(trace.transport, connection, record)
 
 
-async def _record_proxy(url: str, port: int, given: Options, writer: Writer) -> None:
+async def _record_proxy(url: str, port: int, given: Options, writer: RecordingWriter) -> None:
     """Run a proxy between a client and the server until Ctrl-C."""
     try:
         address = address_of(url)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from runwire_conformance.cli.shared.complaints import check_names, requirement_called
+from runwire_conformance.cli.shared.usage_errors import check_names, requirement_called
 from runwire_conformance.runner.lookup import lookup
 from runwire_conformance.tools.check_client.scenario import scenarios_about
 from runwire_spec import catalogue

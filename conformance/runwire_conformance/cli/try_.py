@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from runwire_conformance.cli.shared.complaints import fail
 from runwire_conformance.cli.shared.connection import Cafile, Config, Header, Token, Url, named, reached
+from runwire_conformance.cli.shared.usage_errors import fail
 from runwire_conformance.client.target import Options
-from runwire_conformance.tools.terminal.answers import Asked, followed
+from runwire_conformance.tools.terminal.answers import InteractiveDisplay, followed
 from runwire_conformance.tools.terminal.following import Display, GaveUp, Message, begun
 from runwire_conformance.tools.terminal.screen import Plain, Screen
 
@@ -43,7 +43,7 @@ def try_(
 
 
 async def _run(url: str, prompt: str, given: Options, screen: Display) -> Message | None:
-    asked = Asked(screen, given.redaction)
+    asked = InteractiveDisplay(screen, given.redaction)
     return await followed(await begun(url, prompt, given, asked), asked)
 
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from runwire_conformance.cli.shared.complaints import fail
+from runwire_conformance.cli.shared.usage_errors import fail
 from runwire_conformance.tools.formats.recording import Unreadable
 from runwire_conformance.tools.validate import judged, read
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.trace.printing import printable
 
 
 def validate(
@@ -31,16 +31,16 @@ def validate(
             unread.append(str(problem))
             continue
         for told in (*found.problems, *found.remarks):
-            print(fit(told))
+            print(printable(told))
         broken = broken or any(strict or not problem.is_advice for problem in found.problems)
         if not found.problems:
-            print(f"{fit(name)}: valid{', as far as it was judged' if found.remarks else ''}")
+            print(f"{printable(name)}: valid{', as far as it was judged' if found.remarks else ''}")
     if broken:
         for complaint in unread:
-            print(fit(complaint))
+            print(printable(complaint))
     elif unread:
         *others, last = unread
         for complaint in others:
-            print(f"runwire: {fit(complaint)}", file=sys.stderr)
+            print(f"runwire: {printable(complaint)}", file=sys.stderr)
         fail(last)
     raise typer.Exit(1 if broken else 0)

@@ -26,7 +26,7 @@ MOST_TEXT = 80
 LOG: Owners = ("RUN-28", "SCRIPT-1")
 
 
-def shown(message: Mapping[str, Any]) -> str:
+def excerpt(message: Mapping[str, Any]) -> str:
     """Return a message as JSON, as much of it as a reader needs."""
     return json.dumps(message, ensure_ascii=False)[:MOST_SHOWN]
 
@@ -35,13 +35,13 @@ def expect_refused(message: Message, *codes: str, owners: Owners = ()) -> None:
     """Expect that a message refuses another with one of `codes`."""
     if message.type != "error" or "seq" in message or message.get("code") not in codes:
         wanted = " or ".join(f"`{code}`" for code in codes)
-        raise Wrong(f"expected a refusal with {wanted}; got {shown(message)}", owners)
+        raise Wrong(f"expected a refusal with {wanted}; got {excerpt(message)}", owners)
 
 
 def expect_noticed(message: Message, code: str) -> None:
     """Expect that a message is a notice of this code."""
     if message.type != "notice" or message.get("code") != code:
-        raise Wrong(f"expected a notice of `{code}`; got {shown(message)}")
+        raise Wrong(f"expected a notice of `{code}`; got {excerpt(message)}")
 
 
 def expect_ended(terminal: Message, owners: Owners = (), **members: Any) -> None:
@@ -53,7 +53,7 @@ def expect_ended(terminal: Message, owners: Owners = (), **members: Any) -> None
 
 def _end_in_words(terminal: Message) -> str:
     told = ", ".join(f"{name} `{terminal[name]}`" for name in TOLD if name in terminal)
-    return told or shown(terminal)
+    return told or excerpt(terminal)
 
 
 def expect_ended_by_user(terminal: Message, owners: Owners = ("CANCEL-1",)) -> None:
@@ -123,9 +123,9 @@ def _answer_in_words(response: Response) -> str:
 def expect_member(message: Message, name: str, value: Any, owners: Owners = ()) -> None:
     """Expect that a message, or an object in a body, has a member with this value."""
     if name not in message:
-        raise Wrong(f"expected {name} `{value}`; got no `{name}` in {shown(message)}", owners)
+        raise Wrong(f"expected {name} `{value}`; got no `{name}` in {excerpt(message)}", owners)
     if message[name] != value or isinstance(message[name], bool) is not isinstance(value, bool):
-        raise Wrong(f"expected {name} `{value}`; got `{message[name]}` in {shown(message)}", owners)
+        raise Wrong(f"expected {name} `{value}`; got `{message[name]}` in {excerpt(message)}", owners)
 
 
 def expect_text(run: Run, text: str, owners: Owners = LOG) -> None:
@@ -174,7 +174,7 @@ def expect_same_log(
         return
     pairs = list(zip_longest(came, wanted))
     place = next(number for number, (one, other) in enumerate(pairs) if one != other)
-    one, other = ("nothing more" if event is None else shown(event) for event in pairs[place])
+    one, other = ("nothing more" if event is None else excerpt(event) for event in pairs[place])
     raise Wrong(f"expected as event {place + 1} of {of} {other}; got {one}", owners)
 
 
@@ -195,7 +195,7 @@ def expect_media_type(response: Response, media_type: str, owners: Owners = ()) 
 def expect_started(message: Message, owners: Owners = ()) -> None:
     """Expect that a message says that a run was accepted."""
     if message.type != "started":
-        raise Wrong(f"expected started; got {shown(message)}", owners)
+        raise Wrong(f"expected started; got {excerpt(message)}", owners)
 
 
 def expect_back_in_time(again: Run, left: Conversation, grace_s: float) -> None:

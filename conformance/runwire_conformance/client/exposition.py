@@ -27,7 +27,7 @@ _SUFFIXES: Mapping[str, tuple[str, ...]] = {
 _ENDINGS = tuple(dict.fromkeys(ending for endings in _SUFFIXES.values() for ending in endings))
 
 
-class Malformed(ValueError):
+class MalformedExposition(ValueError):
     """The text is not in the format; says which line and why."""
 
 
@@ -50,11 +50,11 @@ class Family:
 
 
 def read_exposition(text: str) -> dict[str, Family]:
-    """Return the metrics in a text by their names, a counter's with `_total`; raises Malformed."""
+    """Return the metrics in a text by their names, a counter's with `_total`; raises MalformedExposition."""
     families: dict[str, Family] = {}
     seen: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
     if text and not text.endswith("\n"):
-        raise Malformed("the last line does not end")
+        raise MalformedExposition("the last line does not end")
     for number, line in enumerate(text.split("\n"), start=1):
         try:
             if line.startswith("#"):
@@ -63,11 +63,11 @@ def read_exposition(text: str) -> dict[str, Family]:
                 sample = _sample(line)
                 key = (sample.name, tuple(sorted(sample.labels.items())))
                 if key in seen:
-                    raise Malformed("the same sample stands twice")
+                    raise MalformedExposition("the same sample stands twice")
                 seen.add(key)
                 _family_of(sample, families).samples.append(sample)
-        except Malformed as problem:
-            raise Malformed(f"line {number}: {problem}: {line[:120]}") from None
+        except MalformedExposition as problem:
+            raise MalformedExposition(f"line {number}: {problem}: {line[:120]}") from None
     for family in families.values():
         if family.type == "histogram":
             _check_histogram(family)
@@ -80,22 +80,22 @@ def _comment(line: str, families: dict[str, Family]) -> None:
         return  # help, or any other comment
     name, kind = found[2], (found[3] or "").strip()
     if kind not in _TYPES:
-        raise Malformed(f"no type is called {kind!r}")
+        raise MalformedExposition(f"no type is called {kind!r}")
     if name in families:
-        raise Malformed(f"{name} has a second TYPE, or samples before its TYPE")
+        raise MalformedExposition(f"{name} has a second TYPE, or samples before its TYPE")
     families[name] = Family(name, kind)
 
 
 def _sample(line: str) -> Sample:
     found = _SAMPLE.fullmatch(line.strip())
     if found is None or not _NUMBER.fullmatch(found[3]):
-        raise Malformed("no sample")
+        raise MalformedExposition("no sample")
     labels: dict[str, str] = {}
     rest, place = (found[2] or "").strip(), 0
     while place < len(rest):
         label = _LABEL.match(rest, place)
         if label is None or label[1] in labels:
-            raise Malformed("the labels cannot be read")
+            raise MalformedExposition("the labels cannot be read")
         labels[label[1]] = label[2].replace(r"\n", "\n").replace(r"\"", '"').replace(r"\\", "\\")
         place = label.end()
         while place < len(rest) and rest[place] == " ":
@@ -129,8 +129,8 @@ def _check_histogram(family: Family) -> None:
             buckets = [(float(bucket.labels["le"]), bucket.value) for bucket in samples["_bucket"]]
             count = samples["_count"][0].value
         except (KeyError, ValueError):
-            raise Malformed(f"the histogram {family.name} lacks buckets, le or count") from None
+            raise MalformedExposition(f"the histogram {family.name} lacks buckets, le or count") from None
         bounds, counts = [bound for bound, _ in buckets], [value for _, value in buckets]
         grows = bounds == sorted(bounds) and counts == sorted(counts)
         if not grows or bounds[-1] != float("inf") or counts[-1] != count or "_sum" not in samples:
-            raise Malformed(f"the buckets of {family.name} do not add up")
+            raise MalformedExposition(f"the buckets of {family.name} do not add up")

@@ -23,7 +23,7 @@ LOOKS, LOOK_S = 3, 0.05
 CANCEL_S = 2.0
 
 
-class Caller(Protocol):
+class CancellingCaller(Protocol):
     """One caller of the server, who can have its runs cancelled."""
 
     clock: Interval
@@ -36,7 +36,7 @@ class Caller(Protocol):
         """Have a run cancelled by a request; return its status, None when the server did not take it."""
 
 
-AnyCaller = TypeVar("AnyCaller", bound=Caller)
+AnyCaller = TypeVar("AnyCaller", bound=CancellingCaller)
 
 
 class Footprint:
@@ -52,7 +52,9 @@ class Footprint:
         self._left = {run_id: until for run_id, until in self._left.items() if until > now()}
         return len(self._left)
 
-    async def cancel_left(self, conversations: Sequence[tuple[Trace, Caller]], caller: Caller) -> None:
+    async def cancel_left(
+        self, conversations: Sequence[tuple[Trace, CancellingCaller]], caller: CancellingCaller
+    ) -> None:
         """Cancel the runs that a case began and did not see end, over whichever transport it began them.
 
         `conversations` are the case's, each with the view of the server, as one caller has it, that it was held in.
@@ -81,13 +83,13 @@ def unfinished(conversations: Sequence[tuple[Trace, AnyCaller]]) -> dict[str, An
     return {
         run_id: view
         for trace, view in conversations
-        if not trace.bereft
+        if not trace.peer_killed
         for run_id in begun_in(trace)
         if run_id not in ended
     }
 
 
-async def _cancelled(run_id: str, caller: Caller, seconds: float) -> str | None:
+async def _cancelled(run_id: str, caller: CancellingCaller, seconds: float) -> str | None:
     """Have a run cancelled by a request; return its status after a moment, None when the server did not take it."""
     status = None
     with suppress(Exception):

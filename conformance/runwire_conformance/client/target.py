@@ -13,12 +13,12 @@ from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.run import Run
 from runwire_conformance.client.conversations.stream import Stream
 from runwire_conformance.client.discovery.endpoints import joined
-from runwire_conformance.client.discovery.profile import Options, Profile
+from runwire_conformance.client.discovery.profile import Options, ServerProfile
 from runwire_conformance.client.footprint import Footprint, unfinished
 from runwire_conformance.client.view import View, expect_to_fit
 from runwire_conformance.client.wire.http import (
-    Exchange,
     Headers,
+    HttpExchange,
     Response,
     Unanswered,
     address_of,
@@ -26,14 +26,14 @@ from runwire_conformance.client.wire.http import (
     target_of,
 )
 from runwire_conformance.client.wire.websocket import FramePeer
-from runwire_conformance.trace.asked import Asked, endpoint_of
 from runwire_conformance.trace.clock import Clock, Interval, now
+from runwire_conformance.trace.http_request import HttpRequest, endpoint_of
 from runwire_conformance.trace.limits import CONNECTIONS
 from runwire_conformance.trace.memory_budget import MemoryBudget
 from runwire_conformance.trace.trace import (
     MOST_HEADER,
     OWED_HEADERS,
-    TELLING_HEADERS,
+    PROXY_EVIDENCE_HEADERS,
     Message,
     Trace,
     parsed,
@@ -44,7 +44,7 @@ ACCEPT_JSON = ("Accept", "application/json")
 EVENT_STREAM = ("Accept", "text/event-stream")
 
 
-class Slots(Protocol):
+class SlotLease(Protocol):
     """The slots for connections that a case holds."""
 
     def lent(self, *, resting: bool) -> AbstractAsyncContextManager[None]:
@@ -60,14 +60,14 @@ class Target(View):
 
     def __init__(
         self,
-        profile: Profile,
+        profile: ServerProfile,
         options: Options,
         clock: Clock | Interval,
         budget: MemoryBudget | None = None,
         *,
         patient: bool = False,
         footprint: Footprint | None = None,
-        slots: Slots | None = None,
+        slots: SlotLease | None = None,
     ) -> None:
         super().__init__(profile, options, clock, patient=patient)
         #: What is held of all conversations of the judging that this one belongs to.
@@ -109,7 +109,7 @@ class Target(View):
         if query:
             url += ("&" if "?" in url else "?") + query
         trace = self._trace("websocket", urlsplit(url).path or "/")
-        trace.asked = Asked("GET")
+        trace.request = HttpRequest("GET")
         peer = FramePeer(address_of(url), self.options.tls, SMALL_BUFFER if small_buffer else None)
         named = {name.lower() for name, _ in headers}
         own = [header for header in self.options.sent_headers if header[0].lower() not in named]
@@ -215,7 +215,7 @@ class Target(View):
         """Send a request and return the whole response, held back for `waits_s`; raises Broken when there is none."""
         content = json.dumps(body).encode() if isinstance(body, dict) else body
         trace = self._trace("http", f"{method} {target_of(url)}")
-        trace.asked = self._asked(method, url, headers)
+        trace.request = self._request_of(method, url, headers)
         trace.add("client", "request", f"{method} {target_of(url)} {_listed(headers)}{_text(content)}")
         try:
             response = await fetch(url, self.options.tls, method, self._headers(headers), content, waits_s)
@@ -224,7 +224,7 @@ class Target(View):
             raise Broken(f"expected an HTTP answer: {problem}", ("CLOSE-2",)) from None
         _add_response(trace, response)
         if method == "POST" and response.status == 202 and (begun := parsed(response.body)) is not None:
-            trace.begun_by_request = begun.word("run_id")
+            trace.begun_by_request = begun.string("run_id")
         return response
 
     async def post(
@@ -239,9 +239,9 @@ class Target(View):
         """Open an event stream; raises Broken when the answer is no stream."""
         content = json.dumps(body).encode() if body is not None else None
         trace = self._trace("sse", f"{method} {target_of(url)}")
-        trace.asked = self._asked(method, url, headers)
+        trace.request = self._request_of(method, url, headers)
         trace.add("client", "request", f"{method} {target_of(url)} {_listed(headers)}{_text(content)}")
-        exchange = Exchange(address_of(url), self.options.tls)
+        exchange = HttpExchange(address_of(url), self.options.tls)
         sent = [EVENT_STREAM, *([JSON] if content is not None else []), *headers]
         try:
             response = await exchange.request(method, target_of(url), self._headers(sent), content)
@@ -307,13 +307,13 @@ class Target(View):
         named = {name.lower() for name, _ in headers}
         return [*(header for header in self.options.sent_headers if header[0].lower() not in named), *headers]
 
-    def _asked(self, method: str, url: str, headers: Headers) -> Asked | None:
+    def _request_of(self, method: str, url: str, headers: Headers) -> HttpRequest | None:
         """Return what a request asks for; None for one to another host, which need not be the server's to answer."""
         given = {name.lower(): value for name, value in self._headers(headers)}
         if "host" in given:
             return None
         origin = self.origin if given.get("origin") == self.origin else ""
-        return Asked(method, endpoint_of(url, self.profile.answering), origin)
+        return HttpRequest(method, endpoint_of(url, self.profile.answering), origin)
 
     def noted(self, transport: Any, title: str) -> Trace:
         """Return a new conversation of this case, for requests that the case sends by itself."""
@@ -341,7 +341,7 @@ def _no_stream(method: str, response: Response) -> Broken:
 
 
 def _add_response(trace: Trace, response: Response) -> None:
-    kept = TELLING_HEADERS | OWED_HEADERS
+    kept = PROXY_EVIDENCE_HEADERS | OWED_HEADERS
     told = tuple((name, value[:MOST_HEADER]) for name, value in response.headers if name in kept)
     trace.add("server", "response", _shown(response), code=response.status, headers=told)
 
@@ -372,7 +372,7 @@ __all__ = [
     "EVENT_STREAM",
     "JSON",
     "Options",
-    "Profile",
+    "ServerProfile",
     "Target",
     "new_run_id",
 ]

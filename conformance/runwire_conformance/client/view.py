@@ -7,9 +7,9 @@ import time
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from runwire_conformance.case import BeyondPatience, NotExercised
+from runwire_conformance.case import NotExercised, PatienceExceeded
 from runwire_conformance.client import scripts
-from runwire_conformance.client.discovery.profile import Options, Profile
+from runwire_conformance.client.discovery.profile import Options, ServerProfile
 from runwire_conformance.client.options.hooks import missing, printed
 from runwire_conformance.client.options.keys import DEFAULT_PROMPTS
 from runwire_conformance.trace.clock import Clock, Interval, now
@@ -41,7 +41,7 @@ class View:
     """The server as one caller of a case sees it; opens nothing."""
 
     def __init__(
-        self, profile: Profile, options: Options, clock: Clock | Interval, *, patient: bool = False
+        self, profile: ServerProfile, options: Options, clock: Clock | Interval, *, patient: bool = False
     ) -> None:
         self.profile = profile
         self.options = options
@@ -157,9 +157,9 @@ class View:
         return self.options.hooks.get("origin") or f"{own.scheme}://{own.netloc}"
 
     def within_patience(self, seconds: float, setting: str) -> None:
-        """Raise BeyondPatience when a bound is longer than the user will wait."""
+        """Raise PatienceExceeded when a bound is longer than the user will wait."""
         if seconds > self.options.patience_s:
-            raise BeyondPatience(
+            raise PatienceExceeded(
                 f"would take {seconds:.15g} s; set a smaller {setting} on the server or use --patience {seconds:.15g}"
             )
 

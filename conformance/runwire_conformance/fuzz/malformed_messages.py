@@ -26,7 +26,7 @@ NO_UTF8: dict[str, bytes] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
+class MalformedMessage:
     """A message that is to be refused: what is wrong with it, and the sentence that says so."""
 
     reason: str
@@ -34,7 +34,7 @@ class Wrong:
     message: dict[str, Any]
 
 
-def wrong_messages() -> Iterator[Wrong]:
+def malformed_messages() -> Iterator[MalformedMessage]:
     """Yield every message of the client with one member missing or of a value that its schema does not allow."""
     for kind, name in CLIENT_TYPES.items():
         described = schema(name)
@@ -48,12 +48,12 @@ def wrong_messages() -> Iterator[Wrong]:
                 yield from _refused(kind, member, {**good, member: value}, f"is {str(value)[:20]!r}")
 
 
-def _refused(kind: str, member: str, message: dict[str, Any], what: str) -> Iterator[Wrong]:
+def _refused(kind: str, member: str, message: dict[str, Any], what: str) -> Iterator[MalformedMessage]:
     violations = client_message_violations(message)
     if violations:
         value = message.get(member)
         integer = member == "after" and isinstance(value, int | float)
-        yield Wrong(f"{member} of {kind} {what}", "MSG-17" if integer else "MSG-14", message)
+        yield MalformedMessage(f"{member} of {kind} {what}", "MSG-17" if integer else "MSG-14", message)
 
 
 def _bytes(opcode: int, data: bytes = b"", *, first: int = 0x80, mask: bool = True) -> bytes:

@@ -43,7 +43,7 @@ BODIES = 25
 
 
 @dataclass(frozen=True, slots=True)
-class Hostile:
+class MalformedRequest:
     """A request below the origin, what it should be answered with, and the sentence that says so."""
 
     requirement: str
@@ -64,7 +64,7 @@ def document() -> Mapping[str, Any]:
     return loaded
 
 
-def hostile_requests(run_id: str, features: frozenset[str], seed: int) -> Iterator[Hostile]:
+def malformed_requests(run_id: str, features: frozenset[str], seed: int) -> Iterator[MalformedRequest]:
     """Yield requests to every endpoint below `/v1/runs`, about a run that exists, each with one thing wrong."""
     for path, operations in document()["paths"].items():
         if not path.startswith("/v1/runs") or (path.endswith("/input") and "input" not in features):
@@ -78,7 +78,7 @@ def hostile_requests(run_id: str, features: frozenset[str], seed: int) -> Iterat
             if parameter.get("in") == "query" and parameter["schema"].get("$ref", "").endswith("/Cursor"):
                 for value in CURSORS:
                     what = f"{parameter['name']} is {value}"
-                    yield Hostile(
+                    yield MalformedRequest(
                         "SSE-16", what, "GET", f"{place}?{parameter['name']}={value}", 400, "bad_request"
                     )
         if "{run_id}" in path:
@@ -88,27 +88,27 @@ def hostile_requests(run_id: str, features: frozenset[str], seed: int) -> Iterat
             )
             for unknown in NO_RUNS:
                 at = path.replace("{run_id}", unknown)
-                yield Hostile(
+                yield MalformedRequest(
                     "HTTP-7", f"an unknown run {unknown}", method, at, 404, "not_found", media_type, body
                 )
 
 
-def _methods(place: str, operations: Mapping[str, Any]) -> Iterator[Hostile]:
+def _methods(place: str, operations: Mapping[str, Any]) -> Iterator[MalformedRequest]:
     for method in METHODS:
         if method.lower() not in operations:
-            yield Hostile(
+            yield MalformedRequest(
                 "HTTP-14", f"the method {method}", method, place, 405, "unsupported", "application/json"
             )
 
 
-def _media_types(place: str) -> Iterator[Hostile]:
+def _media_types(place: str) -> Iterator[MalformedRequest]:
     for media_type in MEDIA_TYPES:
-        yield Hostile(
+        yield MalformedRequest(
             "HTTP-9", f"the type {media_type}", "POST", place, 415, "unsupported", media_type, b"{}"
         )
 
 
-def _bodies(place: str, operation: Mapping[str, Any], chance: random.Random) -> Iterator[Hostile]:
+def _bodies(place: str, operation: Mapping[str, Any], chance: random.Random) -> Iterator[MalformedRequest]:
     """Yield bodies that are no JSON, no object, or break the schema that the document refers to."""
     name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].split("/")[-1]
     name = name.removesuffix(".json")
@@ -131,4 +131,4 @@ def _bodies(place: str, operation: Mapping[str, Any], chance: random.Random) -> 
     broken = {what: json.dumps(body).encode() for what, body in wrong.items() if violations(name, body)}
     drawn = chance.sample(sorted(broken), min(BODIES, len(broken)))
     for what, body in {**bodies, **{what: broken[what] for what in drawn}}.items():
-        yield Hostile("HTTP-11", what, "POST", place, 400, "bad_request", "application/json", body)
+        yield MalformedRequest("HTTP-11", what, "POST", place, 400, "bad_request", "application/json", body)

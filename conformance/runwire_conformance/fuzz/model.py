@@ -33,7 +33,7 @@ class ModelVerdict:
 
 
 @dataclass(slots=True)
-class Told:
+class RunHistory:
     """What happened to one run from outside, as the client knows it. Times are of the monotonic clock."""
 
     script: Script
@@ -41,10 +41,10 @@ class Told:
     on_disconnect: str = "grace"
     cancelled_at: float | None = None
     #: The longest time without a reader, and whether there was any.
-    alone_s: float = 0.0
-    was_alone: bool = False
+    unread_s: float = 0.0
+    was_unread: bool = False
     #: Whether it may have been running for `run_s` ([RUN-15]).
-    outlived: bool = False
+    may_have_timed_out: bool = False
     #: Conversations that were left before the run's end, by identity of their trace, and the slow ones.
     left: set[int] = field(default_factory=set)
 
@@ -56,19 +56,19 @@ class Told:
     def may_end_as(self, event: Event, grace_s: float) -> bool:
         """Whether the run may be cut by this terminal."""
         if (event.get("type"), event.get("code")) == ("error", "timeout"):
-            return self.outlived
+            return self.may_have_timed_out
         if (event.get("type"), event.get("status")) != ("done", "cancelled"):
             return False
         if event.get("reason") == "user":
             return self.cancelled_at is not None
-        if event.get("reason") != "disconnected" or not self.was_alone:
+        if event.get("reason") != "disconnected" or not self.was_unread:
             return False
-        return self.on_disconnect == "cancel" or (self.on_disconnect == "grace" and self.alone_s >= grace_s)
+        return self.on_disconnect == "cancel" or (self.on_disconnect == "grace" and self.unread_s >= grace_s)
 
     @property
     def may_be_cut(self) -> bool:
         """Whether something happened that can end the run before its script."""
-        return self.cancelled_at is not None or self.was_alone or self.outlived
+        return self.cancelled_at is not None or self.was_unread or self.may_have_timed_out
 
 
 def steps(script: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -134,15 +134,15 @@ def reachable(script: Sequence[Mapping[str, Any]], answered: bool, patience_ms: 
     return len(expected_log(script))
 
 
-def judged(runs: Sequence[Told], traces: Sequence[Trace], context: RuleContext) -> ModelVerdict | None:
+def judged(runs: Sequence[RunHistory], traces: Sequence[Trace], context: RuleContext) -> ModelVerdict | None:
     """Return the first sentence that the conversations broke: a rule, or the model's own."""
     for trace in traces:
         for finding in findings(trace, context):
             return ModelVerdict(
                 finding.requirement, finding.text, trace, finding in late_findings(trace, context)
             )
-    for told in runs:
-        if verdict := _log_judged(told, traces, context):
+    for history in runs:
+        if verdict := _log_judged(history, traces, context):
             return verdict
     return None
 
@@ -162,16 +162,18 @@ class _Seen:
         return range(self.reading.after + 1, last + 1)
 
 
-def _log_judged(told: Told, traces: Sequence[Trace], context: RuleContext) -> ModelVerdict | None:
-    seen = list(_seen(told, traces))
+def _log_judged(history: RunHistory, traces: Sequence[Trace], context: RuleContext) -> ModelVerdict | None:
+    seen = list(_seen(history, traces))
     grace_s = context.limits["detach_grace_s"]
-    wrong = {id(one): found for one in seen if (found := _deviation(told, one, grace_s))}
+    wrong = {id(one): found for one in seen if (found := _deviation(history, one, grace_s))}
     ends = {place: one for one in seen if (place := _end(one))}
     for one in seen:
         if id(one) not in wrong and one.whole and _end(one) is None and one.reading.after not in ends:
-            return ModelVerdict(_who_hides(one, bool(ends), told), "the reading has no terminal", one.trace)
+            return ModelVerdict(
+                _blamed_for_missing_end(one, bool(ends), history), "the reading has no terminal", one.trace
+            )
     if wrong:
-        return _blamed(told, seen, wrong)
+        return _blamed(history, seen, wrong)
     if len(ends) > 1:
         places = " and ".join(map(str, sorted(ends)))
         return ModelVerdict(
@@ -180,11 +182,11 @@ def _log_judged(told: Told, traces: Sequence[Trace], context: RuleContext) -> Mo
     return None
 
 
-def _seen(told: Told, traces: Sequence[Trace]) -> Iterator[_Seen]:
+def _seen(history: RunHistory, traces: Sequence[Trace]) -> Iterator[_Seen]:
     for trace in traces:
-        own = [reading for reading in readings(trace)[0] if reading.run_id == told.run_id]
+        own = [reading for reading in readings(trace)[0] if reading.run_id == history.run_id]
         for reading in own:
-            yield _Seen(trace, reading, reading is own[-1] and id(trace) not in told.left)
+            yield _Seen(trace, reading, reading is own[-1] and id(trace) not in history.left)
 
 
 def _end(one: _Seen) -> int | None:
@@ -192,9 +194,9 @@ def _end(one: _Seen) -> int | None:
     return int(events[-1][1]["seq"]) if events and events[-1][1].is_terminal else None
 
 
-def _deviation(told: Told, one: _Seen, grace_s: float) -> tuple[int, Message, Event | None] | None:
+def _deviation(history: RunHistory, one: _Seen, grace_s: float) -> tuple[int, Message, Event | None] | None:
     """Return the first event that the script does not say: its `seq`, the event, and what was expected."""
-    log = told.log
+    log = history.log
     for _, event in one.reading.events:
         last = int(event["seq"])
         first = int(event.get("first_seq", last))
@@ -202,7 +204,7 @@ def _deviation(told: Told, one: _Seen, grace_s: float) -> tuple[int, Message, Ev
         if wanted is not None and _says(event, wanted):
             continue
         withdrawn = event.type == "input_closed" and event.get("outcome") != "answered"
-        if told.may_be_cut and (withdrawn or (last <= len(log) and told.may_end_as(event, grace_s))):
+        if history.may_be_cut and (withdrawn or (last <= len(log) and history.may_end_as(event, grace_s))):
             continue
         return last, event, wanted
     return None
@@ -232,7 +234,7 @@ def _says(event: Message, wanted: Event) -> bool:
 
 
 def _blamed(
-    told: Told, seen: Sequence[_Seen], wrong: Mapping[int, tuple[int, Message, Event | None]]
+    history: RunHistory, seen: Sequence[_Seen], wrong: Mapping[int, tuple[int, Message, Event | None]]
 ) -> ModelVerdict:
     """Blame what one reader alone saw on how it reads, and what all saw on the agent or on the end of the run."""
     one = next(one for one in seen if id(one) in wrong)
@@ -240,7 +242,7 @@ def _blamed(
     what = f"expected {_shown(wanted)} at seq {seq}; got {_shown(event)}"
     if any(seq in other.covers and id(other) not in wrong for other in seen):
         return ModelVerdict(_reader(one), f"{what}, which another reader saw as it should be", one.trace)
-    return ModelVerdict(_of_the_run(told, event, wanted), what, one.trace)
+    return ModelVerdict(_blamed_for_event(history, event, wanted), what, one.trace)
 
 
 def _reader(one: _Seen) -> str:
@@ -250,20 +252,20 @@ def _reader(one: _Seen) -> str:
     return "RESUME-10" if one.reading.resumed else "RUN-30"
 
 
-def _who_hides(one: _Seen, others_end: bool, told: Told) -> str:
+def _blamed_for_missing_end(one: _Seen, others_end: bool, history: RunHistory) -> str:
     if others_end:
         return _reader(one)
-    return "CANCEL-2" if told.cancelled_at is not None else "RUN-4"
+    return "CANCEL-2" if history.cancelled_at is not None else "RUN-4"
 
 
-def _of_the_run(told: Told, event: Message, wanted: Event | None) -> str:
+def _blamed_for_event(history: RunHistory, event: Message, wanted: Event | None) -> str:
     """The sentence about the run itself that an event breaks which every reader saw."""
     rules: Sequence[tuple[Callable[[], bool], str]] = (
-        (lambda: event.get("status") == "cancelled" and told.cancelled_at is not None, "CANCEL-1"),
-        (lambda: event.get("reason") == "disconnected" and told.on_disconnect == "continue", "RESUME-5"),
-        (lambda: event.get("reason") == "disconnected" and not told.was_alone, "RESUME-6"),
+        (lambda: event.get("status") == "cancelled" and history.cancelled_at is not None, "CANCEL-1"),
+        (lambda: event.get("reason") == "disconnected" and history.on_disconnect == "continue", "RESUME-5"),
+        (lambda: event.get("reason") == "disconnected" and not history.was_unread, "RESUME-6"),
         (lambda: event.get("reason") == "disconnected", "RESUME-1"),
-        (lambda: event.is_terminal and told.cancelled_at is not None, "CANCEL-1"),
+        (lambda: event.is_terminal and history.cancelled_at is not None, "CANCEL-1"),
         (lambda: wanted is not None and wanted["type"] == "error", "SCRIPT-3"),
         (lambda: event.is_terminal, "SCRIPT-2"),
         (lambda: event.type == "input_closed", "INPUT-4"),

@@ -12,7 +12,14 @@ from runwire_conformance.client.conversations.stream import Stream
 from runwire_conformance.client.scripts import script
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.client.wire.http import Unanswered
-from runwire_conformance.fuzz.model import ANSWER, Told, duration_ms, expected_log, judged, place_of_request
+from runwire_conformance.fuzz.model import (
+    ANSWER,
+    RunHistory,
+    duration_ms,
+    expected_log,
+    judged,
+    place_of_request,
+)
 from runwire_conformance.fuzz.plan import (
     SAYINGS,
     Action,
@@ -57,7 +64,7 @@ class _Outlived(Exception):
 
 
 @dataclass(slots=True)
-class _Line:
+class _Connection:
     """A connection or stream, and the runs that were opened on it."""
 
     conversation: Client | Stream
@@ -68,8 +75,8 @@ class _Player:
     def __init__(self, target: Target, answer_s: float) -> None:
         self._target = target
         self._answer_s = answer_s
-        self._lines: dict[str, _Line] = {}
-        self._told: list[Told] = []
+        self._lines: dict[str, _Connection] = {}
+        self._histories: list[RunHistory] = []
         self._alone_since: dict[int, float] = {}
         self._began = now()
         #: The sentence that the action under way relies on.
@@ -100,29 +107,29 @@ class _Player:
 
     async def _start(self, action: Start) -> None:
         run_id = new_run_id()
-        number = len(self._told)
-        told = Told(action.script, run_id, action.on_disconnect)
+        number = len(self._histories)
+        history = RunHistory(action.script, run_id, action.on_disconnect)
         prompt = script(*action.script)
         members = {"run_id": run_id, "on_disconnect": action.on_disconnect}
         self._sentence = "HTTP-2" if action.line.startswith("s") else "RUN-3"
         if action.line.startswith("s"):
             await self._drop(Drop(action.line))
             stream = await self._target.start_stream(prompt, **members)
-            self._told.append(told)
+            self._histories.append(history)
             self._sentence = "SSE-3"
             await stream.run()
-            self._lines[action.line] = _Line(stream, {number})
+            self._lines[action.line] = _Connection(stream, {number})
         else:
             line = await self._client(action.line)
-            self._told.append(told)
+            self._histories.append(history)
             line.runs.add(number)
             await _client(line).start(prompt, **members)
 
-    async def _client(self, name: str) -> _Line:
+    async def _client(self, name: str) -> _Connection:
         """Return the WebSocket line of this name, opened if it is not."""
         if name not in self._lines:
             sentence, self._sentence = self._sentence, "CONN-15"
-            self._lines[name] = _Line(await self._target.connect(small_buffer=True))
+            self._lines[name] = _Connection(await self._target.connect(small_buffer=True))
             self._sentence = sentence
         return self._lines[name]
 
@@ -131,9 +138,9 @@ class _Player:
         if (line := self._lines.get(action.line)) is not None and action.run in line.runs:
             await self._shown(line, action.run, action.events)
 
-    async def _shown(self, line: _Line, run: int, events: int) -> None:
-        told = self._told[run]
-        seconds = self._answer_s + duration_ms(told.script) / 1000
+    async def _shown(self, line: _Connection, run: int, events: int) -> None:
+        history = self._histories[run]
+        seconds = self._answer_s + duration_ms(history.script) / 1000
         await line.conversation.wait_until(
             lambda: self._seq(line.conversation, run) >= events or self._ended(line.conversation, run),
             seconds,
@@ -144,29 +151,29 @@ class _Player:
         if action.line == "http":
             assert action.run is not None
             self._sentence = "HTTP-6"
-            told = self._told[action.run]
+            history = self._histories[action.run]
             handed = now()
-            told.cancelled_at = told.cancelled_at or handed
-            response = await self._target.post(self._target.run_url(told.run_id, "/cancel"), {})
+            history.cancelled_at = history.cancelled_at or handed
+            response = await self._target.post(self._target.run_url(history.run_id, "/cancel"), {})
             if response.status != 200:
                 raise Broken(f"expected 200 to a cancel; got {response.status}")
             return
         line = await self._client(action.line)
         meant = line.runs if action.run is None else {action.run}
         for run in meant:
-            self._told[run].cancelled_at = self._told[run].cancelled_at or now()
-        members = {} if action.run is None else {"run_id": self._told[action.run].run_id}
+            self._histories[run].cancelled_at = self._histories[run].cancelled_at or now()
+        members = {} if action.run is None else {"run_id": self._histories[action.run].run_id}
         await _client(line).send({"type": "cancel", **members})
 
     async def _resume(self, action: Resume) -> None:
-        told = self._told[action.run]
+        history = self._histories[action.run]
         if action.line.startswith("s"):
-            await self._resume_stream(action, told)
+            await self._resume_stream(action, history)
             return
         line = await self._client(action.line)
         self._sentence = "RESUME-9"
-        seen, total = self._seen(action.run), len(expected_log(told.script))
-        answer = await _client(line).ask({"type": "resume", "run_id": told.run_id, "after": action.after})
+        seen, total = self._seen(action.run), len(expected_log(history.script))
+        answer = await _client(line).ask({"type": "resume", "run_id": history.run_id, "after": action.after})
         if answer.type == "resumed":
             if action.after > total:
                 raise Violation("RESUME-13", f"after {action.after} of a log of at most {total} was resumed")
@@ -176,11 +183,11 @@ class _Player:
         elif answer.get("code") != "bad_request" or action.after <= seen:
             raise Broken(f"expected resumed after {action.after} of {seen} events seen; got {dict(answer)}")
 
-    async def _resume_stream(self, action: Resume, told: Told) -> None:
+    async def _resume_stream(self, action: Resume, history: RunHistory) -> None:
         await self._drop(Drop(action.line))
-        seen, total = self._seen(action.run), len(expected_log(told.script))
+        seen, total = self._seen(action.run), len(expected_log(history.script))
         at_end = any(event["seq"] == action.after and event.is_terminal for event in self._events(action.run))
-        url = self._target.run_url(told.run_id, f"/events?after={action.after}")
+        url = self._target.run_url(history.run_id, f"/events?after={action.after}")
         if at_end or action.after > seen:
             self._sentence = "SSE-17" if at_end else "SSE-16"
             response = await self._target.http("GET", url, [("Accept", "text/event-stream")])
@@ -194,7 +201,7 @@ class _Player:
         stream = await self._target.stream("GET", url)
         self._sentence = "SSE-4"
         await stream.run()
-        self._lines[action.line] = _Line(stream)
+        self._lines[action.line] = _Connection(stream)
         self._attached(self._lines[action.line], action.run)
 
     async def _drop(self, action: Drop) -> None:
@@ -203,10 +210,10 @@ class _Player:
             return
         for run in line.runs:
             if not self._ended(line.conversation, run):
-                self._told[run].left.add(id(line.conversation.trace))
+                self._histories[run].left.add(id(line.conversation.trace))
                 if not any(run in other.runs for other in self._lines.values()):
                     self._alone_since.setdefault(run, now())
-                    self._told[run].was_alone = True
+                    self._histories[run].was_unread = True
         line.conversation.drop()
 
     async def _slow(self, action: Slow) -> None:
@@ -222,36 +229,36 @@ class _Player:
             raise Broken(f"expected {kind} {code or ''} to {action.what}; got {dict(answer)}")
 
     async def _answer(self, action: Answer) -> None:
-        told = self._told[action.run]
+        history = self._histories[action.run]
         line = self._lines.get(action.line)
         if line is None or action.run not in line.runs:
             return
         self._sentence = "RUN-2"
-        place = place_of_request(told.script)
+        place = place_of_request(history.script)
         await self._shown(line, action.run, place)
         if self._ended(line.conversation, action.run):
             return
-        request_id = expected_log(told.script)[place - 1]["request_id"]
+        request_id = expected_log(history.script)[place - 1]["request_id"]
         body = {"request_id": request_id, "data": ANSWER}
         self._sentence = "INPUT-4"
         if action.by == "http":
-            await self._target.post(self._target.run_url(told.run_id, "/input"), body)
+            await self._target.post(self._target.run_url(history.run_id, "/input"), body)
         else:
-            await _client(line).send({"type": "input", "run_id": told.run_id, **body})
+            await _client(line).send({"type": "input", "run_id": history.run_id, **body})
 
     # What the player knows.
 
-    def _attached(self, line: _Line, run: int) -> None:
+    def _attached(self, line: _Connection, run: int) -> None:
         line.runs.add(run)
         self._touched(run)
 
     def _touched(self, run: int) -> None:
         if (since := self._alone_since.pop(run, None)) is not None:
-            told = self._told[run]
-            told.alone_s = max(told.alone_s, now() - since)
+            history = self._histories[run]
+            history.unread_s = max(history.unread_s, now() - since)
 
     def _of(self, messages: list[Message], run: int) -> list[Message]:
-        run_id = self._told[run].run_id
+        run_id = self._histories[run].run_id
         return [m for m in messages if m.get("run_id") == run_id and isinstance(m.get("seq"), int)]
 
     def _events(self, run: int) -> list[Message]:
@@ -263,13 +270,13 @@ class _Player:
 
     def _seq(self, conversation: Conversation, run: int) -> int:
         """Return how far a conversation has read a run, what it did not ask for included."""
-        opening = _opening(conversation, self._told[run].run_id)
+        opening = _opening(conversation, self._histories[run].run_id)
         after = opening.get("next_seq", 1) - 1 if opening is not None else 0
         return max((event["seq"] for event in self._of(conversation.messages, run)), default=after)
 
     def _ended(self, conversation: Conversation, run: int) -> bool:
         """Whether the last reading of a run on a conversation has come to its end."""
-        opening = _opening(conversation, self._told[run].run_id)
+        opening = _opening(conversation, self._histories[run].run_id)
         if opening is None:
             return False
         after = opening.get("next_seq", 1) - 1
@@ -283,7 +290,9 @@ class _Player:
         limits = self._target.limits
         codes = {one.close_code for one in self._clients()}
         idled = now() - self._began >= limits["idle_s"] and 1000 in codes
-        return idled or any(line.conversation.trace.aged(limits.stream_s) for line in self._lines.values())
+        return idled or any(
+            line.conversation.trace.closed_for_age(limits.stream_s) for line in self._lines.values()
+        )
 
     def _clients(self) -> list[Client]:
         lines = [line.conversation for line in self._lines.values()]
@@ -295,30 +304,30 @@ class _Player:
         """Wait for every run's end, let late words come, and read every log once more from its beginning."""
         await self._kept(self._ends())
         if "resume" in self._target.features:
-            for run in range(len(self._told)):
+            for run in range(len(self._histories)):
                 await self._kept(self._again(run))
 
     async def _ends(self) -> None:
         for line in self._lines.values():
             for run in line.runs:
                 await self._end_of(line, run)
-        cancelled = [told.script for told in self._told if told.cancelled_at is not None]
+        cancelled = [history.script for history in self._histories if history.cancelled_at is not None]
         if rest := max((duration_ms(script, "block_ms") for script in cancelled), default=0.0):
             await asyncio.sleep(rest / 1000)  # what a fenced tool says later is what is looked for
         self._sentence = "BEAT-5"
         for client in self._clients():
             await client.barrier()
 
-    async def _end_of(self, line: _Line, run: int) -> None:
-        told, conversation = self._told[run], line.conversation
-        self._sentence = "RUN-4" if told.cancelled_at is None else "CANCEL-2"
-        seconds = self._answer_s + duration_ms(told.script) / 1000
+    async def _end_of(self, line: _Connection, run: int) -> None:
+        history, conversation = self._histories[run], line.conversation
+        self._sentence = "RUN-4" if history.cancelled_at is None else "CANCEL-2"
+        seconds = self._answer_s + duration_ms(history.script) / 1000
         await conversation.wait_until(lambda: self._ended(conversation, run), seconds, "the run's terminal")
-        if told.cancelled_at is None or conversation.trace.deaf:
+        if history.cancelled_at is None or conversation.trace.not_reading:
             return
-        opening = _opening(conversation, told.run_id)
+        opening = _opening(conversation, history.run_id)
         ends = [event.at for event in self._of(conversation.messages, run) if event.is_terminal]
-        took = max(ends, default=0.0) - max(told.cancelled_at, opening.at if opening is not None else 0.0)
+        took = max(ends, default=0.0) - max(history.cancelled_at, opening.at if opening is not None else 0.0)
         bound = self._target.limits.seconds("cancel_deadline_ms")
         if took > bound + self._target.clock.tolerance:
             raise DeadlineMissed(
@@ -338,11 +347,11 @@ class _Player:
         if incomplete:
             for line in self._lines.values():
                 for run in line.runs:
-                    self._told[run].left.add(id(line.conversation.trace))
-        for told in self._told:
-            told.outlived = now() - self._began >= target.limits["run_s"]
+                    self._histories[run].left.add(id(line.conversation.trace))
+        for history in self._histories:
+            history.may_have_timed_out = now() - self._began >= target.limits["run_s"]
         context = RuleContext(target.limits, target.clock.tolerance)
-        if verdict := judged(self._told, target.traces, context):
+        if verdict := judged(self._histories, target.traces, context):
             raise Violation(verdict.requirement, verdict.text, late=verdict.late)
 
 
@@ -352,6 +361,6 @@ def _opening(conversation: Conversation, run_id: str) -> Message | None:
     return next((message for message in opened if message.get("run_id") == run_id), None)
 
 
-def _client(line: _Line) -> Client:
+def _client(line: _Connection) -> Client:
     assert isinstance(line.conversation, Client)
     return line.conversation

@@ -15,7 +15,7 @@ from runwire_conformance.client.conversations.conversation import ANSWER_S
 from runwire_conformance.client.target import Target
 from runwire_conformance.fuzz.plan import Plan, as_json, as_python, from_json
 from runwire_conformance.fuzz.player import play
-from runwire_conformance.fuzz.strategies import Kit, plans
+from runwire_conformance.fuzz.strategies import PlanScope, plans
 from runwire_conformance.rules import messages  # noqa: F401 - loads the schemas before any clock runs
 
 #: Seconds for one conversation, and for making a failing one smaller.
@@ -29,7 +29,7 @@ HASTY_S = 1.5
 NEEDED = ("CONN-15", "MSG-28", "RUN-3", "BEAT-5", "CANCEL-2")
 
 
-async def search(target: Target, kit: Kit) -> None:
+async def search(target: Target, kit: PlanScope) -> None:
     """Play saved and random conversations; raises Violation for the smallest that breaks a sentence."""
     for identifier in NEEDED:
         if identifier in target.profile.broken:
@@ -81,7 +81,7 @@ class _Searching:
             details = f"{breach}\nas saved in {name}"
             raise Violation(breach.requirement, str(breach), details, late=breach.late) from None
 
-    def run(self, kit: Kit) -> None:
+    def run(self, kit: PlanScope) -> None:
         """Search until the budget of examples or seconds is spent."""
         options = self._target.options.search
         test: Callable[[], None] = given(plans(kit))(self._check)

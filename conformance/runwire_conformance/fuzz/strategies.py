@@ -21,7 +21,7 @@ from runwire_conformance.fuzz.plan import (
     Slow,
     Start,
 )
-from runwire_conformance.trace.naughty import ALPHABET, STRINGS, VALUES
+from runwire_conformance.trace.edge_values import ALPHABET, STRINGS, VALUES
 
 #: How many runs a plan starts at most.
 MOST_RUNS = 3
@@ -31,7 +31,7 @@ LONG_MS = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Kit:
+class PlanScope:
     """What plans may do: their lines, how many runs one of them follows, and the features they use."""
 
     lines: tuple[str, ...]
@@ -103,18 +103,18 @@ class _State:
         return self.asked.pop(line, None) is not None
 
 
-def tidied(actions: Sequence[Action], kit: Kit) -> Plan:
+def valid_plan(actions: Sequence[Action], scope: PlanScope) -> Plan:
     """Return the plan that is left of random actions."""
     state = _State()
-    kept = [fit for action in actions if (fit := _fitted(action, state, kit)) is not None]
+    kept = [fit for action in actions if (fit := _fitted(action, state, scope)) is not None]
     for number, run in enumerate(state.runs):
         kept += _ending(number, run, state)
     return Plan(tuple(kept))
 
 
-def _fitted(action: Action, state: _State, kit: Kit) -> Action | None:
+def _fitted(action: Action, state: _State, scope: PlanScope) -> Action | None:
     if isinstance(action, Start):
-        if len(state.runs) == MOST_RUNS or not state.opens(action.line, len(state.runs), kit.runs_per_line):
+        if len(state.runs) == MOST_RUNS or not state.opens(action.line, len(state.runs), scope.runs_per_line):
             return None
         state.runs.append(_Run(action.script))
         return action
@@ -132,7 +132,7 @@ def _fitted(action: Action, state: _State, kit: Kit) -> Action | None:
     if isinstance(action, Resume):
         beyond = action.after > len(expected_log(run.script))
         after = action.after if beyond else min(action.after, run.read)
-        fits = state.opens(action.line, number, kit.runs_per_line, surely=not beyond)
+        fits = state.opens(action.line, number, scope.runs_per_line, surely=not beyond)
         return replace(action, run=number, after=after) if fits else None
     if isinstance(action, Read):
         events = min(action.events, reachable(run.script, run.answered))
@@ -189,7 +189,7 @@ TEXTS = st.one_of(
 _WAITS = st.integers(1, 25)
 
 
-def _blocks(kit: Kit) -> st.SearchStrategy[Steps]:
+def _blocks(scope: PlanScope) -> st.SearchStrategy[Steps]:
     """Return strategies of steps that belong together; `{}` in a call_id is filled in later."""
     call = {"call_id": "", "name": "search"}
     kinds: list[st.SearchStrategy[Steps]] = [
@@ -212,7 +212,7 @@ def _blocks(kit: Kit) -> st.SearchStrategy[Steps]:
             st.one_of(TEXTS, st.integers(-5, 5), st.sampled_from(VALUES), st.lists(TEXTS, max_size=1)),
         ),
     ]
-    if kit.asks:
+    if scope.asks:
         question = {"request_id": "q", "kind": "approval", "data": "May I?"}
         kinds.append(st.just([{"input_request": question}, {"echo_input": "q"}]))
     return st.one_of(kinds)
@@ -230,8 +230,8 @@ _ENDS = st.sampled_from(
 )
 
 
-def _scripts(kit: Kit) -> st.SearchStrategy[tuple[dict[str, Any], ...]]:
-    return st.builds(_numbered, st.lists(_blocks(kit), min_size=1, max_size=5), _ENDS)
+def _scripts(scope: PlanScope) -> st.SearchStrategy[tuple[dict[str, Any], ...]]:
+    return st.builds(_numbered, st.lists(_blocks(scope), min_size=1, max_size=5), _ENDS)
 
 
 def _numbered(blocks: list[Steps], end: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
@@ -251,33 +251,33 @@ def _numbered(blocks: list[Steps], end: Sequence[dict[str, Any]]) -> tuple[dict[
     return (*steps, *end)
 
 
-def actions(kit: Kit) -> st.SearchStrategy[Action]:
-    """Return a strategy of single actions, which `tidied` makes a plan of."""
-    lines = st.sampled_from(kit.lines)
-    sockets = st.sampled_from([line for line in kit.lines if line.startswith("w")])
+def actions(scope: PlanScope) -> st.SearchStrategy[Action]:
+    """Return a strategy of single actions, which `valid_plan` makes a plan of."""
+    lines = st.sampled_from(scope.lines)
+    sockets = st.sampled_from([line for line in scope.lines if line.startswith("w")])
     runs = st.integers(0, 2)
     kinds: list[st.SearchStrategy[Action]] = [
-        st.builds(Start, lines, _scripts(kit), st.sampled_from(["grace", "continue", "cancel"])),
+        st.builds(Start, lines, _scripts(scope), st.sampled_from(["grace", "continue", "cancel"])),
         *[st.builds(Read, lines, runs, st.integers(1, 12))] * 2,
-        *[st.builds(Cancel, st.sampled_from(kit.cancels), st.one_of(runs, st.none()))] * 2,
+        *[st.builds(Cancel, st.sampled_from(scope.cancels), st.one_of(runs, st.none()))] * 2,
         st.builds(Say, sockets, st.sampled_from([*["heartbeat"] * 3, *sorted(SAYINGS)])),
         st.builds(Slow, sockets),
         st.builds(Drop, lines),
     ]
-    if kit.resumes:
+    if scope.resumes:
         kinds += [st.builds(Resume, lines, runs, st.one_of(st.integers(0, 12), st.just(500)))] * 3
-    if kit.asks:
-        kinds.append(st.builds(Answer, lines, runs, st.sampled_from(kit.answers)))
+    if scope.asks:
+        kinds.append(st.builds(Answer, lines, runs, st.sampled_from(scope.answers)))
     return st.one_of(kinds)
 
 
-def plans(kit: Kit) -> st.SearchStrategy[Plan]:
+def plans(scope: PlanScope) -> st.SearchStrategy[Plan]:
     """Return a strategy of plans that this server can be asked to play."""
     first = st.builds(
-        Start, st.sampled_from(kit.lines), _scripts(kit), st.sampled_from(["grace", "continue"])
+        Start, st.sampled_from(scope.lines), _scripts(scope), st.sampled_from(["grace", "continue"])
     )
     return st.builds(
-        lambda start, others: tidied((start, *others), kit),
+        lambda start, others: valid_plan((start, *others), scope),
         first,
-        st.lists(actions(kit), min_size=1, max_size=9),
+        st.lists(actions(scope), min_size=1, max_size=9),
     )

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from typing import Any
 
-from runwire_conformance.trace.printing import fitted
+from runwire_conformance.trace.printing import printable_value
 from runwire_conformance.trace.trace import Trace
 from runwire_conformance.trace.transcript import MOST_LINES, Gap, TranscriptLine, begin_of, lines, masked
 from runwire_conformance.verdict.judgement import Accusation, Judgement, Verdict
@@ -69,7 +69,7 @@ def document_of(report: Report, strict: bool = False) -> Document:
             "steady": not report.repeats.differing,
             "differing": {name: dict(counts) for name, counts in report.repeats.differing.items()},
         }
-    redacted: Document = fitted(report.redaction.without(data))
+    redacted: Document = printable_value(report.redaction.without(data))
     return redacted
 
 

@@ -5,7 +5,7 @@ import textwrap
 
 from runwire_conformance.trace.transcript import begin_of, transcript
 from runwire_conformance.verdict.judgement import Accusation, Judgement
-from runwire_conformance.verdict.outcome import Played, State
+from runwire_conformance.verdict.outcome import CaseResult, State
 from runwire_spec import Requirement, catalogue
 
 #: How wide text is at most, and how narrow on a narrow terminal.
@@ -46,7 +46,7 @@ def sentence(requirement: Requirement) -> str:
     return "\n".join(map(filled, lines))
 
 
-def explain_case(played: Played) -> str:
+def explain_case(played: CaseResult) -> str:
     """Return all there is to say about one failed case."""
     outcome = played.outcome
     assert outcome is not None
@@ -61,7 +61,7 @@ def explain_case(played: Played) -> str:
     return "\n".join(parts)
 
 
-def short(played: Played) -> str:
+def short(played: CaseResult) -> str:
     """Return a failed case in one line: the requirements that are broken, and what shows it."""
     outcome = played.outcome
     assert outcome is not None

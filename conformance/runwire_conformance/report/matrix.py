@@ -10,7 +10,7 @@ from runwire_conformance.report.document import Document, report_schema
 from runwire_conformance.report.html import SHOWN, page, prose, style
 from runwire_conformance.report.words import PLAIN_SIGNS, SIGNS
 from runwire_conformance.trace.json_reading import read_json
-from runwire_conformance.trace.printing import code, fitted
+from runwire_conformance.trace.printing import code, printable_value
 from runwire_spec import catalogue, registries
 
 
@@ -86,7 +86,7 @@ def matrix_as_markdown(matrix: Matrix) -> str:
         f"| {name if name in catalogue() else code(name)} | {' | '.join(_word(verdict) for verdict in row)} |"
         for name, row in matrix.differing.items()
     ]
-    parts = ["# Runwire conformance side by side", "\n".join([head, *classes])]
+    parts = ["# Comparison of Runwire conformance", "\n".join([head, *classes])]
     if verdicts:
         parts += ["## Requirements that differ or are broken", "\n".join([head, *verdicts])]
     alike = len(matrix.requirements) - len(matrix.differing)
@@ -129,5 +129,5 @@ def _read(file: Path) -> Document:
         raise UnreadableReport(
             f"{file}: is not a report of `runwire check --json FILE`: {place}: {' '.join(said.split())}"
         )
-    document: Document = fitted(report)
+    document: Document = printable_value(report)
     return document

@@ -18,13 +18,13 @@ from runwire_conformance.rules import (
     server_connections,
     wire,
 )
-from runwire_conformance.rules.finding import Finding, Placed, RuleContext
+from runwire_conformance.rules.finding import Finding, IndexedFinding, RuleContext
 from runwire_conformance.rules.registry import Rule
 from runwire_conformance.trace.trace import Trace
 
 __all__ = [
     "Finding",
-    "Placed",
+    "IndexedFinding",
     "RuleContext",
     "client_findings",
     "findings",
@@ -62,7 +62,7 @@ def late_findings(trace: Trace, context: RuleContext) -> list[Finding]:
     return [finding for rule in BY_CLOCK for finding in rule.judge(trace, context)]
 
 
-def recorded_findings(traces: Sequence[Trace], context: RuleContext) -> list[Placed]:
+def recorded_findings(traces: Sequence[Trace], context: RuleContext) -> list[IndexedFinding]:
     """Return everything that the server of a recording breaks, each requirement at most once a connection.
 
     Beside the rules for every conversation these are the ones that need the whole of it.
@@ -70,7 +70,7 @@ def recorded_findings(traces: Sequence[Trace], context: RuleContext) -> list[Pla
     return _once(_recorded_findings(traces, context))
 
 
-def _recorded_findings(traces: Sequence[Trace], context: RuleContext) -> Iterator[Placed]:
+def _recorded_findings(traces: Sequence[Trace], context: RuleContext) -> Iterator[IndexedFinding]:
     for number, trace in enumerate(traces):
         # Where something is missing, only single messages can be judged.
         rules = (*EVERYWHERE, *recorded.RULES) if trace.whole else tuple(messages.RULES)
@@ -81,7 +81,7 @@ def _recorded_findings(traces: Sequence[Trace], context: RuleContext) -> Iterato
             yield from several.judge(traces)
 
 
-def client_findings(traces: Sequence[Trace], dated: bool = True) -> list[Placed]:
+def client_findings(traces: Sequence[Trace], dated: bool = True) -> list[IndexedFinding]:
     """Return everything that the client of a recording breaks, each requirement at most once a connection.
 
     How it comes back is judged only where the connections are `dated`: where it is known when each began and ended.
@@ -89,7 +89,7 @@ def client_findings(traces: Sequence[Trace], dated: bool = True) -> list[Placed]
     return _once(_client_findings(traces, dated))
 
 
-def _client_findings(traces: Sequence[Trace], dated: bool) -> Iterator[Placed]:
+def _client_findings(traces: Sequence[Trace], dated: bool) -> Iterator[IndexedFinding]:
     for number, trace in enumerate(traces):
         judges = [rule.judge for rule in client.RULES] if trace.whole else [client.it_sends_one_meaning]
         for judge in judges:
@@ -99,8 +99,8 @@ def _client_findings(traces: Sequence[Trace], dated: bool) -> Iterator[Placed]:
             yield from several.judge(traces)
 
 
-def _once(found: Iterator[Placed]) -> list[Placed]:
-    once: dict[tuple[int, str], Placed] = {}
+def _once(found: Iterator[IndexedFinding]) -> list[IndexedFinding]:
+    once: dict[tuple[int, str], IndexedFinding] = {}
     for number, finding in found:
         once.setdefault((number, finding.requirement), (number, finding))
     return list(once.values())

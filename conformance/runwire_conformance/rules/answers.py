@@ -28,10 +28,10 @@ TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9
 LONGEST_ID = 64
 
 
-class Answered(NamedTuple):
+class AnsweredMessage(NamedTuple):
     """A message of the client and its direct answer, each with its place in the trace."""
 
-    asked: int
+    question_place: int
     question: Message
     place: int
     answer: Message
@@ -49,7 +49,7 @@ def id_of(message: Message) -> str | None:
 
 
 @dataclass(slots=True)
-class _Unnamed:
+class _UnnamedRequests:
     """The `start` and `resume` messages without `id` that wait for their answers, which come in order ([MSG-31])."""
 
     waiting: list[tuple[int, Message]] = field(default_factory=list)
@@ -75,22 +75,22 @@ class _Unnamed:
             return self.waiting.pop(0)
         if answer.type == "resumed" and kind == "resume":
             named = answer.get("run_id") == self.waiting[0][1].get("run_id")
-            return self.waiting.pop(0) if named or answer.word("run_id") not in known else None
+            return self.waiting.pop(0) if named or answer.string("run_id") not in known else None
         self.lost = self.lost or answer.type == "started"
         return None
 
 
 @remembered
-def answered(trace: Trace) -> tuple[Answered, ...]:
+def answered(trace: Trace) -> tuple[AnsweredMessage, ...]:
     """Return the messages whose answer is known for certain, in the order of the answers."""
     return tuple(_answered(trace))
 
 
-def _answered(trace: Trace) -> Iterator[Answered]:
+def _answered(trace: Trace) -> Iterator[AnsweredMessage]:
     stream = trace.transport == "sse"
     counted = Counter(id_of(message) for message in trace.messages("client"))
     named: dict[str, tuple[int, Message]] = {}
-    unnamed, started = _Unnamed(), set[str]()
+    unnamed, started = _UnnamedRequests(), set[str]()
     for place, record in enumerate(trace.records):
         message = record.message
         if message is None:
@@ -102,13 +102,13 @@ def _answered(trace: Trace) -> Iterator[Answered]:
             elif counted[identifier] == 1:
                 named[identifier] = (place, message)
         else:
-            asked = named.pop(message.word("re"), None)
+            asked = named.pop(message.string("re"), None)
             if "re" not in message:
                 asked = unnamed.answered(message, started)
             if asked is not None and not message.is_event:
-                yield Answered(*asked, place, message)
+                yield AnsweredMessage(*asked, place, message)
             if message.type == "started":
-                started.add(message.word("run_id"))
+                started.add(message.string("run_id"))
 
 
 def _is_blind(side: str, kind: str) -> bool:
@@ -119,9 +119,9 @@ def _is_blind(side: str, kind: str) -> bool:
 def round_trip(traces: Sequence[Trace]) -> float:
     """Return the shortest time in seconds in which a message was answered, 0 when none was."""
     times = (
-        trace.records[one.place].at - trace.records[one.asked].at
+        trace.records[one.place].at - trace.records[one.question_place].at
         for trace in traces
-        if not trace.deaf and trace.timed
+        if not trace.not_reading and trace.timed
         for one in answered(trace)
     )
     return min(times, default=0.0)
@@ -169,7 +169,7 @@ def answers_are_named(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
                 waiting.setdefault(kind, set()).add(id_of(message))
         elif "re" in message:
             for names in waiting.values():
-                names.discard(message.word("re"))
+                names.discard(message.string("re"))
         elif (kind := _asked_by(message)) and trace.transport == "websocket":
             free[kind] -= 1
             if free[kind] < 0 and waiting.get(kind):
@@ -192,13 +192,13 @@ def _asked_by(answer: Message) -> str:
 @rule("MSG-31")
 def answers_come_in_order(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
     """`start` and `resume` messages are answered in the order in which they were sent."""
-    early: Answered | None = None
+    early: AnsweredMessage | None = None
     for one in answered(trace):
         if kind_of(one.question) in {"start", "resume"} and id_of(one.question) and "re" in one.answer:
-            if early is not None and one.asked < early.asked:
+            if early is not None and one.question_place < early.question_place:
                 text = f"the answer to {early.answer['re']!r} before that to {one.answer['re']!r}, which was sent first"
                 yield Finding("MSG-31", text, early.place)
-            early = one if early is None or one.asked > early.asked else early
+            early = one if early is None or one.question_place > early.question_place else early
 
 
 @rule("OBS-2", "RUN-10", "RUN-36")
@@ -217,7 +217,7 @@ def started_says_what_was_asked(trace: Trace, _context: RuleContext) -> Iterator
             yield Finding("OBS-2", text, one.place)
 
 
-def _is_new(trace: Trace, one: Answered) -> bool:
+def _is_new(trace: Trace, one: AnsweredMessage) -> bool:
     """Whether a `started` began a run: that of one that exists is followed by `resumed` ([RUN-19])."""
     run_id = one.answer.get("run_id")
     about = (

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from runwire_conformance.rules.answers import kind_of
 from runwire_conformance.rules.client import BY_ITSELF_S, body_of, refusals, said
-from runwire_conformance.rules.finding import Finding, Placed
+from runwire_conformance.rules.finding import Finding, IndexedFinding
 from runwire_conformance.rules.recorded import FINISHED
 from runwire_conformance.rules.registry import ConnectionsRule, Rules
 from runwire_conformance.trace.trace import CROSSING_S, Message, Trace, remembered
@@ -53,10 +53,10 @@ def end_of(trace: Trace) -> End | None:
         if record.side == "server" and message is not None:
             _read(cursors, message)
             # Whoever resumes a finished run may have had all of it: it is followed from its next event on.
-            if message.type == "resumed" and message.word("status") in FINISHED:
-                whole.add(message.word("run_id"))
+            if message.type == "resumed" and message.string("status") in FINISHED:
+                whole.add(message.string("run_id"))
             elif "seq" in message:
-                whole.discard(message.word("run_id"))
+                whole.discard(message.string("run_id"))
     return None
 
 
@@ -76,7 +76,7 @@ def _read(cursors: dict[str, int], message: Message) -> None:
 
 @rule("CLOSE-4", seen_by="close 40")
 @rule("SSE-23")
-def it_comes_back_when_told(traces: Sequence[Trace]) -> Iterator[Placed]:
+def it_comes_back_when_told(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """Runs that a close of 4000 to 4099, or the end of a stream, cut are resumed."""
     for number, trace in enumerate(traces):
         end = end_of(trace)
@@ -96,7 +96,7 @@ def it_comes_back_when_told(traces: Sequence[Trace]) -> Iterator[Placed]:
 
 
 @rule("CLOSE-6", seen_by="close 44")
-def it_stays_away_when_told(traces: Sequence[Trace]) -> Iterator[Placed]:
+def it_stays_away_when_told(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """After a close of 4400 to 4499 no connection is opened by the client itself."""
     for number, trace in enumerate(traces):
         end = end_of(trace)
@@ -110,7 +110,7 @@ def it_stays_away_when_told(traces: Sequence[Trace]) -> Iterator[Placed]:
 
 
 @rule("CLOSE-7")
-def it_backs_off(traces: Sequence[Trace]) -> Iterator[Placed]:
+def it_backs_off(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """Reconnections after 1001, 1011, 1012, 1013 or an unknown code are spread out."""
     quick = 0
     for number, (trace, following) in enumerate(pairwise(traces), start=1):
@@ -125,7 +125,7 @@ def it_backs_off(traces: Sequence[Trace]) -> Iterator[Placed]:
 
 
 @rule("CLOSE-8", seen_by="close 10")
-def it_sends_nothing_bad_again(traces: Sequence[Trace]) -> Iterator[Placed]:
+def it_sends_nothing_bad_again(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """The message that a connection was closed for is not sent on another.
 
     It is known for certain only where a single one can have crossed the close.
@@ -146,7 +146,7 @@ def it_sends_nothing_bad_again(traces: Sequence[Trace]) -> Iterator[Placed]:
 
 
 @rule("RESUME-21")
-def it_resumes_over_a_hole(traces: Sequence[Trace]) -> Iterator[Placed]:
+def it_resumes_over_a_hole(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """An event above the cursor plus one is followed by a `resume` from the cursor."""
     for number, trace in enumerate(traces):
         cursors: dict[str, int] = {}
@@ -154,7 +154,7 @@ def it_resumes_over_a_hole(traces: Sequence[Trace]) -> Iterator[Placed]:
             message = record.message
             if message is None:
                 continue
-            run_id, first = message.word("run_id"), message.get("first_seq", message.get("seq"))
+            run_id, first = message.string("run_id"), message.get("first_seq", message.get("seq"))
             cursor = cursors.get(run_id)
             _read(cursors, message)
             if cursor is None or not isinstance(first, int) or first <= cursor + 1:
@@ -166,7 +166,7 @@ def it_resumes_over_a_hole(traces: Sequence[Trace]) -> Iterator[Placed]:
 
 
 @rule("RESUME-22", seen_by="resume")
-def it_names_the_epoch(traces: Sequence[Trace]) -> Iterator[Placed]:
+def it_names_the_epoch(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """Who comes back to a run names its epoch, and does not insist on one that is gone."""
     cut: dict[str, tuple[float, str]] = {}
     gone: dict[tuple[str, str], float] = {}
@@ -193,7 +193,7 @@ def it_names_the_epoch(traces: Sequence[Trace]) -> Iterator[Placed]:
 
 
 def _log_of(message: Message) -> tuple[str, str]:
-    return message.word("run_id"), message.word("epoch")
+    return message.string("run_id"), message.string("epoch")
 
 
 def _has_some(resume: Message) -> bool:
@@ -202,7 +202,7 @@ def _has_some(resume: Message) -> bool:
 
 
 @rule("ERR-8")
-def it_tries_again_under_another_name(traces: Sequence[Trace]) -> Iterator[Placed]:
+def it_tries_again_under_another_name(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """A failed run is tried again under a new `run_id`, a refused `start` under the same."""
     failed: dict[str, float] = {}
     again: dict[str, tuple[float, str]] = {}
@@ -213,14 +213,14 @@ def it_tries_again_under_another_name(traces: Sequence[Trace]) -> Iterator[Place
             message = record.message
             if message is None:
                 continue
-            run_id = message.word("run_id")
+            run_id = message.string("run_id")
             if record.side == "server":
                 if message.type == "error" and "seq" in message:
                     failed.setdefault(run_id, record.at)
                 elif place in refused and message.get("retryable") is True:
                     asked = _asked(refused[place])
                     if _once(spoken.get(asked, ()), record.at):
-                        again[asked] = (record.at, refused[place].word("run_id"))
+                        again[asked] = (record.at, refused[place].string("run_id"))
             elif run_id and kind_of(message) == "start":
                 if record.at > failed.get(run_id, record.at):
                     text = f"run {run_id} failed and is tried under the same name"
@@ -236,7 +236,7 @@ def _asked(message: Message) -> str:
 
 
 @rule("RUN-12")
-def it_can_start_again(traces: Sequence[Trace]) -> Iterator[Placed]:
+def it_can_start_again(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """A `start` that is sent again on another connection has a `run_id` of the client's."""
     lost: list[tuple[float, str]] = []
     spoken = _starts(traces, body_of)
@@ -282,7 +282,7 @@ def _asked_of(trace: Trace) -> dict[str, float]:
     asked: dict[str, float] = {}
     for _, record in said(trace, "client"):
         if record.message is not None and kind_of(record.message) in {"resume", "start"}:
-            run_id = record.message.word("run_id")
+            run_id = record.message.string("run_id")
             asked[run_id] = max(record.at, asked.get(run_id, record.at))
     return asked
 

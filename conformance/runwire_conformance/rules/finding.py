@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from runwire_conformance.trace.clock import LEAST_TOLERANCE_S
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.trace.printing import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +17,11 @@ class Finding:
 
     def __post_init__(self) -> None:
         """Make what a server said fit to print."""
-        object.__setattr__(self, "text", fit(self.text))
+        object.__setattr__(self, "text", printable(self.text))
 
 
 #: A connection of a recording by its number, and what was found there.
-Placed = tuple[int, Finding]
+IndexedFinding = tuple[int, Finding]
 
 
 @dataclass(frozen=True, slots=True)

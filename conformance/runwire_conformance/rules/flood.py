@@ -34,7 +34,7 @@ def flood_of(traces: Sequence[Trace]) -> Flood | None:
     if not trace.is_endless:
         return None
     text = "a run sent events without end and no terminal"
-    return Flood("RUN-4", f"{text}: {trace.came_bytes} bytes, which is more than two logs may hold")
+    return Flood("RUN-4", f"{text}: {trace.received_bytes} bytes, which is more than two logs may hold")
 
 
 def _is_event(message: Message) -> bool:

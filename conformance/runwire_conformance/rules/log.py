@@ -225,7 +225,7 @@ def begins_something(message: Message) -> bool:
 @rule("CANCEL-3", seen_by="cancel", timing=True)
 def text_stops_after_cancel(trace: Trace, context: RuleContext) -> Iterator[Finding]:
     """Later than `cancel_quiet_ms` only what brings a cancelled run to its end."""
-    if trace.deaf:
+    if trace.not_reading:
         return
     quiet = context.limits.seconds("cancel_quiet_ms") + context.tolerance
     open_runs: set[str] = set()

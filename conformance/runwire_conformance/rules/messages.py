@@ -9,7 +9,7 @@ from typing import Any
 
 from runwire_conformance.rules.finding import Finding, RuleContext
 from runwire_conformance.rules.registry import ConversationRule, Rules
-from runwire_conformance.trace.json_reading import TooDeep, is_deep
+from runwire_conformance.trace.json_reading import TooDeep, exceeds_depth
 from runwire_conformance.trace.trace import EVENT_TYPES, Message, Trace, WrittenAsFraction
 from runwire_schemas import SERVER_TYPES, schema, server_message_violations
 from runwire_spec import registries
@@ -132,7 +132,7 @@ def _strict(text: str, message: Message | None, place: int) -> Iterator[Finding]
         return
     for fault in problems:
         yield Finding("MSG-5", fault, place)
-    if _may_hold_half(text) and not is_deep(value) and has_lone_surrogate(value):
+    if _may_hold_half(text) and not exceeds_depth(value) and has_lone_surrogate(value):
         divided = message is not None and message.type in {"token", "thinking"}
         yield Finding("EVENT-2" if divided else "MSG-5", "a string holds half a surrogate pair", place)
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from runwire_conformance.rules.answers import Answered, answered, kind_of
+from runwire_conformance.rules.answers import AnsweredMessage, answered, kind_of
 from runwire_conformance.rules.finding import Finding, RuleContext
 from runwire_conformance.rules.registry import ConversationRule, Rules
 from runwire_conformance.trace.limits import Limits
@@ -45,7 +45,7 @@ FINISHED = frozenset({"completed", "incomplete", "cancelled", "failed"})
 
 
 @dataclass(slots=True)
-class Followed:
+class FollowedRuns:
     """The unfinished runs that a connection follows, and which of them were cancelled on it, when."""
 
     runs: set[str] = field(default_factory=set)
@@ -63,7 +63,7 @@ class Followed:
             for one in self.runs & ({str(run_id)} if "run_id" in message else self.runs):
                 self.cancelled.setdefault(one, record.at)
         elif record.side == "server" and isinstance(run_id, str):
-            if message.type in {"started", "resumed"} and message.word("status") not in FINISHED:
+            if message.type in {"started", "resumed"} and message.string("status") not in FINISHED:
                 self.runs.add(run_id)
             elif message.is_terminal or message.type in {"started", "resumed"}:
                 self.runs.discard(run_id)
@@ -94,7 +94,7 @@ def own_limits(trace: Trace) -> Limits | None:
 def nothing_runs_beside_what_is_unfinished(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
     """Nothing was accepted that may not be beside runs which went on after it."""
     limits, openings = own_limits(trace), {one.place: one for one in answered(trace)}
-    followed = Followed()
+    followed = FollowedRuns()
     for place, record in enumerate(trace.records):
         if (one := openings.get(place)) and _opens_a_further_run(one, followed):
             others = [other for other in sorted(followed.runs) if _goes_on(trace, other, place)]
@@ -105,12 +105,12 @@ def nothing_runs_beside_what_is_unfinished(trace: Trace, _context: RuleContext) 
         followed.read(record)
 
 
-def _opens_a_further_run(one: Answered, followed: Followed) -> bool:
-    unfinished = one.answer.type in {"started", "resumed"} and one.answer.word("status") not in FINISHED
-    return unfinished and one.answer.word("run_id") not in followed.runs
+def _opens_a_further_run(one: AnsweredMessage, followed: FollowedRuns) -> bool:
+    unfinished = one.answer.type in {"started", "resumed"} and one.answer.string("status") not in FINISHED
+    return unfinished and one.answer.string("run_id") not in followed.runs
 
 
-def _is_plain(one: Answered) -> bool:
+def _is_plain(one: AnsweredMessage) -> bool:
     return kind_of(one.question) == "start" and "run_id" not in one.question
 
 
@@ -135,7 +135,7 @@ def _goes_on(trace: Trace, run_id: str, place: int) -> bool:
 def a_cancel_is_obeyed(trace: Trace, context: RuleContext) -> Iterator[Finding]:
     """A run that was cancelled while it was read ends as that, and in time."""
     allowed = context.limits.seconds("cancel_deadline_ms") + context.tolerance
-    followed, rested, heard = Followed(), -math.inf, trace.began
+    followed, rested, heard = FollowedRuns(), -math.inf, trace.began
     for place, record in enumerate(trace.records):
         message = record.message
         if record.side == "server":
@@ -149,8 +149,8 @@ def a_cancel_is_obeyed(trace: Trace, context: RuleContext) -> Iterator[Finding]:
             ended = message.is_terminal and message.get("status") == "cancelled"
             if (
                 ended
-                and message.word("run_id") in followed.cancelled
-                and message.word("reason") in OF_NO_USER
+                and message.string("run_id") in followed.cancelled
+                and message.string("reason") in OF_NO_USER
             ):
                 yield Finding("CANCEL-1", f"cancelled with reason {message['reason']}", place)
         if not (message is not None and message.type == "cancel" and _is_refused(trace, place, message)):
@@ -169,7 +169,7 @@ def it_goes_on_serving(trace: Trace, _context: RuleContext) -> Iterator[Finding]
         return
     limits = own_limits(trace)
     idle_s = limits["idle_s"] if limits is not None else SHORTEST_IDLE_S
-    followed = Followed(until=trace.began)
+    followed = FollowedRuns(until=trace.began)
     said: Message | None = None
     answer: Record | None = None
     for place, record in enumerate(trace.records):
@@ -196,5 +196,5 @@ def _settles(message: Message, said: Message | None) -> bool:
         return False
     if said.type == "cancel" and message.is_terminal:
         return message.get("status") == "cancelled"
-    refuses = message.type == "error" and "seq" not in message and message.word("code") in OF_ONE_MESSAGE
+    refuses = message.type == "error" and "seq" not in message and message.string("code") in OF_ONE_MESSAGE
     return refuses and message.get("re") == said.get("id")

@@ -4,12 +4,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from runwire_conformance.rules.finding import Finding, Placed, RuleContext
+from runwire_conformance.rules.finding import Finding, IndexedFinding, RuleContext
 from runwire_conformance.trace.trace import Trace
 
 #: A rule over one conversation with a server, over all connections of a recording, and over what its client says.
 ConversationRule = Callable[[Trace, RuleContext], Iterator[Finding]]
-ConnectionsRule = Callable[[Sequence[Trace]], Iterator[Placed]]
+ConnectionsRule = Callable[[Sequence[Trace]], Iterator[IndexedFinding]]
 ClientRule = Callable[[Trace], Iterator[Finding]]
 
 Judges = TypeVar("Judges", bound=Callable[..., Iterator[Any]])

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from runwire_conformance.rules.finding import Finding, RuleContext
 from runwire_conformance.rules.registry import ConversationRule, Rules
-from runwire_conformance.trace.asked import Asked
+from runwire_conformance.trace.http_request import HttpRequest
 from runwire_conformance.trace.trace import MOST_HEADER, Record, Trace
 
 RULES = Rules[ConversationRule]()
@@ -66,16 +66,16 @@ def it_says_when_to_try_again(trace: Trace, _context: RuleContext) -> Iterator[F
     """A 429 or 503 of the server has `Retry-After`, whatever was asked for."""
     for place, record in enumerate(trace.records):
         refused = record.kind == "response" and record.code in {429, 503} and _is_problem(record)
-        if trace.asked is not None and refused and not record.header("retry-after"):
+        if trace.request is not None and refused and not record.header("retry-after"):
             yield Finding("LIMIT-10", f"expected `Retry-After`; {_came(record, 'retry-after')}", place)
 
 
-def _answers(trace: Trace) -> Iterator[tuple[int, Asked, Record]]:
+def _answers(trace: Trace) -> Iterator[tuple[int, HttpRequest, Record]]:
     """Yield the responses that are the server's own for certain, each with its place and what was asked.
 
     One that is refused without a problem document may be that of a proxy, or breaks [HTTP-12].
     """
-    if trace.asked is None or trace.transport == "websocket":
+    if trace.request is None or trace.transport == "websocket":
         return
     for place, record in enumerate(trace.records):
         if (
@@ -84,8 +84,8 @@ def _answers(trace: Trace) -> Iterator[tuple[int, Asked, Record]]:
             or any(_is_cut(value) for _, value in record.headers)
         ):
             continue
-        if record.code < 400 or _is_problem(record) or (trace.asked.method == "HEAD" and record.code < 500):
-            yield place, trace.asked, record
+        if record.code < 400 or _is_problem(record) or (trace.request.method == "HEAD" and record.code < 500):
+            yield place, trace.request, record
 
 
 def _is_cut(value: str) -> bool:

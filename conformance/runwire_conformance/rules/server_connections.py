@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from runwire_conformance.rules.answers import Answered, answered, kind_of
-from runwire_conformance.rules.finding import Finding, Placed
+from runwire_conformance.rules.answers import AnsweredMessage, answered, kind_of
+from runwire_conformance.rules.finding import Finding, IndexedFinding
 from runwire_conformance.rules.log import Reading, readings
 from runwire_conformance.rules.recorded import own_limits
 from runwire_conformance.rules.registry import ConnectionsRule, Rules
@@ -33,18 +33,18 @@ Log = tuple[str, object]
 
 
 @rule("CONN-18")
-def connections_have_names_of_their_own(traces: Sequence[Trace]) -> Iterator[Placed]:
+def connections_have_names_of_their_own(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """No two connections have the same `connection_id`."""
     known: set[str] = set()
     for number, _, place, ready in _readies(traces):
-        name = ready.word("connection_id")
+        name = ready.string("connection_id")
         if name and name in known:
             yield number, Finding("CONN-18", f"the connection_id {name} of another connection", place)
         known.add(name)
 
 
 @rule("CONN-17", by_clock=True)
-def connections_are_told_the_same(traces: Sequence[Trace]) -> Iterator[Placed]:
+def connections_are_told_the_same(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """Connections that were open at the same time were told the same limits and features."""
     earlier: list[tuple[Trace, Message]] = []
     for number, trace, place, ready in _readies(traces):
@@ -77,9 +77,9 @@ def _plain(value: Any) -> Any:
 
 
 @rule("RUN-19", "RUN-20")
-def a_run_id_names_one_start(traces: Sequence[Trace]) -> Iterator[Placed]:
+def a_run_id_names_one_start(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """A second `start` of a run is that run again, or is refused."""
-    first: dict[str, tuple[int, Answered, float]] = {}
+    first: dict[str, tuple[int, AnsweredMessage, float]] = {}
     for number, one, at in _accepted(traces):
         run_id = str(one.question["run_id"])
         if run_id not in first:
@@ -100,7 +100,7 @@ def a_run_id_names_one_start(traces: Sequence[Trace]) -> Iterator[Placed]:
             yield number, Finding("RUN-19", text, one.place)
 
 
-def _accepted(traces: Sequence[Trace]) -> Iterator[tuple[int, Answered, float]]:
+def _accepted(traces: Sequence[Trace]) -> Iterator[tuple[int, AnsweredMessage, float]]:
     """Yield the accepted `start` messages that name their run, in the order of their answers."""
     found = [
         (number, one, trace.records[one.place].at)
@@ -134,7 +134,7 @@ def _has_resume(trace: Trace) -> bool:
 
 
 @rule("RESUME-13")
-def no_cursor_is_beyond_the_end(traces: Sequence[Trace]) -> Iterator[Placed]:
+def no_cursor_is_beyond_the_end(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """What is resumed is not beyond the terminal of its log."""
     ends: dict[Log, int] = {}
     for _, reading in _readings(traces):
@@ -151,7 +151,7 @@ def no_cursor_is_beyond_the_end(traces: Sequence[Trace]) -> Iterator[Placed]:
 
 
 @rule("RUN-30")
-def readers_see_one_log(traces: Sequence[Trace]) -> Iterator[Placed]:
+def readers_see_one_log(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """An event is the same for every reader of the run, and a merged one says what its parts say."""
     logs: dict[Log, dict[int, Message]] = {}
     merged: list[tuple[int, int, Log, Message]] = []

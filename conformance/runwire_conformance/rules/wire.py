@@ -47,7 +47,7 @@ def ready_comes_first_and_once(trace: Trace, _context: RuleContext) -> Iterator[
 @rule("SSE-12", seen_by="stream", timing=True)
 def it_is_never_silent(trace: Trace, context: RuleContext) -> Iterator[Finding]:
     """Something comes at least every `heartbeat_s`, give or take 2 s."""
-    if trace.transport == "http" or trace.deaf or not trace.records:
+    if trace.transport == "http" or trace.not_reading or not trace.records:
         return
     allowed = context.limits.silence + context.tolerance
     opened = next((record.at for record in trace.records if record.kind == "response"), trace.began)
@@ -64,9 +64,9 @@ def it_is_never_silent(trace: Trace, context: RuleContext) -> Iterator[Finding]:
             continue
         last = record.at  # a text that nobody can read breaks a sentence of its own
         if record.message is not None and record.message.type in ASKED:
-            followed.add(record.message.word("run_id"))
+            followed.add(record.message.string("run_id"))
         elif record.message is not None and record.message.is_terminal:
-            followed.discard(record.message.word("run_id"))
+            followed.discard(record.message.string("run_id"))
 
 
 @rule("CLOSE-2", seen_by="close")
@@ -82,7 +82,7 @@ def it_is_not_given_up(trace: Trace, context: RuleContext) -> Iterator[Finding]:
 
 
 def _broken_off(trace: Trace, youngest: float, oldest: float) -> Iterator[Finding]:
-    if trace.transport != "websocket" or trace.deaf or trace.bereft:
+    if trace.transport != "websocket" or trace.not_reading or trace.peer_killed:
         return
     spoken = False
     for place, record in enumerate(trace.records):
@@ -96,7 +96,7 @@ def _broken_off(trace: Trace, youngest: float, oldest: float) -> Iterator[Findin
 @rule("CLOSE-1", "LIMIT-6", seen_by="close")
 def it_ends_in_order(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
     """A WebSocket that is closed is closed with a registered code, and not for idleness early."""
-    if trace.transport != "websocket" or trace.deaf:
+    if trace.transport != "websocket" or trace.not_reading:
         return
     known = {int(row["code"]) for row in registries()["close_codes"]}
     for place, record in enumerate(trace.records):
@@ -210,7 +210,7 @@ def features_bring_what_they_need(trace: Trace, _context: RuleContext) -> Iterat
 @rule("SSE-10", seen_by="stream", timing=True)
 def a_stream_ends_with_its_run(trace: Trace, context: RuleContext) -> Iterator[Finding]:
     """Nothing comes in a stream when its terminal is long gone."""
-    if trace.transport != "sse" or trace.deaf:
+    if trace.transport != "sse" or trace.not_reading:
         return
     ended: float | None = None
     for place, record in enumerate(trace.records):

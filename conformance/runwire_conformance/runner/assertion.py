@@ -58,7 +58,7 @@ def in_words(problem: BaseException) -> str:
     return _in_protocol_terms(statement.test, frames)
 
 
-def lacking_in_words(problem: BaseException) -> str:
+def missing_in_words(problem: BaseException) -> str:
     """Return what a case missed in what came, which it could not go on without."""
     if isinstance(problem, KeyError):
         return f"the received value has no `{problem.args[0]}`"

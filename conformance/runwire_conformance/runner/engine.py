@@ -13,21 +13,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from runwire_conformance.client.discovery.locate import ServerUnusable
-from runwire_conformance.client.discovery.profile import Options, Profile
+from runwire_conformance.client.discovery.profile import Options, ServerProfile
 from runwire_conformance.client.footprint import Footprint
 from runwire_conformance.client.pings import round_trips_measured
 from runwire_conformance.client.target import Target
 from runwire_conformance.rules import RuleContext
 from runwire_conformance.rules.flood import flood_of
 from runwire_conformance.runner.forecast import Forecast
-from runwire_conformance.runner.playing import outcome_of, overtaken
+from runwire_conformance.runner.playing import limit_expired, outcome_of
 from runwire_conformance.runner.progress import Progress
 from runwire_conformance.runner.slots import Lease
 from runwire_conformance.trace.clock import Clock, now
 from runwire_conformance.trace.memory_budget import MemoryBudget
 from runwire_conformance.trace.trace import Trace
 from runwire_conformance.verdict.judge import blocked_by_flood, watched
-from runwire_conformance.verdict.outcome import Case, Outcome, Played, State
+from runwire_conformance.verdict.outcome import Case, CaseResult, Outcome, State
 from runwire_conformance.verdict.reason import Kind
 
 #: How many cases may be flooded with messages before no further one begins.
@@ -53,13 +53,13 @@ class Engine:
     concurrency: int | None = None
     stop_after: int = 0
     progress: Progress | None = None
-    profile: Profile | None = None
+    profile: ServerProfile | None = None
     unusable: ServerUnusable | None = None
     #: What came of each case, by its name; set by `note` alone.
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     #: What showed that the server was gone before the suite ended, and the moment of its last word.
-    died: str | None = None
-    last_word: float = 0.0
+    server_gone: str | None = None
+    last_message_at: float = 0.0
     #: Requirements that the reset check found broken by the server as a whole, with what showed it.
     broken_throughout: dict[str, str] = field(default_factory=dict)
     #: Requirements of which a finding by the clock could not be told from the judge's slowness, with the reason.
@@ -98,9 +98,9 @@ class Engine:
         self.outcomes[case.name] = outcome
 
     @property
-    def played(self) -> tuple[Played, ...]:
+    def played(self) -> tuple[CaseResult, ...]:
         """Every case with what came of it."""
-        return tuple(Played(case, self.outcomes.get(case.name)) for case in self.cases)
+        return tuple(CaseResult(case, self.outcomes.get(case.name)) for case in self.cases)
 
     def noted(self) -> Iterator[tuple[Case, Outcome]]:
         """Yield the cases of which something came, each with its outcome."""
@@ -109,7 +109,7 @@ class Engine:
                 yield case, outcome
 
     @property
-    def known_profile(self) -> Profile:
+    def known_profile(self) -> ServerProfile:
         """What the preflight showed of the server, which every phase after it needs."""
         assert self.profile is not None
         return self.profile
@@ -182,7 +182,7 @@ class Engine:
     async def _judged(self, outcome: Outcome, began: float) -> Outcome:
         limits = self.known_profile.limits
         context = RuleContext(limits, self.clock.tolerance_since(began))
-        late = overtaken(outcome.traces, limits)
+        late = limit_expired(outcome.traces, limits)
         try:
             loop = asyncio.get_running_loop()
             outcome = await loop.run_in_executor(self._reader, watched, outcome, context)
@@ -194,7 +194,7 @@ class Engine:
             self._note_last_sent(trace)
         if self._cut_off and outcome.kind is Kind.ENDLESS and outcome.state is State.FAILED:
             outcome = replace(outcome, state=State.NOT_JUDGED, reason=self._cut_off, details="")
-        return replace(outcome, overtaken=late)
+        return replace(outcome, limit_expired=late)
 
     def _end(self, case: Case, outcome: Outcome) -> None:
         self.note(case, outcome)
@@ -229,7 +229,7 @@ class Engine:
 
     # Time.
 
-    async def steady(self) -> None:
+    async def wait_until_steady(self) -> None:
         """Wait until the clock is steady, for a while."""
         until = now() + STEADY_S
         while now() < until:

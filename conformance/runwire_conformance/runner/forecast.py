@@ -74,9 +74,9 @@ def in_words(seconds: float) -> str:
 
 
 def forecast(
-    crowd: Sequence[Claim], alone: Iterable[Claim], limits: Limits, slots: int, searching_s: float = 0.0
+    concurrent: Sequence[Claim], alone: Iterable[Claim], limits: Limits, slots: int, searching_s: float = 0.0
 ) -> Forecast:
-    """Return how long cases take of which the `crowd` shares so many slots and those `alone` play one by one.
+    """Return how long cases take of which the `concurrent` ones share so many slots and those `alone` play one by one.
 
     `searching_s` is what the random conversations of one case take.
     """
@@ -90,12 +90,12 @@ def forecast(
 
     free: list[float] = [0.0] * max(1, slots)
     for claim in interleaved(
-        crowd, lambda claim: wait_of(claim, limits).seconds, lambda claim: claim.deadline_s
+        concurrent, lambda claim: wait_of(claim, limits).seconds, lambda claim: claim.deadline_s
     ):
         begins = heapq.heappop(free)
         ends = begins + seconds(claim)
         heapq.heappush(free, ends)
-    together = max(max(free), COMPUTING_S * len(crowd))
+    together = max(max(free), COMPUTING_S * len(concurrent))
     total = together + sum(map(seconds, alone))
     named = [name for name, cost in costs.most_common(MOST_NAMED) if cost > total * 100]
     long = total > 2 * QUICK_S

@@ -1,11 +1,11 @@
 """Preconditions of a case: offered features and the script agent."""
 
-from runwire_conformance.client.discovery.profile import Profile
+from runwire_conformance.client.discovery.profile import ServerProfile
 from runwire_conformance.verdict.outcome import Case, Outcome, State
 from runwire_spec import catalogue
 
 
-def unplayed(case: Case, profile: Profile) -> Outcome | None:
+def unplayed(case: Case, profile: ServerProfile) -> Outcome | None:
     """Return what becomes of a case that this server cannot be asked to play, or None.
 
     It does not claim the feature, or does claim one without which alone the case makes sense, or plays no scripts.

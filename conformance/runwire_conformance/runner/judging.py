@@ -7,13 +7,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from runwire_conformance.client.discovery.reach import NoRunwireServer
+from runwire_conformance.client.discovery.diagnosis import NoRunwireServer
 from runwire_conformance.runner.engine import Engine
 from runwire_conformance.runner.phases import judge_server
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.trace.printing import printable
 from runwire_conformance.verdict.judgement import Judgement
 from runwire_conformance.verdict.outcome import State
-from runwire_conformance.verdict.proxies.signs import Signs, signs_of, without_proxy
+from runwire_conformance.verdict.proxies.signs import ProxySigns, signs_of, without_proxy
 from runwire_conformance.verdict.reproduction import Reproduction, shown_url
 from runwire_conformance.verdict.result import Report
 from runwire_conformance.verdict.verdict import also_accused, class_results, judge, only_accused
@@ -69,7 +69,7 @@ class Judging:
             with _explained_in_short():
                 asyncio.run(judge_server(self.engine))
         except NoRunwireServer as problem:
-            self.refused = fit(problem)
+            self.refused = printable(problem)
         except Exception:
             self.fault = traceback.format_exc()
 
@@ -113,8 +113,8 @@ class Judging:
             seconds=engine.seconds,
             slowest=slowest,
             judge_errors=tuple([self.fault, *faults] if self.fault else faults),
-            remarks=tuple(filter(None, [self._gone_remark(), remark])),
-            informational=engine.options.observed.told(),
+            remarks=tuple(filter(None, [self._gone(), remark])),
+            informational=engine.options.observed.seen_answers(),
             began=self.began,
             reproduction=self.reproduction,
             redaction=engine.options.redaction,
@@ -138,11 +138,11 @@ class Judging:
             unusable = engine.unusable
             look = "the preflight"
             return only_accused(judgements, unusable.requirement, look, str(unusable), unusable.traces)
-        if engine.died is not None:
-            return also_accused(judgements, "CONN-6", "the final liveness check", self._gone_reason())
+        if engine.server_gone is not None:
+            return also_accused(judgements, "CONN-6", "the final liveness check", self._death())
         return judgements
 
-    def _signs(self) -> Signs:
+    def _signs(self) -> ProxySigns:
         """Return what all conversations showed of a proxy, those of the preflight among them."""
         engine = self.engine
         total = signs_of(engine.unusable.traces if engine.unusable is not None else ())
@@ -152,23 +152,27 @@ class Judging:
             total += outcome.signs
         return total
 
-    def _gone_remark(self) -> str | None:
+    def _gone(self) -> str | None:
         return (
-            f"The server stopped responding before the end: {self.engine.died}" if self.engine.died else None
+            f"The server stopped responding before the end: {self.engine.server_gone}"
+            if self.engine.server_gone
+            else None
         )
 
     def _gone_reason(self) -> str:
         engine = self.engine
         outcomes = [(case.name, outcome) for case, outcome in engine.noted()]
         suspects = [
-            name for name, outcome in outcomes if outcome.began_at <= engine.last_word <= outcome.ended_at
+            name
+            for name, outcome in outcomes
+            if outcome.began_at <= engine.last_message_at <= outcome.ended_at
         ]
         more = [f"{len(suspects) - MOST_SUSPECTS} more"] if len(suspects) > MOST_SUSPECTS else []
         under_way = f"; cases running then: {', '.join(suspects[:MOST_SUSPECTS] + more)}" if suspects else ""
-        last = [text for at, text in sorted(engine.last_sent) if at <= engine.last_word + ABOUT_S][
+        last = [text for at, text in sorted(engine.last_sent) if at <= engine.last_message_at + ABOUT_S][
             -MOST_SENT:
         ]
         under_way += f"; last messages sent to it: {' and '.join(last)}" if last else ""
-        after = max(0.0, engine.last_word - engine.began_at)
-        last_message = f"its last message arrived {after:.1f} s after the start"
-        return f"the server stopped responding: {engine.died}; {last_message}{under_way}"
+        after = max(0.0, engine.last_message_at - engine.began_at)
+        last_message = f"its last message came {after:.1f} s after the start"
+        return f"the server was gone, {engine.server_gone}; {last_message}{under_way}"

@@ -11,18 +11,18 @@ from runwire_conformance.case import (
     Blocked,
     Broken,
     DeadlineMissed,
-    Ending,
-    Excused,
+    Inconclusive,
+    NoServerFault,
     Violation,
-    explained_by,
+    accused_requirement,
+    explained_requirements,
     is_certain,
-    owned_by,
-    refused_with,
-    shown_by,
+    owners_of,
+    refused_status_of,
 )
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable
-from runwire_conformance.runner.assertion import in_words, lacking_in_words, line_of
+from runwire_conformance.runner.assertion import in_words, line_of, missing_in_words
 from runwire_conformance.runner.forecast import wait_of
 from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.limits import CONNECTIONS, RUNS, Limits
@@ -54,7 +54,7 @@ LEAST_RUNS = 8
 LEAST_KEPT = 64 << 20
 
 #: What a case raises that does not find in an answer what it reads there, or finds another kind of value.
-LACKING = (ArithmeticError, LookupError, TypeError, ValueError)
+UNREADABLE_ANSWER = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
 async def outcome_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -> Outcome:
@@ -73,7 +73,7 @@ async def outcome_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -
         alarms.discard(alarm)
     _note_loss(problem, target)
     outcome = _outcome(case, problem, target.traces, target.limits, deadline_s)
-    unauthorized = problem is not None and refused_with(problem) == UNAUTHORIZED
+    unauthorized = problem is not None and refused_status_of(problem) == UNAUTHORIZED
     if outcome.state is State.FAILED and unauthorized and target.has_stale_credentials:
         reason = f"a short-lived credential expired before it was used: {outcome.reason}"
         outcome = Outcome(State.NOT_JUDGED, reason, suspect=True)
@@ -114,10 +114,10 @@ def _outcome(
     case: Case, problem: Exception | None, traces: Sequence[Trace], limits: Limits, deadline_s: float
 ) -> Outcome:
     """Return what a case's end says of it."""
-    problem = problem.ending if isinstance(problem, Excused) else problem
+    problem = problem.ending if isinstance(problem, NoServerFault) else problem
     if problem is None:
         return Outcome(State.PASSED)
-    if isinstance(problem, Ending):
+    if isinstance(problem, Inconclusive):
         return Outcome(
             State(problem.state),
             str(problem),
@@ -129,24 +129,26 @@ def _outcome(
     if not expects_busy and any(map(is_refused_as_busy, traces)):
         reason = f"blocked by {NO_CAPACITY}: {problem}; {limits.remedy(*CONNECTIONS, *RUNS)}"
         return Outcome(State.NOT_EXERCISED, reason, NO_CAPACITY, suspect=True)
-    of_the_server = isinstance(problem, (AssertionError, TimeoutError, Unreachable, Unanswered, *LACKING))
+    of_the_server = isinstance(
+        problem, (AssertionError, TimeoutError, Unreachable, Unanswered, *UNREADABLE_ANSWER)
+    )
     leans = of_the_server and not isinstance(problem, Violation)
-    if leans and any(trace.aged(limits.stream_s) for trace in traces):
+    if leans and any(trace.closed_for_age(limits.stream_s) for trace in traces):
         return _beyond_age_limit(case, limits)
-    if (lacking := _insufficient_limit(case, traces, limits)) and not getattr(problem, "proven", False):
+    if (lacking := _scarce_limit(case, traces, limits)) and not getattr(problem, "proven", False):
         return Outcome(State.NOT_EXERCISED, f"{lacking}: {problem}")
-    leaning = case.claim.timing or overtaken(traces, limits) or was_dropped(traces)
+    leaning = case.claim.timing or limit_expired(traces, limits) or was_dropped(traces)
     proven = getattr(problem, "proven", False)
     failed = Outcome(
         State.FAILED,
         suspect=leaning and not proven,
         kind=kind_of(problem),
-        shows=shown_by(problem),
-        owners=owned_by(problem),
+        shows=accused_requirement(problem),
+        owners=owners_of(problem),
         certain=is_certain(problem),
         absent=getattr(problem, "absent", False),
         proven=proven,
-        explains=explained_by(problem),
+        explains=explained_requirements(problem),
     )
     if isinstance(problem, Violation):
         return replace(
@@ -169,9 +171,9 @@ def _outcome(
         reason = in_words(problem)
         details = "" if isinstance(problem, Broken) else f"{reason}\nat {line_of(problem)}"
         return replace(failed, reason=reason, suspect=suspect, details=details)
-    if isinstance(problem, LACKING):
+    if isinstance(problem, UNREADABLE_ANSWER):
         # What a case reads from the server's answer is missing, or of another kind.
-        reason = lacking_in_words(problem)
+        reason = missing_in_words(problem)
         return replace(failed, reason=reason, kind=Kind.LACKING, details=f"{reason}\nat {line_of(problem)}")
     shown = "".join(traceback.format_exception(problem))
     return Outcome(State.JUDGE_ERROR, f"{type(problem).__name__}: {problem}", details=shown)
@@ -188,9 +190,9 @@ def _beyond_age_limit(case: Case, limits: Limits) -> Outcome:
     return Outcome(State.NOT_EXERCISED, reason, suspect=hurried)
 
 
-def _insufficient_limit(case: Case, traces: Sequence[Trace], limits: Limits) -> str:
+def _scarce_limit(case: Case, traces: Sequence[Trace], limits: Limits) -> str:
     """Return which limit a server has too little of for a case that failed, and what to set; empty when none."""
-    if not case.claim.fills and any(trace.filled(limits["log_bytes"]) for trace in traces):
+    if not case.claim.fills and any(trace.hit_log_limit(limits["log_bytes"]) for trace in traces):
         return f"the log of a run was full; raise log_bytes (advertised {limits['log_bytes']:.15g})"
     if not any(map(is_refused_as_busy, traces)):
         return ""
@@ -221,11 +223,11 @@ async def _end(target: Target) -> None:
             trace.keep(KEPT_RECORDS)
 
 
-def overtaken(traces: Sequence[Trace], limits: Limits) -> bool:
+def limit_expired(traces: Sequence[Trace], limits: Limits) -> bool:
     """Tell whether a bound of the server ended a conversation that the judge had not finished."""
     if limits["pong_timeout_s"] < LEAST_S["pong_timeout_s"] and was_dropped(traces):
         return True
-    return any(trace.overtaken(limits["idle_s"], limits["run_s"], limits["input_s"]) for trace in traces)
+    return any(trace.limit_expired(limits["idle_s"], limits["run_s"], limits["input_s"]) for trace in traces)
 
 
 def is_refused_as_busy(trace: Trace) -> bool:

@@ -20,7 +20,7 @@ from runwire_conformance.runner.engine import Engine
 from runwire_conformance.runner.judging import Judging
 from runwire_conformance.runner.suite import case_names
 from runwire_conformance.settings import SettingsError, options_from
-from runwire_conformance.verdict.outcome import Case, Played, State
+from runwire_conformance.verdict.outcome import Case, CaseResult, State
 from runwire_conformance.verdict.reproduction import reproduction_of
 from runwire_spec import Requirement, catalogue
 
@@ -80,9 +80,9 @@ class CaseItem(pytest.Item):
         """Return what the case proves or watches."""
         return [catalogue()[name] for name in self.case.claim.ids + self.case.claim.watches]
 
-    def played(self) -> Played:
+    def played(self) -> CaseResult:
         """Return the case with what came of it."""
-        return Played(self.case, self.config.stash[ENGINE].engine.outcomes.get(self.case.name))
+        return CaseResult(self.case, self.config.stash[ENGINE].engine.outcomes.get(self.case.name))
 
     def runtest(self) -> None:
         """Report what came of the case; the first item to be asked has them all played."""
@@ -109,17 +109,17 @@ class CaseItem(pytest.Item):
         """Return sentence, assertion and transcript instead of a traceback."""
         if not isinstance(excinfo.value, CaseFailed):
             return super().repr_failure(excinfo, style)
-        return ToldFailure(self.played())
+        return ReportedFailure(self.played())
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Return where the case stands."""
         return self.path, self.case.function.__code__.co_firstlineno - 1, self.name
 
 
-class ToldFailure(str):
+class ReportedFailure(str):
     """All there is to say about a failed case; `reprcrash.message` is the line that a CI shows first."""
 
-    def __new__(cls, played: Played) -> "ToldFailure":
+    def __new__(cls, played: CaseResult) -> "ReportedFailure":
         """Tell what came of a case."""
         told = super().__new__(cls, explain_case(played))
         told.reprcrash = Crash(short(played))

@@ -10,11 +10,11 @@ from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 from runwire_conformance.case import Blocked, Broken
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.run import Run
-from runwire_conformance.client.target import Options, Profile, Target
+from runwire_conformance.client.target import Options, ServerProfile, Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable
 from runwire_conformance.rules import RuleContext, findings
 from runwire_conformance.trace.clock import Clock, now
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.trace.printing import printable
 
 #: Every so many runs one is cancelled after its first event, so that the stop is measured under load too.
 CANCEL_EVERY = 10
@@ -80,7 +80,7 @@ class Load:
         return 0 if self.ended else 2
 
 
-async def load(profile: Profile, options: Options, plan: LoadPlan) -> Load:
+async def load(profile: ServerProfile, options: Options, plan: LoadPlan) -> Load:
     """Play the plan and return what came of it."""
     result, clock = Load(), Clock()
     clock.start()
@@ -135,12 +135,13 @@ async def _measured(client: Client, prompt: str, cancels: bool, result: Load) ->
     return run
 
 
-def told(result: Load) -> str:
+def report_text(result: Load) -> str:
     """Return what a person reads."""
     runs = sum(result.ended.values())
+    ended = ", ".join(f"{printable(status)} {count}" for status, count in result.ended.items())
     lines = [
         f"{runs} runs, {result.events} events in {result.took:.1f} s",
-        f"  ended           {', '.join(f'{fit(status)} {count}' for status, count in result.ended.items()) or 'none'}",
+        f"  ended           {ended or 'none'}",
         f"  first event     {result.first_event}",
         f"  between events  {result.between_events}",
         f"  cancel to end   {result.cancels}",
@@ -151,7 +152,7 @@ def told(result: Load) -> str:
             "its own; use fewer parallel runs, or several generators"
         )
     lines += [
-        f"  failed          {count} × {fit(reason)}" for reason, count in result.failures.most_common(5)
+        f"  failed          {count} × {printable(reason)}" for reason, count in result.failures.most_common(5)
     ]
     lines += [
         f"  broken          {count} × [{name}] {result.shown[name]}" for name, count in result.broken.items()

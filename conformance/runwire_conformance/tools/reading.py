@@ -12,8 +12,8 @@ from runwire_conformance.tools.ag_ui import streams as ag_ui
 from runwire_conformance.tools.formats.file_text import text_of
 from runwire_conformance.tools.formats.har import is_har, read_har
 from runwire_conformance.tools.formats.recording import (
-    Line,
     Recording,
+    RecordingLine,
     Unreadable,
     is_recording,
     read_recording,
@@ -26,7 +26,7 @@ from runwire_conformance.tools.formats.terminal_output import (
     read_stream,
     read_talk,
 )
-from runwire_conformance.trace.json_reading import TooDeep, is_deep, read_json
+from runwire_conformance.trace.json_reading import TooDeep, exceeds_depth, read_json
 
 #: How a HAR file begins.
 _HAR = re.compile(r"\s*\{\s*\"log\"\s*:")
@@ -42,7 +42,7 @@ MOST_TRIES = 20
 class Messages:
     """Messages alone, in no conversation; `broken` are the places that hold none, each with the reason."""
 
-    lines: Sequence[Line]
+    lines: Sequence[RecordingLine]
     broken: Sequence[tuple[str, str]] = ()
     remarks: Sequence[str] = ()
 
@@ -90,10 +90,10 @@ def _content(name: str, text: str) -> Recording | Messages | ag_ui.Streams:
     return _sorted(name, list(_values(name, lines)))
 
 
-def _sorted(name: str, found: Sequence[Line | tuple[str, str]]) -> Recording | Messages:
+def _sorted(name: str, found: Sequence[RecordingLine | tuple[str, str]]) -> Recording | Messages:
     """Return what was found as a recording or as messages; a recording is whole as far as nothing amid it is broken."""
-    lines = [one for one in found if isinstance(one, Line)]
-    broken = [one for one in found if not isinstance(one, Line)]
+    lines = [one for one in found if isinstance(one, RecordingLine)]
+    broken = [one for one in found if not isinstance(one, RecordingLine)]
     if not lines:
         place, reason = broken[0] if broken else (name, "holds no message")
         raise Unreadable(f"{place}: {reason}")
@@ -108,7 +108,7 @@ def _sorted(name: str, found: Sequence[Line | tuple[str, str]]) -> Recording | M
     return replace(recording, remarks=(*remarks, *recording.remarks))
 
 
-def _elements(name: str, text: str) -> Iterator[Line | tuple[str, str]]:
+def _elements(name: str, text: str) -> Iterator[RecordingLine | tuple[str, str]]:
     """Yield the elements of a JSON array, each as it was written."""
     decoder, at, number = json.JSONDecoder(), text.index("[") + 1, 0
     blank = re.compile(r"[\s,]*")
@@ -123,7 +123,7 @@ def _skip(pattern: re.Pattern[str], text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _values(name: str, lines: Sequence[str]) -> Iterator[Line | tuple[str, str]]:
+def _values(name: str, lines: Sequence[str]) -> Iterator[RecordingLine | tuple[str, str]]:
     """Yield the JSON objects of a text: each in a line, or over several as `jq` writes them."""
     begins = [0, *accumulate(len(line) + 1 for line in lines)]
     text, tries, after = "", MOST_TRIES, 0
@@ -145,14 +145,14 @@ def _values(name: str, lines: Sequence[str]) -> Iterator[Line | tuple[str, str]]
                 tries -= 1
             else:
                 after = bisect_right(begins, end - 1)
-                if not is_deep(value) and not text[end : begins[after] - 1].strip():
+                if not exceeds_depth(value) and not text[end : begins[after] - 1].strip():
                     yield _line(place, value, text[begin:end])
                     continue
         if not is_aside(line):
             yield place, reason
 
 
-def _line(place: str, value: Any, text: str) -> Line | tuple[str, str]:
+def _line(place: str, value: Any, text: str) -> RecordingLine | tuple[str, str]:
     if _SPOILT.search(text):
         return place, "not UTF-8"
-    return Line(place, value, text) if isinstance(value, dict) else (place, "no JSON object")
+    return RecordingLine(place, value, text) if isinstance(value, dict) else (place, "no JSON object")

@@ -20,7 +20,7 @@ from runwire_conformance.client.wire.frame_tap import FrameTap
 from runwire_conformance.client.wire.http import Address, Unreachable, open_socket
 from runwire_conformance.client.wire.sse import BlockParser, EndlessLine
 from runwire_conformance.tools.formats.recording import content_of, meaning_of
-from runwire_conformance.trace.printing import fit_json
+from runwire_conformance.trace.printing import printable_json
 from runwire_conformance.trace.redaction import Redaction
 from runwire_conformance.trace.trace import RESPONSE_ENDED, Record, Transport
 from runwire_conformance.trace.transcript import masked
@@ -45,7 +45,7 @@ class Output(Protocol):
         """Let go of what was written."""
 
 
-class Writer:
+class RecordingWriter:
     """A recording that is being written, from the first message on. No known credential gets into it."""
 
     def __init__(self, file: Output, url: str, secrets: list[str] | None = None) -> None:
@@ -77,7 +77,7 @@ class Writer:
 
     def _line(self, line: dict[str, Any]) -> None:
         text = json.dumps(self._redaction.without(line), ensure_ascii=False)
-        print(fit_json(text), file=self._file, flush=True)
+        print(printable_json(text), file=self._file, flush=True)
 
 
 class RecordingFile:
@@ -118,7 +118,7 @@ class RecordingFile:
 class Proxy:
     """Listens on the loopback address, passes every byte on to the server, and writes down what passes."""
 
-    def __init__(self, address: Address, options: Options, writer: Writer) -> None:
+    def __init__(self, address: Address, options: Options, writer: RecordingWriter) -> None:
         self._address = address
         self._options = options
         self._writer = writer
@@ -143,7 +143,7 @@ class Proxy:
             writer.write(body)
             writer.close()
             return
-        passage = Passage(request, number, self._writer)
+        passage = ProxiedConnection(request, number, self._writer)
         up_writer.write(forwarded(request, self._address))
         passing = [
             asyncio.create_task(_pass(reader, up_writer, passage.from_client)),
@@ -162,10 +162,10 @@ class Proxy:
             await asyncio.gather(up_writer.wait_closed(), writer.wait_closed(), return_exceptions=True)
 
 
-class Passage:
+class ProxiedConnection:
     """What passes on one connection, as records."""
 
-    def __init__(self, request: h11.Request, connection: int, writer: Writer) -> None:
+    def __init__(self, request: h11.Request, connection: int, writer: RecordingWriter) -> None:
         self._connection = connection
         self._writer = writer
         self._headers = {name.decode(): value.decode("latin-1") for name, value in request.headers}

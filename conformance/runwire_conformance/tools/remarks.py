@@ -11,10 +11,10 @@ from runwire_schemas import CLIENT_TYPES, SERVER_TYPES
 MOST_TOLD = 20
 
 #: A message with the place at which it stands.
-Placed = tuple[str, Message]
+LocatedMessage = tuple[str, Message]
 
 
-def remarks_on(connections: Sequence[Sequence[Placed]], whole: bool) -> Iterator[str]:
+def remarks_on(connections: Sequence[Sequence[LocatedMessage]], whole: bool) -> Iterator[str]:
     """Yield remarks on the messages of some connections; of runs only where nothing is missing."""
     every = [placed for connection in connections for placed in connection]
     yield from _few(unknown_types(every), "unknown types")
@@ -22,7 +22,7 @@ def remarks_on(connections: Sequence[Sequence[Placed]], whole: bool) -> Iterator
         yield from _few(endless_runs(every), "unfinished runs")
 
 
-def unknown_types(messages: Iterable[Placed]) -> Iterator[str]:
+def unknown_types(messages: Iterable[LocatedMessage]) -> Iterator[str]:
     """Yield each type that the specification does not know and no vendor has named, once."""
     known = [*SERVER_TYPES, *CLIENT_TYPES]
     told: set[str] = set()
@@ -34,13 +34,13 @@ def unknown_types(messages: Iterable[Placed]) -> Iterator[str]:
             yield f"{place}: unknown type {kind!r}{f'; did you mean {near[0]}?' if near else ''}"
 
 
-def endless_runs(messages: Sequence[Placed]) -> Iterator[str]:
+def endless_runs(messages: Sequence[LocatedMessage]) -> Iterator[str]:
     """Yield each run whose beginning is seen and whose end is not, once."""
-    ended = {message.word("run_id") for _, message in messages if message.is_terminal}
+    ended = {message.string("run_id") for _, message in messages if message.is_terminal}
     begun = {
-        message.word("run_id"): place
+        message.string("run_id"): place
         for place, message in messages
-        if message.type in {"started", "resumed"} and message.word("status") not in FINISHED
+        if message.type in {"started", "resumed"} and message.string("status") not in FINISHED
     }
     for run_id, place in begun.items():
         if run_id and run_id not in ended:

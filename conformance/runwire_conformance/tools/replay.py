@@ -8,7 +8,7 @@ from runwire_conformance.report.explain import sentence
 from runwire_conformance.rules import by_the_clock, shown_by
 from runwire_conformance.tools.formats.recording import Recording
 from runwire_conformance.tools.validate import Problem, problems_of
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.trace.printing import printable
 from runwire_conformance.trace.trace import Trace
 from runwire_spec import catalogue
 
@@ -32,7 +32,7 @@ class Replayed:
         parts = []
         for problem in self.problems:
             told = f"\n{sentence(catalogue()[problem.requirement])}" if problem.requirement else ""
-            parts.append(f"{fit(problem)}{told}\n")
+            parts.append(f"{printable(problem)}{told}\n")
         for (role, kind), ids in groupby(sorted(self.verdicts, key=_section), key=_section):
             named = list(ids)
             for verdict in ("fail", "advice", "pass", "not exercised"):

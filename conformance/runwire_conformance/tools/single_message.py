@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from runwire_conformance.rules import RuleContext
 from runwire_conformance.rules.client import it_sends_one_meaning
 from runwire_conformance.rules.messages import RULES
-from runwire_conformance.tools.formats.recording import Line
+from runwire_conformance.tools.formats.recording import RecordingLine
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import Message, Record, Side, Trace
 from runwire_schemas import CLIENT_TYPES, SERVER_TYPES, client_message_violations
@@ -46,7 +46,7 @@ def widest_limits() -> Limits:
     return Limits({row["limit"]: float(row["max"] or UNBOUNDED) for row in registries()["limits"]})
 
 
-def problems_of_lines(lines: Sequence[Line]) -> list[Problem]:
+def problems_of_lines(lines: Sequence[RecordingLine]) -> list[Problem]:
     """Return what messages break of which each stands alone, in their order."""
     # The rules of single messages look at one record at a time, and take all of them in one go.
     trace, found = Trace("websocket", "", 0.0), list[tuple[int, Problem]]()

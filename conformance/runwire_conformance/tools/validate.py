@@ -21,11 +21,11 @@ from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import Message, Trace
 from runwire_spec import catalogue
 
-__all__ = ["Judged", "Problem", "judged", "problems_of", "read", "stated_limits", "validate_file"]
+__all__ = ["Problem", "ValidationResult", "judged", "problems_of", "read", "stated_limits", "validate_file"]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ValidationResult:
     """What is wrong with what a file holds, and remarks: what is not judged of it, and what is worth a look."""
 
     problems: Sequence[Problem]
@@ -37,22 +37,22 @@ def validate_file(name: str) -> list[Problem]:
     return list(judged(read(name)).problems)
 
 
-def judged(content: Recording | Messages | ag_ui.Streams) -> Judged:
+def judged(content: Recording | Messages | ag_ui.Streams) -> ValidationResult:
     """Judge a conversation, or messages of which each is judged by itself."""
     if isinstance(content, ag_ui.Streams):
-        return Judged(list(ag_ui.problems(content)), content.remarks)
+        return ValidationResult(list(ag_ui.problems(content)), content.remarks)
     if isinstance(content, Recording):
         said = [
             [(place, r.message) for place, r in zip(one.places, one.trace.records, strict=True) if r.message]
             for one in content.connections
         ]
         whole = all(one.trace.whole for one in content.connections)
-        return Judged(problems_of(content), [*content.remarks, *remarks_on(said, whole)])
+        return ValidationResult(problems_of(content), [*content.remarks, *remarks_on(said, whole)])
     problems = problems_of_lines(content.lines)
     problems += [Problem(place, reason) for place, reason in content.broken]
     alone = [(line.place, Message(line.value)) for line in content.lines]
     talk = any(message.type == "started" for _, message in alone)
-    return Judged(problems, [*content.remarks, *remarks_on([alone], talk)])
+    return ValidationResult(problems, [*content.remarks, *remarks_on([alone], talk)])
 
 
 def problems_of(recording: Recording) -> list[Problem]:
@@ -71,7 +71,7 @@ def _problems_with(connections: Sequence[Recorded]) -> Iterator[Problem]:
     """Yield what the connections to one server break."""
     traces = [one.trace for one in connections]
     for trace in traces:
-        trace.deaf = trace.deaf or len(trace.records) < 2
+        trace.not_reading = trace.not_reading or len(trace.records) < 2
     # T of chapter 17, from what the recording shows of the way to the server.
     context = RuleContext(stated_limits(connections), max(LEAST_TOLERANCE_S, 2 * round_trip(traces)))
     for recorded in connections:

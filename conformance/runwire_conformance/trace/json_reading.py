@@ -21,12 +21,12 @@ def read_json(text: str | bytes) -> Any:
         value = json.loads(text)
     except RecursionError:
         raise TooDeep from None
-    if len(text) > 2 * MOST_DEPTH and is_deep(value):
+    if len(text) > 2 * MOST_DEPTH and exceeds_depth(value):
         raise TooDeep
     return value
 
 
-def is_deep(value: Any, most: int = MOST_DEPTH) -> bool:
+def exceeds_depth(value: Any, most: int = MOST_DEPTH) -> bool:
     """Whether arrays and objects of a value are nested deeper than `most`, the value itself being 1."""
     level: list[Any] = [value]
     for _ in range(most + 1):

@@ -18,7 +18,7 @@ class Observed:
             raise KeyError(name)
         self.answers.setdefault(name, Counter())[answer] += 1
 
-    def told(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    def seen_answers(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
         """Return name, question and answers of what was seen, in the order of the registry."""
         return tuple(
             (name, question, tuple(sorted(self.answers[name])))

@@ -25,7 +25,7 @@ _ALIVE = re.compile(r"[\\`*_\[\]()<>{}!|~&@$\"']|:(?=//)|(?<=www)\.", re.IGNOREC
 BREAK = " ⏎ "
 
 
-def fit(text: object, *, lines: bool = False) -> str:
+def printable(text: object, *, lines: bool = False) -> str:
     """Return a foreign text so that it can be printed: in one line, or with its line breaks where `lines` may be.
 
     What nobody should obey is shown as U+FFFD; a command to a CI is taken apart by spaces.
@@ -38,20 +38,20 @@ def _apart(found: re.Match[str]) -> str:
     return " ".join(found[0])
 
 
-def fit_json(text: str) -> str:
+def printable_json(text: str) -> str:
     """Return a JSON text of the same meaning that can be printed."""
     return _UNFIT.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
-def fitted(value: Any) -> Any:
+def printable_value(value: Any) -> Any:
     """Return a JSON value all of whose texts are fit to print, with their line breaks."""
     if isinstance(value, dict):
-        return {fit(name): fitted(item) for name, item in value.items()}
+        return {printable(name): printable_value(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [fitted(item) for item in value]
-    return fit(value, lines=True) if isinstance(value, str) else value
+        return [printable_value(item) for item in value]
+    return printable(value, lines=True) if isinstance(value, str) else value
 
 
 def code(text: object) -> str:
     """Return a foreign text as code in Markdown, in which no image, link, mention, cell or markup is alive."""
-    return f"<code>{_ALIVE.sub(lambda found: f'&#{ord(found[0])};', fit(text))}</code>"
+    return f"<code>{_ALIVE.sub(lambda found: f'&#{ord(found[0])};', printable(text))}</code>"

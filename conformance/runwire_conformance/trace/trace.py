@@ -7,8 +7,8 @@ from functools import cached_property, wraps
 from typing import Any, Literal, TypeVar
 
 from runwire_conformance.case import Broken
-from runwire_conformance.trace.asked import Asked
 from runwire_conformance.trace.clock import now
+from runwire_conformance.trace.http_request import HttpRequest
 from runwire_conformance.trace.json_reading import read_json
 from runwire_conformance.trace.memory_budget import FLOOD_RECORDS, MemoryBudget
 from runwire_spec import registries
@@ -21,7 +21,7 @@ Made = TypeVar("Made")
 RESPONSE_ENDED = "the response ended"
 
 #: The headers of a response that a trace keeps: they tell what stands between the judge and the server.
-TELLING_HEADERS = frozenset(
+PROXY_EVIDENCE_HEADERS = frozenset(
     {
         "server",
         "via",
@@ -86,9 +86,9 @@ class Message(dict[str, Any]):
     @cached_property
     def type(self) -> str:
         """The message's `type`, or an empty string; asked for so often that it is looked up once."""
-        return self.word("type")
+        return self.string("type")
 
-    def word(self, name: str) -> str:
+    def string(self, name: str) -> str:
         """Return a member that is a string, and an empty one for any other value."""
         value = self.get(name)
         return value if isinstance(value, str) else ""
@@ -217,11 +217,11 @@ class Trace:
     began: float = field(default_factory=now)
     records: list[Record] = field(default_factory=list)
     #: When the judge stopped reading, if it did: silence is then its own.
-    deaf: bool = False
+    not_reading: bool = False
     #: Whether what is at the other end was killed on purpose, and could say no goodbye.
-    bereft: bool = False
+    peer_killed: bool = False
     #: The request that opened it, where the judge sent one by HTTP and in good order.
-    asked: Asked | None = None
+    request: HttpRequest | None = None
     #: The run that a request began without a stream, or an empty string.
     begun_by_request: str = ""
     #: Whether the judge cancelled at its end whatever run was followed on it.
@@ -242,7 +242,7 @@ class Trace:
     #: Bytes of one run's events that no server may send, whatever its logs hold; 0 when nobody said.
     endless_bytes: int = 0
     #: Bytes of events that came, those that were counted and not kept included.
-    came_bytes: int = 0
+    received_bytes: int = 0
     #: What `remembered` functions made of the records, each with the number of records of which it was made.
     made: dict[str, tuple[int, Any]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -265,8 +265,8 @@ class Trace:
         """Tell whether more came than the judge is willing to hold, and note it."""
         if not self.flooded_at and not self.budget.has_room(len(self.records)):
             self.flooded_at = len(self.records)
-            self.deaf = True
-            self.came_bytes = sum(
+            self.not_reading = True
+            self.received_bytes = sum(
                 len(record.payload)
                 for record in self.records
                 if record.side == "server" and record.message is not None and record.message.is_event
@@ -275,7 +275,7 @@ class Trace:
 
     def count(self, size: int) -> bool:
         """Count bytes that came and are not kept; tell whether they are now more than any server may send."""
-        self.came_bytes += size
+        self.received_bytes += size
         return self.is_endless
 
     @property
@@ -283,11 +283,11 @@ class Trace:
         """Whether so much came of the events of runs as no log may hold, or of one message, which is a proof."""
         if self.excess is not None:
             return True
-        return bool(self.flooded_at) and 0 < self.endless_bytes < self.came_bytes
+        return bool(self.flooded_at) and 0 < self.endless_bytes < self.received_bytes
 
     def exceed(self, requirement: str, text: str) -> None:
         """Note that more came of one message than the judge holds, so that it reads no further."""
-        self.excess, self.deaf = (requirement, text), True
+        self.excess, self.not_reading = (requirement, text), True
         self.flooded_at = max(len(self.records), FLOOD_RECORDS)
 
     def keep(self, most: int) -> None:
@@ -296,7 +296,7 @@ class Trace:
 
     def shorten(self, most: int) -> None:
         """Forget the middle of a long conversation: `most` records are kept, and what stands around a mark."""
-        self._keep(outline(len(self.records), most, self.telling))
+        self._keep(outline(len(self.records), most, self.always_kept))
 
     def _keep(self, places: set[int]) -> None:
         kept: list[Record] = []
@@ -321,7 +321,7 @@ class Trace:
         self.made.clear()
 
     @property
-    def telling(self) -> set[int]:
+    def always_kept(self) -> set[int]:
         """The places of the records that are shown of however long a conversation: what was broken, and its end."""
         return self.marks.keys() | {
             place for place, record in enumerate(self.records) if record.kind in {"close", "lost"}
@@ -344,13 +344,13 @@ class Trace:
             if record.side == side and record.message is not None:
                 yield record.message
 
-    def overtaken(self, idle_s: float, run_s: float, input_s: float) -> bool:
+    def limit_expired(self, idle_s: float, run_s: float, input_s: float) -> bool:
         """Whether a bound of the server ended what the judge had begun: a connection, a run or a question.
 
         On a busy machine that is the judge's own slowness.
         """
         return (
-            self.idled(idle_s)
+            self.closed_for_idleness(idle_s)
             or self._lasted("run_id", "started", ("error", "code", "timeout")) >= run_s * NEARLY
             or self._lasted("request_id", "input_request", ("input_closed", "outcome", "expired"))
             >= input_s * NEARLY
@@ -374,7 +374,7 @@ class Trace:
                 return record.at - began.get(message.get(name), 0.0)
         return -1.0
 
-    def filled(self, log_bytes: float) -> bool:
+    def hit_log_limit(self, log_bytes: float) -> bool:
         """Whether a run was cut as its log was full, as far as its events show it ([RUN-34])."""
         sizes: dict[Any, int] = {}
         for record in self.records:
@@ -390,7 +390,7 @@ class Trace:
             sizes[run_id] = sizes.get(run_id, 0) + len(record.payload)
         return False
 
-    def aged(self, stream_s: float) -> bool:
+    def closed_for_age(self, stream_s: float) -> bool:
         """Whether the server ended it for its age, `stream_s` or more, as it may ([LIMIT-13], [CLOSE-10])."""
         end = next((record for record in self.records if record.kind in {"close", "lost"}), None)
         if end is None or end.side != "server" or end.at - self.began < stream_s - AGE_S:
@@ -401,7 +401,7 @@ class Trace:
         drains = any(message.get("code") == "draining" for message in self.messages("server"))
         return end.code in AGEING_CODES and not drains
 
-    def idled(self, idle_s: float) -> bool:
+    def closed_for_idleness(self, idle_s: float) -> bool:
         """Whether the server closed with 1000 after nothing but heartbeats had happened for `idle_s` ([LIMIT-5]).
 
         On a busy machine that is the judge's own slowness.
@@ -422,11 +422,11 @@ def remembered(function: Callable[[Trace], Made]) -> Callable[[Trace], Made]:
     name = f"{function.__module__}.{function.__qualname__}"
 
     @wraps(function)
-    def asked(trace: Trace) -> Made:
+    def cached(trace: Trace) -> Made:
         known = trace.made.get(name)
         if known is None or known[0] != len(trace.records):
             known = trace.made[name] = (len(trace.records), function(trace))
         made: Made = known[1]
         return made
 
-    return asked
+    return cached

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.trace.printing import printable
 from runwire_conformance.trace.trace import RESPONSE_ENDED, Record, Side, Trace, outline
 
 #: Characters of a frame, and frames of a conversation, that are shown; more of a message whose members decide a case.
@@ -43,7 +43,7 @@ def lines(trace: Trace, most: int = MOST_LINES, since: float | None = None) -> I
     """
     skipped = 0
     begun = trace.began if since is None else since
-    shown = outline(len(trace.records), most, trace.telling)
+    shown = outline(len(trace.records), most, trace.always_kept)
     for number, record in enumerate(trace.records):
         skipped += trace.gaps.get(number, 0)
         if number not in shown:
@@ -66,7 +66,7 @@ def begin_of(traces: Iterable[Trace]) -> float | None:
 
 def transcript(trace: Trace, since: float | None = None) -> str:
     """Return a conversation, one record a line; of a long one the beginning, what is marked, and the end."""
-    told = [f"  {trace.transport} {fit(masked(trace.title))}"]
+    told = [f"  {trace.transport} {printable(masked(trace.title))}"]
     for line in lines(trace, since=since):
         if isinstance(line, Gap):
             told.append(f"            … {line.count} more …")
@@ -86,7 +86,7 @@ def _said(record: Record) -> str:
     code = "" if record.code is None or record.kind == "response" else f" {record.code}"
     plain = record.kind in {"text", "block", "request", "response"} or record.payload == RESPONSE_ENDED
     kind = "" if plain else f"{record.kind}{code} "
-    text = fit(masked(record.payload))
+    text = printable(masked(record.payload))
     width = WHOLE_WIDTH if record.message is not None and record.message.type in TELLING_TYPES else WIDTH
     cut = text if len(text) <= width else f"{text[: width - 20]} … ({len(record.payload)} characters)"
     return (kind + cut).rstrip()

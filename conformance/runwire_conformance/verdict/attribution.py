@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from runwire_conformance.verdict.outcome import Outcome, Played, State
+from runwire_conformance.verdict.outcome import CaseResult, Outcome, State
 from runwire_conformance.verdict.verdict import explained, shown_of
 
 
@@ -58,7 +58,7 @@ def blockers(failures: Sequence[Failure], accused: Collection[str]) -> tuple[dic
     return blocked, passed_on
 
 
-def without_explained(played: Sequence[Played]) -> list[Played]:
+def without_explained(played: Sequence[CaseResult]) -> list[CaseResult]:
     """Return the cases without the findings that a failure explains, where no other case shows the same."""
     elsewhere = {
         finding.requirement
@@ -70,15 +70,15 @@ def without_explained(played: Sequence[Played]) -> list[Played]:
     return [_without(one, one.outcome.explains - elsewhere) if one.outcome else one for one in played]
 
 
-def _without(played: Played, explained_away: frozenset[str]) -> Played:
+def _without(played: CaseResult, explained_away: frozenset[str]) -> CaseResult:
     assert played.outcome is not None
     kept = tuple(one for one in played.outcome.findings if one.requirement not in explained_away)
     return replace(played, outcome=replace(played.outcome, findings=kept))
 
 
 def attribute(
-    played: Sequence[Played], known_broken: Mapping[str, str], broken_throughout: Mapping[str, str]
-) -> list[Played]:
+    played: Sequence[CaseResult], known_broken: Mapping[str, str], broken_throughout: Mapping[str, str]
+) -> list[CaseResult]:
     """Return each case that failed for what another sentence owns as one that was not exercised, blocked by that."""
     accused, failures = {*known_broken, *broken_throughout}, list[Failure]()
     for one in played:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.trace.printing import printable
 from runwire_conformance.verdict.judgement import Judgement, Verdict
 from runwire_conformance.verdict.reason import Kind, case_of
 from runwire_spec import catalogue
@@ -34,8 +34,8 @@ class Comparison:
 
     def __post_init__(self) -> None:
         """Make what a file said fit to print."""
-        object.__setattr__(self, "breaches", tuple(map(fit, self.breaches)))
-        object.__setattr__(self, "remarks", tuple(map(fit, self.remarks)))
+        object.__setattr__(self, "breaches", tuple(map(printable, self.breaches)))
+        object.__setattr__(self, "remarks", tuple(map(printable, self.remarks)))
 
     def knows(self, judgement: Judgement) -> bool:
         """Whether every failure of a requirement was known."""

@@ -51,7 +51,7 @@ def cancel_unheeded(traces: Sequence[Trace], context: RuleContext, until: float)
     for trace in traces:
         for message in trace.messages("server"):
             if message.is_terminal:
-                ends.setdefault(message.word("run_id"), message.at)
+                ends.setdefault(message.string("run_id"), message.at)
     return any(
         at + bound < min(until, ends.get(run_id, until)) for trace in traces for run_id, at in _cancels(trace)
     )
@@ -76,22 +76,22 @@ def _cancels(trace: Trace) -> Iterator[tuple[object, float]]:
         elif message is None:
             continue
         elif record.side == "client" and message.type == "cancel" and "run_id" in message:
-            yield message.word("run_id"), record.at
+            yield message.string("run_id"), record.at
         elif record.side == "client" and message.type in {"", "start"}:
             asked = record.at
         elif record.side == "client" and message.type == "cancel":
             regretted = record.at
             yield from ((run_id, record.at) for run_id in followed)
         elif record.side == "server" and message.type in {"started", "resumed"}:
-            followed.append(message.word("run_id"))
+            followed.append(message.string("run_id"))
             if 0 < asked <= regretted:  # it acts on the start before it too ([CANCEL-6])
-                yield message.word("run_id"), regretted
+                yield message.string("run_id"), regretted
 
 
-Shows = Callable[[Sequence[Trace], RuleContext, float], bool]
+CauseCheck = Callable[[Sequence[Trace], RuleContext, float], bool]
 
 #: How it shows in conversations that a requirement is broken by the server as a whole.
-CAUSES: Mapping[str, Shows] = {"CLOSE-2": broken_off, "CANCEL-2": shows_no_heed}
+CAUSES: Mapping[str, CauseCheck] = {"CLOSE-2": broken_off, "CANCEL-2": shows_no_heed}
 
 
 def possible_causes(traces: Sequence[Trace], context: RuleContext, until: float) -> frozenset[str]:

@@ -37,7 +37,7 @@ def watched(outcome: Outcome, context: RuleContext) -> Outcome:
         signs=signs_of(outcome.traces),
         flood=flood_of(outcome.traces),
         broken_off=broken_off(outcome.traces),
-        last_word=last_word(outcome),
+        last_message_at=last_message_at(outcome),
     )
     for trace in outcome.traces:
         trace.shorten(MOST_LINES)
@@ -49,13 +49,13 @@ def blocked_by_flood(requirement: str) -> Outcome:
     return Outcome(State.NOT_EXERCISED, f"blocked by {requirement}", requirement)
 
 
-def is_crowded_out(outcome: Outcome) -> bool:
+def starved_by_floods(outcome: Outcome) -> bool:
     """Whether a case failed as too much had come of others for its own conversations to be read further."""
     crowded = any(trace.flooded_at for trace in outcome.traces) and outcome.flood is None
     return outcome.state is State.FAILED and crowded
 
 
-def last_word(outcome: Outcome) -> float:
+def last_message_at(outcome: Outcome) -> float:
     """Return when the server last said something in a case's conversations."""
     said = (
         record.at

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.trace.printing import printable
 from runwire_conformance.trace.trace import Trace
 from runwire_conformance.verdict.reason import Kind, reason_code
 from runwire_spec import Requirement
@@ -36,8 +36,8 @@ class Accusation:
 
     def __post_init__(self) -> None:
         """Make what a server said fit to print."""
-        object.__setattr__(self, "reason", fit(self.reason))
-        object.__setattr__(self, "details", fit(self.details, lines=True))
+        object.__setattr__(self, "reason", printable(self.reason))
+        object.__setattr__(self, "details", printable(self.details, lines=True))
 
     @property
     def code(self) -> str:
@@ -69,7 +69,7 @@ class Judgement:
 
     def __post_init__(self) -> None:
         """Make what a server said fit to print."""
-        object.__setattr__(self, "reasons", tuple(map(fit, self.reasons)))
+        object.__setattr__(self, "reasons", tuple(map(printable, self.reasons)))
 
     @property
     def codes(self) -> tuple[str, ...]:

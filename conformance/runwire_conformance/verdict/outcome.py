@@ -8,10 +8,10 @@ from typing import Any
 from runwire_conformance.case import Claim
 from runwire_conformance.rules import Finding
 from runwire_conformance.rules.flood import Flood
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.trace.printing import printable
 from runwire_conformance.trace.redaction import Redaction
 from runwire_conformance.trace.trace import Trace
-from runwire_conformance.verdict.proxies.signs import Signs
+from runwire_conformance.verdict.proxies.signs import ProxySigns
 from runwire_conformance.verdict.reason import Kind
 
 
@@ -62,14 +62,14 @@ class Outcome:
     #: The requirements that explain its failure, should the server as a whole break them.
     possible_causes: frozenset[str] = frozenset()
     #: What its conversations show of a proxy.
-    signs: Signs = field(default_factory=Signs)
+    signs: ProxySigns = field(default_factory=ProxySigns)
     #: What flooded the judge in its conversations, if anything did.
     flood: Flood | None = None
     #: Whether a bound of the server ended what the judge had begun.
-    overtaken: bool = False
+    limit_expired: bool = False
     #: Whether the server broke off a conversation, and when it said its last word.
     broken_off: bool = False
-    last_word: float = 0.0
+    last_message_at: float = 0.0
     #: The sentences that order what the case was waiting for when it failed.
     owners: tuple[str, ...] = ()
     #: Whether the first of them broke its sentence, whatever the case is about.
@@ -85,8 +85,8 @@ class Outcome:
 
     def __post_init__(self) -> None:
         """Make what a server said fit to print."""
-        object.__setattr__(self, "reason", fit(self.reason, lines=True))
-        object.__setattr__(self, "details", fit(self.details, lines=True))
+        object.__setattr__(self, "reason", printable(self.reason, lines=True))
+        object.__setattr__(self, "details", printable(self.details, lines=True))
 
     @property
     def firm_findings(self) -> tuple[Finding, ...]:
@@ -105,7 +105,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
+class CaseResult:
     """A case and what came of it, None when it was not played."""
 
     case: Case

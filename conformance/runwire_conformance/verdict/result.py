@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.trace.printing import printable
 from runwire_conformance.trace.redaction import Redaction
 from runwire_conformance.verdict.baseline import Comparison
 from runwire_conformance.verdict.judgement import Judgement, Repeats, Verdict
@@ -70,9 +70,11 @@ class Report:
 
     def __post_init__(self) -> None:
         """Make what a server said fit to print."""
-        object.__setattr__(self, "server", fit(self.server))
-        object.__setattr__(self, "remarks", tuple(map(fit, self.remarks)))
-        object.__setattr__(self, "judge_errors", tuple(fit(text, lines=True) for text in self.judge_errors))
+        object.__setattr__(self, "server", printable(self.server))
+        object.__setattr__(self, "remarks", tuple(map(printable, self.remarks)))
+        object.__setattr__(
+            self, "judge_errors", tuple(printable(text, lines=True) for text in self.judge_errors)
+        )
 
     def by(self, verdict: Verdict) -> list[Judgement]:
         """Return the judgements with one verdict."""
@@ -93,13 +95,13 @@ class Report:
         if not self.by(Verdict.PASS) and not self.by(Verdict.FAIL):
             return 2
         unsteady = self.repeats is not None and bool(self.repeats.differing)
-        return 1 if strict and (unsteady or (not self.baseline and self.lacking())) else 0
+        return 1 if strict and (unsteady or (not self.baseline and self.failing_when_strict())) else 0
 
     def failing(self, strict: bool = False) -> list[Judgement]:
         """Return the judgements that a gate minds."""
-        return [*self.by(Verdict.FAIL), *(self.lacking() if strict else [])]
+        return [*self.by(Verdict.FAIL), *(self.failing_when_strict() if strict else [])]
 
-    def lacking(self) -> list[Judgement]:
+    def failing_when_strict(self) -> list[Judgement]:
         """Return what `strict` does not forgive either: advice, and what was not exercised of a claimed class."""
         claimed = {result.name for result in self.classes if result.offered}
         missing = [

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from runwire_conformance.trace.trace import Trace
 from runwire_conformance.verdict.judgement import Accusation, Judgement, Verdict, Witness
-from runwire_conformance.verdict.outcome import Case, Outcome, Played, State
+from runwire_conformance.verdict.outcome import Case, CaseResult, Outcome, State
 from runwire_conformance.verdict.reason import Kind
 from runwire_conformance.verdict.result import ClassResult
 from runwire_spec import Requirement, catalogue, registries
@@ -18,7 +18,7 @@ SCRAMBLING = frozenset({"MSG-1", "MSG-2", "MSG-5", "CONN-15", "RUN-3", "RUN-27",
 
 
 def judge(
-    cases: Sequence[Played],
+    cases: Sequence[CaseResult],
     features: frozenset[str],
     script_agent: bool,
     known_broken: Mapping[str, str] | None = None,
@@ -74,12 +74,12 @@ def _in_order(judgements: Iterable[Judgement]) -> tuple[Judgement, ...]:
     return tuple(sorted(judgements, key=lambda judgement: order.index(judgement.requirement.id)))
 
 
-def _concerns(cases: Sequence[Played], identifier: str) -> bool:
+def _concerns(cases: Sequence[CaseResult], identifier: str) -> bool:
     return any(identifier in case.claim.ids + case.claim.watches for case in cases)
 
 
 def _accusations(
-    cases: Sequence[Played],
+    cases: Sequence[CaseResult],
     known_broken: Mapping[str, str],
     broken_throughout: Mapping[str, str],
     shown: Mapping[str, Sequence[Trace]],
@@ -133,13 +133,13 @@ def _accusations(
     return accused
 
 
-def shown_of(case: Case | Played, outcome: Outcome) -> tuple[str, ...]:
+def shown_of(case: Case | CaseResult, outcome: Outcome) -> tuple[str, ...]:
     """The sentences that a failure shows broken: the one that it names, or else all that the case proves."""
     named = outcome.violated or outcome.shows
     return (named,) if named is not None else case.claim.ids
 
 
-def explained(case: Played, outcome: Outcome, known_broken: Mapping[str, str]) -> bool:
+def explained(case: CaseResult, outcome: Outcome, known_broken: Mapping[str, str]) -> bool:
     """Whether a rule found in the same case what the failure comes from, or says itself."""
     found = {finding.requirement for finding in outcome.findings}
     if outcome.violated is not None:
@@ -149,7 +149,7 @@ def explained(case: Played, outcome: Outcome, known_broken: Mapping[str, str]) -
 
 def _judge_one(
     requirement: Requirement,
-    cases: Sequence[Played],
+    cases: Sequence[CaseResult],
     accused: Mapping[str, list[Accusation]],
     features: frozenset[str],
     script_agent: bool,
@@ -196,7 +196,7 @@ def _is_out_of_bounds(outcome: Outcome | None) -> bool:
 
 
 def _reasons_not_judged(
-    identifier: str, proving: Sequence[Played], undecided: Mapping[str, str]
+    identifier: str, proving: Sequence[CaseResult], undecided: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Return why the judge did not judge a requirement, for reasons of its own; empty when it did.
 
@@ -217,7 +217,7 @@ def _length(accusation: Accusation) -> int:
     return 1 + sum(len(trace.records) for trace in accusation.traces)
 
 
-def _witness(proving: Sequence[Played]) -> Witness | None:
+def _witness(proving: Sequence[CaseResult]) -> Witness | None:
     """Return the shortest conversation in which a requirement held."""
     passed = [
         (case.name, case.outcome) for case in proving if case.outcome and case.outcome.state is State.PASSED
@@ -226,7 +226,7 @@ def _witness(proving: Sequence[Played]) -> Witness | None:
     return Witness(name, outcome.traces, outcome.seconds)
 
 
-def _reason_not_exercised(case: Played, outcome: Outcome) -> str:
+def _reason_not_exercised(case: CaseResult, outcome: Outcome) -> str:
     if outcome.state is State.FAILED:
         broken = {outcome.cause} if outcome.cause else {finding.requirement for finding in outcome.findings}
         broken = broken or set(shown_of(case, outcome))

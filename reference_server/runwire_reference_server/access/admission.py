@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, QueryParams
 from runwire_reference_server.access.addresses import client_address, scheme, within
 from runwire_reference_server.access.credentials import (
     Credential,
-    Kind,
+    CredentialKind,
     Presented,
     Unauthorized,
     has_url_token,
@@ -93,7 +93,7 @@ class Admission:
         A ticket is consumed here, so that it is spent whatever becomes of the handshake ([TICKET-4]).
         """
         scope["runwire.presented"] = given = self._presented(scope, headers)
-        if given is not None and given.kind is Kind.TICKET:
+        if given is not None and given.kind is CredentialKind.TICKET:
             consume = scope["type"] == "websocket"  # [CONN-4], [TICKET-5]
             take = self.tickets.take if consume else self.tickets.look
             scope["runwire.ticket"] = await take(given.token)
@@ -124,10 +124,10 @@ class Admission:
     ) -> Credential:
         if given is None:
             raise Unauthorized("in_url" if in_url else "missing")  # [AUTH-10]
-        if given.kind is Kind.TICKET:
+        if given.kind is CredentialKind.TICKET:
             return self._ticket(scope, headers)
         credential = await self._verifier.verify(given.token)
-        if given.kind is Kind.COOKIE and not _page_is_known(scope, headers):
+        if given.kind is CredentialKind.COOKIE and not _page_is_known(scope, headers):
             raise Refusal("forbidden", "a cookie is accepted only with an Origin")  # [AUTH-9]
         return credential
 

@@ -48,7 +48,7 @@ class Unauthorized(Refusal):
         return 'Bearer realm="runwire"' + ("" if self.reason == "missing" else ', error="invalid_token"')
 
 
-class Kind(StrEnum):
+class CredentialKind(StrEnum):
     """Where a credential stands, in the order in which they are looked for ([AUTH-4])."""
 
     HEADER = "header"
@@ -61,7 +61,7 @@ class Kind(StrEnum):
 class Presented:
     """A credential as presented; `token` is empty when it is malformed or there are several of its kind."""
 
-    kind: Kind
+    kind: CredentialKind
     token: str = field(repr=False)
 
 
@@ -77,11 +77,14 @@ def presented(
     headers: Headers, query: QueryParams, cookie: str | None, *, handshake: bool
 ) -> Presented | None:
     """Return the first present credential, the only one that is considered ([AUTH-4])."""
-    found = [(Kind.HEADER, _bearer_headers(headers))]
+    found = [(CredentialKind.HEADER, _bearer_headers(headers))]
     if handshake:
-        found += [(Kind.SUBPROTOCOL, _bearer_subprotocols(headers)), (Kind.TICKET, query.getlist("ticket"))]
+        found += [
+            (CredentialKind.SUBPROTOCOL, _bearer_subprotocols(headers)),
+            (CredentialKind.TICKET, query.getlist("ticket")),
+        ]
     if cookie is not None:
-        found.append((Kind.COOKIE, _cookies(headers, cookie)))
+        found.append((CredentialKind.COOKIE, _cookies(headers, cookie)))
     for kind, tokens in found:
         if tokens:
             return Presented(kind, tokens[0] if len(tokens) == 1 else "")

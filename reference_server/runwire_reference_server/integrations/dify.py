@@ -14,7 +14,7 @@ from runwire_reference_server.agents import AgentError, Task
 from runwire_reference_server.integrations.dify_events import DifyEvents, parsed
 from runwire_reference_server.integrations.dify_forms import DifyForms, user_of
 from runwire_reference_server.integrations.mapped import heard, http_client, mapped, sent
-from runwire_reference_server.integrations.upstream import Block, Upstream, blocks, refused
+from runwire_reference_server.integrations.upstream import Upstream, UpstreamBlock, blocks, refused
 from runwire_reference_server.run_log.events import Event
 from runwire_reference_server.run_log.runs import Principal
 
@@ -41,8 +41,8 @@ class _Stream:
     """An open response and its first event, which names the task."""
 
     response: httpx2.Response
-    blocks: AsyncIterator[Block]
-    first: Block | None
+    blocks: AsyncIterator[UpstreamBlock]
+    first: UpstreamBlock | None
 
     @property
     def task_id(self) -> object:

@@ -1,6 +1,6 @@
 """Common life cycle of upstream streams: open, map to run events, close.
 
-An adapter is a `Reading` of its framework's messages, and a `run` that yields what `mapped` makes of them.
+An adapter is a `EventMapper` of its framework's messages, and a `run` that yields what `mapped` makes of them.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ from runwire_reference_server.agents import Task, observation
 from runwire_reference_server.agents.bounded import HEADERS, MAX_EVENT_BYTES, bound
 from runwire_reference_server.integrations.upstream import (
     CONNECT_S,
-    Block,
+    UpstreamBlock,
     blocks,
     ended_early,
     refused,
@@ -26,7 +26,7 @@ Message = TypeVar("Message")
 Read = TypeVar("Read", contravariant=True)
 
 
-class Reading(Protocol[Read]):
+class EventMapper(Protocol[Read]):
     """What the messages of one stream mean, decided without any I/O."""
 
     @property
@@ -75,7 +75,7 @@ class Calls:
 
 
 async def mapped(
-    task: Task, messages: AsyncIterator[Message], reading: Reading[Message]
+    task: Task, messages: AsyncIterator[Message], reading: EventMapper[Message]
 ) -> AsyncGenerator[Event]:
     """Yield what the messages of a stream mean, up to its end, and what ends the run; raises AgentError.
 
@@ -125,7 +125,7 @@ async def sent(client: httpx2.AsyncClient, task: Task, request: httpx2.Request) 
 @asynccontextmanager
 async def posted(
     client: httpx2.AsyncClient, task: Task, url: str, body: Any, headers: Mapping[str, str] | None = None
-) -> AsyncIterator["Stream"]:
+) -> AsyncIterator["UpstreamStream"]:
     """POST a body and give the event stream that answers it; raises AgentError.
 
     Leaving the context closes the connection, which for most upstreams means to stop.
@@ -135,17 +135,17 @@ async def posted(
     try:
         if response.status_code != 200:
             raise refused(task, response.status_code)
-        yield Stream(response)
+        yield UpstreamStream(response)
     finally:
         await response.aclose()
 
 
-class Stream:
+class UpstreamStream:
     """An event stream that an upstream answers with."""
 
     def __init__(self, response: httpx2.Response) -> None:
         self.headers: Mapping[str, str] = response.headers
-        self.blocks: AsyncGenerator[Block] = blocks(response.aiter_bytes())
+        self.blocks: AsyncGenerator[UpstreamBlock] = blocks(response.aiter_bytes())
 
     async def messages(self) -> AsyncGenerator[dict[str, Any]]:
         """Yield its data, a JSON object a block; raises ValueError and httpx2.RequestError."""

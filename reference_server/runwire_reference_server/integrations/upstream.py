@@ -65,14 +65,14 @@ def ended_early(task: Task) -> AgentError:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class UpstreamBlock:
     """A block of an event stream that holds a JSON object; `id` is empty where it has none."""
 
     message: dict[str, Any]
     id: str = ""
 
 
-async def blocks(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Block]:
+async def blocks(chunks: AsyncIterator[bytes]) -> AsyncGenerator[UpstreamBlock]:
     """Yield the blocks of an event stream; one that holds no object, such as a ping, is passed over.
 
     Only CR and LF end a line: JSON text may hold every other separator of Unicode. Raises ValueError for data that is
@@ -90,7 +90,7 @@ async def blocks(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Block]:
             elif not line and data:
                 value = json.loads(data)
                 if isinstance(value, dict):
-                    yield Block(value, identifier)
+                    yield UpstreamBlock(value, identifier)
                 data, identifier = b"", ""
         if len(rest) + len(data) > MAX_LINE_BYTES:
             raise ValueError("a line of the stream has no end")

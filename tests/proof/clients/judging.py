@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runwire_conformance.tools.check_client.judged.profile import bound, profile_of
+from runwire_conformance.tools.check_client.client_under_test.profile import bound, profile_of
 from runwire_conformance.tools.check_client.suite import Suite
 from runwire_conformance.tools.check_client.verdicts import judge_client
 from runwire_conformance.verdict.judgement import Judgement, Verdict

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import traceback
 
-from runwire_conformance.tools.check_client.judged.process import Client as Judged
-from runwire_conformance.tools.check_client.judged.reports import checked
-from runwire_conformance.tools.check_client.judged.told import Told
+from runwire_conformance.tools.check_client.client_under_test.launch_parameters import LaunchParameters
+from runwire_conformance.tools.check_client.client_under_test.process import LaunchedClient
+from runwire_conformance.tools.check_client.client_under_test.reports import checked
 from runwire_conformance.tools.check_client.wire_log import WireLog
 from tests.proof.clients.careful import Client
 
@@ -40,7 +40,7 @@ class InProcess:
 def launcher(kind: type[Client]):  # type: ignore[no-untyped-def]
     """Return what starts clients of a kind."""
 
-    async def launch(told: Told, log: WireLog) -> Judged:
+    async def launch(told: LaunchParameters, log: WireLog) -> LaunchedClient:
         def report(**members: object) -> None:
             if kind.reports:
                 log.note("report", **checked(members))

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from runwire_conformance.tools.check_client.judged.profile import bound
+from runwire_conformance.tools.check_client.client_under_test.profile import bound
 from tests.proof.clients.benign import BENIGN
 from tests.proof.clients.flaws import FLAWS, Flaw
 from tests.proof.clients.good import GOOD_CLIENTS, LIBRARIES, GoodClient

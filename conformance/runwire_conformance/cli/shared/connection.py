@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from runwire_conformance.cli.shared.complaints import fail
+from runwire_conformance.cli.shared.usage_errors import fail
 from runwire_conformance.client.discovery.server_url import names_server, server_url
 from runwire_conformance.client.target import Options
 from runwire_conformance.settings import SettingsError, connection_options, settings_of

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from runwire_conformance.cli.shared.complaints import fail
+from runwire_conformance.cli.shared.usage_errors import fail
 from runwire_conformance.report.document import document_of
 from runwire_conformance.report.files import Files, Unwritable
 from runwire_conformance.report.terminal import failures, not_exercised, one_line, table
@@ -104,7 +104,7 @@ def exit_code(result: Report, unplayed: int, strict: bool) -> int:
     return unplayed if unplayed == BROKEN_OFF else result.exit_code(strict) or unplayed
 
 
-def tell(result: Report, strict: bool, files: Files, junit: str = "") -> None:
+def publish(result: Report, strict: bool, files: Files, junit: str = "") -> None:
     """Print what was found and write every form that was asked for; ends the command where one cannot be written."""
     for part in (failures(result), not_exercised(result), table(result, strict)):
         if part:

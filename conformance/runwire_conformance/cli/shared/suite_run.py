@@ -14,7 +14,7 @@ import pytest
 import typer
 
 import runwire_conformance
-from runwire_conformance.cli.shared.complaints import fail
+from runwire_conformance.cli.shared.usage_errors import fail
 from runwire_conformance.runner import pytest_plugin
 from runwire_conformance.runner.judging import Judging
 from runwire_conformance.runner.progress import ProgressLine
@@ -26,7 +26,7 @@ LOOK_S = 1.0
 SUITE = Path(runwire_conformance.__file__).parent
 
 
-class _Follower:
+class _SessionPlugin:
     """Takes pytest's own output away, shows progress, and keeps what the engine found out."""
 
     def __init__(self, progress: ProgressLine | None) -> None:
@@ -73,7 +73,7 @@ def judged(arguments: Sequence[str], url: str, *, quiet: bool = False, returns_s
     """
     until = time.monotonic() + returns_s
     code, judging, complaints = _run_pytest(arguments, url, quiet)
-    while _is_unavailable(judging) and time.monotonic() < until:
+    while _server_unavailable(judging) and time.monotonic() < until:
         time.sleep(LOOK_S)
         code, judging, complaints = _run_pytest(arguments, url, quiet)
     if code == pytest.ExitCode.USAGE_ERROR:
@@ -83,7 +83,7 @@ def judged(arguments: Sequence[str], url: str, *, quiet: bool = False, returns_s
         raise typer.Exit(130)
     if judging is None and code == pytest.ExitCode.NO_TESTS_COLLECTED:
         fail("no case matches the selection; see `runwire spec list` for classes and ids")
-    if code == pytest.ExitCode.INTERRUPTED and not _has_results(judging):
+    if code == pytest.ExitCode.INTERRUPTED and not _has_report(judging):
         raise typer.Exit(130)  # Ctrl-C before anything was played, or a second one
     if judging is None or not (judging.played or code == pytest.ExitCode.OK):
         print(complaints, end="", file=sys.stderr)
@@ -110,20 +110,20 @@ def _run_pytest(arguments: Sequence[str], url: str, quiet: bool) -> tuple[int, J
         contextlib.redirect_stderr(io.StringIO()) as complaints,
         TemporaryDirectory() as home,
     ):
-        follower = _Follower(line)
+        follower = _SessionPlugin(line)
         set_hypothesis_home_dir(home)  # or it would leave a folder in the user's
         code = pytest.main([*fixed, *arguments], plugins=[pytest_plugin, follower])
     return code, follower.judging, complaints.getvalue()
 
 
-def _is_unavailable(judging: Judging | None) -> bool:
+def _server_unavailable(judging: Judging | None) -> bool:
     """Whether there was no server to judge, or one that takes nothing new."""
     if judging is None or judging.engine.interrupted:
         return False
     return judging.refused is not None or judging.engine.unusable is not None
 
 
-def _has_results(judging: Judging | None) -> bool:
+def _has_report(judging: Judging | None) -> bool:
     """Whether there is something to tell of a session that ended with pytest's code 2."""
     return judging is not None and (judging.engine.interrupted or judging.refused is not None)
 

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from runwire_conformance.case import Blocked, Broken, Excused, NotJudged, Violation
+from runwire_conformance.case import Blocked, Broken, NoServerFault, NotJudged, Violation
 from runwire_conformance.client.conversations.connection import OpenConnection
 from runwire_conformance.client.conversations.conversation import ANSWER_S, Owners
 from runwire_conformance.client.conversations.run import Run
@@ -149,8 +149,10 @@ class Client(OpenConnection):
 
     def _has_unfinished(self) -> bool:
         """Whether the connection shows a run that has not ended."""
-        followed = {m.word("run_id") for m in self.messages if m.is_event or m.type in {"started", "resumed"}}
-        return bool(followed - {m.word("run_id") for m in self.messages if m.is_terminal})
+        followed = {
+            m.string("run_id") for m in self.messages if m.is_event or m.type in {"started", "resumed"}
+        }
+        return bool(followed - {m.string("run_id") for m in self.messages if m.is_terminal})
 
     async def started(self) -> Message:
         """Return the first `started` of the connection; raises Broken ([RUN-3])."""
@@ -200,7 +202,7 @@ class Client(OpenConnection):
         def all_came() -> bool:
             nonlocal before
             messages = self.messages
-            unanswered.difference_update(message.word("re") for message in messages[before:])
+            unanswered.difference_update(message.string("re") for message in messages[before:])
             before = len(messages)
             return not unanswered
 
@@ -212,7 +214,7 @@ class Client(OpenConnection):
         await self.send({"type": "heartbeat"})
         try:
             await self.wait_until(lambda: len(self.messages) > before, ANSWER_S, "an answer", ("BEAT-5",))
-        except Excused:
+        except NoServerFault:
             raise
         except Broken:
             raise Blocked("BEAT-5") from None

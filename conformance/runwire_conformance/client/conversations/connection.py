@@ -9,14 +9,14 @@ from typing import Any
 
 from websockets.frames import Opcode
 
-from runwire_conformance.case import Blocked, Broken, Excused, NotExercised, NotJudged, TooSlow, Wrong
-from runwire_conformance.client.conversations.conversation import Conversation, Owners, Unstated
+from runwire_conformance.case import Blocked, Broken, NoServerFault, NotExercised, NotJudged, TooSlow, Wrong
+from runwire_conformance.client.conversations.conversation import Conversation, DefaultTimeout, Owners
 from runwire_conformance.client.wire.http import Response
 from runwire_conformance.client.wire.websocket import (
     BadFrame,
     FramePeer,
+    MessageTooLarge,
     Pace,
-    TooMuch,
     close_payload,
     most_message_bytes,
 )
@@ -29,7 +29,7 @@ from runwire_conformance.trace.trace import CROSSING_S, Message, Trace, parsed
 BUFFERED_BYTES = 1_000_000
 
 #: Seconds a peer may take to close after it was told to, or after something that closes.
-CLOSE_S = Unstated(8.0)
+CLOSE_S = DefaultTimeout(8.0)
 
 #: Seconds between two questions that show how long the way to a slow reader is.
 WAY_S = 0.2
@@ -38,7 +38,7 @@ WAY_S = 0.2
 IDLE = 1000
 
 #: Seconds to wait for the server to close when the server was seen not to answer a Close frame.
-NEVER_S = Unstated(2.0)
+NEVER_S = DefaultTimeout(2.0)
 
 #: Seconds the end of a case waits for a server to answer its Close frames, so that its places are free again.
 LINGER_S = 1.0
@@ -152,12 +152,12 @@ class OpenConnection(Conversation):
 
     def stop_reading(self) -> None:
         """Take no more bytes from the socket."""
-        self.trace.deaf = True
+        self.trace.not_reading = True
         self._peer.may_read.clear()
 
     def read_slowly(self, most: int, per_second: float) -> None:
         """Take at most `most` bytes at once, and so many in a second."""
-        self.trace.deaf = True
+        self.trace.not_reading = True
         self._peer.pace = Pace(most, per_second)
 
     @asynccontextmanager
@@ -171,7 +171,7 @@ class OpenConnection(Conversation):
         asking = asyncio.create_task(self._ask_for_heartbeats(asked))
         try:
             yield
-        except Excused:
+        except NoServerFault:
             raise
         except Broken:
             if (slowest := self._slowest(asked)) is None or slowest > pong_timeout_s:
@@ -206,7 +206,7 @@ class OpenConnection(Conversation):
 
     def outlive_the_server(self) -> None:
         """Expect no Close frame: what is at the other end is about to be killed."""
-        self.trace.bereft = True
+        self.trace.peer_killed = True
 
     def drop(self) -> None:
         """Cut the connection without a goodbye."""
@@ -246,13 +246,15 @@ class OpenConnection(Conversation):
             if never:
                 raise Blocked("CONN-22") from None
             raise
-        if self.trace.aged(self.limits.stream_s) and not self.trace.idled(self.limits["idle_s"]):
+        if self.trace.closed_for_age(self.limits.stream_s) and not self.trace.closed_for_idleness(
+            self.limits["idle_s"]
+        ):
             raise Broken(f"expected {expected}; the connection was ended for its age", owners)
         self._peer.close()  # a server may wait for it before it frees the place
         return self.close_code if self.close_code is not None else 1006
 
     def expect_open(self) -> None:
-        """Raise Broken when the server has ended the connection, Excused when it was idle for too long."""
+        """Raise Broken when the server has ended the connection, NoServerFault when it was idle for too long."""
         if self.ended:
             self._expect_use()
             how = f"closed with {self.close_code}" if self.close_code is not None else "broken off"
@@ -260,15 +262,15 @@ class OpenConnection(Conversation):
             raise Broken(said, self.ended_by(), certain=self.close_code == IDLE)
 
     def _expect_use(self) -> None:
-        """Raise Excused when the server closed as nothing had been asked for `idle_s`, as it must ([LIMIT-5]).
+        """Raise NoServerFault when the server closed as nothing had been asked for `idle_s`, as it must ([LIMIT-5]).
 
         Of a run whose events still wait for a slow reader nobody knows here whether it is unfinished.
         """
         idle_s = self.limits["idle_s"]
-        if self.close_code != IDLE or not self.trace.idled(idle_s):
+        if self.close_code != IDLE or not self.trace.closed_for_idleness(idle_s):
             return
-        if self.trace.deaf or not (self.follows() or self._waits()):
-            raise Excused(
+        if self.trace.not_reading or not (self.follows() or self._waits()):
+            raise NoServerFault(
                 TooSlow(
                     f"idle_s (advertised {idle_s:.15g}) ended before the case; set it to {3 * idle_s:.15g} or more"
                 )
@@ -360,7 +362,7 @@ class OpenConnection(Conversation):
                 if frame.opcode is Opcode.CLOSE:
                     break
                 if self.trace.flood() and (flood := flood_of([self.trace])) is not None:
-                    raise TooMuch(
+                    raise MessageTooLarge(
                         flood.requirement, flood.text
                     )  # shown already, and no byte more shows it better
                 if self.trace.flooded_at:
@@ -369,7 +371,7 @@ class OpenConnection(Conversation):
                 self.trace.add("server", "lost", "the connection ended without a Close frame")
         except BadFrame as problem:
             self.trace.add("server", "raw", f"no frame of RFC 6455: {problem}")
-        except TooMuch as problem:
+        except MessageTooLarge as problem:
             self.trace.exceed(problem.requirement, str(problem))
             self._peer.abort()
         self._taken()

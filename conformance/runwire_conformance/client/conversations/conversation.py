@@ -4,14 +4,21 @@ import asyncio
 from collections.abc import Callable
 from itertools import pairwise
 
-from runwire_conformance.case import Broken, DeadlineMissed, Excused, NotExercised, NotJudged, TooUnsteady
+from runwire_conformance.case import (
+    Broken,
+    DeadlineMissed,
+    NoServerFault,
+    NotExercised,
+    NotJudged,
+    TooUnsteady,
+)
 from runwire_conformance.client.footprint import begun_in, ended_in
 from runwire_conformance.trace.clock import LATE_S, Interval, now
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import Message, Trace, parsed
 
 
-class Unstated(float):
+class DefaultTimeout(float):
     """Seconds for which a case waits for what no sentence states a time for.
 
     That nothing came within them proves nothing: a case is played again, alone, and then waits as long as its user.
@@ -19,18 +26,18 @@ class Unstated(float):
 
 
 #: Seconds to wait for a direct answer of the protocol, which no agent stands behind.
-ANSWER_S = Unstated(5.0)
+ANSWER_S = DefaultTimeout(5.0)
 
 #: Seconds to wait for the next event of a run whose agent may be slow.
-EVENT_S = Unstated(12.0)
+EVENT_S = DefaultTimeout(12.0)
 
 #: Seconds to wait for the end of a run that has much to say or to compute.
-LONG_S = Unstated(20.0)
+LONG_S = DefaultTimeout(20.0)
 
 
-def beyond(seconds: float) -> Unstated:
+def beyond(seconds: float) -> DefaultTimeout:
     """Return how long to wait for what comes at its own time, when a bound or a script of so many seconds is over."""
-    return Unstated(seconds + EVENT_S)
+    return DefaultTimeout(seconds + EVENT_S)
 
 
 Predicate = Callable[[Message], bool]
@@ -63,7 +70,7 @@ class Conversation:
         self.clock = clock
         self.messages: list[Message] = []
         #: Bytes of the messages that came.
-        self.came_bytes = 0
+        self.received_bytes = 0
         self.ended_at: float | None = None
         #: Seconds that the user will wait for what has no time of its own, where the case is played again for that.
         self.patience_s = 0.0
@@ -81,7 +88,7 @@ class Conversation:
         message.at = now()
         message.index = len(self.messages)
         self.messages.append(message)
-        self.came_bytes += len(text)
+        self.received_bytes += len(text)
         return message
 
     async def _announce(self) -> None:
@@ -115,16 +122,16 @@ class Conversation:
         def over() -> bool:
             return condition() or self.ended or self.flooded
 
-        unstated = isinstance(seconds, Unstated)
+        unstated = isinstance(seconds, DefaultTimeout)
         if unstated:
             seconds = max(seconds, self.patience_s)
-        before = self.came_bytes
+        before = self.received_bytes
         try:
             async with asyncio.timeout(seconds), self._news:
                 await self._news.wait_for(over)
         except TimeoutError:
-            self._expect_to_keep_up(self.came_bytes - before, seconds)
-            shown = f"waited {seconds:.2f} s; got {self.seen()}{self.asked()}"
+            self._expect_to_keep_up(self.received_bytes - before, seconds)
+            shown = f"waited {seconds:.2f} s; got {self.seen()}{self.last_sent()}"
             problem = Broken(f"expected {expected}; {shown}", owners, certain=certain)
             problem.absent = unstated
             raise self._missed(problem) from None
@@ -139,17 +146,17 @@ class Conversation:
             raise self._missed(Broken(shown, (*self.ended_by(), *owners)))
 
     def _expect_use(self) -> None:
-        """Raise Excused when the server had closed a connection that the judge left idle for too long."""
+        """Raise NoServerFault when the server had closed a connection that the judge left idle for too long."""
 
     def _expect_to_keep_up(self, came: int, seconds: float) -> None:
-        """Raise Excused when so much came in a wait that the rest may only be unread by the judge."""
+        """Raise NoServerFault when so much came in a wait that the rest may only be unread by the judge."""
         if came < MUCH_BYTES or now() - self.messages[-1].at > STILL_S:
             return
         problem = TooUnsteady(
             f"the judge had read {came / 1e6:.0f} MB in {seconds:.0f} s when it stopped waiting, and more was coming; "
             f"a smaller log_bytes (advertised {self.limits['log_bytes']:.15g}) spares it that"
         )
-        raise Excused(problem)
+        raise NoServerFault(problem)
 
     def _missed(self, problem: Broken) -> Broken:
         """Return what is raised for something that did not come."""
@@ -164,7 +171,11 @@ class Conversation:
             return ("CLOSE-2",)
         if last is None or last.code != 1000:
             return ("LIMIT-5", "CLOSE-10", "CLOSE-1")
-        return ("LIMIT-6", "LIMIT-5") if self.follows() and not self.trace.deaf else ("LIMIT-5", "LIMIT-6")
+        return (
+            ("LIMIT-6", "LIMIT-5")
+            if self.follows() and not self.trace.not_reading
+            else ("LIMIT-5", "LIMIT-6")
+        )
 
     def follows(self) -> bool:
         """Whether a run was opened here whose terminal has not come."""
@@ -251,7 +262,7 @@ class Conversation:
         begun = self.unfinished()
         return f"{told}, and {begun} bytes of a message that did not end" if begun else told
 
-    def asked(self) -> str:
+    def last_sent(self) -> str:
         """Return the last that the judge had sent, for an assertion of something that did not come."""
         sent = [record for record in self.trace.records if record.side == "client" and record.kind in SENT]
         shown = [record.payload[:MOST_SHOWN] or record.kind for record in sent[-2:]]
@@ -279,7 +290,7 @@ class Conversation:
             if self.spoke_throughout(begun):
                 raise NotExercised(NO_SILENCE) from None
             idle_s, silence = self.limits["idle_s"], self.limits.silence
-            if self.trace.idled(idle_s) and idle_s < silence:
+            if self.trace.closed_for_idleness(idle_s) and idle_s < silence:
                 raise NotExercised(
                     f"idle_s (advertised {idle_s:.15g}) is over before the silence is; set it to {silence:.15g} or more"
                 ) from None

@@ -4,7 +4,7 @@ import asyncio
 
 from runwire_conformance.client.conversations.conversation import ANSWER_S, Conversation
 from runwire_conformance.client.conversations.run import Run
-from runwire_conformance.client.wire.http import Exchange, Response, Unanswered
+from runwire_conformance.client.wire.http import HttpExchange, Response, Unanswered
 from runwire_conformance.client.wire.sse import Block, BlockParser, EndlessLine
 from runwire_conformance.client.wire.websocket import most_message_bytes
 from runwire_conformance.trace.clock import Interval
@@ -17,7 +17,7 @@ class Stream(Conversation):
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: HttpExchange,
         response: Response,
         trace: Trace,
         limits: Limits,
@@ -48,7 +48,7 @@ class Stream(Conversation):
         )
         return Run(self, opening.get("run_id"), opening.index, opening)
 
-    def told(self) -> list[tuple[Block, Message]]:
+    def blocks_and_messages(self) -> list[tuple[Block, Message]]:
         """Return the messages so far, each with the block it came in."""
         return list(zip(self._carriers, self.messages, strict=True))
 

@@ -3,7 +3,7 @@
 import re
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.trace.printing import printable
 
 _SECURE = {"http": False, "ws": False, "https": True, "wss": True}
 _URL = re.compile(r"[!-~]{1,2048}")
@@ -37,7 +37,7 @@ def endpoint_url(discovery_url: str, name: str, place: str) -> str:
         raise BadEndpoint(f"{said}, which is not the URL of a server") from None
     parts = urlsplit(url)
     if origin != origin_of(discovery_url):
-        there = fit(urlunsplit(("https" if origin[0] else "http", parts.netloc, "", "", "")))
+        there = printable(urlunsplit(("https" if origin[0] else "http", parts.netloc, "", "", "")))
         raise BadEndpoint(
             f"{said}, which has another origin; the judge contacts only the origin that its user named, and no "
             f"credential may be sent elsewhere (CONN-5); if {there} is the same server, judge that, or use a path"

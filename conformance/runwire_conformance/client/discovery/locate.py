@@ -4,19 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
-from runwire_conformance.client.discovery.endpoints import BadEndpoint, endpoint_url, origin_of
-from runwire_conformance.client.discovery.profile import Options, Profile
-from runwire_conformance.client.discovery.reach import (
+from runwire_conformance.client.discovery.diagnosis import (
     NoRunwireServer,
-    refused,
+    not_http,
+    refused_status,
     speaks_runwire,
-    speechless,
     unreachable,
 )
+from runwire_conformance.client.discovery.endpoints import BadEndpoint, endpoint_url, origin_of
+from runwire_conformance.client.discovery.profile import Options, ServerProfile
 from runwire_conformance.client.wire.http import Response, Unanswered, Unreachable, fetch
 from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.json_reading import read_json
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.trace.printing import printable
 from runwire_conformance.trace.trace import Trace
 
 #: Seconds to wait for a `ready` before a prompt is sent without it, and for what nobody is accused of.
@@ -27,7 +27,7 @@ READY_S = 3.0
 TRIES = 6
 
 
-class Unwelcome(NoRunwireServer):
+class DiscoveryRefused(NoRunwireServer):
     """A Runwire server refuses the judge, which sent no credential, what is open to all ([CONN-1])."""
 
 
@@ -56,7 +56,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 4
 
 
-async def locate(url: str, options: Options) -> Profile:
+async def locate(url: str, options: Options) -> ServerProfile:
     """Return where a server is, by its discovery document if it has one; raises NoRunwireServer."""
     parts = _split_server_url(url)
     bare = parts.scheme in {"ws", "wss"}
@@ -75,7 +75,7 @@ async def locate(url: str, options: Options) -> Profile:
             continue
         except Unanswered as problem:
             if not bare:
-                raise await speechless(url, str(problem)) from None
+                raise await not_http(url, str(problem)) from None
             continue
         if document := _discovery(response):
             with _with_response(response):
@@ -84,7 +84,7 @@ async def locate(url: str, options: Options) -> Profile:
                 raise NoRunwireServer(
                     f"{url} is not a discovery document; use {origin}, whose document names {websocket}, or the latter"
                 )
-            return Profile(url if bare else websocket, found_at, document)
+            return ServerProfile(url if bare else websocket, found_at, document)
     status = response.status if response is not None else 0
     if (
         response is not None
@@ -93,8 +93,8 @@ async def locate(url: str, options: Options) -> Profile:
         and speaks_runwire(response)
     ):
         with _with_response(response):
-            raise Unwelcome(f"{places[0]} answered {status} to a request without credentials")
-    said = None if bare else refused(places[0], status, has_credential=bool(options.sent_headers))
+            raise DiscoveryRefused(f"{places[0]} answered {status} to a request without credentials")
+    said = None if bare else refused_status(places[0], status, has_credential=bool(options.sent_headers))
     if said is not None:
         said.response = response if status == 403 else None
         raise said
@@ -105,7 +105,7 @@ async def locate(url: str, options: Options) -> Profile:
     if response is not None and (redirect := redirect_of(found_at, response)) and not bare:
         raise NoRunwireServer(redirect)
     guess = url if bare else _as_websocket(origin + DEFAULT_WEBSOCKET)
-    return Profile(guess, origin + WELL_KNOWN)
+    return ServerProfile(guess, origin + WELL_KNOWN)
 
 
 @contextmanager
@@ -124,10 +124,10 @@ def redirect_of(place: str, response: Response) -> str | None:
     if response.status not in REDIRECTS or target is None:
         return None
     advice = "use the URL of the server to judge, or give a credential if that is a sign-in page"
-    return f"{place} redirects to {fit(urljoin(place, target))}; {advice}"
+    return f"{place} redirects to {printable(urljoin(place, target))}; {advice}"
 
 
-def other_websocket(profile: Profile) -> str | None:
+def other_websocket(profile: ServerProfile) -> str | None:
     """Return the WebSocket that the discovery document names, if it is another than the one that the user did."""
     if profile.discovery is None or profile.discovery_url is None:
         return None
@@ -203,7 +203,8 @@ def _redirect_target(place: str, target: str) -> str:
         to = urlsplit(further)
         its_origin = urlunsplit((to.scheme, to.netloc, "", "", ""))
         raise NoRunwireServer(
-            f"{place} redirects to {fit(further)}, another origin; to judge the server there, use {fit(its_origin)}"
+            f"{place} redirects to {printable(further)}, another origin; "
+            f"to judge what is there, write {printable(its_origin)}"
         )
     return further
 

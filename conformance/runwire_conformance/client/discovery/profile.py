@@ -10,10 +10,10 @@ from urllib.parse import urlsplit, urlunsplit
 from runwire_conformance.case import Blocked
 from runwire_conformance.client.discovery.endpoints import BadEndpoint, endpoint_url
 from runwire_conformance.client.options.search_options import Search
-from runwire_conformance.trace.asked import WITH_PATHS, Endpoint
+from runwire_conformance.trace.http_request import WITH_PATHS, Endpoint
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.observed import Observed
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.trace.printing import printable
 from runwire_conformance.trace.redaction import Redaction
 from runwire_conformance.trace.trace import Trace
 
@@ -69,7 +69,7 @@ class Options:
 
 
 @dataclass(slots=True)
-class Profile:
+class ServerProfile:
     """What the probe learned about the server."""
 
     websocket_url: str
@@ -112,7 +112,7 @@ class Profile:
         """What it calls itself."""
         server = self.said.get("server")
         parts = [server.get("name"), server.get("version")] if isinstance(server, dict) else []
-        return fit(" ".join(part for part in parts if isinstance(part, str))) or "unnamed server"
+        return printable(" ".join(part for part in parts if isinstance(part, str))) or "unnamed server"
 
     @property
     def ways(self) -> frozenset[str]:
@@ -139,7 +139,7 @@ class Profile:
                 known[name] = self.endpoint(name)
         return known
 
-    def of_node(self, base: str) -> "Profile":
+    def of_node(self, base: str) -> "ServerProfile":
         """Return the profile of another node of the same service: every URL begins with `base` instead."""
         moved = {
             name: moved_to(base, self.endpoint(name))

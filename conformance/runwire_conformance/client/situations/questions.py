@@ -8,21 +8,21 @@ from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.run import Run
 from runwire_conformance.client.expectations import expect_problem, expect_status, expect_valid
-from runwire_conformance.client.situations.either import begun
+from runwire_conformance.client.situations.any_transport import start_run
 from runwire_conformance.client.target import Target
 
 #: A form that wants a number, and says nothing of what else it holds.
 FORM = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
 
-async def asked(target: Target, transport: str, *steps: scripts.Step, **members: Any) -> Run:
+async def run_that_asks(target: Target, transport: str, *steps: scripts.Step, **members: Any) -> Run:
     """Start a script and return its run when the first request is open."""
-    run = await begun(target, transport, scripts.script(*steps), **members)
+    run = await start_run(target, transport, scripts.script(*steps), **members)
     await run.event("input_request")
     return run
 
 
-async def give(target: Target, run: Run, request_id: str, data: Any) -> None:
+async def send_answer(target: Target, run: Run, request_id: str, data: Any) -> None:
     """Answer a request by the transport that the run is read on; raises Broken when the answer is refused at once."""
     if isinstance(run.conversation, Client):
         await run.conversation.send(
@@ -39,7 +39,9 @@ async def post(target: Target, run_id: str, request_id: str, data: Any) -> Any:
     return await target.post(target.run_url(run_id, "/input"), {"request_id": request_id, "data": data})
 
 
-async def refusal(target: Target, run: Run, request_id: str, data: Any, run_id: str | None = None) -> str:
+async def refusal_code_of(
+    target: Target, run: Run, request_id: str, data: Any, run_id: str | None = None
+) -> str:
     """Return the code that an answer is refused with; raises Broken when it is not."""
     named = run_id or run.id
     if isinstance(run.conversation, Client):
@@ -60,7 +62,7 @@ async def expect_input_refused(
     target: Target, run: Run, request_id: str, data: Any, run_id: str | None = None, *, code: str
 ) -> None:
     """Expect that an answer is refused with `code`."""
-    came = await refusal(target, run, request_id, data, run_id)
+    came = await refusal_code_of(target, run, request_id, data, run_id)
     if came != code:
         raise Wrong(f"expected {json.dumps(data)} to be refused with `{code}`; got `{came}`")
 

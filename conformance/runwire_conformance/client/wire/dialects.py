@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from runwire_conformance.client.wire.http import Address, Exchange, Headers
+from runwire_conformance.client.wire.http import Address, Headers, HttpExchange
 
 Connected = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -180,7 +180,7 @@ HANDSHAKES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
 )
 
 
-class Spoken(Exchange):
+class DialectPeer(HttpExchange):
     """A request in some dialect, on a connection that was used before if there is one."""
 
     def __init__(

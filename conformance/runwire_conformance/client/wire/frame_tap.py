@@ -6,7 +6,7 @@ from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader as FrameReader
 
-from runwire_conformance.client.wire.websocket import MAX_MESSAGE, Measure, TooMuch
+from runwire_conformance.client.wire.websocket import MAX_MESSAGE, MessageSize, MessageTooLarge
 from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.trace import Record, Side, parsed
 
@@ -19,7 +19,7 @@ class FrameTap:
         self._reader = FrameReader()
         self._parsing: Generator[None, None, Frame] | None = None
         self._whole = bytearray()
-        self._measure = Measure()
+        self._measure = MessageSize()
         self._kind = Opcode.TEXT
         self._deaf = False
 
@@ -32,7 +32,7 @@ class FrameTap:
         try:
             while (frame := self._next()) is not None:
                 records += self._frame(frame)
-        except (ProtocolError, PayloadTooBig, TooMuch) as problem:
+        except (ProtocolError, PayloadTooBig, MessageTooLarge) as problem:
             self._deaf, self._whole = True, bytearray()
             what = "no frame of RFC 6455: " if isinstance(problem, ProtocolError) else "too much to record: "
             records.append(self._record("raw", f"{what}{problem}"))

@@ -107,7 +107,7 @@ async def open_socket(
             )
     except (OSError, TimeoutError) as problem:
         timed_out = isinstance(problem, TimeoutError)
-        reason = "no answer" if timed_out else said_of(problem)
+        reason = "no answer" if timed_out else connection_error_text(problem)
         if isinstance(problem, socket.gaierror):
             raise UnknownHost(address, reason) from None
         if connected:
@@ -116,10 +116,10 @@ async def open_socket(
 
 
 #: An address of a host: its family, and what a socket of it connects to.
-_Place: TypeAlias = tuple[socket.AddressFamily, tuple[Any, ...]]
+_ResolvedAddress: TypeAlias = tuple[socket.AddressFamily, tuple[Any, ...]]
 
 
-async def _addresses(address: Address) -> list[_Place]:
+async def _addresses(address: Address) -> list[_ResolvedAddress]:
     """Return where a host may be, in the system's order; a numeric host asks nobody. Raises gaierror."""
     try:
         found = socket.getaddrinfo(
@@ -131,7 +131,7 @@ async def _addresses(address: Address) -> list[_Place]:
     return [(family, place) for family, _, _, _, place in found]
 
 
-async def _connected(places: Sequence[_Place], receive_buffer: int | None) -> socket.socket:
+async def _connected(places: Sequence[_ResolvedAddress], receive_buffer: int | None) -> socket.socket:
     """Return a socket that is connected to the first of the places that accepts one; raises the last one's OSError."""
     *others, last = places
     for place in others:
@@ -157,7 +157,7 @@ async def _connected_to(
     return raw
 
 
-def said_of(problem: OSError | h11.RemoteProtocolError) -> str:
+def connection_error_text(problem: OSError | h11.RemoteProtocolError) -> str:
     """Return what the system says of a connection that ended, in words."""
     if isinstance(problem, OSError):
         return problem.strerror or str(problem) or "the connection was closed"
@@ -187,7 +187,7 @@ class Response:
         return (self.header("content-type") or "").partition(";")[0].strip().lower()
 
 
-class Exchange:
+class HttpExchange:
     """One request and its response, read as it comes."""
 
     def __init__(self, address: Address, tls: ssl.SSLContext | None) -> None:
@@ -225,7 +225,11 @@ class Exchange:
             if isinstance(problem, TimeoutError):
                 reason = f"nothing within {seconds:g} s"
             else:
-                reason = "the connection was closed without an answer" if self._is_over else said_of(problem)
+                reason = (
+                    "the connection was closed without an answer"
+                    if self._is_over
+                    else connection_error_text(problem)
+                )
             broke_off = not isinstance(problem, TimeoutError)
             raise Unanswered(f"{method} {target}: {reason}", broke_off=broke_off) from None
         if not isinstance(event, h11.Response):
@@ -291,7 +295,7 @@ async def fetch(
     waits_s: float = 0.0,
 ) -> Response:
     """Return a whole response, which the server may hold back for `waits_s`; raises Unreachable and Unanswered."""
-    exchange = Exchange(address_of(url), tls)
+    exchange = HttpExchange(address_of(url), tls)
     response = await exchange.request(method, target_of(url), headers, body, RESPONSE_S + waits_s)
     content = bytearray()
     try:

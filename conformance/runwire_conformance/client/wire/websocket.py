@@ -76,7 +76,7 @@ class BadFrame(Exception):
     """The server sent bytes that are no frame of RFC 6455."""
 
 
-class TooMuch(Exception):
+class MessageTooLarge(Exception):
     """More came of one message than the judge holds: the requirement that this breaks, and what it was."""
 
     def __init__(self, requirement: str, text: str) -> None:
@@ -85,7 +85,7 @@ class TooMuch(Exception):
 
 
 @dataclass(slots=True)
-class Measure:
+class MessageSize:
     """What has come of the message that is under way: its bytes and its fragments."""
 
     most_bytes: int = MAX_MESSAGE
@@ -93,7 +93,7 @@ class Measure:
     fragments: int = 0
 
     def take(self, frame: Frame) -> None:
-        """Reckon one frame more; raises TooMuch."""
+        """Reckon one frame more; raises MessageTooLarge."""
         if frame.opcode in {Opcode.CLOSE, Opcode.PING, Opcode.PONG}:
             return
         self.bytes += len(frame.data)
@@ -101,13 +101,15 @@ class Measure:
         if self.bytes > self.most_bytes:
             raise self.too_large()
         if self.fragments > MOST_FRAGMENTS:
-            raise TooMuch("FLOW-8", f"fragments of one message arrived without end: {self.fragments} of them")
+            raise MessageTooLarge(
+                "FLOW-8", f"fragments of one message came without end: {self.fragments} of them"
+            )
         if frame.fin:
             self.bytes = self.fragments = 0
 
-    def too_large(self) -> TooMuch:
+    def too_large(self) -> MessageTooLarge:
         """Return what says that a message is larger than is held."""
-        return TooMuch("EVENT-20", f"a message of more than {self.most_bytes} bytes")
+        return MessageTooLarge("EVENT-20", f"a message of more than {self.most_bytes} bytes")
 
 
 class FramePeer:
@@ -125,7 +127,7 @@ class FramePeer:
         self._writer: asyncio.StreamWriter
         self.may_read = asyncio.Event()
         self.may_read.set()
-        self.measure = Measure()
+        self.measure = MessageSize()
         self._came = 0
         self.pace: Pace | None = None
 

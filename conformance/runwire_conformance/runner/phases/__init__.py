@@ -2,8 +2,8 @@
 
 1. *Preflight* (`preflight`, `probe`): what the server is and admits. Bounded by its own deadlines.
 2. *Selection* (`selection`): which cases it can be asked to play, and how long that will take.
-3. *Crowd* (`crowd`): every case that needs no quiet beside others, then the others one by one. Bounded by the user's
-   time limit and by each case's deadline.
+3. *Concurrent cases* (`concurrent_cases`): every case that needs no quiet beside others, then the others one by
+   one. Bounded by the user's time limit and by each case's deadline.
 4. *Reset check* (`reset_check`): whether it is by chance that connections broke off. Bounded by its conversations.
 5. *Confirmation* (`confirmation`): a failure that leans on the clock, on an absence or on a lost connection is a
    suspicion, and is played again alone. Bounded by tries; it runs to its end even when the time limit is over.
@@ -16,8 +16,8 @@ import asyncio
 from runwire_conformance.client.discovery.locate import ServerUnusable
 from runwire_conformance.runner.engine import STOPPED, Engine
 from runwire_conformance.runner.phases import settlement
+from runwire_conformance.runner.phases.concurrent_cases import play_concurrently
 from runwire_conformance.runner.phases.confirmation import confirm
-from runwire_conformance.runner.phases.crowd import play_crowd
 from runwire_conformance.runner.phases.liveness import is_alive
 from runwire_conformance.runner.phases.probe import probe
 from runwire_conformance.runner.phases.reset_check import check_resets
@@ -53,7 +53,7 @@ async def _play_all(engine: Engine) -> None:
     limit = engine.options.time_limit_s
     try:
         async with asyncio.timeout(limit):
-            await play_crowd(engine, selected)
+            await play_concurrently(engine, selected)
     except TimeoutError:
         engine.timed_out = True
         settlement.leave_out(engine, f"the time limit of {limit:g} s expired", selected.last, suspects=False)

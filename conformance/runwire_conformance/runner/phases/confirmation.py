@@ -16,7 +16,7 @@ from runwire_conformance.verdict.outcome import Case, Outcome, State
 from runwire_conformance.verdict.verdict import shown_of
 
 #: How many cases may find no place alone before the others that found none are not played again.
-MOST_CROWDED_OUT = 3
+MOST_WITHOUT_SLOT = 3
 
 #: How often a suspicion is played again, alone, while the clock is not steady.
 MOST_TRIES = 4
@@ -28,16 +28,16 @@ async def confirm(engine: Engine, cases: Sequence[Case]) -> None:
         return
     replayed: set[str] = set()
     proved: set[tuple[str, ...]] = set()
-    crowded_out = 0
+    without_slot = 0
     for case in _suspects(engine, cases):
         outcome = engine.outcomes[case.name]
         if shown_of(case, outcome) in proved and outcome.state is State.FAILED:
             continue  # the same sentences were proved broken by a quicker case
-        if outcome.blocked_by == NO_CAPACITY and crowded_out >= MOST_CROWDED_OUT:
+        if outcome.blocked_by == NO_CAPACITY and without_slot >= MOST_WITHOUT_SLOT:
             continue
         outcome = await _replay(engine, case)
         replayed.add(case.name)
-        crowded_out += outcome.blocked_by == NO_CAPACITY
+        without_slot += outcome.blocked_by == NO_CAPACITY
         if outcome.state is State.FAILED:
             proved.add(shown_of(case, outcome))
             engine.failed += 1
@@ -81,7 +81,7 @@ async def _replay(engine: Engine, case: Case) -> Outcome:
     if engine.progress is not None:
         engine.progress.replaying(case.name)
     for _ in range(MOST_TRIES):
-        await engine.steady()
+        await engine.wait_until_steady()
         async with nullcontext() if case.claim.alone else engine.measured():
             await engine.play_alone(case, patient=True)
         outcome = engine.outcomes[case.name]
@@ -98,7 +98,7 @@ def _discounting_slowness(outcome: Outcome, limits: Limits) -> Outcome:
     if outcome.unsteady:
         return replace(outcome, state=State.NOT_JUDGED, reason=outcome.unsteady, details="")
     short = {name: least for name, least in LEAST_S.items() if limits[name] < least}
-    if short and outcome.overtaken:
+    if short and outcome.limit_expired:
         told = " and ".join(f"{name} to {least:g}" for name, least in short.items())
         reason = f"a limit of the server ended it before the case was over: set {told} or more"
         return replace(outcome, state=State.NOT_EXERCISED, reason=reason, details="", hasty=True)

@@ -23,14 +23,14 @@ async def is_alive(engine: Engine) -> bool:
     while problem is not None and asked < (
         TRIES if isinstance(problem, Unanswered) and problem.broke_off else 2
     ):
-        await engine.steady()
+        await engine.wait_until_steady()
         problem, asked = await absence(engine), asked + 1
-    engine.died = None if problem is None else str(problem)
-    if engine.died is not None:
-        engine.last_word = max((outcome.last_word for _, outcome in engine.noted()), default=0.0)
+    engine.server_gone = None if problem is None else str(problem)
+    if engine.server_gone is not None:
+        engine.last_message_at = max((outcome.last_message_at for _, outcome in engine.noted()), default=0.0)
         for case in engine.cases:
             engine.outcomes.setdefault(case.name, Outcome(State.NOT_EXERCISED, GONE))
-    return engine.died is None
+    return engine.server_gone is None
 
 
 async def absence(engine: Engine) -> Unreachable | Unanswered | None:

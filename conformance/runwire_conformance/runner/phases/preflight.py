@@ -9,6 +9,7 @@ from functools import partial
 from runwire_conformance.case import Blocked, Broken
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.discovery.diagnosis import NoRunwireServer, refused_status
 from runwire_conformance.client.discovery.locate import (
     READY_S,
     TRIES,
@@ -16,8 +17,7 @@ from runwire_conformance.client.discovery.locate import (
     other_websocket,
     redirect_of,
 )
-from runwire_conformance.client.discovery.profile import Options, Profile
-from runwire_conformance.client.discovery.reach import NoRunwireServer, refused
+from runwire_conformance.client.discovery.profile import Options, ServerProfile
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.http import Unanswered
 from runwire_conformance.rules import RuleContext
@@ -52,7 +52,7 @@ SETTLE_S = 0.2
 
 
 @dataclass(slots=True)
-class Seen:
+class PreflightResult:
     """What a look saw: requirements that are broken, with what shows it, and the server's `ready`."""
 
     missing: dict[str, str] = field(default_factory=dict)
@@ -61,12 +61,12 @@ class Seen:
     absent: bool = False
 
 
-Look = Callable[[Target], Awaitable[Seen]]
+PreflightCheck = Callable[[Target], Awaitable[PreflightResult]]
 
 
 async def preflight(
-    profile: Profile, options: Options, clock: Clock, asked: Collection[str] | None = None
-) -> Profile:
+    profile: ServerProfile, options: Options, clock: Clock, asked: Collection[str] | None = None
+) -> ServerProfile:
     """Return the profile with what the looks saw; raises NoRunwireServer, ServerUnusable, Unreachable and Unanswered.
 
     For what no sentence states a time the user's patience counts, and what was absent is looked for again, alone.
@@ -74,12 +74,12 @@ async def preflight(
     waited for.
     """
 
-    async def taken(look: Look) -> tuple[Seen, Sequence[Trace]]:
+    async def taken(look: PreflightCheck) -> tuple[PreflightResult, Sequence[Trace]]:
         """Take a look, and take it again when its connection broke off: that may be chance."""
         for _ in range(TRIES):
             begun = now()
             target = Target(profile, options, clock)
-            seen: Seen | ServerUnusable | Unanswered | NoRunwireServer
+            seen: PreflightResult | ServerUnusable | Unanswered | NoRunwireServer
             try:
                 seen = await look(target)
             except (ServerUnusable, Unanswered, NoRunwireServer) as problem:
@@ -91,16 +91,16 @@ async def preflight(
                 target.redaction.mask(trace)
             if (flood := _flood(target)) is not None:
                 raise flood
-            whole = isinstance(seen, Seen) and not seen.missing
+            whole = isinstance(seen, PreflightResult) and not seen.missing
             if whole or not broken_off(target.traces) or now() - begun > READY_S:
                 break
         if isinstance(seen, ServerUnusable):
             seen.traces = seen.traces or tuple(target.traces)
-        if not isinstance(seen, Seen):
+        if not isinstance(seen, PreflightResult):
             raise seen
         return seen, target.traces
 
-    async def certain(look: Look) -> Seen:
+    async def certain(look: PreflightCheck) -> PreflightResult:
         """Take a look, and again by itself when something was absent: only what is so twice is missing."""
         seen, traces = await taken(look)
         if seen.absent:
@@ -133,7 +133,7 @@ def _flood(target: Target) -> ServerUnusable | None:
     return None
 
 
-async def _handshake(target: Target) -> Seen:
+async def _handshake(target: Target) -> PreflightResult:
     """See whether a handshake is accepted, and how long it takes."""
     profile = target.profile
     begun = now()
@@ -141,11 +141,11 @@ async def _handshake(target: Target) -> Seen:
     peer.close()
     target.clock.answered_in(now() - begun)
     if response.status == 101:
-        return Seen()
+        return PreflightResult()
     asked = f"{profile.websocket_url} answered the WebSocket handshake with {response.status}"
     open_to_all = profile.discovery is not None and profile.said.get("auth", ["none"]) == ["none"]
     has_credential = bool(target.options.sent_headers)
-    said = refused(profile.websocket_url, response.status, has_credential=has_credential)
+    said = refused_status(profile.websocket_url, response.status, has_credential=has_credential)
     if said is not None and not (open_to_all and response.status in {401, 403}):
         raise said
     if (other := other_websocket(profile)) is not None:
@@ -158,9 +158,9 @@ async def _handshake(target: Target) -> Seen:
     raise ServerUnusable("CONN-6", asked)
 
 
-async def _run(target: Target) -> Seen:
+async def _run(target: Target) -> PreflightResult:
     """See whether `ready` comes first, and a run's first events."""
-    seen = Seen()
+    seen = PreflightResult()
     client = await _connected(target)
     with suppress(Broken):  # a basic server says nothing before it is asked
         await client.next_message(-1, READY_S)
@@ -181,7 +181,7 @@ async def _run(target: Target) -> Seen:
     return seen
 
 
-async def _opened(target: Target, client: Client, after: int, seen: Seen) -> None:
+async def _opened(target: Target, client: Client, after: int, seen: PreflightResult) -> None:
     """See whether a prompt is answered with `started`, by itself or, when nothing comes soon, as a `start`."""
 
     def answers(message: Message) -> bool:
@@ -265,7 +265,7 @@ async def _poured(client: Client, after: int) -> None:
             raise ServerUnusable(flood.requirement, shown, [client.trace])
 
 
-async def _heartbeat(target: Target, *, brief: bool = False) -> Seen:
+async def _heartbeat(target: Target, *, brief: bool = False) -> PreflightResult:
     """See whether a heartbeat is answered; a `brief` look is one that no verdict hangs on."""
     asker = await _connected(target)
     soon = now() + target.limits["heartbeat_s"] / 2  # one that comes later is the server's own
@@ -285,16 +285,16 @@ async def _heartbeat(target: Target, *, brief: bool = False) -> Seen:
     for wait in (READY_S,) if brief else (READY_S, target.options.patience_s):
         with suppress(Broken):
             await asker.message(lambda message: message.get("re") == PROBE, "a heartbeat", seconds=wait)
-            return Seen()
+            return PreflightResult()
         if unnamed() or asker.ended:
             break
     missing = {"MSG-28": "a heartbeat with an id was answered without the matching re"}
     if not unnamed():
         missing["BEAT-5"] = "a heartbeat was not answered with a heartbeat"
-    return Seen(missing, absent=not brief)
+    return PreflightResult(missing, absent=not brief)
 
 
-async def _close(target: Target) -> Seen:
+async def _close(target: Target) -> PreflightResult:
     """See whether a Close frame has any consequence."""
     client = await _connected(target)
     patience = target.options.patience_s
@@ -302,11 +302,11 @@ async def _close(target: Target) -> Seen:
         await client.leave(seconds=patience)
     except Broken:
         missing = {"CONN-22": f"a Close frame of the client was not answered within {patience:.15g} s"}
-        return Seen(missing, absent=True)
-    return Seen()
+        return PreflightResult(missing, absent=True)
+    return PreflightResult()
 
 
-async def _cancel(target: Target) -> Seen:
+async def _cancel(target: Target) -> PreflightResult:
     """See whether a run that waits for something else can be cancelled meanwhile.
 
     Only where other runs show their terminals: a server without any has another fault.
@@ -315,19 +315,19 @@ async def _cancel(target: Target) -> Seen:
     bound = deadline + target.clock.tolerance + LATE_S
     try:
         if await _heeds(target, scripts.QUIET, bound):
-            return Seen()
+            return PreflightResult()
         talking = await _heeds(target, scripts.ENDLESS, bound)
         if not talking:
             brief = await (await _connected(target, ready=True)).start(scripts.THREE_TOKENS)
             await brief.terminal(READY_S)
     except Broken:
-        return Seen()  # other cases tell what else is broken
+        return PreflightResult()  # other cases tell what else is broken
     text = (
         f"a run was cancelled while its agent was waiting, as for a tool; no terminal arrived within {bound:.1f} s; "
         f"cancel_deadline_ms is {deadline * 1000:.15g}"
     )
     hint = "\na run whose agent was streaming did end in time: is a cancel handled only between agent steps?"
-    return Seen({"CANCEL-2": text + hint * talking})
+    return PreflightResult({"CANCEL-2": text + hint * talking})
 
 
 async def _heeds(target: Target, script: str, seconds: float) -> bool:

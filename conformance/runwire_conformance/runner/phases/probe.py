@@ -4,15 +4,20 @@ from collections.abc import Collection
 from urllib.parse import urljoin
 
 from runwire_conformance.case import Blocked, Broken
+from runwire_conformance.client.discovery.diagnosis import (
+    CredentialRequired,
+    NoRunwireServer,
+    not_http,
+    unreachable,
+)
 from runwire_conformance.client.discovery.locate import (
     DEFAULT_WEBSOCKET,
+    DiscoveryRefused,
     ServerUnusable,
-    Unwelcome,
     _as_websocket,
     locate,
 )
-from runwire_conformance.client.discovery.profile import Options, Profile
-from runwire_conformance.client.discovery.reach import Guarded, NoRunwireServer, speechless, unreachable
+from runwire_conformance.client.discovery.profile import Options, ServerProfile
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable
 from runwire_conformance.runner.phases.preflight import preflight
@@ -20,15 +25,17 @@ from runwire_conformance.trace.clock import Clock
 from runwire_conformance.verdict.proxies.signs import host_advice
 
 
-async def probe(url: str, options: Options, clock: Clock, asked: Collection[str] | None = None) -> Profile:
+async def probe(
+    url: str, options: Options, clock: Clock, asked: Collection[str] | None = None
+) -> ServerProfile:
     """Return what can be learned about the server at `url`, of which requirements are `asked`, None for all; raises
     NoRunwireServer or ServerUnusable.
     """
     try:
         profile = await _located(url, options)
-    except Unwelcome as problem:
+    except DiscoveryRefused as problem:
         raise ServerUnusable("CONN-1", str(problem)) from None
-    except Guarded as problem:
+    except CredentialRequired as problem:
         if options.sent_headers or not await _is_open(url, options, clock):
             raise
         raise ServerUnusable(
@@ -40,11 +47,11 @@ async def probe(url: str, options: Options, clock: Clock, asked: Collection[str]
         raise await unreachable(profile.websocket_url, problem) from None
     except Unanswered as problem:
         if profile.discovery is None:
-            raise await speechless(profile.websocket_url, str(problem)) from None
+            raise await not_http(profile.websocket_url, str(problem)) from None
         raise ServerUnusable("CONN-6", f"the WebSocket handshake got no answer: {problem}") from None
 
 
-async def _located(url: str, options: Options) -> Profile:
+async def _located(url: str, options: Options) -> ServerProfile:
     """Return where a server is; what a proxy with a `Host` of its own may have brought about is held against nobody."""
     try:
         return await locate(url, options)
@@ -57,7 +64,7 @@ async def _located(url: str, options: Options) -> Profile:
 
 async def _is_open(url: str, options: Options, clock: Clock) -> bool:
     """Return whether there is a Runwire WebSocket at the usual place, which wants no credential."""
-    target = Target(Profile(_as_websocket(urljoin(url, DEFAULT_WEBSOCKET))), options, clock)
+    target = Target(ServerProfile(_as_websocket(urljoin(url, DEFAULT_WEBSOCKET))), options, clock)
     try:
         await target.connect()
     except (Broken, Blocked, Unanswered, Unreachable):

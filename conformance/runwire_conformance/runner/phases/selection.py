@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runwire_conformance.client.discovery.profile import Profile
+from runwire_conformance.client.discovery.profile import ServerProfile
 from runwire_conformance.runner.engine import Engine
 from runwire_conformance.runner.forecast import QUICK_S, Wait, forecast, in_words, wait_of
 from runwire_conformance.runner.gates import unplayed
 from runwire_conformance.verdict.outcome import Case, Outcome, State
 
 #: How many cases play at once when the server advertises no limit on connections.
-CROWD = 24
+DEFAULT_SLOTS = 24
 
 #: How many connections are open at once at most; more would only make the judge's own clock unsteady.
 MOST_SLOTS = 60
@@ -30,7 +30,7 @@ class Selected:
     slots: int
 
     @property
-    def crowd(self) -> list[Case]:
+    def concurrent(self) -> list[Case]:
         """Those that play beside others."""
         return [case for case in self.cases if not case.claim.alone and not case.claim.last]
 
@@ -72,9 +72,9 @@ def slots_for(engine: Engine) -> int:
     return _admitted(engine.known_profile)
 
 
-def _admitted(profile: Profile) -> int:
+def _admitted(profile: ServerProfile) -> int:
     if "connections_per_principal" not in profile.limits.advertised:
-        return CROWD
+        return DEFAULT_SLOTS
     connections = SHARE * profile.limits["connections_per_principal"]
     runs = SHARE * profile.limits["runs_per_principal"] / RUNS_A_SLOT
     return max(1, min(MOST_SLOTS, int(connections), int(runs)))
@@ -84,14 +84,14 @@ def announce(engine: Engine, selected: Selected) -> None:
     """Say beforehand how long the suite will take."""
     others = [*selected.alone, *selected.last]
     engine.forecast = forecast(
-        [case.claim for case in selected.crowd],
+        [case.claim for case in selected.concurrent],
         [case.claim for case in others],
         engine.known_profile.limits,
         selected.slots,
         engine.options.search.budget_s,
     )
     if engine.progress is not None:
-        engine.progress.begin(len(selected.crowd) + len(others), engine.forecast)
+        engine.progress.begin(len(selected.concurrent) + len(others), engine.forecast)
 
 
 def impatient(wait: Wait) -> str:

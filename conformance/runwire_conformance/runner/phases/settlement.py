@@ -6,7 +6,7 @@ from dataclasses import replace
 from runwire_conformance.runner.engine import Engine
 from runwire_conformance.runner.phases.liveness import GONE
 from runwire_conformance.verdict.attribution import attribute, without_explained
-from runwire_conformance.verdict.judge import blocked_by_flood, is_crowded_out
+from runwire_conformance.verdict.judge import blocked_by_flood, starved_by_floods
 from runwire_conformance.verdict.outcome import Case, Outcome, State
 
 
@@ -34,10 +34,10 @@ def settle(engine: Engine) -> None:
 
 
 def _settled(engine: Engine, outcome: Outcome) -> Outcome:
-    if engine.died is not None and outcome.traces and outcome.ended_at > engine.last_word:
+    if engine.server_gone is not None and outcome.traces and outcome.ended_at > engine.last_message_at:
         began, ended = outcome.began_at, outcome.ended_at
         return Outcome(State.NOT_EXERCISED, GONE, began_at=began, ended_at=ended)
-    if engine.floods and is_crowded_out(outcome):
+    if engine.floods and starved_by_floods(outcome):
         return blocked_by_flood(engine.floods[0])
     return _with_cause(engine, outcome, {**engine.known_profile.broken, **engine.broken_throughout})
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from runwire_conformance.client.wire.sse import BlockParser, EndlessLine
 from runwire_conformance.tools.ag_ui.rules import REQUIRED, Event, StreamJudge
-from runwire_conformance.tools.formats.har_entry import Entry, member, text
+from runwire_conformance.tools.formats.har_entry import HarEntry, member, text
 from runwire_conformance.tools.formats.recording import Unreadable
 from runwire_conformance.tools.single_message import Problem
 from runwire_conformance.trace.json_reading import TooDeep, read_json
@@ -34,14 +34,14 @@ def streams_in_har(name: str, value: object) -> Streams | None:
     entries = member(value, "log", "entries")
     found = []
     for count, one in enumerate(entries if isinstance(entries, list) else ()):
-        entry = Entry(f"{name}: log.entries[{count}]", one, [])
+        entry = HarEntry(f"{name}: log.entries[{count}]", one, [])
         body = _body(entry) if isinstance(one, dict) else ""
         if stream := _stream(entry.place, body):
             found.append(stream)
     return Streams(found) if found else None
 
 
-def _body(entry: Entry) -> str:
+def _body(entry: HarEntry) -> str:
     body = text(entry.member("response", "content", "text"))
     if text(entry.member("response", "content", "encoding")).lower() != "base64":
         return body

@@ -5,8 +5,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from runwire_conformance.tools.check_client.judged.profile import Profile, bound
-from runwire_conformance.tools.check_client.judged.told import PLACEHOLDERS
+from runwire_conformance.tools.check_client.client_under_test.launch_parameters import PLACEHOLDERS
+from runwire_conformance.tools.check_client.client_under_test.profile import ClientProfile, bound
 from runwire_conformance.tools.check_client.scenario import Scenario, scenarios
 from runwire_conformance.tools.check_client.suite import Suite
 from runwire_conformance.tools.check_client.verdicts import judge_client, results
@@ -35,7 +35,7 @@ def shown_word(word: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Selection:
     """What of the suite is judged: requirements by their ids, scenarios by a part of their names; by default all."""
 
     requirements: frozenset[str] = frozenset()
@@ -63,12 +63,12 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ClientUnderTest:
     """A client as it was called, for a report."""
 
     words: tuple[str, ...]
-    profile: Profile
-    choice: Choice
+    profile: ClientProfile
+    choice: Selection
     options: tuple[str, ...] = ()
     began: float = 0.0
     remarks: Sequence[str] = field(default_factory=tuple)
@@ -81,7 +81,7 @@ class Judged:
         return " ".join(map(shown_word, self.words))
 
 
-def report_of(suite: Suite, judged: Judged, seconds: float, interrupted: bool = False) -> Report:
+def report_of(suite: Suite, judged: ClientUnderTest, seconds: float, interrupted: bool = False) -> Report:
     """Return the report on everything that was played."""
     if interrupted:
         suite.leave_out("interrupted")
@@ -111,12 +111,12 @@ def report_of(suite: Suite, judged: Judged, seconds: float, interrupted: bool = 
     )
 
 
-def _selection(choice: Choice) -> tuple[str, ...]:
+def _selection(choice: Selection) -> tuple[str, ...]:
     ids = ("--requirement", ",".join(sorted(choice.requirements))) if choice.requirements else ()
     return (*ids, *(("-k", choice.keyword) if choice.keyword else ()))
 
 
-def _remarks(suite: Suite, profile: Profile) -> list[str]:
+def _remarks(suite: Suite, profile: ClientProfile) -> list[str]:
     remarks = []
     unclaimed = [name for name in ("cancels", "resumes", "falls_back") if name not in profile.classes]
     if unclaimed:

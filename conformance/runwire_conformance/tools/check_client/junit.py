@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from xml.etree import ElementTree
 
-from runwire_conformance.tools.check_client.expected.standing import State
-from runwire_conformance.tools.check_client.play import Played
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.tools.check_client.expected.expectation_result import ExpectationState
+from runwire_conformance.tools.check_client.play import PlayResult
+from runwire_conformance.trace.printing import printable
 from runwire_conformance.trace.transcript import transcript
 from runwire_conformance.verdict.judgement import Accusation, Verdict
 from runwire_conformance.verdict.result import Report
 
-#: What XML 1.0 has no character for, besides what `fit` takes.
+#: What XML 1.0 has no character for, besides what `printable` takes.
 _NO_XML = re.compile("[\ufffe\uffff]")
 
 
-def as_junit(plays: Sequence[Played], report: Report) -> str:
+def as_junit(plays: Sequence[PlayResult], report: Report) -> str:
     """Return the plays behind a report as JUnit XML; a test fails that shows a MUST to be broken."""
     cases = [_case(play, report) for play in plays]
     suite = ElementTree.Element("testsuite", name="runwire check-client", tests=str(len(cases)))
@@ -33,7 +33,7 @@ def as_junit(plays: Sequence[Played], report: Report) -> str:
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _case(play: Played, report: Report) -> ElementTree.Element:
+def _case(play: PlayResult, report: Report) -> ElementTree.Element:
     case = ElementTree.Element(
         "testcase", classname="check_client", name=play.name, time=f"{play.seconds:.3f}"
     )
@@ -51,7 +51,7 @@ def _case(play: Played, report: Report) -> ElementTree.Element:
     elif broken:
         told = "; ".join(f"[{name}] {one.reason}" for name, one in broken.items())
         _told(case, "failure", told, "\n\n".join(map(_details, broken.values())))
-    elif not any(standing.state is State.HELD for _, standing in play.standings):
+    elif not any(standing.state is ExpectationState.HELD for _, standing in play.standings):
         reasons = dict.fromkeys(standing.reason for _, standing in play.standings if standing.reason)
         _told(case, "skipped", play.left_out or play.unplayed or "; ".join(reasons) or "not exercised")
     return case
@@ -62,5 +62,5 @@ def _details(accusation: Accusation) -> str:
 
 
 def _told(case: ElementTree.Element, tag: str, message: str, text: str = "") -> None:
-    said = ElementTree.SubElement(case, tag, message=_NO_XML.sub("\ufffd", fit(message)))
-    said.text = _NO_XML.sub("\ufffd", fit(text, lines=True))
+    said = ElementTree.SubElement(case, tag, message=_NO_XML.sub("\ufffd", printable(message)))
+    said.text = _NO_XML.sub("\ufffd", printable(text, lines=True))

@@ -5,18 +5,22 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from runwire_conformance.rules import Finding
-from runwire_conformance.tools.check_client.expected.expectations import findings_of, standing_of
-from runwire_conformance.tools.check_client.expected.standing import Moment, Standing, State
-from runwire_conformance.tools.check_client.judged.process import Client
-from runwire_conformance.tools.check_client.judged.told import Told
+from runwire_conformance.tools.check_client.client_under_test.launch_parameters import LaunchParameters
+from runwire_conformance.tools.check_client.client_under_test.process import LaunchedClient
+from runwire_conformance.tools.check_client.expected.expectation_result import (
+    ExpectationResult,
+    ExpectationState,
+    PlayContext,
+)
+from runwire_conformance.tools.check_client.expected.expectations import findings_of, result_of
 from runwire_conformance.tools.check_client.scenario import Expectation, Scenario
-from runwire_conformance.tools.check_client.server.stage import Stage
+from runwire_conformance.tools.check_client.server.play_server import PlayServer
 from runwire_conformance.tools.check_client.wire_log import FROM_CLIENT, WireLog
 from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.trace import Trace
 
 #: Starts a client that was told something, which notes its reports in the log.
-Launcher = Callable[[Told, WireLog], Awaitable[Client]]
+Launcher = Callable[[LaunchParameters, WireLog], Awaitable[LaunchedClient]]
 
 #: Seconds between two looks while nothing happens, and after the client's end for what was under way.
 LOOK_S = 0.25
@@ -27,12 +31,12 @@ MOST_PATIENCES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
+class PlayResult:
     """What came of a play."""
 
     scenario: Scenario
     transport: str
-    standings: tuple[tuple[Expectation, Standing], ...]
+    standings: tuple[tuple[Expectation, ExpectationResult], ...]
     findings: tuple[Finding, ...]
     traces: tuple[Trace, ...]
     seconds: float
@@ -56,7 +60,7 @@ class Played:
         """The name of a scenario on a transport, as a report has it."""
         return f"{self.scenario.name}[{self.transport}]"
 
-    def has(self, requirement: str, state: State) -> bool:
+    def has(self, requirement: str, state: ExpectationState) -> bool:
         """Whether an expectation for a requirement stands so."""
         return any(
             one.requirement == requirement and standing.state is state for one, standing in self.standings
@@ -65,15 +69,18 @@ class Played:
     def absent_for(self, returning: frozenset[str]) -> bool:
         """Whether something never came that has to, as the client comes back over the transports `returning`."""
         return any(
-            standing.state is State.ABSENT
-            or (standing.state is State.AWAY and habit(one, self.transport) in returning)
+            standing.state is ExpectationState.ABSENT
+            or (standing.state is ExpectationState.AWAY and habit(one, self.transport) in returning)
             for one, standing in self.standings
         )
 
     @property
     def absent(self) -> bool:
         """Whether something never came, which proves nothing before it was looked for again, alone."""
-        return any(standing.state in {State.ABSENT, State.AWAY} for _, standing in self.standings)
+        return any(
+            standing.state in {ExpectationState.ABSENT, ExpectationState.AWAY}
+            for _, standing in self.standings
+        )
 
 
 async def play(
@@ -82,49 +89,51 @@ async def play(
     launch: Launcher,
     patience_s: float,
     reports: frozenset[str] = frozenset(),
-) -> Played:
+) -> PlayResult:
     """Play a scenario to a client until everything is decided, it has ended, or nothing happened for the patience.
 
     `reports` are the members that the client is known to report.
     """
-    stage = Stage(scenario, transport, reports)
-    await stage.open()
+    server = PlayServer(scenario, transport, reports)
+    await server.open()
     began = now()
-    client: Client | None = None
+    client: LaunchedClient | None = None
     try:
-        client = await launch(stage.told, stage.log)
+        client = await launch(server.launch_parameters, server.log)
         began = now()  # whoever is started by hand was waited for
-        over = await _until_decided(stage, client, began, patience_s)
-        standings, ended = _standings(stage, over), client.ended
+        over = await _until_decided(server, client, began, patience_s)
+        standings, ended = _standings(server, over), client.ended
     finally:
         if client is not None:
             await client.stop()
-        await stage.close()
-    return Played(
+        await server.close()
+    return PlayResult(
         scenario,
         transport,
         standings,
-        _marked(stage.log),
-        tuple(trace for trace in stage.log.traces if trace.transport != "http") or tuple(stage.log.traces),
+        _marked(server.log),
+        tuple(trace for trace in server.log.traces if trace.transport != "http") or tuple(server.log.traces),
         now() - began,
         client.complaint,
         client.misreported,
-        any(one.kind in {"discovery", "handshake", "request", "attach"} for one in stage.log.seen),
-        bool(stage.log.attaches),
-        frozenset(name for one in stage.log.of("report") for name in one.members),
+        any(one.kind in {"discovery", "handshake", "request", "attach"} for one in server.log.entries),
+        bool(server.log.attaches),
+        frozenset(name for one in server.log.of("report") for name in one.members),
         ended,
-        tried_again_s(stage.log),
+        tried_again_s(server.log),
     )
 
 
-async def _until_decided(stage: Stage, client: Client, began: float, patience_s: float) -> bool:
+async def _until_decided(server: PlayServer, client: LaunchedClient, began: float, patience_s: float) -> bool:
     """Return whether the play is over though something is pending."""
-    log = stage.log
+    log = server.log
     ended_at: float | None = None
     while True:
         log.changed.clear()
-        waits = stage.scenario.whole and not any(one.get("ended") for one in log.of("report"))
-        if not waits and all(one.state is not State.PENDING for _, one in _standings(stage, over=False)):
+        waits = server.scenario.whole and not any(one.get("ended") for one in log.of("report"))
+        if not waits and all(
+            one.state is not ExpectationState.PENDING for _, one in _standings(server, over=False)
+        ):
             return False
         ended_at = ended_at or (now() if client.ended is not None else None)
         if ended_at is not None and now() - ended_at > LAST_S:
@@ -158,12 +167,12 @@ def tried_again_s(log: WireLog) -> float | None:
 def _last_sign(log: WireLog) -> float:
     """Return when something last happened that a client could act upon, or did: Pongs show nothing new."""
     kinds = (FROM_CLIENT - {"pong", "report"}) | {"mark", "ended"}
-    return max([log.said_at, *(one.at for one in log.seen if one.kind in kinds)])
+    return max([log.said_at, *(one.at for one in log.entries if one.kind in kinds)])
 
 
-def _standings(stage: Stage, over: bool) -> tuple[tuple[Expectation, Standing], ...]:
-    moment = Moment(stage.scenario, stage.log, now(), over, stage.reports)
-    return tuple((one, standing_of(one, moment)) for one in stage.scenario.expectations)
+def _standings(server: PlayServer, over: bool) -> tuple[tuple[Expectation, ExpectationResult], ...]:
+    moment = PlayContext(server.scenario, server.log, now(), over, server.reports)
+    return tuple((one, result_of(one, moment)) for one in server.scenario.expectations)
 
 
 #: The scenario that shows whether a client tries a refused start again.
@@ -178,16 +187,18 @@ def habit(expectation: Expectation, transport: str) -> str:
     return f"tries again over {transport}" if expectation.get("retrying") else transport
 
 
-def returns(plays: Sequence[Played]) -> frozenset[str]:
+def returns(plays: Sequence[PlayResult]) -> frozenset[str]:
     """Return what a client was seen to do.
 
     That is each transport over which it came back when it was told to, and `tries again over` each over which it sent
     a start again that was refused for now.
     """
-    back = {play.transport for play in plays if play.has(LEADERS.get(play.transport, ""), State.HELD)}
+    back = {
+        play.transport for play in plays if play.has(LEADERS.get(play.transport, ""), ExpectationState.HELD)
+    }
     again = {
         f"tries again over {play.transport}"
         for play in plays
-        if play.scenario.name == REFUSED and play.has("ERR-8", State.HELD)
+        if play.scenario.name == REFUSED and play.has("ERR-8", ExpectationState.HELD)
     }
     return frozenset(back | again)

@@ -5,9 +5,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from runwire_conformance.tools.check_client.judged.process import Unstartable
-from runwire_conformance.tools.check_client.judged.profile import TRANSPORTS, Profile
-from runwire_conformance.tools.check_client.play import REFUSED, Launcher, Played, play, returns
+from runwire_conformance.tools.check_client.client_under_test.process import Unstartable
+from runwire_conformance.tools.check_client.client_under_test.profile import TRANSPORTS, ClientProfile
+from runwire_conformance.tools.check_client.play import REFUSED, Launcher, PlayResult, play, returns
 from runwire_conformance.tools.check_client.scenario import Scenario, scenarios
 
 #: The scenario that shows whether a client comes at all and what it reports, and those that show whether it comes back.
@@ -21,7 +21,7 @@ AT_ONCE = 8
 PATIENCE_S = 10.0
 
 #: Told after each play: how many there are, how many have ended, and the one that ended.
-Told = Callable[[int, int, Played], None]
+PlayCallback = Callable[[int, int, PlayResult], None]
 
 
 class NobodyCame(Exception):
@@ -32,17 +32,17 @@ class NobodyCame(Exception):
 class Suite:
     """A selection of scenarios for one client, and what came of them so far."""
 
-    profile: Profile
+    profile: ClientProfile
     launch: Launcher
     patience_s: float = PATIENCE_S
     at_once: int = AT_ONCE
     chosen: Callable[[Scenario], bool] = lambda _: True
-    told: Told = lambda *_: None
+    on_played: PlayCallback = lambda *_: None
     #: Seconds after which nothing more is begun.
     time_limit_s: float | None = None
     #: Whether that was so.
     timed_out: bool = False
-    plays: list[Played] = field(default_factory=list)
+    plays: list[PlayResult] = field(default_factory=list)
     #: The members of reports that came so far.
     reports: frozenset[str] = frozenset()
     #: What the client was seen to do of its own accord, see `returns`.
@@ -53,7 +53,7 @@ class Suite:
         """What is played, on which transport."""
         return [(one, name) for one in scenarios() if self.chosen(one) for name in self.profile.plays(one)]
 
-    async def run(self) -> Sequence[Played]:
+    async def run(self) -> Sequence[PlayResult]:
         """Play everything; raises NobodyCame and Unstartable. What the time limit leaves over is left out."""
         try:
             async with asyncio.timeout(self.time_limit_s):
@@ -78,7 +78,7 @@ class Suite:
                 self._keep(
                     _unplayed(scenario, name, f"the client does not use {name}; exclude it with --transport")
                 )
-        again: list[Played] = []
+        again: list[PlayResult] = []
         self.returning = returns(
             await self._together(
                 [
@@ -128,7 +128,7 @@ class Suite:
             raise NobodyCame(f"{ended}, and printed {said}" if said else f"{ended}, and printed nothing")
         return came | ({"auto"} if came else set())
 
-    async def _together(self, planned: Sequence[tuple[Scenario, str]]) -> list[Played]:
+    async def _together(self, planned: Sequence[tuple[Scenario, str]]) -> list[PlayResult]:
         """Play these at once; whatever happens, each has ended its client when this ends."""
         tasks = [asyncio.create_task(self._play(one, name)) for one, name in planned]
         try:
@@ -140,7 +140,7 @@ class Suite:
         finally:
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _play(self, scenario: Scenario, name: str) -> Played:
+    async def _play(self, scenario: Scenario, name: str) -> PlayResult:
         try:
             return await play(scenario, name, self.launch, self.patience_s, self.reports)
         except Unstartable:
@@ -148,10 +148,10 @@ class Suite:
         except Exception:
             return replace(_unplayed(scenario, name, ""), error=traceback.format_exc())
 
-    def _keep(self, played: Played) -> None:
+    def _keep(self, played: PlayResult) -> None:
         self.plays.append(played)
-        self.told(len(self.planned), len(self.plays), played)
+        self.on_played(len(self.planned), len(self.plays), played)
 
 
-def _unplayed(scenario: Scenario, name: str, why: str) -> Played:
-    return Played(scenario, name, (), (), (), 0.0, unplayed=why)
+def _unplayed(scenario: Scenario, name: str, why: str) -> PlayResult:
+    return PlayResult(scenario, name, (), (), (), 0.0, unplayed=why)

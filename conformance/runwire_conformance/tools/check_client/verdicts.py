@@ -2,9 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
-from runwire_conformance.tools.check_client.expected.standing import State
-from runwire_conformance.tools.check_client.judged.profile import Profile, bound, client_classes
-from runwire_conformance.tools.check_client.play import LEADERS, Played, habit
+from runwire_conformance.tools.check_client.client_under_test.profile import (
+    ClientProfile,
+    bound,
+    client_classes,
+)
+from runwire_conformance.tools.check_client.expected.expectation_result import ExpectationState
+from runwire_conformance.tools.check_client.play import LEADERS, PlayResult, habit
 from runwire_conformance.tools.check_client.scenario import scenarios
 from runwire_conformance.verdict.judgement import Accusation, Judgement, Verdict, Witness
 from runwire_conformance.verdict.reason import Kind
@@ -13,7 +17,7 @@ from runwire_spec import Requirement
 
 
 def judge_client(
-    plays: Sequence[Played], profile: Profile, wanted: Sequence[str], returning: frozenset[str]
+    plays: Sequence[PlayResult], profile: ClientProfile, wanted: Sequence[str], returning: frozenset[str]
 ) -> tuple[Judgement, ...]:
     """Return a judgement for each requirement of `wanted` that binds some client.
 
@@ -27,7 +31,7 @@ def judge_client(
 
 
 def _judge(
-    requirement: Requirement, plays: Sequence[Played], profile: Profile, returning: frozenset[str]
+    requirement: Requirement, plays: Sequence[PlayResult], profile: ClientProfile, returning: frozenset[str]
 ) -> Judgement:
     names = tuple(play.name for play in plays if requirement.id in play.scenario.ids)
     about = [scenario for scenario in scenarios() if requirement.id in scenario.ids]
@@ -42,7 +46,7 @@ def _judge(
         return Judgement(requirement, verdict, reasons, tuple(accusations), names)
     if errors := [play.error for play in plays if play.error and requirement.id in play.scenario.ids]:
         return Judgement(requirement, Verdict.JUDGE_ERROR, tuple(dict.fromkeys(errors)), cases=names)
-    held = [play for play in plays if play.has(requirement.id, State.HELD)]
+    held = [play for play in plays if play.has(requirement.id, ExpectationState.HELD)]
     if held:
         shortest = min(held, key=lambda play: sum(len(trace.records) for trace in play.traces))
         witness = Witness(shortest.name, shortest.traces, shortest.seconds)
@@ -55,33 +59,43 @@ def _judge(
     return Judgement(requirement, Verdict.NOT_EXERCISED, reasons, cases=names)
 
 
-def _accusations(play: Played, identifier: str, returning: frozenset[str]) -> Iterable[Accusation]:
+def _accusations(play: PlayResult, identifier: str, returning: frozenset[str]) -> Iterable[Accusation]:
     for finding in play.findings:
         if finding.requirement == identifier:
             shown = tuple(trace for trace in play.traces if identifier in trace.marks.values()) or play.traces
             yield Accusation(play.name, finding.text, "", shown, play.seconds, Kind.CONVERSATION)
     for one, standing in play.standings:
-        if one.requirement != identifier or standing.state not in {State.BROKEN, State.ABSENT, State.AWAY}:
+        if one.requirement != identifier or standing.state not in {
+            ExpectationState.BROKEN,
+            ExpectationState.ABSENT,
+            ExpectationState.AWAY,
+        }:
             continue
-        if standing.state is State.AWAY and habit(one, play.transport) not in returning:
+        if standing.state is ExpectationState.AWAY and habit(one, play.transport) not in returning:
             continue
-        kind = Kind.WRONG if standing.state is State.BROKEN else Kind.UNMET
+        kind = Kind.WRONG if standing.state is ExpectationState.BROKEN else Kind.UNMET
         details = f"{standing.reason}\n{play.scenario.about}"
         details += f"\nthe client said:\n{play.complaint}" if play.complaint else ""
         yield Accusation(play.name, standing.reason, details, play.traces, play.seconds, kind)
 
 
-def _why_not(play: Played, identifier: str) -> str:
+def _why_not(play: PlayResult, identifier: str) -> str:
     if play.left_out or play.unplayed:
         return play.left_out or play.unplayed
     for one, standing in play.standings:
-        if one.requirement == identifier and standing.state is State.AWAY and not one.get("retrying"):
+        if (
+            one.requirement == identifier
+            and standing.state is ExpectationState.AWAY
+            and not one.get("retrying")
+        ):
             return f"blocked by {LEADERS[play.transport]}"
     reasons = [standing.reason for one, standing in play.standings if one.requirement == identifier]
     return next(filter(None, reasons), "the scenario did not get that far")
 
 
-def results(judgements: Sequence[Judgement], profile: Profile, partial: str = "") -> tuple[ClassResult, ...]:
+def results(
+    judgements: Sequence[Judgement], profile: ClientProfile, partial: str = ""
+) -> tuple[ClassResult, ...]:
     """Return how each class of clients stands."""
     found = []
     for name in client_classes():

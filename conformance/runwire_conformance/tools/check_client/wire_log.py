@@ -10,7 +10,7 @@ from runwire_conformance.trace.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LogEntry:
     """One thing that was seen; `at` is in seconds.
 
     `kind` is, of what came from the client: `discovery`, `handshake`, `request`, `attach`, `says`, `poll`, `pong`,
@@ -38,7 +38,7 @@ FROM_CLIENT = frozenset(
 class WireLog:
     """Everything that was seen in a play, in order, and the conversations as a report shows them."""
 
-    seen: list[Seen] = field(default_factory=list)
+    entries: list[LogEntry] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     began: float = field(default_factory=now)
@@ -47,37 +47,37 @@ class WireLog:
     #: By `seq`, when an event of the log was said for the first time: whoever shows it before has not read it.
     said: dict[int, float] = field(default_factory=dict)
 
-    def note(self, kind: str, connection: int = 0, **members: Any) -> Seen:
+    def note(self, kind: str, connection: int = 0, **members: Any) -> LogEntry:
         """Note something, now."""
-        one = Seen(now(), kind, connection, members)
-        self.seen.append(one)
+        one = LogEntry(now(), kind, connection, members)
+        self.entries.append(one)
         self.changed.set()
         return one
 
-    async def news(self) -> None:
+    async def next_entry(self) -> None:
         """Wait until something more is seen."""
-        count = len(self.seen)
-        while len(self.seen) == count:
+        count = len(self.entries)
+        while len(self.entries) == count:
             self.changed.clear()
             await self.changed.wait()
 
-    def of(self, *kinds: str) -> list[Seen]:
+    def of(self, *kinds: str) -> list[LogEntry]:
         """Return what is of one of these kinds, in order."""
-        return [one for one in self.seen if one.kind in kinds]
+        return [one for one in self.entries if one.kind in kinds]
 
-    def mark(self, name: str) -> Seen | None:
+    def mark(self, name: str) -> LogEntry | None:
         """Return where a mark was set for the first time."""
         return next((one for one in self.of("mark") if one.get("name") == name), None)
 
-    def since(self, moment: float) -> Iterator[Seen]:
+    def since(self, moment: float) -> Iterator[LogEntry]:
         """Yield what was seen after a moment."""
-        return (one for one in self.seen if one.at > moment)
+        return (one for one in self.entries if one.at > moment)
 
     @property
-    def attaches(self) -> list[Seen]:
+    def attaches(self) -> list[LogEntry]:
         """The `start`s and `resume`s, and what stands for them over HTTP, in order."""
         return self.of("attach")
 
-    def was_there_after(self, moment: float) -> bool:
+    def active_after(self, moment: float) -> bool:
         """Whether the client gave a sign of itself after a moment, so that it cannot have been gone before."""
         return any(one.kind in FROM_CLIENT for one in self.since(moment))

@@ -15,7 +15,7 @@ from typing import Any
 
 from runwire_conformance.client.wire.sse import BlockParser, EndlessLine
 from runwire_conformance.tools.formats.file_text import GZIP, MOST_BYTES, gunzipped
-from runwire_conformance.tools.formats.har_entry import Entry, clock_of, member, moment, number, text
+from runwire_conformance.tools.formats.har_entry import HarEntry, clock_of, member, moment, number, text
 from runwire_conformance.tools.formats.recognition import is_of_a_server, is_turned_round
 from runwire_conformance.tools.formats.recording import Recorded, Recording, Unreadable, meaning_of
 from runwire_conformance.trace.trace import Message, Record, Side, Trace, parsed
@@ -42,7 +42,7 @@ def read_har(name: str, value: object) -> Recording:
     found: list[Recorded] = []
     remarks: list[str] = []
     for count, one in enumerate(entries):
-        entry = Entry(f"{name}: log.entries[{count}]", one, [])
+        entry = HarEntry(f"{name}: log.entries[{count}]", one, [])
         recorded = _conversation(entry)
         remarks += entry.remarks
         if recorded is not None:
@@ -58,7 +58,7 @@ def read_har(name: str, value: object) -> Recording:
     return Recording(sorted(found, key=lambda one: one.trace.began), remarks=tuple(remarks))
 
 
-def _conversation(entry: Entry) -> Recorded | None:
+def _conversation(entry: HarEntry) -> Recorded | None:
     if not isinstance(entry.value, dict):
         entry.remark("is no object")
         return None
@@ -74,7 +74,7 @@ def _conversation(entry: Entry) -> Recorded | None:
     return _stream(entry)
 
 
-def _socket(entry: Entry, messages: Sequence[Any]) -> Recorded | None:
+def _socket(entry: HarEntry, messages: Sequence[Any]) -> Recorded | None:
     began = moment(entry.member("startedDateTime"))
     clock = clock_of([member(one, "time") for one in messages], began)
     url = entry.url
@@ -97,7 +97,7 @@ def _socket(entry: Entry, messages: Sequence[Any]) -> Recorded | None:
         )
         return None
     if clock is None:
-        trace.timed, trace.deaf = False, True
+        trace.timed, trace.not_reading = False, True
         recorded.dated = False
         entry.remark("the times of its messages are invalid, so no time bound is judged")
     if unread:
@@ -127,7 +127,7 @@ def _frame(one: Any, at: float) -> Record | str:
     return Record(at, side, "text", data, message)
 
 
-def _stream(entry: Entry) -> Recorded | None:
+def _stream(entry: HarEntry) -> Recorded | None:
     pieces = entry.extension("_eventSourceMessages")
     media = {text(entry.member("response", "content", "mimeType")), entry.header("response", "content-type")}
     named = any(one.partition(";")[0].strip().lower() == "text/event-stream" for one in media)
@@ -142,7 +142,7 @@ def _stream(entry: Entry) -> Recorded | None:
     lasted = number(entry.member("time"))
     method, url = text(entry.member("request", "method")).upper(), entry.url
     # A body has no times in it: the client's request came at the beginning, all of the answer at the end at the latest.
-    trace = Trace("sse", f"{method} {url.path}", began or 0.0, deaf=True, timed=False)
+    trace = Trace("sse", f"{method} {url.path}", began or 0.0, not_reading=True, timed=False)
     recorded = Recorded(trace, origin=url.netloc, dated=began is not None and lasted is not None)
     end = trace.began + (lasted / 1000 if lasted is not None and 0 <= lasted < math.inf else 0.0)
     sent = meaning_of(
@@ -172,7 +172,7 @@ def _stream(entry: Entry) -> Recorded | None:
     return recorded if _speaks_runwire(recorded) else None
 
 
-def _dispatched(entry: Entry, recorded: Recorded, pieces: Sequence[Any], end: float) -> None:
+def _dispatched(entry: HarEntry, recorded: Recorded, pieces: Sequence[Any], end: float) -> None:
     """Take in the messages of an EventSource: what each said, without the lines that it came in."""
     trace = recorded.trace
     clock = clock_of([member(one, "time") for one in pieces], moment(entry.member("startedDateTime")))
@@ -193,7 +193,7 @@ def _dispatched(entry: Entry, recorded: Recorded, pieces: Sequence[Any], end: fl
         entry.remark("its messages begin in the middle of a run, so they are judged separately")
 
 
-def _body(entry: Entry) -> bytes:
+def _body(entry: HarEntry) -> bytes:
     written = text(entry.member("response", "content", "text"))
     if text(entry.member("response", "content", "encoding")).lower() != "base64":
         return _as_sent(written)

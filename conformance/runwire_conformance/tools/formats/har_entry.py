@@ -19,7 +19,7 @@ BACK_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HarEntry:
     """An entry: where it stands, what it is, and what was not understood of it."""
 
     place: str

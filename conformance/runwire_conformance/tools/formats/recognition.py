@@ -15,7 +15,7 @@ def is_of_a_server(message: Message | None) -> bool:
     if message is None:
         return False
     if message.type in COMMON_TYPES:
-        refusal = message.type == "error" and message.word("code") in _codes()
+        refusal = message.type == "error" and message.string("code") in _codes()
         return message.get("protocol") == "runwire" or refusal
     return message.type in SERVER_TYPES
 

@@ -64,7 +64,7 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RecordingLine:
     """A line of a file of JSON lines: where it stands, the object, and its text."""
 
     place: str
@@ -72,12 +72,12 @@ class Line:
     text: str
 
 
-def is_recording(lines: Iterable[Line]) -> bool:
+def is_recording(lines: Iterable[RecordingLine]) -> bool:
     """Whether lines are a recorded conversation, and not messages alone."""
     return any("from" in line.value and "type" not in line.value for line in lines)
 
 
-def read_recording(lines: Iterable[Line]) -> Recording:
+def read_recording(lines: Iterable[RecordingLine]) -> Recording:
     """Return the conversations of a recording; a line that is none is a remark. Raises Unreadable when all are."""
     connections: dict[str, Recorded] = {}
     basic = False
@@ -106,7 +106,7 @@ def read_recording(lines: Iterable[Line]) -> Recording:
     return Recording(list(connections.values()), basic, [f"{problem}{more}" for problem in unread])
 
 
-def _record(line: Line) -> Record:
+def _record(line: RecordingLine) -> Record:
     value, place = line.value, line.place
     side, at = value.get("from"), value.get("at_ms", 0)
     if side != "client" and side != "server":
@@ -133,7 +133,7 @@ def _record(line: Line) -> Record:
     raise Unreadable(f"{place}: a line needs one of: {', '.join(CONTENTS)}")
 
 
-def _transport(line: Line) -> Transport:
+def _transport(line: RecordingLine) -> Transport:
     match line.value.get("transport", "websocket"):
         case "websocket":
             return "websocket"

@@ -67,7 +67,7 @@ def read_stream(name: str, lines: Sequence[str]) -> Recording:
     begins, status = _body_of(told)
     if status not in {"", "200"}:
         raise Unreadable(f"{name}: the response is {status}, not an event stream")
-    recorded = Recorded(Trace("sse", title, 0.0, deaf=True, timed=False), dated=False)
+    recorded = Recorded(Trace("sse", title, 0.0, not_reading=True, timed=False), dated=False)
     parser, first, remarks = BlockParser(), 0, []
     for number, line in enumerate(told[begins:], start=begins + 1):
         if _OF_CURL.match(line) and not _FIELD.match(line):
@@ -118,7 +118,7 @@ def _body_of(lines: Sequence[str]) -> tuple[int, str]:
 
 def read_talk(name: str, lines: Sequence[str]) -> Recording:
     """Return the conversation that wscat printed; raises Unreadable when its directions are not understood."""
-    trace = Trace("websocket", "websocket", 0.0, deaf=True, timed=False)
+    trace = Trace("websocket", "websocket", 0.0, not_reading=True, timed=False)
     recorded, remarks = Recorded(trace, dated=False), []
     said = list(_said(lines))
     for count, (number, side, text) in enumerate(said):

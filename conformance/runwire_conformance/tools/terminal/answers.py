@@ -40,7 +40,7 @@ def answer_to(request: Message, line: str) -> Any:
     return value
 
 
-class Asked:
+class InteractiveDisplay:
     """Shows a run, and answers its questions with lines of the terminal, in the order in which they were asked."""
 
     def __init__(self, display: Display, redaction: Redaction | None = None) -> None:
@@ -118,7 +118,7 @@ class Asked:
                 return
 
 
-async def followed(run: Run, asked: Asked) -> Message | None:
+async def followed(run: Run, asked: InteractiveDisplay) -> Message | None:
     """Follow a run with a user at the terminal; None when a second Ctrl-C left it. Raises GaveUp."""
     asked.run = run
     answering = asyncio.create_task(asked.answer())

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from runwire_client import Run, RunwireError
+from runwire_conformance.client.discovery.diagnosis import NoRunwireServer, NotHttp
 from runwire_conformance.client.discovery.locate import ServerUnusable, locate
-from runwire_conformance.client.discovery.reach import NoRunwireServer, Speechless
 from runwire_conformance.client.target import Options
 
 Message = Mapping[str, Any]
@@ -38,7 +38,7 @@ async def begun(url: str, prompt: str, options: Options, display: Display) -> Ru
     """Find the server and start a run there, whose way `display` is told of; raises GaveUp."""
     try:
         found = await locate(url, options)
-    except (NoRunwireServer, ServerUnusable, Speechless) as problem:
+    except (NoRunwireServer, ServerUnusable, NotHttp) as problem:
         raise GaveUp(str(problem)) from None
     has_document = found.discovery is not None and not url.startswith("ws")
     run = Run(

@@ -10,7 +10,7 @@ from rich.style import Style
 from rich.text import Text
 
 from runwire_conformance.tools.terminal.following import Message
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.trace.printing import printable
 
 #: Characters of a tool's input or result that are shown.
 MOST_SHOWN = 2000
@@ -24,7 +24,7 @@ _BEGUN = re.compile(r"(?:(?<!\S):+|#+|##[a-z]{1,8})\Z")
 
 def harmless(text: object) -> str:
     """Return a text of the server without what a terminal would obey (chapter 19), with its line breaks."""
-    return fit(text, lines=True)
+    return printable(text, lines=True)
 
 
 class Screen:
@@ -92,7 +92,9 @@ class Screen:
     def _box(self, content: Any, title: str, colour: str) -> None:
         self._fresh_line()
         self._console.print(
-            Panel(Text(shown(content)), title=Text(title.strip()), title_align="left", border_style=colour)
+            Panel(
+                Text(value_text(content)), title=Text(title.strip()), title_align="left", border_style=colour
+            )
         )
 
     def _ask(self, message: Message) -> None:
@@ -100,7 +102,7 @@ class Screen:
         how = {"approval": "y or n", "question": "a line", "form": "JSON, as in the schema"}
         asked = Text(harmless(message.get("data") or "The agent asks for your input."), style="bold")
         if message.get("kind") == "form":
-            asked.append(f"\n{shown(message.get('schema'))}", style="not bold dim")
+            asked.append(f"\n{value_text(message.get('schema'))}", style="not bold dim")
         title = f"? {message.get('kind')} (answer with {how.get(str(message.get('kind')), 'JSON')})"
         self._console.print(Panel(asked, title=title, title_align="left", border_style="magenta"))
 
@@ -134,9 +136,9 @@ class Plain:
             case "thinking":
                 self.note(f"thinking: {message.get('content')}")
             case "tool_call":
-                self.note(f"tool {message.get('name')}: {shown(message.get('input'))}")
+                self.note(f"tool {message.get('name')}: {value_text(message.get('input'))}")
             case "observation":
-                self.note(f"result: {shown(message.get('content'))}")
+                self.note(f"result: {value_text(message.get('content'))}")
             case "input_request":
                 self.note(f"question ({message.get('kind')}): {message.get('data')}")
             case "input_closed":
@@ -173,7 +175,7 @@ class Plain:
         self._in_line = self._in_word = False
 
 
-def shown(value: Any) -> str:
+def value_text(value: Any) -> str:
     """Return a JSON value as text for a person, a long one cut."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
     text = harmless(text)

@@ -44,7 +44,7 @@ AGAIN_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
+class ProxySigns:
     """What conversations showed of a proxy; the sum of two is what both showed."""
 
     products: frozenset[str] = frozenset()
@@ -56,8 +56,8 @@ class Signs:
     #: How many streams came in one piece.
     gathered: int = 0
 
-    def __add__(self, other: "Signs") -> "Signs":
-        return Signs(
+    def __add__(self, other: "ProxySigns") -> "ProxySigns":
+        return ProxySigns(
             self.products | other.products,
             self.own | other.own,
             self.foreign | other.foreign,
@@ -96,15 +96,15 @@ def host_advice(headers: Iterable[tuple[str, str]]) -> str | None:
     )
 
 
-def signs_of(traces: Iterable[Trace]) -> Signs:
+def signs_of(traces: Iterable[Trace]) -> ProxySigns:
     """Return what conversations show of a proxy."""
-    total = Signs()
+    total = ProxySigns()
     for trace in traces:
         total += _signs(trace)
     return total
 
 
-def explained_by_proxy(requirement: str, traces: Sequence[Trace], signs: Signs) -> Symptom | None:
+def explained_by_proxy(requirement: str, traces: Sequence[Trace], signs: ProxySigns) -> Symptom | None:
     """Return what the proxy did that explains why a requirement seemed broken, or None.
 
     `traces` are the conversations of the accusation, `signs` those of the whole judging. Without a recognised proxy,
@@ -129,7 +129,9 @@ def _is_proven(requirement: str, trace: Trace) -> bool:
     return requirement not in BY_CLOCK and any(record.message is not None for record in marked)
 
 
-def without_proxy(judgements: Iterable[Judgement], signs: Signs) -> tuple[tuple[Judgement, ...], str | None]:
+def without_proxy(
+    judgements: Iterable[Judgement], signs: ProxySigns
+) -> tuple[tuple[Judgement, ...], str | None]:
     """Return judgements without the accusations that the proxy explains, and one remark on it, or None.
 
     What is not accused any more was not exercised: the proxy answered in the server's place.
@@ -140,7 +142,7 @@ def without_proxy(judgements: Iterable[Judgement], signs: Signs) -> tuple[tuple[
     return tuple(_not_blocked(judgement, because) for judgement in left), _remark(spared, signs)
 
 
-def _without(judgement: Judgement, signs: Signs, spared: dict[str, Symptom]) -> Judgement:
+def _without(judgement: Judgement, signs: ProxySigns, spared: dict[str, Symptom]) -> Judgement:
     """Return a judgement without the accusations that the proxy explains; one that has lost all goes to `spared`."""
     found = [explained_by_proxy(judgement.requirement.id, one.traces, signs) for one in judgement.accusations]
     symptoms = list(dict.fromkeys(symptom for symptom in found if symptom is not None))
@@ -163,7 +165,7 @@ def _not_blocked(judgement: Judgement, because: Mapping[str, str]) -> Judgement:
     return replace(judgement, reasons=tuple(dict.fromkeys(reasons)))
 
 
-def _remark(spared: dict[str, Symptom], signs: Signs) -> str | None:
+def _remark(spared: dict[str, Symptom], signs: ProxySigns) -> str | None:
     """Return one line that says what stands between, what it did, and what to set."""
     if not spared:
         after = signs.cut_after
@@ -185,19 +187,19 @@ def _remark(spared: dict[str, Symptom], signs: Signs) -> str | None:
     )
 
 
-def _signs(trace: Trace) -> Signs:
-    signs = Signs(gathered=int(_in_one_piece(trace)))
+def _signs(trace: Trace) -> ProxySigns:
+    signs = ProxySigns(gathered=int(_in_one_piece(trace)))
     for record in _responses(trace):
         named = {product.name for product in PRODUCTS if _is_of(product, record)}
         server = frozenset(filter(None, [record.header("server")]))
         kind = record.header("content-type")
-        signs += Signs(
+        signs += ProxySigns(
             frozenset(named),
             own=server if "json" in kind or "event-stream" in kind or record.code == 101 else frozenset(),
             foreign=server if "html" in kind else frozenset(),
         )
     silence = _silence_before_cut(trace)
-    return signs + Signs(silences=(silence,)) if silence is not None else signs
+    return signs + ProxySigns(silences=(silence,)) if silence is not None else signs
 
 
 def _responses(trace: Trace) -> Iterator[Record]:
@@ -216,7 +218,7 @@ def _is_page(product: Product, record: Record) -> bool:
     return product.page is not None and bool(product.page.search(record.payload))
 
 
-def _symptoms(requirement: str, trace: Trace, signs: Signs) -> Iterator[Symptom]:
+def _symptoms(requirement: str, trace: Trace, signs: ProxySigns) -> Iterator[Symptom]:
     """Yield what a proxy did to one conversation, as far as a requirement may seem broken by it."""
     for record in _responses(trace):
         if _is_answer_of_proxy(record, signs):
@@ -240,7 +242,7 @@ def _symptoms(requirement: str, trace: Trace, signs: Signs) -> Iterator[Symptom]
         yield Symptom.CUT
 
 
-def _is_answer_of_proxy(record: Record, signs: Signs) -> bool:
+def _is_answer_of_proxy(record: Record, signs: ProxySigns) -> bool:
     """Whether a proxy gave a response itself: its page, an error of a gateway, or nothing under its name."""
     if any(_is_page(product, record) for product in PRODUCTS if product.name in signs.products):
         return True

@@ -15,7 +15,7 @@ from runwire_reference_server.integrations.ag_ui.conversations import Conversati
 from runwire_reference_server.integrations.ag_ui.events import AgUiEvents
 from runwire_reference_server.integrations.ag_ui.questions import Question, question_of
 from runwire_reference_server.integrations.mapped import http_client, mapped, posted
-from runwire_reference_server.integrations.upstream import Block, Upstream, ended_early, unreachable
+from runwire_reference_server.integrations.upstream import Upstream, UpstreamBlock, ended_early, unreachable
 from runwire_reference_server.run_log.events import Event
 from runwire_reference_server.run_log.runs import new_identifier
 
@@ -168,7 +168,7 @@ class AgUiAgent:
                 await self._client.post(url, json={})
 
 
-async def _until_late(blocks: AsyncIterator[Block]) -> AsyncGenerator[Block]:
+async def _until_late(blocks: AsyncIterator[UpstreamBlock]) -> AsyncGenerator[UpstreamBlock]:
     """Yield the blocks; after the end of a run only those that come soon."""
     finished = False
     while True:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from runwire_reference_server.access.admission import caller_of
 from runwire_reference_server.integrations.ag_ui_endpoint.events import Translation
-from runwire_reference_server.integrations.ag_ui_endpoint.interrupts import Asked, answer_of, asked_by
+from runwire_reference_server.integrations.ag_ui_endpoint.interrupts import InterruptId, answer_of, asked_by
 from runwire_reference_server.integrations.ag_ui_endpoint.stream import AgUiStream, read_cursor
 from runwire_reference_server.run_log.refusal import Refusal, RunNotFound
 from runwire_reference_server.run_log.runs import Principal, RunKey, RunRequest
@@ -30,7 +30,7 @@ _INPUTS = ("state", "context", "forwardedProps")
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class AgUiRequest:
     """What a client of AG-UI asks for; without a `prompt` it joins a run that is there."""
 
     thread_id: str
@@ -40,7 +40,7 @@ class Input:
     resume: tuple[Mapping[str, Any], ...]
 
 
-def read_input(message: Mapping[str, Any]) -> Input:
+def read_input(message: Mapping[str, Any]) -> AgUiRequest:
     """Return what the body of a request asks for; raises Refusal."""
     try:
         RunAgentInput.model_validate(message)
@@ -56,7 +56,7 @@ def read_input(message: Mapping[str, Any]) -> Input:
     if messages and messages[-1].get("role") == "tool" and not resume:
         raise Refusal("bad_request", "results of a page's own tools are not taken; answer in a message")
     prompts = [_text(one.get("content")) for one in messages if one.get("role") == "user"]
-    return Input(
+    return AgUiRequest(
         message["threadId"],
         message["runId"],
         prompts[-1] if prompts else None,
@@ -103,7 +103,7 @@ class AgUiEndpoint(HttpEndpoints):
         where = posixpath.relpath(self._settings.runs_path, here)
         return stream.open_with([], {"Location": f"{where}/{key.run_id}/events"})
 
-    async def _start(self, request: Request, asked: Input) -> RunKey:
+    async def _start(self, request: Request, asked: AgUiRequest) -> RunKey:
         """Start the run or find it; raises Refusal, such as for a known `runId` that was started otherwise."""
         caller = caller_of(request.scope)
         key = RunKey(caller.principal, asked.run_id)
@@ -127,7 +127,7 @@ class AgUiEndpoint(HttpEndpoints):
             await self._service.ration(caller.slot, key, 0)
         return key
 
-    async def _continue(self, principal: Principal, asked: Input) -> tuple[RunKey, int]:
+    async def _continue(self, principal: Principal, asked: AgUiRequest) -> tuple[RunKey, int]:
         """Answer what is resumed, and return the run that asked and where it did; raises Refusal."""
         named = [(asked_by(str(entry["interruptId"])), entry) for entry in asked.resume]
         ours = [(where, entry) for where, entry in named if where is not None]
@@ -140,7 +140,7 @@ class AgUiEndpoint(HttpEndpoints):
             await self._answer(key, where, entry)
         return key, max(where.seq for where, _ in ours)
 
-    async def _answer(self, key: RunKey, where: Asked, entry: Mapping[str, Any]) -> None:
+    async def _answer(self, key: RunKey, where: InterruptId, entry: Mapping[str, Any]) -> None:
         """Hand on an answer. What is abandoned is a no to an approval, and ends a run that cannot go on without it."""
         state = await self._state(key, where.request_id)
         if entry["status"] == "resolved":

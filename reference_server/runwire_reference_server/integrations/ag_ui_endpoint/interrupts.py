@@ -13,7 +13,7 @@ _APPROVAL = {
 }
 
 
-class Asked(NamedTuple):
+class InterruptId(NamedTuple):
     """What an interrupt's id holds: the run that waits, the place of the question in its log, and its name there."""
 
     run_id: str
@@ -44,13 +44,13 @@ def interrupt_of(event: Event) -> dict[str, Any]:
     }
 
 
-def asked_by(interrupt_id: str) -> Asked | None:
+def asked_by(interrupt_id: str) -> InterruptId | None:
     """Return what the id of an interrupt holds; None for one that is none of ours."""
     run_id, _, rest = interrupt_id.partition(".")
     seq, _, request_id = rest.partition(".")
     if not (run_id and request_id and seq.isascii() and seq.isdigit() and len(seq) <= 16):
         return None
-    return Asked(run_id, int(seq), request_id)
+    return InterruptId(run_id, int(seq), request_id)
 
 
 def answer_of(request: Event, payload: Any) -> Any:

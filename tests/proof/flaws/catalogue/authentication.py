@@ -23,7 +23,7 @@ from tests.proof.flaws.link import Link
 from tests.proof.flaws.rewrite import Action, Message, Rewrite
 
 from .connection import problem
-from .http import below_runs, is_run_start, told
+from .http import below_runs, is_run_start, with_members
 
 WELL_KNOWN = "/.well-known/runwire"
 
@@ -229,14 +229,18 @@ def token_in_a_header(flaw: Rewrite, request: Request, response: Response) -> Re
 @answers("AUTH-7", auth=True)
 def token_in_the_problem(flaw: Rewrite, request: Request, response: Response) -> Response:
     """The body of a 401 quotes the token."""
-    return told(response, detail=f"{token_of(request)} is not known") if response.status == 401 else response
+    return (
+        with_members(response, detail=f"{token_of(request)} is not known")
+        if response.status == 401
+        else response
+    )
 
 
 @answers("AUTH-7", auth=True)
 def refused_subprotocols_quoted(flaw: Rewrite, request: Request, response: Response) -> Response:
     """The body of a refused handshake quotes the offered subprotocols."""
     refused = request.is_upgrade and response.status == 401
-    return told(response, detail=", ".join(offers_of(request))) if refused else response
+    return with_members(response, detail=", ".join(offers_of(request))) if refused else response
 
 
 @says("AUTH-7", auth=True)

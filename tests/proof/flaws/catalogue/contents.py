@@ -13,8 +13,8 @@ from tests.proof.flaws.http1 import Request, Response
 from tests.proof.flaws.link import Link
 from tests.proof.flaws.rewrite import Action, Answer, Message, Rewrite, is_event, refusal
 
-from .http import body_of, is_status, told
-from .numbers import mapped
+from .http import body_of, is_status, with_members
+from .numbers import map_scalars
 from .runs import is_start
 
 FREE = {"tool_call": "input", "observation": "content"}
@@ -68,7 +68,7 @@ _texts(
     on=_socket,
 )
 _texts(
-    "white_tokens_trimmed",
+    "whitespace_tokens_trimmed",
     "SCRIPT-1",
     lambda text: text.strip(" \t") or "-",
     "White text is trimmed.",
@@ -126,7 +126,7 @@ _values("prototypes_lost", lambda value: _without(value, "__proto__"), "Members 
 _values("empty_names_lost", lambda value: _without(value, ""), "Members with an empty name are lost.")
 _values(
     "booleans_are_numbers",
-    lambda value: mapped(value, lambda inner: int(inner) if isinstance(inner, bool) else inner),
+    lambda value: map_scalars(value, lambda inner: int(inner) if isinstance(inner, bool) else inner),
     "Booleans of tools are sent as 0 and 1.",
 )
 
@@ -136,7 +136,7 @@ def status_text_is_trimmed(flaw: Rewrite, request: Request, response: Response) 
     """The text of the status is trimmed."""
     body = body_of(response) if is_status(request) and response.status == 200 else None
     return (
-        told(response, text=body["text"].strip())
+        with_members(response, text=body["text"].strip())
         if body and body["text"] != body["text"].strip()
         else response
     )

@@ -194,11 +194,11 @@ class SchemasAreFetched(Rewrite):
 
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:
         if found := re.search(r"http://127\.0\.0\.1:([0-9]+)/", str(message.get("prompt"))):
-            link.start(fetched(int(found[1])))
+            link.start(send_request(int(found[1])))
         yield message
 
 
-async def fetched(port: int) -> None:
+async def send_request(port: int) -> None:
     """Send a request there."""
     with suppress(OSError):
         _, writer = await asyncio.open_connection("127.0.0.1", port)

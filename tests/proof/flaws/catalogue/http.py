@@ -56,7 +56,7 @@ def with_body(request: Request, body: Mapping[str, Any]) -> Request:
     return replace(request.with_header("content-length", str(len(text))), body=text)
 
 
-def told(response: Response, **members: Any) -> Response:
+def with_members(response: Response, **members: Any) -> Response:
     """Return `response` with some members of its JSON body changed."""
     body = body_of(response)
     return response if body is None else response.with_body(json.dumps({**body, **members}).encode())
@@ -68,7 +68,7 @@ def _problems(
     def response(flaw: Rewrite, request: Request, response: Response) -> Response:
         if not applies(request, response):
             return response
-        return told(response.with_status(status), status=status)
+        return with_members(response.with_status(status), status=status)
 
     response.__name__, response.__doc__ = name, doc
     answers(requirement)(response)
@@ -151,20 +151,24 @@ def location_of_the_run(flaw: Rewrite, request: Request, response: Response) -> 
 def status_with_stale_text(flaw: Rewrite, request: Request, response: Response) -> Response:
     """The text of a run as it stands lacks its last character."""
     body = body_of(response) if is_status(request) else None
-    return told(response, text=body["text"][:-1]) if body and body.get("text") else response
+    return with_members(response, text=body["text"][:-1]) if body and body.get("text") else response
 
 
 @answers("HTTP-5")
 def status_ahead_of_the_text(flaw: Rewrite, request: Request, response: Response) -> Response:
     """The seq of a run as it stands is one too high."""
     body = body_of(response) if is_status(request) and response.status == 200 else None
-    return told(response, seq=body["seq"] + 1) if body else response
+    return with_members(response, seq=body["seq"] + 1) if body else response
 
 
 @answers("HTTP-5")
 def status_always_running(flaw: Rewrite, request: Request, response: Response) -> Response:
     """A run as it stands is always running."""
-    return told(response, status="running") if is_status(request) and response.status == 200 else response
+    return (
+        with_members(response, status="running")
+        if is_status(request) and response.status == 200
+        else response
+    )
 
 
 @answers("HTTP-5")
@@ -413,7 +417,7 @@ def repeated_posts_stream_the_end(flaw: Rewrite, link: Link, message: Message) -
 def another_epoch_for_each_post(flaw: Rewrite, request: Request, response: Response) -> Response:
     """Every 202 names an epoch of its own."""
     body = body_of(response) if response.status == 202 else None
-    return told(response, epoch=f"{body['epoch']}{flaw.nth()}") if body else response
+    return with_members(response, epoch=f"{body['epoch']}{flaw.nth()}") if body else response
 
 
 @answers("HTTP-17")

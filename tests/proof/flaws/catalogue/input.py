@@ -13,7 +13,7 @@ from tests.proof.flaws.link import Link
 from tests.proof.flaws.rewrite import Action, Answer, Message, Pause, Rewrite, less, refusal
 
 from .connection import problem
-from .http import body_of, is_status, told
+from .http import body_of, is_status, with_members
 
 
 def is_input(request: Request) -> bool:
@@ -93,7 +93,7 @@ def resumed_runs_do_not_wait(flaw: Rewrite, link: Link, message: Message) -> Ite
 def waiting_runs_are_running(flaw: Rewrite, request: Request, response: Response) -> Response:
     """A waiting run tells over HTTP that it is running."""
     body = body_of(response) if is_status(request) else None
-    return told(response, status="running") if body and body.get("status") == "waiting" else response
+    return with_members(response, status="running") if body and body.get("status") == "waiting" else response
 
 
 @flaw("INPUT-1")
@@ -103,7 +103,7 @@ class OneAnswerEndsTheWaiting(Inputs):
     def response(self, request: Request, response: Response) -> Response:
         closed = any(run_id == request.path.split("/")[-1] for run_id, _ in self.closed)
         body = body_of(response) if is_status(request) and closed else None
-        return told(response, status="running") if body and body["status"] == "waiting" else response
+        return with_members(response, status="running") if body and body["status"] == "waiting" else response
 
 
 @flaw("INPUT-1")
@@ -113,7 +113,7 @@ class WaitingForEver(Inputs):
     def response(self, request: Request, response: Response) -> Response:
         asked = any(run_id == request.path.split("/")[-1] for run_id, _ in self.opened)
         body = body_of(response) if is_status(request) and asked else None
-        return told(response, status="waiting") if body and body["status"] == "running" else response
+        return with_members(response, status="waiting") if body and body["status"] == "running" else response
 
 
 @says("INPUT-20")

@@ -36,7 +36,7 @@ class EndsRuns(Rewrite):
 
 
 @flaw("RESUME-1")
-class GraceOfNothing(EndsRuns):
+class NoGrace(EndsRuns):
     """A run of policy grace ends as soon as its reader has left."""
 
     async def client_left(self, link: Link) -> None:
@@ -118,7 +118,7 @@ class ContinueEndsAtOnce(EndsRuns):
 
 
 @flaw("RESUME-6")
-class StartersLeaving(EndsRuns):
+class OneOfTwoReadersLeavingEndsTheRun(EndsRuns):
     """A run of policy cancel ends when one of its readers leaves, though another is there."""
 
     async def client_left(self, link: Link) -> None:

@@ -138,7 +138,7 @@ misstates(
 
 
 @flaw("LIMIT-5", limits={"idle_s": 2})
-class IdleClosedWith1001(Rewrite):
+class IdleClosedAsGoingAway(Rewrite):
     """An idle connection is closed with another code than 1000."""
 
     def server_frame(self, link: Link, frame: Frame) -> Iterable[Action]:

@@ -18,14 +18,14 @@ def is_metrics(request: Request) -> bool:
     return request.path == "/metrics"
 
 
-def rewritten(response: Response, change: Callable[[str], str]) -> Response:
+def with_metrics(response: Response, change: Callable[[str], str]) -> Response:
     """Return the metrics with their text changed."""
     return response.with_body(change((response.body or b"").decode()).encode())
 
 
-def _changes(name: str, requirement: str, change: Callable[[str], str], doc: str) -> None:
+def _changes_metrics(name: str, requirement: str, change: Callable[[str], str], doc: str) -> None:
     def response(flaw: Rewrite, request: Request, response: Response) -> Response:
-        return rewritten(response, change) if is_metrics(request) else response
+        return with_metrics(response, change) if is_metrics(request) else response
 
     response.__name__, response.__doc__ = name, doc
     answers(requirement)(response)
@@ -35,43 +35,45 @@ def _without(metric: str) -> Callable[[str], str]:
     return lambda text: "".join(line for line in text.splitlines(True) if metric not in line)
 
 
-_changes("a_metric_is_missing", "OBS-6", _without("runwire_resumes"), "One metric is missing.")
-_changes("a_histogram_is_missing", "OBS-6", _without("runwire_cancel_seconds"), "One histogram is missing.")
-_changes(
+_changes_metrics("a_metric_is_missing", "OBS-6", _without("runwire_resumes"), "One metric is missing.")
+_changes_metrics(
+    "a_histogram_is_missing", "OBS-6", _without("runwire_cancel_seconds"), "One histogram is missing."
+)
+_changes_metrics(
     "counters_are_gauges",
     "OBS-6",
     lambda text: text.replace("runwire_events_total counter", "runwire_events_total gauge"),
     "A counter says that it is a gauge.",
 )
-_changes(
+_changes_metrics(
     "types_are_not_told",
     "OBS-6",
     lambda text: "".join(line for line in text.splitlines(True) if not line.startswith("# TYPE")),
     "The metrics do not tell their types.",
 )
-_changes(
+_changes_metrics(
     "statuses_are_called_state",
     "OBS-6",
     lambda text: text.replace("{status=", "{state="),
     "A label has another name than the registry's.",
 )
-_changes(
+_changes_metrics(
     "buckets_do_not_add_up",
     "OBS-6",
     lambda text: re.sub(r'(first_event_seconds_bucket\{le="\+Inf"\}) \S+', r"\1 0.0", text),
     "The last bucket of a histogram holds less than the one before.",
 )
-_changes(
-    "lines_end_as_in_windows", "OBS-6", lambda text: text.replace(" ", "\t", 40), "Tabs stand for blanks."
+_changes_metrics(
+    "tabs_stand_for_spaces", "OBS-6", lambda text: text.replace(" ", "\t", 40), "Tabs stand for blanks."
 )
-_changes(
-    "nothing_is_open",
+_changes_metrics(
+    "open_connections_are_not_counted",
     "OBS-6",
     lambda text: re.sub(r"(?m)^(runwire_connections\{.*\}) .*", r"\1 0.0", text),
     "Open connections are not counted.",
 )
-_changes(
-    "no_run_works",
+_changes_metrics(
+    "unfinished_runs_are_not_counted",
     "OBS-6",
     lambda text: re.sub(r"(?m)^runwire_runs_active .*", "runwire_runs_active 0.0", text),
     "Unfinished runs are not counted.",
@@ -95,15 +97,17 @@ def _frozen(status: str) -> Callable[[str], str]:
     return lambda text: re.sub(line, r"\1 0.0", text)
 
 
-_changes("failures_are_not_counted", "OBS-7", _frozen("failed"), "Runs that failed are not counted.")
-_changes(
+_changes_metrics("failures_are_not_counted", "OBS-7", _frozen("failed"), "Runs that failed are not counted.")
+_changes_metrics(
     "cancelled_runs_are_not_counted",
     "OBS-7",
     _frozen("cancelled"),
     "Runs that were cancelled are not counted.",
 )
-_changes("cut_runs_are_not_counted", "OBS-7", _frozen("incomplete"), "Runs that were cut are not counted.")
-_changes(
+_changes_metrics(
+    "cut_runs_are_not_counted", "OBS-7", _frozen("incomplete"), "Runs that were cut are not counted."
+)
+_changes_metrics(
     "half_the_runs_are_counted",
     "OBS-7",
     lambda text: re.sub(
@@ -118,10 +122,10 @@ class Labelled(Rewrite):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[str] = []
+        self.label_values: list[str] = []
 
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:
-        self.told += [value for value in map(str, self.of(message)) if value.isprintable()]
+        self.label_values += [value for value in map(str, self.of(message)) if value.isprintable()]
         yield message
 
     def of(self, message: Message) -> Iterable[object]:
@@ -131,9 +135,9 @@ class Labelled(Rewrite):
     def response(self, request: Request, response: Response) -> Response:
         if not is_metrics(request):
             return response
-        labels = [text.replace("\\", "\\\\").replace('"', '\\"') for text in dict.fromkeys(self.told)]
+        labels = [text.replace("\\", "\\\\").replace('"', '\\"') for text in dict.fromkeys(self.label_values)]
         lines = [f'runwire_vendor_total{{of="{label}"}} 1.0\n' for label in labels]
-        return rewritten(response, lambda text: text + "".join(lines))
+        return with_metrics(response, lambda text: text + "".join(lines))
 
 
 @flaw("OBS-8")
@@ -165,7 +169,7 @@ class TokensAreLabels(Labelled):
     """A metric has the token of the caller in a label."""
 
     def request(self, request: Request) -> Request | Response:
-        self.told += [token_of(request)] if token_of(request) else []
+        self.label_values += [token_of(request)] if token_of(request) else []
         return request
 
 
@@ -174,5 +178,5 @@ class WrongTokensAreLabels(Labelled):
     """A metric tells which token was refused."""
 
     def request(self, request: Request) -> Request | Response:
-        self.told += [token_of(request)] if token_of(request).startswith("wrong-") else []
+        self.label_values += [token_of(request)] if token_of(request).startswith("wrong-") else []
         return request

@@ -15,12 +15,12 @@ from tests.proof.flaws.rewrite import Action, Answer, Message, Rewrite, refusal
 from .runs import is_start
 
 
-def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+def map_scalars(value: Any, change: Callable[[Any], Any]) -> Any:
     """Return a JSON value with `change` made to everything in it that is no array or object."""
     if isinstance(value, dict):
-        return {name: mapped(inner, change) for name, inner in value.items()}
+        return {name: map_scalars(inner, change) for name, inner in value.items()}
     if isinstance(value, list):
-        return [mapped(inner, change) for inner in value]
+        return [map_scalars(inner, change) for inner in value]
     return change(value)
 
 
@@ -30,7 +30,7 @@ def _in_free_values(name: str, requirement: str, change: Callable[[Any], Any], d
         if free is None or not isinstance(message.get(free), dict | list):
             yield message
         else:
-            yield {**message, free: mapped(message[free], change)}
+            yield {**message, free: map_scalars(message[free], change)}
 
     server_message.__name__, server_message.__doc__ = name, description
     says(requirement)(server_message)
@@ -100,13 +100,13 @@ class WaitsForTheEndOfWhatIsTooLarge(Rewrite):
 class ComparesMore(Rewrite):
     """Refuses as a conflict a `start` of a run that is known when something differs that does not count."""
 
-    def told(self, start: Message) -> object:
+    def compared(self, start: Message) -> object:
         """Return what is compared."""
         raise NotImplementedError
 
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:
         first = link.proxy.book.starts.get(str(message.get("run_id"))) if is_start(message) else None
-        differs = first is not None and self.told(first) != self.told(message)
+        differs = first is not None and self.compared(first) != self.compared(message)
         yield Answer(refusal("conflict", message)) if differs else message
 
 
@@ -114,7 +114,7 @@ class ComparesMore(Rewrite):
 class AbsentInputsCompared(ComparesMore):
     """A start without inputs is another than one with empty inputs."""
 
-    def told(self, start: Message) -> object:
+    def compared(self, start: Message) -> object:
         return "inputs" in start
 
 
@@ -122,7 +122,7 @@ class AbsentInputsCompared(ComparesMore):
 class InputsComparedAsWritten(ComparesMore):
     """The inputs of two starts are compared by their spelling."""
 
-    def told(self, start: Message) -> object:
+    def compared(self, start: Message) -> object:
         return json.dumps(start.get("inputs", {}))
 
 
@@ -130,7 +130,7 @@ class InputsComparedAsWritten(ComparesMore):
 class TracesCompared(ComparesMore):
     """Two starts with different traces are two bodies."""
 
-    def told(self, start: Message) -> object:
+    def compared(self, start: Message) -> object:
         return start.get("traceparent")
 
 

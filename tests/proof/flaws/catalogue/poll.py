@@ -34,7 +34,7 @@ def answer_of(request: Request, response: Response) -> Message | None:
     return body_of(response) if is_poll(request) and response.status == 200 else None
 
 
-def told(response: Response, body: Message) -> Response:
+def with_json_body(response: Response, body: Message) -> Response:
     """Return the response with another body."""
     return response.with_body(json.dumps(body).encode())
 
@@ -58,7 +58,7 @@ def polls_lose_the_last_of_several(flaw: Rewrite, request: Request, response: Re
     body = answer_of(request, response)
     if not body or len(body["events"]) < 3:
         return response
-    return told(response, {**body, "events": [*body["events"][:-2], body["events"][-1]]})
+    return with_json_body(response, {**body, "events": [*body["events"][:-2], body["events"][-1]]})
 
 
 @answers("POLL-2")
@@ -68,7 +68,7 @@ def next_stays_behind(flaw: Rewrite, request: Request, response: Response) -> Re
     if not body or not body["events"]:
         return response
     epoch, _, seq = body["next"].rpartition(".")
-    return told(response, {**body, "next": f"{epoch}.{int(seq) - 1}"})
+    return with_json_body(response, {**body, "next": f"{epoch}.{int(seq) - 1}"})
 
 
 class Late(Rewrite):
@@ -146,7 +146,7 @@ class PollersAreNoReaders(Rewrite):
         if request.method == "POST" and request.headers.get("accept") == "application/json":
             body = body_of(response)
             if request.path.endswith("/cancel") and body:
-                return told(response, {**body, "epoch": "e1", "next": "e1.0", "events": []})
+                return with_json_body(response, {**body, "epoch": "e1", "next": "e1.0", "events": []})
         return response
 
 

@@ -74,7 +74,7 @@ RELATED: dict[str, tuple[str, ...]] = {
     "second_run_counts_on": ("RESUME-10",),
     "line_ends_made_one": ("SSE-14", "SSE-21"),
     "streams_tell_less": ("SSE-21",),
-    "streams_give_no_user": ("SSE-21",),
+    "cancelled_streams_end_as_left": ("SSE-21",),
     "streams_tell_input_as_text": ("SSE-21",),
     # On streams the message that has to come first has a sentence of its own, too.
     "started_after_the_first_event": ("SSE-3", "RUN-1"),

@@ -101,7 +101,7 @@ class ReplayOffByOne(Rewrite):
 
 
 @flaw("RESUME-10")
-class NothingLive(Seam):
+class NoLiveEventsAfterAResume(Seam):
     """A reader that resumed gets the replay and none of the live events before the terminal."""
 
     def event(self, event: Message, seam: int) -> Iterable[Message]:
@@ -318,7 +318,7 @@ class Merges(Rewrite):
             yield message
 
 
-def is_next(first: Message, second: Message, *kinds: str) -> bool:
+def are_adjacent(first: Message, second: Message, *kinds: str) -> bool:
     """Tell whether two events of the same run stand side by side and are of `kinds`."""
     same_run = is_event(second) and first["run_id"] == second["run_id"]
     begins = second.get("first_seq", second.get("seq"))
@@ -330,7 +330,7 @@ class MergedWithoutFirstSeq(Merges):
     """Merged tokens have no first_seq."""
 
     def merged(self, first: Message, second: Message) -> Message | None:
-        if not is_next(first, second, "token"):
+        if not are_adjacent(first, second, "token"):
             return None
         return {**less(second, "first_seq"), "data": first["data"] + second["data"]}
 
@@ -360,7 +360,7 @@ class ThoughtsOfTwoAgentsMerged(Merges):
         return bool(event["type"] == "thinking")
 
     def merged(self, first: Message, second: Message) -> Message | None:
-        if not is_next(first, second, "thinking") or first.get("agent") == second.get("agent"):
+        if not are_adjacent(first, second, "thinking") or first.get("agent") == second.get("agent"):
             return None
         begins = first.get("first_seq", first["seq"])
         return {**second, "first_seq": begins, "content": first["content"] + second["content"]}
@@ -375,7 +375,7 @@ class CallsMerged(Merges):
         return bool(event["type"] == "tool_delta" or partial)
 
     def merged(self, first: Message, second: Message) -> Message | None:
-        if not is_next(first, second, first["type"]) or first["call_id"] == second["call_id"]:
+        if not are_adjacent(first, second, first["type"]) or first["call_id"] == second["call_id"]:
             return None
         text = "data" if first["type"] == "tool_delta" else "content"
         begins = first.get("first_seq", first["seq"])
@@ -390,7 +390,7 @@ class TokensMergedIntoReplace(Merges):
         return bool(event["type"] == "replace")
 
     def merged(self, first: Message, second: Message) -> Message | None:
-        if not is_next(first, second, "replace", "token") or second["type"] != "token":
+        if not are_adjacent(first, second, "replace", "token") or second["type"] != "token":
             return None
         return {
             **first,

@@ -150,7 +150,7 @@ def one_run_a_connection(flaw: Rewrite, link: Link, message: Message) -> Iterabl
 
 
 @hears("RUN-7")
-def second_prompt_runs_beside(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+def second_prompt_runs_beside_the_first(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """A prompt without run_id starts a second run beside the first."""
     if is_start(message) and "run_id" not in message:
         yield {**message, "run_id": RUN_ID.format(flaw.nth())}

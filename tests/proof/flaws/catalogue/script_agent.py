@@ -219,7 +219,7 @@ def other_prompts_fail(flaw: Rewrite, link: Link, message: Message) -> Iterable[
     yield {**message, "prompt": broken} if plain else message
 
 
-def _loses(member: str, *kinds: str) -> None:
+def _drops_member(member: str, *kinds: str) -> None:
     def server_message(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
         yield less(message, member) if message.get("type") in kinds else message
 
@@ -228,6 +228,6 @@ def _loses(member: str, *kinds: str) -> None:
     says("SCRIPT-12")(server_message)
 
 
-_loses("agent", "tool_call", "observation", "tool_delta")
-_loses("parent_call_id", "observation", "tool_call", "tool_delta")
-_loses("is_error", "observation")
+_drops_member("agent", "tool_call", "observation", "tool_delta")
+_drops_member("parent_call_id", "observation", "tool_call", "tool_delta")
+_drops_member("is_error", "observation")

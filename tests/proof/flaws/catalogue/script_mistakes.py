@@ -23,10 +23,12 @@ def steps_of(prompt: object) -> list[Any]:
         return []
 
 
-def _played(name: str, requirement: str, member: str, instead: Any, description: str) -> None:
+def _replaces_step(name: str, requirement: str, member: str, instead: Any, description: str) -> None:
     def client_message(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
         steps = steps_of(message.get("prompt")) if is_start(message) else []
-        vain = [step for step in steps if isinstance(step, dict) and is_vain(flaw, link, member, step)]
+        vain = [
+            step for step in steps if isinstance(step, dict) and refers_to_nothing(flaw, link, member, step)
+        ]
         if vain:
             played = [instead if step in vain else step for step in steps]
             yield {**message, "prompt": json.dumps({"runwire_script": played})}
@@ -37,7 +39,7 @@ def _played(name: str, requirement: str, member: str, instead: Any, description:
     hears(requirement)(client_message)
 
 
-def is_vain(flaw: Rewrite, link: Link, member: str, step: Message) -> bool:
+def refers_to_nothing(flaw: Rewrite, link: Link, member: str, step: Message) -> bool:
     """Tell whether a step names a run or a request that there is not."""
     if member not in step:
         return False
@@ -46,12 +48,16 @@ def is_vain(flaw: Rewrite, link: Link, member: str, step: Message) -> bool:
     )
 
 
-_played("vain_report_waits", "SCRIPT-13", "report", {"wait_ms": 30_000}, "A report of nobody waits for ever.")
-_played("vain_report_says_null", "SCRIPT-13", "report", {"token": "null"}, "A report of nobody says null.")
-_played(
+_replaces_step(
+    "vain_report_waits", "SCRIPT-13", "report", {"wait_ms": 30_000}, "A report of nobody waits for ever."
+)
+_replaces_step(
+    "vain_report_says_null", "SCRIPT-13", "report", {"token": "null"}, "A report of nobody says null."
+)
+_replaces_step(
     "vain_echo_waits", "SCRIPT-14", "echo_input", {"wait_ms": 30_000}, "An echo of what was not asked waits."
 )
-_played(
+_replaces_step(
     "vain_echo_says_null",
     "SCRIPT-14",
     "echo_input",

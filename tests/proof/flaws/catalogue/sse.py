@@ -43,7 +43,7 @@ def cursor_of(request: Request) -> str | None:
     return request.headers.get("last-event-id") or next(iter(query.get("after", [])), None)
 
 
-def _header(name: str, header: str, value: str | None, doc: str) -> None:
+def _changes_header(name: str, header: str, value: str | None, doc: str) -> None:
     def response(flaw: Rewrite, request: Request, response: Response) -> Response:
         if not response.is_stream:
             return response
@@ -53,11 +53,13 @@ def _header(name: str, header: str, value: str | None, doc: str) -> None:
     answers("SSE-1")(response)
 
 
-_header("streams_may_be_buffered", "x-accel-buffering", None, "Streams have no X-Accel-Buffering.")
-_header("streams_may_be_transformed", "cache-control", "no-store", "Streams may be transformed on the way.")
-_header("streams_may_be_stored", "cache-control", "no-cache, no-transform", "Streams may be stored.")
-_header("streams_as_text", "content-type", "text/plain", "Streams come as text/plain.")
-_header("streams_encoded", "content-encoding", "identity", "Streams name a Content-Encoding.")
+_changes_header("streams_may_be_buffered", "x-accel-buffering", None, "Streams have no X-Accel-Buffering.")
+_changes_header(
+    "streams_may_be_transformed", "cache-control", "no-store", "Streams may be transformed on the way."
+)
+_changes_header("streams_may_be_stored", "cache-control", "no-cache, no-transform", "Streams may be stored.")
+_changes_header("streams_as_text", "content-type", "text/plain", "Streams come as text/plain.")
+_changes_header("streams_encoded", "content-encoding", "identity", "Streams name a Content-Encoding.")
 
 
 @streams("SSE-2")
@@ -392,7 +394,7 @@ def streams_have_an_epoch_of_their_own(flaw: Rewrite, link: Link, message: Messa
 
 
 @says("SSE-21")
-def streams_read_on_in_capitals(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+def resumed_streams_in_capitals(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """A stream of a run that was started on a WebSocket has other text."""
     if link.is_stream and message.get("type") == "resumed":
         link.notes["resumed"] = True

@@ -23,7 +23,7 @@ from tests.proof.flaws.rewrite import Rewrite
 
 from .authentication import WELL_KNOWN
 from .connection import problem
-from .http import body_of, told
+from .http import body_of, with_members
 
 UNAUTHORIZED = problem(401, "unauthorized").with_header("www-authenticate", "Bearer")
 
@@ -79,7 +79,7 @@ def tickets_are_created(flaw: Rewrite, request: Request, response: Response) -> 
 def tickets_with_a_date(flaw: Rewrite, request: Request, response: Response) -> Response:
     """A ticket tells when it expires and not in how many seconds."""
     issued = is_ticket_request(request) and response.status == 200
-    return told(response, expires_in_s="2026-11-24T12:00:00Z") if issued else response
+    return with_members(response, expires_in_s="2026-11-24T12:00:00Z") if issued else response
 
 
 @flaw("TICKET-1", auth=True)
@@ -89,7 +89,7 @@ class OneTicketForAll(Tickets):
     def response(self, request: Request, response: Response) -> Response:
         super().response(request, response)
         issued = is_ticket_request(request) and response.status == 200
-        return told(response, ticket=next(iter(self.issued))) if issued else response
+        return with_members(response, ticket=next(iter(self.issued))) if issued else response
 
 
 @flaw("TICKET-1", auth=True)
@@ -104,7 +104,9 @@ class TicketsOpenNothing(Tickets):
 def tickets_for_a_minute(flaw: Rewrite, request: Request, response: Response) -> Response:
     """A ticket is good for a minute."""
     return (
-        told(response, expires_in_s=60) if is_ticket_request(request) and response.status == 200 else response
+        with_members(response, expires_in_s=60)
+        if is_ticket_request(request) and response.status == 200
+        else response
     )
 
 
@@ -121,7 +123,7 @@ class OldTicketsAreGood(Tickets):
 def tickets_outlive_what_they_say(flaw: Rewrite, request: Request, response: Response) -> Response:
     """A ticket is good for longer than it was issued with."""
     return (
-        told(response, expires_in_s=0.5)
+        with_members(response, expires_in_s=0.5)
         if is_ticket_request(request) and response.status == 200
         else response
     )

@@ -22,7 +22,7 @@ EQUAL_FACTORS, FACTOR_SHARE, LEAST_FACTOR = 3, 0.06, 1.2
 LEAST_WAIT_S = 0.1
 
 
-def haste_of(waits: Sequence[float], seconds: float) -> str:
+def missing_growth(waits: Sequence[float], seconds: float) -> str:
     """Return what shows that waits do not grow, or an empty string.
 
     `waits` are the seconds from the end of each attempt to the next one, seen over `seconds`.
@@ -37,7 +37,7 @@ def haste_of(waits: Sequence[float], seconds: float) -> str:
     return ""
 
 
-def evenness_of(waits: Sequence[float]) -> str:
+def missing_jitter(waits: Sequence[float]) -> str:
     """Return what shows that waits are without jitter, or an empty string; chance makes such waits once in a while."""
     told = ", ".join(f"{wait:.2f}" for wait in waits[:8])
     for place in range(len(waits) - EQUAL_WAITS + 1):

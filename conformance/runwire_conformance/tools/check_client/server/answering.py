@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from runwire_conformance.tools.check_client.server.peers import Request, Wire
-from runwire_conformance.tools.check_client.server.run_of_scenario import problem
+from runwire_conformance.tools.check_client.server.peers import PeerConnection, Request
+from runwire_conformance.tools.check_client.server.scenario_run import problem
 from runwire_conformance.tools.check_client.wire_log import WireLog
 from runwire_conformance.trace.trace import Trace, Transport, parsed
 
@@ -24,7 +24,7 @@ def opened(log: WireLog, transport: Transport, request: Request) -> Trace:
 
 
 def answer_json(
-    wire: Wire,
+    wire: PeerConnection,
     status: int,
     value: Mapping[str, Any],
     trace: Trace | None = None,
@@ -38,7 +38,7 @@ def answer_json(
     wire.answer(status, media, text.encode(), headers)
 
 
-def answer_problem(wire: Wire, told: Mapping[str, Any]) -> None:
+def answer_problem(wire: PeerConnection, told: Mapping[str, Any]) -> None:
     """Answer with what refuses a request."""
     status, body = problem(told)
     headers = [("WWW-Authenticate", "Bearer")] if status == 401 else []

@@ -68,7 +68,7 @@ def _decoded(value: str) -> str:
         return value
 
 
-class Wire:
+class PeerConnection:
     """One TCP connection of a client, with its one request and what answers it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
@@ -173,7 +173,7 @@ class Wire:
         self._writer.transport.abort()
 
 
-class Frames:
+class ClientFrameReader:
     """Reads the frames of a client."""
 
     def __init__(self, first: bytes) -> None:

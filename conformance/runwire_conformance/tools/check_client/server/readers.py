@@ -10,7 +10,7 @@ from typing import Any
 from websockets.frames import Frame, Opcode
 
 from runwire_conformance.client.wire.websocket import close_payload
-from runwire_conformance.tools.check_client.server.peers import Wire
+from runwire_conformance.tools.check_client.server.peers import PeerConnection
 from runwire_conformance.trace.trace import RESPONSE_ENDED, Message, Trace, parsed
 
 #: Seconds between two pieces of a stream that is cut, so that they travel apart.
@@ -21,7 +21,7 @@ PIECE_S = 0.001
 class SocketReader:
     """A reader over a WebSocket: sends messages in frames."""
 
-    wire: Wire
+    wire: PeerConnection
     trace: Trace
     fragment_bytes: int = 0
     transport: str = "websocket"
@@ -80,7 +80,7 @@ class SocketReader:
 class StreamReader:
     """A reader over server-sent events: writes them as the scenario has it."""
 
-    wire: Wire
+    wire: PeerConnection
     trace: Trace
     line_end: str = "\n"
     cut_every: int = 0

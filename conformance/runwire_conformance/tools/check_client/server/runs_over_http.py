@@ -5,11 +5,11 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from runwire_conformance.tools.check_client.scenario import Scenario
-from runwire_conformance.tools.check_client.server.acting import Acting
 from runwire_conformance.tools.check_client.server.answering import answer_json, answer_problem, opened
-from runwire_conformance.tools.check_client.server.peers import Request, Wire
+from runwire_conformance.tools.check_client.server.peers import PeerConnection, Request
 from runwire_conformance.tools.check_client.server.readers import StreamReader
-from runwire_conformance.tools.check_client.server.run_of_scenario import (
+from runwire_conformance.tools.check_client.server.scenario_player import ScenarioPlayer
+from runwire_conformance.tools.check_client.server.scenario_run import (
     BAD_REQUEST,
     NOT_FOUND,
     UNAUTHORIZED,
@@ -25,15 +25,20 @@ class RunsOverHttp:
     """Answers requests for runs; `tokens` are the credentials that are good."""
 
     def __init__(
-        self, scenario: Scenario, run: ScenarioRun, acting: Acting, log: WireLog, tokens: Container[str]
+        self,
+        scenario: Scenario,
+        run: ScenarioRun,
+        player: ScenarioPlayer,
+        log: WireLog,
+        tokens: Container[str],
     ) -> None:
         self._scenario = scenario
         self._run = run
-        self._acting = acting
+        self._player = player
         self._log = log
         self._tokens = tokens
 
-    async def answer(self, wire: Wire, request: Request, seen: Mapping[str, Any]) -> None:
+    async def answer(self, wire: PeerConnection, request: Request, seen: Mapping[str, Any]) -> None:
         """Answer a request, of which `seen` is noted."""
         self._log.note("request", wire.number, **seen)
         if self._scenario.token and request.token not in self._tokens:
@@ -47,13 +52,13 @@ class RunsOverHttp:
             await self._events(wire, request, seen, rest[0])
         elif what == ("GET",):
             self._log.note("poll", wire.number, page=False, **seen)
-            self._acting.looked_at()
+            self._player.looked_at()
             trace = opened(self._log, "http", request)
             answer_json(wire, 200, self._run.state(), trace)
         elif what == ("POST", "cancel"):
             trace = opened(self._log, "http", request)
             self._log.note("says", wire.number, type="cancel")
-            if refused := self._acting.refusal_of_request():
+            if refused := self._player.cancel_refusal():
                 answer_problem(wire, refused)
             else:
                 answer_json(
@@ -62,7 +67,7 @@ class RunsOverHttp:
         else:
             answer_problem(wire, NOT_FOUND)
 
-    async def _post(self, wire: Wire, request: Request) -> None:
+    async def _post(self, wire: PeerConnection, request: Request) -> None:
         body = parsed(request.body)
         if body is None or "prompt" not in body:
             answer_problem(wire, BAD_REQUEST)
@@ -77,13 +82,15 @@ class RunsOverHttp:
         after, epoch = _cursor(cursor) if cursor else (0, None)
         await self._stream(wire, request, by="start", run_id=body.get("run_id"), after=after, epoch=epoch)
 
-    async def _events(self, wire: Wire, request: Request, seen: Mapping[str, Any], run_id: str) -> None:
+    async def _events(
+        self, wire: PeerConnection, request: Request, seen: Mapping[str, Any], run_id: str
+    ) -> None:
         cursor = request.header("last-event-id") or next(iter(request.query.get("after", [])), "")
         after, epoch = _cursor(cursor) if cursor else (0, None)
         accept = request.header("accept")
         if "application/json" in accept and "text/event-stream" not in accept:
             self._log.note("poll", wire.number, page=True, **seen)
-            self._acting.looked_at(page=True)
+            self._player.looked_at(page=True)
             trace = opened(self._log, "http", request)
             if self._run.said <= after and self._run.status == "running":
                 wait = next(iter(request.query.get("wait", [])), "0")
@@ -93,7 +100,7 @@ class RunsOverHttp:
             return
         await self._stream(wire, request, by="resume", run_id=run_id, after=after, epoch=epoch)
 
-    async def _stream(self, wire: Wire, request: Request, **asked: Any) -> None:
+    async def _stream(self, wire: PeerConnection, request: Request, **asked: Any) -> None:
         trace = opened(self._log, "sse", request)
         style = self._scenario.stream
         reader = StreamReader(
@@ -106,7 +113,7 @@ class RunsOverHttp:
             style.get("byte_order_mark", False),
             style.get("folded", False),
         )
-        self._acting.attached(reader, re=None, token=request.token, **asked)
+        self._player.attached(reader, re=None, token=request.token, **asked)
         while await wire.read():
             pass
         if not reader.broken_off:

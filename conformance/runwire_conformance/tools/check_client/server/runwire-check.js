@@ -3,14 +3,14 @@
 // says what it shows. When the scenario is over the page is loaded again, for the next one.
 
 globalThis.runwireCheck = (() => {
-  const desk = new URL(document.currentScript.src).origin;
+  const judge = new URL(document.currentScript.src).origin;
   const { fetch } = globalThis;
   let play = 0;
   let reporting = Promise.resolve();
 
   async function answer(path) {
     for (;;) {
-      const response = await fetch(desk + path, { cache: "no-store" });
+      const response = await fetch(judge + path, { cache: "no-store" });
       if (response.status !== 204) return response;
     }
   }
@@ -24,7 +24,7 @@ globalThis.runwireCheck = (() => {
     },
     report(shown) {
       const body = JSON.stringify(shown);
-      reporting = reporting.then(() => fetch(`${desk}/report?play=${play}`, { method: "POST", body }));
+      reporting = reporting.then(() => fetch(`${judge}/report?play=${play}`, { method: "POST", body }));
       return reporting;
     },
   };

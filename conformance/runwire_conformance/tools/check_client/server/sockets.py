@@ -6,11 +6,16 @@ from typing import Any
 from websockets.frames import Opcode
 
 from runwire_conformance.tools.check_client.scenario import Scenario, plan_for
-from runwire_conformance.tools.check_client.server.acting import Acting
 from runwire_conformance.tools.check_client.server.answering import answer_json, answer_problem, opened
-from runwire_conformance.tools.check_client.server.peers import BAD_FRAMES, Frames, Request, Wire
+from runwire_conformance.tools.check_client.server.peers import (
+    BAD_FRAMES,
+    ClientFrameReader,
+    PeerConnection,
+    Request,
+)
 from runwire_conformance.tools.check_client.server.readers import SocketReader
-from runwire_conformance.tools.check_client.server.run_of_scenario import UNAUTHORIZED, ScenarioRun, problem
+from runwire_conformance.tools.check_client.server.scenario_player import ScenarioPlayer
+from runwire_conformance.tools.check_client.server.scenario_run import UNAUTHORIZED, ScenarioRun, problem
 from runwire_conformance.tools.check_client.wire_log import WireLog
 from runwire_conformance.trace.trace import Message, Trace, parsed
 
@@ -23,19 +28,19 @@ class Sockets:
         scenario: Scenario,
         transport: str,
         run: ScenarioRun,
-        acting: Acting,
+        player: ScenarioPlayer,
         log: WireLog,
         tokens: Container[str],
     ) -> None:
         self._scenario = scenario
         self._transport = transport
         self._run = run
-        self._acting = acting
+        self._player = player
         self._log = log
         self._tokens = tokens
         self._handshakes = 0
 
-    async def handshake(self, wire: Wire, request: Request, seen: Mapping[str, Any]) -> None:
+    async def handshake(self, wire: PeerConnection, request: Request, seen: Mapping[str, Any]) -> None:
         """Take a handshake, of which `seen` is noted, and the messages that follow."""
         self._handshakes += 1
         self._log.note("handshake", wire.number, number=self._handshakes, **seen)
@@ -61,7 +66,7 @@ class Sockets:
         trace.add("server", "response", "101")
         self._log.note("mark", wire.number, name="opened")
         reader = SocketReader(wire, trace, self._scenario.fragments)
-        frames = Frames(wire.upgrade(request))
+        frames = ClientFrameReader(wire.upgrade(request))
         if plan["do"] == "accept" and not self._scenario.basic:
             reader.say(self._run.ready(plan.get("ready", {})))
         if plan["do"] == "accept":
@@ -70,7 +75,7 @@ class Sockets:
             reader.close(plan["close"])
             self._log.note("ended", wire.number)
         beats = (
-            self._acting.keep_alive(reader) if plan["do"] == "accept" and not self._scenario.basic else None
+            self._player.keep_alive(reader) if plan["do"] == "accept" and not self._scenario.basic else None
         )
         try:
             await self._frames(reader, frames, trace, request, plan["do"] == "mute")
@@ -81,7 +86,7 @@ class Sockets:
                 self._log.note("gone", wire.number)
 
     async def _frames(
-        self, reader: SocketReader, frames: Frames, trace: Trace, request: Request, mute: bool
+        self, reader: SocketReader, frames: ClientFrameReader, trace: Trace, request: Request, mute: bool
     ) -> None:
         whole = bytearray()
         while True:
@@ -116,13 +121,13 @@ class Sockets:
         kind = message.type or ("start" if "prompt" in message else "")
         re = message.get("id") if isinstance(message.get("id"), str) else None
         self._log.note("says", reader.wire.number, type=kind, message=message)
-        if self._acting.is_silent(reader):
+        if self._player.is_silent(reader):
             return
         if kind == "heartbeat":
             reader.say({"type": "heartbeat", **({"re": re} if re else {})})
         elif kind in {"start", "resume"}:
             after = message.get("after") if kind == "resume" else 0
-            self._acting.attached(
+            self._player.attached(
                 reader,
                 by=kind,
                 run_id=message.get("run_id"),
@@ -132,7 +137,7 @@ class Sockets:
                 token=request.token,
             )
         elif kind == "cancel":
-            self._acting.asked(reader, re)
+            self._player.refuse_cancel(reader, re)
         else:
             told = {"type": "notice", "code": "unknown_type", "data": f"what is {kind or 'this'}?"}
             reader.say({**told, **({"re": re} if re else {})})

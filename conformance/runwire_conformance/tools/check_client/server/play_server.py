@@ -5,13 +5,13 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from runwire_conformance.tools.check_client.judged.told import Told
+from runwire_conformance.tools.check_client.client_under_test.launch_parameters import LaunchParameters
 from runwire_conformance.tools.check_client.scenario import Scenario
-from runwire_conformance.tools.check_client.server.acting import Acting
 from runwire_conformance.tools.check_client.server.answering import answer_json, answer_problem, opened
-from runwire_conformance.tools.check_client.server.peers import Request, Wire
-from runwire_conformance.tools.check_client.server.run_of_scenario import NOT_FOUND, ScenarioRun
+from runwire_conformance.tools.check_client.server.peers import PeerConnection, Request
 from runwire_conformance.tools.check_client.server.runs_over_http import RUNS, RunsOverHttp
+from runwire_conformance.tools.check_client.server.scenario_player import ScenarioPlayer
+from runwire_conformance.tools.check_client.server.scenario_run import NOT_FOUND, ScenarioRun
 from runwire_conformance.tools.check_client.server.sockets import Sockets
 from runwire_conformance.tools.check_client.wire_log import WireLog
 
@@ -22,7 +22,7 @@ DISCOVERY, SOCKET, TOKEN = "/.well-known/runwire", "/ws/generate", "/token"
 PAGE = b"<!doctype html><title>A gateway</title><h1>Please wait</h1>"
 
 
-class Stage:
+class PlayServer:
     """One server for one play. `log` is what it saw."""
 
     def __init__(self, scenario: Scenario, transport: str, reports: frozenset[str] = frozenset()) -> None:
@@ -35,7 +35,7 @@ class Stage:
         )
         features += ["auth"] if scenario.token else []
         self.run = ScenarioRun(scenario, features=features)
-        self.acting = Acting(scenario, self.run, self.log)
+        self.acting = ScenarioPlayer(scenario, self.run, self.log)
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = 0
@@ -62,10 +62,10 @@ class Stage:
         await asyncio.sleep(0)  # what was closed lets go of its socket
 
     @property
-    def told(self) -> Told:
+    def launch_parameters(self) -> LaunchParameters:
         """What the client is told."""
         origin = f"{HOST}:{self._ports[0]}"
-        return Told(
+        return LaunchParameters(
             # A basic server has no discovery document.
             f"ws://{origin}{SOCKET}" if self.scenario.basic else f"http://{origin}",
             f"ws://{origin}{SOCKET}",
@@ -88,7 +88,7 @@ class Stage:
         assert task is not None
         self._tasks.add(task)
         self._numbers += 1
-        wire = Wire(reader, writer, self._numbers)
+        wire = PeerConnection(reader, writer, self._numbers)
         try:
             request = await wire.request()
             if request is not None:
@@ -102,7 +102,7 @@ class Stage:
             self._tasks.discard(task)
             wire.close()
 
-    async def _route(self, wire: Wire, request: Request, place: Mapping[str, Any]) -> None:
+    async def _route(self, wire: PeerConnection, request: Request, place: Mapping[str, Any]) -> None:
         if request.method == "OPTIONS":
             wire.answer(204, "", b"")
             return
@@ -119,7 +119,7 @@ class Stage:
         else:
             answer_problem(wire, NOT_FOUND)
 
-    def _discover(self, wire: Wire, request: Request, seen: Mapping[str, Any]) -> None:
+    def _discover(self, wire: PeerConnection, request: Request, seen: Mapping[str, Any]) -> None:
         self.log.note("discovery", wire.number, **seen)
         trace = opened(self.log, "http", request)
         asked = len(self.log.of("discovery"))

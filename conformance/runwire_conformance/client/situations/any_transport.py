@@ -13,10 +13,10 @@ from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.trace import Message
 
 #: The transports that such a case plays on.
-BOTH = ("websocket", "sse")
+BOTH_TRANSPORTS = ("websocket", "sse")
 
 
-async def begun(target: Target, transport: str, prompt: str, **members: Any) -> Run:
+async def start_run(target: Target, transport: str, prompt: str, **members: Any) -> Run:
     """Start a run on a connection or a stream of its own; raises Broken when it is refused."""
     if transport == "sse":
         return await (await target.start_stream(prompt, **members)).run()

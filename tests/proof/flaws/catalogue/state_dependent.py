@@ -15,7 +15,7 @@ def is_text(message: Message) -> bool:
     return is_event(message) and message["type"] == "token"
 
 
-def cancelled(message: Message) -> bool:
+def is_cancelled_by_user(message: Message) -> bool:
     """Tell whether a message says that the user cancelled."""
     return message.get("type") == "done" and message.get("reason") == "user"
 
@@ -90,7 +90,7 @@ class CancelledBetweenToolsCompletes(Rewrite):
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
         run_id = str(message.get("run_id"))
         last = link.proxy.book.logs[run_id].get(message.get("seq", 0) - 1, {"type": "token"})
-        wrong = cancelled(message) and last["type"] != "token"
+        wrong = is_cancelled_by_user(message) and last["type"] != "token"
         yield {**less(message, "reason"), "status": "completed"} if wrong else message
 
 
@@ -100,7 +100,7 @@ class TwoTerminalsWhenACancelRacesTheEnd(Rewrite):
 
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
         yield message
-        raced = cancelled(message) and message["seq"] > 2 and not link.is_stream
+        raced = is_cancelled_by_user(message) and message["seq"] > 2 and not link.is_stream
         if raced:
             yield {**less(message, "reason"), "seq": message["seq"] + 1, "status": "completed"}
 
@@ -112,7 +112,7 @@ class FencedToolSpeaksAfterTheEnd(Rewrite):
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
         yield message
         blocked = "block_ms" in link.proxy.book.prompt(str(message.get("run_id")))
-        if cancelled(message) and blocked and not link.is_stream:
+        if is_cancelled_by_user(message) and blocked and not link.is_stream:
             yield {"type": "token", "run_id": message["run_id"], "seq": message["seq"] + 1, "data": "late"}
 
 

@@ -7,13 +7,13 @@ from typing import NoReturn
 
 import typer
 
-from runwire_conformance.trace.printing import fit
+from runwire_conformance.trace.printing import printable
 from runwire_spec import Requirement, catalogue, registries
 
 
 def fail(message: str) -> NoReturn:
     """Say what is wrong with the call, in one line, and end with exit code 2."""
-    print(f"runwire: {fit(message)}", file=sys.stderr)
+    print(f"runwire: {printable(message)}", file=sys.stderr)
     raise typer.Exit(2)
 
 

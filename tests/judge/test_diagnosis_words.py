@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.judge.test_reach import HTTP, PAGE, WS, answering, told
+from tests.judge.test_diagnosis import HTTP, PAGE, WS, answering, told
 from tests.proof.flaws.judge import judge
 from tests.support.basic_servers import Serve
 

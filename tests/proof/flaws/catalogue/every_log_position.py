@@ -99,7 +99,7 @@ class LiveStreamsMissTheFirstEvent(JoinedLive):
 
 
 @flaw("SSE-5")
-class PostedStreamsNameNoHelper(Rewrite):
+class PostedStreamsNameNoSubAgent(Rewrite):
     """The stream of a start leaves out which sub-agent thinks."""
 
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:

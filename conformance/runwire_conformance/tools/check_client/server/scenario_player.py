@@ -7,7 +7,7 @@ from typing import Any
 
 from runwire_conformance.tools.check_client.scenario import Plan, Scenario, plan_for
 from runwire_conformance.tools.check_client.server.readers import Reader, SocketReader, StreamReader
-from runwire_conformance.tools.check_client.server.run_of_scenario import (
+from runwire_conformance.tools.check_client.server.scenario_run import (
     BAD_REQUEST,
     NOT_FOUND,
     ScenarioRun,
@@ -21,7 +21,7 @@ from runwire_conformance.trace.clock import now
 PINGS = 4
 
 
-class Acting:
+class ScenarioPlayer:
     """Plays the plans of a scenario to whoever starts or resumes its run."""
 
     def __init__(self, scenario: Scenario, run: ScenarioRun, log: WireLog) -> None:
@@ -84,13 +84,13 @@ class Acting:
         if page and self._run.said == self._run.last and self._log.mark("over") is None:
             self._log.note("mark", name="over")
 
-    def asked(self, reader: Reader, re: str | None) -> None:
+    def refuse_cancel(self, reader: Reader, re: str | None) -> None:
         """Answer a `cancel` that the scenario refuses."""
         if self._refusing is not None:
             reader.say(refusal(self._refusing, re))
             self._refusing = None
 
-    def refusal_of_request(self) -> Mapping[str, Any] | None:
+    def cancel_refusal(self) -> Mapping[str, Any] | None:
         """Return what refuses a `cancel` over HTTP, if the scenario does."""
         refused, self._refusing = self._refusing, None
         return refused
@@ -252,7 +252,7 @@ class Acting:
 
     async def _heard(self, kind: str) -> None:
         while not any(one.get("type") == kind for one in self._log.of("says")):
-            await self._log.news()
+            await self._log.next_entry()
 
 
 #: The members that a basic server sends.

@@ -10,7 +10,7 @@ from tests.proof.flaws.link import Link
 from tests.proof.flaws.rewrite import Action, Message, Rewrite
 
 
-def _said(name: str, change: Callable[[Message, Link], object], description: str) -> None:
+def _changes_last_seq(name: str, change: Callable[[Message, Link], object], description: str) -> None:
     def server_message(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
         if message.get("type") == "resumed":
             yield {**message, "last_seq": change(message, link)}
@@ -21,11 +21,11 @@ def _said(name: str, change: Callable[[Message, Link], object], description: str
     says("RESUME-28")(server_message)
 
 
-_said(
+_changes_last_seq(
     "last_seq_is_the_cursor", lambda m, _: m["next_seq"] - 1, "`last_seq` is the cursor that was asked for."
 )
-_said("last_seq_is_the_next", lambda m, _: m["last_seq"] + 1, "`last_seq` is one too high.")
-_said(
+_changes_last_seq("last_seq_is_the_next", lambda m, _: m["last_seq"] + 1, "`last_seq` is one too high.")
+_changes_last_seq(
     "last_seq_of_streams_is_zero",
     lambda m, link: 0 if link.is_stream else m["last_seq"],
     "On streams `last_seq` is 0.",

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from runwire_conformance.tools.check_client.judged.reports import NoReport, report_in
-from runwire_conformance.tools.check_client.judged.told import Told
+from runwire_conformance.tools.check_client.client_under_test.launch_parameters import LaunchParameters
+from runwire_conformance.tools.check_client.client_under_test.reports import NoReport, report_in
 from runwire_conformance.tools.check_client.wire_log import WireLog
 
 #: Seconds that a client is given to end when it is told to.
@@ -24,7 +24,7 @@ class Unstartable(Exception):
     """The command of the client cannot be started; the message says why and what to do."""
 
 
-class Client(Protocol):
+class LaunchedClient(Protocol):
     """A client in one play."""
 
     @property
@@ -58,7 +58,7 @@ class Process:
         self._waiting = asyncio.create_task(self._wait())
 
     @classmethod
-    async def start(cls, command: Sequence[str], told: Told, log: WireLog) -> "Process":
+    async def start(cls, command: Sequence[str], told: LaunchParameters, log: WireLog) -> "Process":
         """Start a client; raises Unstartable."""
         words = told.command(command)
         try:

@@ -25,7 +25,7 @@ MOST_BYTES = 256
 WANTS_TLS = (b"HTTPS port", b"HTTPS server", b"https://")
 
 #: Statuses by which a proxy says that it does not reach what is behind it.
-OF_A_PROXY = frozenset({502, 503, 504})
+PROXY_STATUSES = frozenset({502, 503, 504})
 
 
 class NoRunwireServer(Exception):
@@ -37,15 +37,15 @@ class NoRunwireServer(Exception):
     response: Response | None = None
 
 
-class Speechless(NoRunwireServer):
+class NotHttp(NoRunwireServer):
     """What listens took a connection and did not answer with HTTP; that may pass."""
 
 
-class Guarded(NoRunwireServer):
+class CredentialRequired(NoRunwireServer):
     """What listens asks everybody for a credential, even for what is open to all ([CONN-1])."""
 
 
-def swapped(url: str) -> str:
+def with_tls_switched(url: str) -> str:
     """Return a URL with TLS where it had none, and without where it had it."""
     parts = urlsplit(url)
     schemes = {"http": "https", "https": "http", "ws": "wss", "wss": "ws"}
@@ -60,23 +60,23 @@ async def unreachable(url: str, problem: Unreachable) -> NoRunwireServer:
     if not isinstance(problem, NoHandshake):
         return NoRunwireServer(f"cannot connect to {problem}; is the server running there?")
     if "CERTIFICATE_VERIFY_FAILED" in problem.reason:
-        return NoRunwireServer(_certificate_advice(url, _openssl_reason(problem.reason)))
-    first = await _first_bytes(url)
+        return NoRunwireServer(_untrusted_certificate(url, _reason(problem.reason)))
+    first = await _greeting(url)
     if first.startswith(b"HTTP/"):
-        return NoRunwireServer(f"{_authority(url)} does not speak TLS; use {swapped(url)}")
-    ended = f"ended the TLS handshake: {_openssl_reason(problem.reason)}"
+        return NoRunwireServer(f"{_authority(url)} does not speak TLS; use {with_tls_switched(url)}")
+    ended = f"ended the TLS handshake: {_reason(problem.reason)}"
     how = f"did not answer the TLS handshake within {CONNECT_S:g} s" if problem.timed_out else ended
-    return NoRunwireServer(_hint_from_bytes(first, url) or f"{_authority(url)} {how}; is it the right port?")
+    return NoRunwireServer(_from_greeting(first, url) or f"{_authority(url)} {how}; is it the right port?")
 
 
-async def speechless(url: str, said: str) -> NoRunwireServer:
+async def not_http(url: str, said: str) -> NoRunwireServer:
     """Return what to do about something that took a connection and did not answer with HTTP; `said` is how."""
-    first = b"" if urlsplit(url).scheme in {"https", "wss"} else await _first_bytes(url)
+    first = b"" if urlsplit(url).scheme in {"https", "wss"} else await _greeting(url)
     if not first.startswith(b"HTTP/") and urlsplit(url).scheme in {"http", "ws"} and await _speaks_tls(url):
-        return Speechless(f"{_authority(url)} speaks TLS; use {swapped(url)}")
+        return NotHttp(f"{_authority(url)} speaks TLS; write {with_tls_switched(url)}")
     doubt = ", or is the server stuck?" if "nothing within" in said else "?"
     nobody = f"there is no Runwire server at {_authority(url)}: {said}; is it the right port{doubt}"
-    return Speechless(_hint_from_bytes(first, url) or nobody)
+    return NotHttp(_from_greeting(first, url) or nobody)
 
 
 def speaks_runwire(response: Response) -> bool:
@@ -87,31 +87,31 @@ def speaks_runwire(response: Response) -> bool:
     return body is not None and body.get("code") in {row["code"] for row in registries()["errors"]}
 
 
-def refused(url: str, status: int, *, has_credential: bool) -> NoRunwireServer | None:
+def refused_status(url: str, status: int, *, has_credential: bool) -> NoRunwireServer | None:
     """Return what to do about a status that says nothing of Runwire, or None for another."""
     if status in {401, 403}:
         hint = (
             "is the credential correct?" if has_credential else "give a credential with --token or --header"
         )
-        return Guarded(f"{url} answered {status}; {hint}")
+        return CredentialRequired(f"{url} answered {status}; {hint}")
     if status == 429:
         return NoRunwireServer(
             f"{url} answered 429: the server is at its limit; end other clients, or try again later"
         )
-    if status in OF_A_PROXY:
+    if status in PROXY_STATUSES:
         return NoRunwireServer(
             f"{url} answered {status}, as a proxy does when it cannot reach the server; is the server running?"
         )
     return None
 
 
-def _hint_from_bytes(first: bytes, url: str) -> str:
+def _from_greeting(first: bytes, url: str) -> str:
     """Return what the first bytes of whatever listens say of it, or an empty string."""
     address = _authority(url)
     if first.startswith(b"SSH-"):
         return f"an SSH server listens at {address}; use the port of the Runwire server"
     if first.startswith((b"\x15\x03", b"\x16\x03")) or any(words in first for words in WANTS_TLS):
-        return f"{address} speaks TLS; use {swapped(url)}"
+        return f"{address} speaks TLS; use {with_tls_switched(url)}"
     if first.startswith(b"GET / "):
         return f"there is no Runwire server at {address}: it echoes messages, as an echo server does"
     if first and not first.startswith(b"HTTP/"):
@@ -121,7 +121,7 @@ def _hint_from_bytes(first: bytes, url: str) -> str:
     return ""
 
 
-async def _first_bytes(url: str) -> bytes:
+async def _greeting(url: str) -> bytes:
     """Return the first bytes that come when HTTP without TLS is spoken to a port, or none."""
     address = replace(address_of(url), tls=False)
     try:
@@ -157,12 +157,12 @@ def _authority(url: str) -> str:
     return f"{parts.hostname} port {parts.port or address_of(url).port}"
 
 
-def _openssl_reason(said: str) -> str:
+def _reason(said: str) -> str:
     """Return what OpenSSL says, without its own places."""
     return (said.partition("] ")[2].partition(" (_ssl")[0] or said).rstrip(".")
 
 
-def _certificate_advice(url: str, said: str) -> str:
+def _untrusted_certificate(url: str, said: str) -> str:
     """Return what to do about a certificate, of which OpenSSL says why it does not count."""
     if "mismatch" in said:
         told = f"the certificate of {_authority(url)} is for another name: {said}"

@@ -35,7 +35,7 @@ def bound() -> dict[str, Requirement]:
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class ClientProfile:
     """What a client claims."""
 
     classes: frozenset[str]
@@ -50,7 +50,7 @@ class Profile:
         return tuple(name for name in scenario.transports if name in self.transports)
 
 
-def profile_of(claims: Iterable[str], transports: Sequence[str]) -> Profile:
+def profile_of(claims: Iterable[str], transports: Sequence[str]) -> ClientProfile:
     """Return the profile of a client, with the classes that its claims need; raises NoClaim."""
     needs = {row["class"]: row["needs"].strip("`") for row in registries()["client_classes"]}
     wanted = {LEAST}
@@ -65,4 +65,6 @@ def profile_of(claims: Iterable[str], transports: Sequence[str]) -> Profile:
     for name in transports:
         if name not in TRANSPORTS:
             raise NoClaim(f"unknown transport {name!r}; the transports are: {', '.join(TRANSPORTS)}")
-    return Profile(frozenset(wanted), tuple(name for name in TRANSPORTS if name in transports) or TRANSPORTS)
+    return ClientProfile(
+        frozenset(wanted), tuple(name for name in TRANSPORTS if name in transports) or TRANSPORTS
+    )

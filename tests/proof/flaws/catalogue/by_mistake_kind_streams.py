@@ -12,7 +12,7 @@ from tests.proof.flaws.http1 import Request, Response
 from tests.proof.flaws.link import Link
 from tests.proof.flaws.rewrite import Action, Answer, Message, Rewrite, is_terminal, less, refusal
 
-from .http import body_of, is_status, told
+from .http import body_of, is_status, with_members
 
 ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 
@@ -42,7 +42,7 @@ def streams_lose_astral_letters(flaw: Rewrite, link: Link, message: Message) -> 
 
 
 @says("CANCEL-1", clause="reason")
-def streams_give_no_user(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
+def cancelled_streams_end_as_left(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """A run that was cancelled ends its stream as one that was left."""
     cancelled = link.is_stream and message.get("type") == "done" and message.get("reason") == "user"
     yield {**message, "reason": "disconnected"} if cancelled else message
@@ -122,7 +122,7 @@ class TextOfTheRunBefore(Rewrite):
             return response
         runs = next(runs for runs in self.sessions.values() if body["run_id"] in runs)
         before = self.words.get(runs[runs.index(body["run_id"]) - 1], "")
-        return told(response, text=before + body.get("text", ""))
+        return with_members(response, text=before + body.get("text", ""))
 
 
 @flaw("INPUT-4")

@@ -10,10 +10,10 @@ import json
 from dataclasses import dataclass, field
 from importlib.resources import files
 
-from runwire_conformance.tools.check_client.judged.process import Client, Unstartable
-from runwire_conformance.tools.check_client.judged.reports import NoReport, checked
-from runwire_conformance.tools.check_client.judged.told import Told
-from runwire_conformance.tools.check_client.server.peers import Request, Wire
+from runwire_conformance.tools.check_client.client_under_test.launch_parameters import LaunchParameters
+from runwire_conformance.tools.check_client.client_under_test.process import LaunchedClient, Unstartable
+from runwire_conformance.tools.check_client.client_under_test.reports import NoReport, checked
+from runwire_conformance.tools.check_client.server.peers import PeerConnection, Request
 from runwire_conformance.tools.check_client.wire_log import WireLog
 from runwire_conformance.trace.json_reading import read_json
 
@@ -27,11 +27,11 @@ FETCH_S = 300.0
 
 
 @dataclass(slots=True)
-class Visit:
-    """One play, as a client at the desk sees it."""
+class QueuedPlay:
+    """One play, as a client that fetches its scenario sees it."""
 
     number: int
-    told: Told
+    parameters: LaunchParameters
     log: WireLog
     fetched: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -48,13 +48,13 @@ class Visit:
         self.over.set()
 
 
-class Desk:
+class ScenarioQueue:
     """Hands out scenarios, and takes reports."""
 
     def __init__(self) -> None:
         self._server: asyncio.Server | None = None
-        self._waiting: asyncio.Queue[Visit] = asyncio.Queue()
-        self._visits: dict[str, Visit] = {}
+        self._waiting: asyncio.Queue[QueuedPlay] = asyncio.Queue()
+        self._visits: dict[str, QueuedPlay] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self, port: int) -> int:
@@ -72,9 +72,9 @@ class Desk:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.sleep(0)  # what was closed lets go of its socket
 
-    async def launch(self, told: Told, log: WireLog) -> Client:
+    async def launch(self, told: LaunchParameters, log: WireLog) -> LaunchedClient:
         """Wait until a client has fetched a scenario; raises Unstartable."""
-        visit = Visit(len(self._visits) + 1, told, log)
+        visit = QueuedPlay(len(self._visits) + 1, told, log)
         self._visits[str(visit.number)] = visit
         await self._waiting.put(visit)
         try:
@@ -85,7 +85,7 @@ class Desk:
         return visit
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        wire = Wire(reader, writer, 0)
+        wire = PeerConnection(reader, writer, 0)
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
@@ -100,7 +100,7 @@ class Desk:
             self._tasks.discard(task)
             wire.close()
 
-    async def _answer(self, wire: Wire, request: Request) -> None:
+    async def _answer(self, wire: PeerConnection, request: Request) -> None:
         visit = self._visits.get(next(iter(request.query.get("play", [])), ""))
         what = (request.method, request.path)
         if request.method == "OPTIONS":
@@ -118,7 +118,7 @@ class Desk:
         else:
             wire.answer(404, "text/plain", (__doc__ or "").encode())
 
-    async def _next(self, wire: Wire) -> None:
+    async def _next(self, wire: PeerConnection) -> None:
         try:
             async with asyncio.timeout(ASK_S):
                 visit = await self._waiting.get()
@@ -126,10 +126,10 @@ class Desk:
             wire.answer(204, "", b"")
             return
         visit.fetched.set()
-        told = {"play": visit.number, **visit.told.values}
+        told = {"play": visit.number, **visit.parameters.values}
         wire.answer(200, "application/json", json.dumps(told).encode())
 
-    def _report(self, wire: Wire, visit: Visit, body: bytes) -> None:
+    def _report(self, wire: PeerConnection, visit: QueuedPlay, body: bytes) -> None:
         try:
             visit.log.note("report", **checked(read_json(body)))
             wire.answer(204, "", b"")

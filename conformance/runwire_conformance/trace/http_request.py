@@ -12,7 +12,7 @@ WITH_PATHS: tuple[Endpoint, ...] = ("runs", "tickets")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class HttpRequest:
     """A request: its method, the endpoint that it goes to or below, and the listed origin of the page that sends it.
 
     `endpoint` is None for a URL that chapter 9 gives no meaning, `origin` empty for a request of no listed page.
@@ -25,14 +25,14 @@ class Asked:
 
 def endpoint_of(url: str, endpoints: Mapping[Endpoint, str]) -> Endpoint | None:
     """Return the endpoint whose URL this is or, of those with paths, lies below; None where a segment is empty."""
-    asked = urlsplit(url)
+    parts = urlsplit(url)
     for name, known in ((name, urlsplit(place)) for name, place in endpoints.items()):
-        if (asked.scheme, asked.netloc) != (known.scheme, known.netloc):
+        if (parts.scheme, parts.netloc) != (known.scheme, known.netloc):
             continue
-        if asked.path == known.path:
+        if parts.path == known.path:
             return name
         base = known.path.rstrip("/") + "/"
-        if name in WITH_PATHS and asked.path.startswith(base) and is_plain(asked.path.removeprefix(base)):
+        if name in WITH_PATHS and parts.path.startswith(base) and is_plain(parts.path.removeprefix(base)):
             return name
     return None
 

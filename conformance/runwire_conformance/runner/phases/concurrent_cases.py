@@ -1,4 +1,4 @@
-"""Crowd: parallel execution of the cases, within the advertised limits and the capacity of the judge's clock.
+"""Concurrent cases: what needs no quiet plays beside others, as many as the advertised limits and the clock bear.
 
 Cases that count connections or runs play one by one afterwards, when what the judge left behind is gone. Cases that
 only wait, without a connection and without a run, go on waiting meanwhile.
@@ -17,7 +17,7 @@ from runwire_conformance.verdict.outcome import Case
 FEW_SLOTS = 3
 
 
-def leaves(case: Case) -> bool:
+def leaves_runs(case: Case) -> bool:
     """Whether the runs of a case outlive it, as nobody has the credential that could cancel them.
 
     It begins early, so that they are over when the cases play that count runs.
@@ -25,15 +25,15 @@ def leaves(case: Case) -> bool:
     return "short_lived_token" in case.claim.hooks
 
 
-async def play_crowd(engine: Engine, selected: Selected) -> None:
-    """Play the cases of the crowd, and then those that play alone."""
+async def play_concurrently(engine: Engine, selected: Selected) -> None:
+    """Play the concurrent cases, and then those that play alone."""
     measuring = selected.slots > FEW_SLOTS
     slots = Slots(selected.slots - 1 if measuring else selected.slots)
     limits = engine.known_profile.limits
     lasts = limits["run_s"] + limits["detach_grace_s"]
     ordered = interleaved(
-        selected.crowd,
-        lambda case: lasts if leaves(case) else wait_of(case.claim, limits).seconds,
+        selected.concurrent,
+        lambda case: lasts if leaves_runs(case) else wait_of(case.claim, limits).seconds,
         lambda case: case.claim.deadline_s,
     )
     leases = [Lease(slots, case.claim.connections) for case in ordered]

@@ -185,7 +185,7 @@ def bad_ids_of_unknown_types_pass(flaw: Rewrite, link: Link, message: Message) -
 
 
 @flaw("INPUT-7", clause="of another kind")
-class ClosedRequestsAreFittedStill(Rewrite):
+class AnswersToClosedRequestsAreValidated(Rewrite):
     """An answer to a request that is closed is a bad request when it does not fit the kind of the request."""
 
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:

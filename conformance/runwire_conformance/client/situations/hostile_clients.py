@@ -16,7 +16,7 @@ from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.connection import IDLE
 from runwire_conformance.client.target import SMALL_BUFFER, Target
 from runwire_conformance.client.wire.http import address_of, open_socket
-from runwire_conformance.client.wire.websocket import BadFrame, FramePeer, TooMuch
+from runwire_conformance.client.wire.websocket import BadFrame, FramePeer, MessageTooLarge
 from runwire_conformance.trace.clock import Interval, now
 
 #: What a server that one client has stopped breaks by being silent.
@@ -41,7 +41,7 @@ BEAT_S = 0.1
 Value = TypeVar("Value")
 
 
-class Line:
+class HostileWebSocket:
     """An open WebSocket connection whose client says what it likes and keeps nothing of what comes."""
 
     def __init__(self, peer: FramePeer) -> None:
@@ -95,7 +95,7 @@ class Line:
         self._peer.close()
 
     async def _read(self) -> None:
-        with suppress(BadFrame, TooMuch):
+        with suppress(BadFrame, MessageTooLarge):
             async for frame in self._peer.frames():
                 if frame.opcode is Opcode.PING:
                     self._peer.send_frame(Opcode.PONG, bytes(frame.data))
@@ -110,16 +110,18 @@ class Line:
 
 
 @asynccontextmanager
-async def line_to(target: Target, harm: str, *, small_buffer: bool = False) -> AsyncIterator[Line]:
+async def hostile_websocket(
+    target: Target, harm: str, *, small_buffer: bool = False
+) -> AsyncIterator[HostileWebSocket]:
     """Open a connection past its `ready`, whose client is about to do some harm, in words; raises Broken."""
     peer, response, trace = await target.handshake(small_buffer=small_buffer)
-    trace.deaf = True
+    trace.not_reading = True
     if response.status != 101:
         peer.close()
         said = f"expected the handshake to be accepted; it was refused with {response.status}"
         raise Broken(said, ("CONN-6",), status=response.status)
     trace.add("client", "raw", harm)
-    line = Line(peer)
+    line = HostileWebSocket(peer)
     try:
         await timely(target.clock, line.acted(0), "LIMIT-17", "a handshake")
         yield line
@@ -131,7 +133,7 @@ async def line_to(target: Target, harm: str, *, small_buffer: bool = False) -> A
 async def request_begun(target: Target, data: bytes, url: str) -> AsyncIterator[asyncio.StreamReader]:
     """Open a connection, send the bytes of a request or of a part of one, and leave its answer to the caller."""
     trace = target.noted("http", "a request of bytes")
-    trace.deaf = True
+    trace.not_reading = True
     trace.add("client", "raw", f"{data[:60]!r}, {len(data)} bytes")
     reader, writer = await open_socket(address_of(url), target.options.tls, SMALL_BUFFER)
     try:
@@ -217,6 +219,6 @@ async def _served(target: Target, client: Client | None) -> Client:
     try:
         await timely(target.clock, client.ask({"type": "heartbeat"}, whole), "LIMIT-17", "a heartbeat")
     except Broken:
-        if client.close_code != IDLE and not client.trace.aged(target.limits.stream_s):
+        if client.close_code != IDLE and not client.trace.closed_for_age(target.limits.stream_s):
             raise
     return client

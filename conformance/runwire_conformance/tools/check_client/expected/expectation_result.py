@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from runwire_conformance.tools.check_client.scenario import Scenario
-from runwire_conformance.tools.check_client.wire_log import Seen, WireLog
+from runwire_conformance.tools.check_client.wire_log import LogEntry, WireLog
 
 
-class State(StrEnum):
+class ExpectationState(StrEnum):
     """How an expectation stands."""
 
     PENDING = "pending"
@@ -20,19 +20,19 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ExpectationResult:
     """How an expectation stands, and why."""
 
-    state: State
+    state: ExpectationState
     reason: str = ""
 
 
-PENDING = Standing(State.PENDING)
-HELD = Standing(State.HELD)
+PENDING = ExpectationResult(ExpectationState.PENDING)
+HELD = ExpectationResult(ExpectationState.HELD)
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class PlayContext:
     """When an expectation is looked at: whether the play is over, and the time in seconds."""
 
     scenario: Scenario
@@ -43,24 +43,24 @@ class Moment:
     reports: frozenset[str] = frozenset()
 
 
-def missing(moment: Moment, what: str) -> Standing:
+def not_seen(context: PlayContext, what: str) -> ExpectationResult:
     """Say that something has not come about yet, or never did."""
-    return Standing(State.NOT_EXERCISED, what) if moment.over else PENDING
+    return ExpectationResult(ExpectationState.NOT_EXERCISED, what) if context.over else PENDING
 
 
-def broken(reason: str) -> Standing:
+def violated(reason: str) -> ExpectationResult:
     """Say that something was seen that breaks it."""
-    return Standing(State.BROKEN, reason)
+    return ExpectationResult(ExpectationState.BROKEN, reason)
 
 
-def never_came(moment: Moment) -> str:
+def absence_reason(context: PlayContext) -> str:
     """Return why nothing at all came about."""
-    if not any(one.kind in {"discovery", "handshake", "request"} for one in moment.log.seen):
+    if not any(one.kind in {"discovery", "handshake", "request"} for one in context.log.entries):
         return "the client never connected"
     return "the client never started a run"
 
 
-def end_of(one: Seen, moment: Moment) -> Seen | None:
+def end_of(one: LogEntry, context: PlayContext) -> LogEntry | None:
     """Return where everything had been played that one `start` or `resume` leads to."""
-    ends = (mark for mark in moment.log.of("mark") if mark.get("name") == "ended")
+    ends = (mark for mark in context.log.of("mark") if mark.get("name") == "ended")
     return next((mark for mark in ends if mark.get("attach") == one.get("number")), None)

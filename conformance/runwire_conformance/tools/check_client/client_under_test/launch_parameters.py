@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class LaunchParameters:
     """What a client needs to know to take part in one scenario. Each is a placeholder, and a variable `RUNWIRE_…`."""
 
     #: The server's origin; the discovery document lies at its usual path.
@@ -47,4 +47,4 @@ class Told:
 
 
 #: The placeholders there are.
-PLACEHOLDERS = tuple(one.name for one in fields(Told))
+PLACEHOLDERS = tuple(one.name for one in fields(LaunchParameters))

@@ -48,12 +48,12 @@ def weighted_streams_not_seen(flaw: Rewrite, request: Request) -> Request | Resp
 # Contents that are tame.
 
 
-def changed(value: Any, change: Any) -> Any:
+def map_json(value: Any, change: Any) -> Any:
     """Return a JSON value with each scalar and each object inside put through `change`."""
     if isinstance(value, list):
-        return [changed(item, change) for item in value]
+        return [map_json(item, change) for item in value]
     if isinstance(value, dict):
-        return change({name: changed(item, change) for name, item in value.items()})
+        return change({name: map_json(item, change) for name, item in value.items()})
     return change(value)
 
 
@@ -77,7 +77,7 @@ def falsy_results_are_empty(flaw: Rewrite, link: Link, message: Message) -> Iter
 def numbers_of_fifteen_digits(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """The input of a tool is written with fifteen digits a number."""
     if message.get("type") == "tool_call":
-        rounded = changed(message["input"], lambda v: float(f"{v:.15g}") if isinstance(v, float) else v)
+        rounded = map_json(message["input"], lambda v: float(f"{v:.15g}") if isinstance(v, float) else v)
         message = {**message, "input": rounded} if rounded != message["input"] else message
     yield message
 
@@ -86,7 +86,7 @@ def numbers_of_fifteen_digits(flaw: Rewrite, link: Link, message: Message) -> It
 def empty_names_are_lost(flaw: Rewrite, link: Link, message: Message) -> Iterable[Action]:
     """A member with an empty name is left out of the input of a tool, wherever it stands."""
     if message.get("type") == "tool_call":
-        named = changed(message["input"], lambda v: less(v, "") if isinstance(v, dict) else v)
+        named = map_json(message["input"], lambda v: less(v, "") if isinstance(v, dict) else v)
         message = {**message, "input": named} if named != message["input"] else message
     yield message
 
