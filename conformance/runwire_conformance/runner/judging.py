@@ -174,5 +174,5 @@ class Judging:
         ]
         under_way += f"; last messages sent to it: {' and '.join(last)}" if last else ""
         after = max(0.0, engine.last_message_at - engine.began_at)
-        last_message = f"its last message came {after:.1f} s after the start"
-        return f"the server was gone, {engine.server_gone}; {last_message}{under_way}"
+        last_message = f"its last message arrived {after:.1f} s after the start"
+        return f"the server stopped responding: {engine.server_gone}; {last_message}{under_way}"

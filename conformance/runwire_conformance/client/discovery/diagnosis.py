@@ -73,7 +73,7 @@ async def not_http(url: str, said: str) -> NoRunwireServer:
     """Return what to do about something that took a connection and did not answer with HTTP; `said` is how."""
     first = b"" if urlsplit(url).scheme in {"https", "wss"} else await _greeting(url)
     if not first.startswith(b"HTTP/") and urlsplit(url).scheme in {"http", "ws"} and await _speaks_tls(url):
-        return NotHttp(f"{_authority(url)} speaks TLS; write {with_tls_switched(url)}")
+        return NotHttp(f"{_authority(url)} speaks TLS; use {with_tls_switched(url)}")
     doubt = ", or is the server stuck?" if "nothing within" in said else "?"
     nobody = f"there is no Runwire server at {_authority(url)}: {said}; is it the right port{doubt}"
     return NotHttp(_from_greeting(first, url) or nobody)

@@ -204,7 +204,7 @@ def _redirect_target(place: str, target: str) -> str:
         its_origin = urlunsplit((to.scheme, to.netloc, "", "", ""))
         raise NoRunwireServer(
             f"{place} redirects to {printable(further)}, another origin; "
-            f"to judge what is there, write {printable(its_origin)}"
+            f"to judge the server there, use {printable(its_origin)}"
         )
     return further
 
