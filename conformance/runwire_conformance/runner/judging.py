@@ -139,7 +139,7 @@ class Judging:
             look = "the preflight"
             return only_accused(judgements, unusable.requirement, look, str(unusable), unusable.traces)
         if engine.server_gone is not None:
-            return also_accused(judgements, "CONN-6", "the final liveness check", self._death())
+            return also_accused(judgements, "CONN-6", "the final liveness check", self._gone_reason())
         return judgements
 
     def _signs(self) -> ProxySigns:
