@@ -33,15 +33,15 @@ def tables(machine: str, found: Found) -> str:
         f"Measured on {machine}.",
         "",
         '<figure class="picture narrow" markdown="span">'
-        "![What was found, beside targets and others](performance.svg)</figure>",
+        "![Results, targets and other servers](performance.svg)</figure>",
         "",
     ]
     lines += [
-        "Figures without a unit are this server's, divided by that of what it is held against: less is better. "
+        "Figures without a unit are ratios of this server to the one it is compared with: less is better. "
         "The bars are logarithmic.",
         "",
     ]
-    lines += ["| what | found | target | holds |", "|---|---|---|---|"]
+    lines += ["| measure | result | target | met |", "|---|---|---|---|"]
     lines += [f"| {' | '.join(target.row(found))} |" for target in TARGETS]
     costs = {
         name: found[name] for name in found if "runwire WS" in found[name] and name not in ("growth", "idle")
@@ -54,7 +54,7 @@ def tables(machine: str, found: Found) -> str:
         "",
         *beside(first),
     ]
-    lines += ["", "Everything else:", "", "| load | what | figures |", "|---|---|---|"]
+    lines += ["", "Everything else:", "", "| load | measure | figures |", "|---|---|---|"]
     for load, figures in found.items():
         if load not in costs and load not in first:
             told = "; ".join(f"{name}: {number(value)}" for name, value in figures.items())

@@ -1,4 +1,4 @@
-"""What a case is: a sentence of the specification, said again in code."""
+"""Definition of a case: one requirement of the specification as an executable test."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterator

@@ -1,4 +1,4 @@
-"""What the user said: options, and `runwire.toml`."""
+"""User settings: options and `runwire.toml`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def options_from(config: pytest.Config) -> tuple[Options, str | None]:
     for given in config.getoption("--runwire-prompt"):
         name, equals, text = given.partition("=")
         if not equals or name not in DEFAULT_PROMPTS:
-            raise SettingsError(f"a prompt is given as short=TEXT or long=TEXT, not {given!r}")
+            raise SettingsError(f"a prompt must have the form short=TEXT or long=TEXT, not {given!r}")
         prompts[name] = text
     hooks = dict(settings.get("hooks", {}))
     urls = hooks.pop("urls", [])
@@ -68,7 +68,7 @@ def connection_options(
 ) -> Options:
     """Return how a server is reached, from the table `[target]` and from what a call says; raises SettingsError."""
     if token and not _TOKEN.fullmatch(token):
-        raise SettingsError("a token has no spaces and no characters beyond ASCII")
+        raise SettingsError("a token must not contain spaces or non-ASCII characters")
     return Options(
         token=token or target.get("token"),
         headers=tuple(map(_header, [*target.get("headers", []), *headers])),
@@ -85,7 +85,7 @@ def settings_of(file: str | None) -> dict[str, dict[str, Any]]:
 def _search(config: pytest.Config) -> Search:
     examples = config.getoption("--runwire-examples")
     if examples < 1:
-        raise SettingsError("--examples is a number of at least 1")
+        raise SettingsError("--examples must be at least 1")
     named = config.getoption("--runwire-regressions")
     folder = Path(named).absolute() if named else None
     try:
@@ -100,7 +100,7 @@ def _search(config: pytest.Config) -> Search:
 def _header(given: str) -> tuple[str, str]:
     name, colon, value = given.partition(":")
     if not colon or not _TOKEN.fullmatch(name.strip()) or not _VALUE.fullmatch(value.strip()):
-        raise SettingsError("a header is given as 'Name: value'")
+        raise SettingsError("a header must have the form 'Name: value'")
     return name.strip(), value.strip()
 
 
@@ -119,14 +119,14 @@ def read_settings(path: Path) -> dict[str, dict[str, Any]]:
             place = _place(path, text, table)
             known = ", ".join(f"[{name}]" for name in TABLES)
             raise SettingsError(
-                f"{place}: no table is called [{table}]; there are: {known}; if the file is another tool's, name "
-                "one of your own with --config"
+                f"{place}: unknown table [{table}]; the tables are: {known}; if the file belongs to another tool, name "
+                "your own with --config"
             )
         for key, value in values.items():
             place = _place(path, text, table, key)
             if key not in TABLES[table].keys:
                 known = ", ".join(sorted(TABLES[table].keys))
-                raise SettingsError(f"{place}: [{table}] has no key {key}; it may have: {known}")
+                raise SettingsError(f"{place}: [{table}] has no key {key}; its keys are: {known}")
             settings.setdefault(table, {})[key] = _value(place, table, key, value)
     return settings
 
@@ -136,7 +136,7 @@ def tls_context(cafile: str | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=cafile)
     except (OSError, ssl.SSLError) as problem:
-        raise SettingsError(f"{cafile}: no certificates could be read ({problem})") from None
+        raise SettingsError(f"{cafile}: cannot read certificates ({problem})") from None
 
 
 def _value(place: str, table: str, key: str, value: Any) -> str | list[str]:
@@ -158,7 +158,7 @@ def _value(place: str, table: str, key: str, value: Any) -> str | list[str]:
 
 def _complaint(table: str, key: str, text: str) -> str | None:
     if (table, key) in TOKENS and not _TOKEN.fullmatch(text):
-        return "must be a token, without spaces"
+        return "must be a token without spaces"
     if (table, key) == ("target", "headers"):
         try:
             _header(text)
@@ -196,9 +196,9 @@ def _place(path: Path, text: str, table: str, key: str = "") -> str:
 
 
 PREFACE = """\
-# Settings of `runwire check`, found in the working directory or named with --config; `runwire try`, `load` and `record`
+# Settings of `runwire check`, read from the working directory or from --config FILE; `runwire try`, `load` and `record`
 # read the table [target].
-# Take away the `#` before what you want to say. ${NAME} stands for a variable of the environment.
+# Remove the `#` in front of the keys that you want to set. ${NAME} is replaced by that environment variable.
 """
 
 
@@ -218,8 +218,8 @@ def commented_settings(url: str = "") -> str:
 def _limits() -> str:
     """Return the comment that says which limits make a server quick to judge."""
     lines = [
-        "# The suite waits for what the server advertises. A server for tests is judged quickly with these limits,",
-        "# which are set on the server and not here (`runwire-server` has options of these names):",
+        "# The suite has to wait for the limits that the server advertises. These make a test server quick to judge;",
+        "# set them on the server, not here (`runwire-server` has options with these names):",
     ]
     lines += [f"#   {f'{name} {advice.value}':<30} {advice.why}" for name, advice in SHORT_LIMITS.items()]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Puts a server together: admission in front, WebSocket and HTTP behind, one service below."""
+"""Application assembly: admission, then WebSocket and HTTP transports, then one service."""
 
 import logging
 import re
@@ -245,7 +245,7 @@ async def _http_error(_request: Request, reason: Exception) -> Response:
     assert isinstance(reason, HTTPException)
     headers = dict(reason.headers or {})
     if reason.status_code == 405:
-        return problem(Refusal("unsupported", "this endpoint does not know the method"), 405, headers)
+        return problem(Refusal("unsupported", "this endpoint does not support the method"), 405, headers)
     return problem(Refusal("not_found", "nothing lives here"), None, headers)
 
 

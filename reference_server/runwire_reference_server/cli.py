@@ -61,7 +61,11 @@ def parser() -> argparse.ArgumentParser:
         help="admit pages of this origin (repeatable)",
     )
     result.add_argument(
-        "--allow-host", metavar="HOST", action="append", default=[], help="accept this Host (repeatable)"
+        "--allow-host",
+        metavar="HOST",
+        action="append",
+        default=[],
+        help="accept requests for this Host (repeatable)",
     )
     result.add_argument(
         "--session-s",
@@ -75,15 +79,15 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         default=1_073_741_824,
         metavar="N",
-        help="start no run while logs and sessions take this many bytes; without --redis (default: %(default)d)",
+        help="start no new run while logs and sessions occupy this many bytes; not with --redis (default: %(default)d)",
     )
     result.add_argument(
         "--keep-alive-s",
         type=float,
         default=5.0,
         metavar="N",
-        help="seconds an idle connection waits for its next request; behind a proxy, more than the proxy's value "
-        "(default: %(default)g)",
+        help="seconds that an idle connection waits for its next request; behind a proxy, set it higher than the "
+        "proxy's value (default: %(default)g)",
     )
     result.add_argument("--ag-ui", action="store_true", help="serve AG-UI clients at /ag-ui, with any agent")
     result.add_argument("--no-playground", dest="playground", action="store_false", help="serve no page at /")
@@ -97,12 +101,12 @@ def parser() -> argparse.ArgumentParser:
         "--log-level",
         default="warning",
         choices=["debug", "info", "warning", "error"],
-        help="warning, the default, also logs start and drain; info also logs each run and connection",
+        help="least severe level to log; warning (default) includes start and drain, info each run and connection",
     )
     result.add_argument(
         "--log-format",
         choices=["json", "text"],
-        help="JSON lines, including the one on standard output, or text (default: text on a terminal)",
+        help="JSON lines, also for the announcement on standard output, or text (default: text on a terminal)",
     )
     add_agent_options(result)
     result.add_argument(
@@ -112,7 +116,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_access_options(result)
     limits = result.add_argument_group(
-        "limits", "advertised to clients; times in seconds (_s) or milliseconds (_ms)"
+        "limits", "limits that clients are told; times in seconds (_s) or milliseconds (_ms)"
     )
     for name, rule in LIMITS.items():
         upper = "" if rule.maximum is None else f", at most {rule.maximum:.15g}"
@@ -221,7 +225,9 @@ def _bind(host: str, port: int) -> socket.socket:
         bound.bind(address)
         bound.listen(2048)
     except OSError as problem:
-        _fail(f"cannot listen at {host}:{port}: {problem.strerror}; choose another with --host and --port")
+        _fail(
+            f"cannot listen at {host}:{port}: {problem.strerror}; choose another address with --host and --port"
+        )
     return bound
 
 

@@ -1,4 +1,4 @@
-"""The smallest server of class `core`: one file, one dependency, and a script agent to show that it holds."""
+"""Minimal server of class `core`: one file, one dependency, with a script agent so that it can be judged."""
 
 # --- What it says about itself ---
 

@@ -172,21 +172,21 @@ STARTING: dict[str, tuple[Lines, list[Finding]]] = {
                   says("started", re="s", run_id=A, session_id=B)], []),
     "another run": (
         [asks("start", id="s", run_id=A), says("started", re="s", run_id=B)],
-        [Finding("RUN-36", f"asked for run_id {A}, came {B}", 1)],
+        [Finding("RUN-36", f"asked for run_id {A}, got {B}", 1)],
     ),
     "another run, behind something else": (
         [asks("heartbeat", id="h"), BEAT, asks("start", id="s", run_id=A), says("started", re="s", run_id=B)],
-        [Finding("RUN-36", f"asked for run_id {A}, came {B}", 3)],
+        [Finding("RUN-36", f"asked for run_id {A}, got {B}", 3)],
     ),
     "another session": (
         [asks("start", id="s", session_id=A), says("started", re="s", session_id=B)],
-        [Finding("RUN-10", f"asked for session_id {A}, came {B}", 1)],
+        [Finding("RUN-10", f"asked for session_id {A}, got {B}", 1)],
     ),
     "both others, of a prompt": (
         [message({"prompt": "x", "id": "s", "run_id": A, "session_id": A}, side="client"),
          says("started", re="s", run_id=B, session_id=B)],
-        [Finding("RUN-36", f"asked for run_id {A}, came {B}", 1),
-         Finding("RUN-10", f"asked for session_id {A}, came {B}", 1)],
+        [Finding("RUN-36", f"asked for run_id {A}, got {B}", 1),
+         Finding("RUN-10", f"asked for session_id {A}, got {B}", 1)],
     ),
     "nothing said of them": ([asks("start", id="s", run_id=A, session_id=B), says("started", re="s")], []),
     "asked for no name": ([asks("start", id="s", run_id=7), says("started", re="s", run_id=B)], []),
@@ -242,11 +242,11 @@ RESUMING: dict[str, tuple[Lines, list[Finding]]] = {
     "by a server with features that are none": ([says("ready", features="x"), resume(), resumed()], []),
     "the first ready counts": ([ABLE, says("ready", features=[]), resume(), resumed()], []),
     "another run": (
-        [ABLE, resume(), resumed(run_id=B, epoch="f")], [Finding("RESUME-9", f"asked for run {A}, came {B}", 2)],
+        [ABLE, resume(), resumed(run_id=B, epoch="f")], [Finding("RESUME-9", f"asked for run {A}, got {B}", 2)],
     ),
     "another epoch": (
         [ABLE, resume(), resumed(epoch="f", next_seq=1)],
-        [Finding("RESUME-12", "expected a refusal of a cursor of epoch e; came resumed with epoch f", 2)],
+        [Finding("RESUME-12", "expected a refusal of a cursor of epoch e; got resumed with epoch f", 2)],
     ),
     "an epoch nobody named": ([ABLE, resume(epoch=None), resumed(epoch="f")], []),
     "another place": ([ABLE, resume(), resumed(next_seq=4)], [Finding("RESUME-9", "next_seq 4 for after 4", 2)]),

@@ -56,7 +56,7 @@ def untruth(ended):
     assert not ended
 
 def with_words(terminal):
-    assert terminal is None, f"came {terminal}"
+    assert terminal is None, f"got {terminal}"
 
 def in_other_words(terminal):
     assert terminal is None, "the call was sent before the error"
@@ -96,28 +96,28 @@ PLAIN = Response(429, (("upgrade", "h2c"), ("sec-websocket-protocol", "v9")))
 @pytest.mark.parametrize(
     ("name", "argument", "told"),
     [
-        ("equal", 404, "expected status 200; came status 404"),
-        ("the_server_says_so", 404, "expected status 200; came status 404"),
-        ("several_lines", [DONE, DONE], "expected that several lines: done; came done, done"),
+        ("equal", 404, "expected status 200; got status 404"),
+        ("the_server_says_so", 404, "expected status 200; got status 404"),
+        ("several_lines", [DONE, DONE], "expected that several lines: done; got done, done"),
         (
             "a_deadline_is_no_cancel",
             DONE,
-            'expected `status` other than "cancelled"; came `status` "cancelled"',
+            'expected `status` other than "cancelled"; got `status` "cancelled"',
         ),
-        ("members", DONE, 'expected type "error", `code` "timeout"; came type "done", no `code`'),
-        ("member", {"status": "running"}, 'expected `status` "queued"; came `status` "running"'),
-        ("header", PLAIN, 'expected that header; came "websocket"'),
-        ("no_header", PLAIN, "expected `Retry-After` header; came no `Retry-After` header"),
+        ("members", DONE, 'expected type "error", `code` "timeout"; got type "done", no `code`'),
+        ("member", {"status": "running"}, 'expected `status` "queued"; got `status` "running"'),
+        ("header", PLAIN, 'expected that header; got "websocket"'),
+        ("no_header", PLAIN, "expected `Retry-After` header; got no `Retry-After` header"),
         (
             "one_of",
             PLAIN,
             'expected `Sec-Websocket-Protocol` header one of "runwire.v1", none at all; '
-            'came `Sec-Websocket-Protocol` header "v9"',
+            'got `Sec-Websocket-Protocol` header "v9"',
         ),
-        ("at_most", "abc", "expected number of text at most 2; came number of text 3"),
-        ("truth", DONE, "expected `reason`; came no `reason`"),
-        ("untruth", True, "expected no ended; came true"),
-        ("with_words", 7, "expected that with words; came 7"),
+        ("at_most", "abc", "expected number of text at most 2; got number of text 3"),
+        ("truth", DONE, "expected `reason`; got no `reason`"),
+        ("untruth", True, "expected no ended; got true"),
+        ("with_words", 7, "expected that with words; got 7"),
         ("in_other_words", 7, "the call was sent before the error"),
     ],
 )
@@ -129,7 +129,7 @@ def test_what_pytest_makes_of_a_statement_is_not_told(case: ModuleType) -> None:
     failure = failure_of(case, "equal", 404)
     failure.args = ("assert 404 == 200\n +  where 404 = Response(…).status\n  Use -v to get more diff",)
 
-    assert in_words(failure) == "expected status 200; came status 404"
+    assert in_words(failure) == "expected status 200; got status 404"
 
 
 def test_the_place_is_that_of_the_innermost_case(case: ModuleType) -> None:
@@ -144,7 +144,7 @@ def test_long_values_are_cut(case: ModuleType) -> None:
 
 
 def test_what_says_itself_is_left_as_it_is() -> None:
-    assert in_words(Broken("expected a done; came nothing")) == "expected a done; came nothing"
+    assert in_words(Broken("expected a done; got nothing")) == "expected a done; got nothing"
     assert in_words(AssertionError("assert 1 == 2\n + where …")) == "assert 1 == 2"
 
 
@@ -153,5 +153,5 @@ def test_what_is_missing_is_named(case: ModuleType) -> None:
         case.lacking({})
 
     assert missing_in_words(caught.value) == "the received value has no `seq`"
-    assert missing_in_words(IndexError("list index out of range")) == "less came than was expected"
-    assert missing_in_words(TypeError("x")) == "the received value has another type than expected"
+    assert missing_in_words(IndexError("list index out of range")) == "fewer items arrived than expected"
+    assert missing_in_words(TypeError("x")) == "the received value does not have the expected type"

@@ -113,7 +113,7 @@ def test_what_is_awaited_inside_a_deadline_names_its_owners_too() -> None:
 
 @pytest.mark.parametrize(("elsewhere", "accused"), [(False, set()), (True, {"BEAT-3"})])
 def test_a_server_that_one_client_stopped_is_silent_for_that(elsewhere: bool, accused: set[str]) -> None:
-    silent = (Finding("BEAT-3", "nothing came for 9.0 s"),)
+    silent = (Finding("BEAT-3", "nothing arrived for 9.0 s"),)
     unserved = replace(FAILED, findings=silent, explains=frozenset(["BEAT-3"]))
     other = Outcome(State.PASSED, findings=silent if elsewhere else ())
 

@@ -43,9 +43,9 @@ SHOWN = 'expect = [{id = "EVENT-6", see = "shows", text = "a"}]\n'
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (HEAD + 'expect = [{id = "RUN-4", see = "shows", text = "a"}]', "RUN-4 is no requirement of the role client"),
+        (HEAD + 'expect = [{id = "RUN-4", see = "shows", text = "a"}]', "RUN-4 is not a requirement of the role"),
         (HEAD + 'expect = [{id = "RUN-11", see = "shows", text = "a"}]', "RUN-11 cannot be judged"),
-        (HEAD + 'expect = [{id = "EVENT-6", see = "show"}]', "nothing to see is called 'show'; there are: attach"),
+        (HEAD + 'expect = [{id = "EVENT-6", see = "show"}]', "unknown expectation 'show'; the expectations are:"),
         (HEAD + 'expect = [{id = "EVENT-6", see = "shows"}]', "shows what?"),
         (HEAD + 'expect = [{id = "EVENT-6", see = "shows", txt = "a"}]', "'txt' was unexpected"),
         (HEAD + SHOWN + "colour = 1", "'colour' was unexpected"),
@@ -69,13 +69,13 @@ SHOWN = 'expect = [{id = "EVENT-6", see = "shows", text = "a"}]\n'
         (HEAD + 'expect = [{id = "FALL-2", see = "discovers"}]', "may choose its transport"),
         (HEAD + 'expect = [{id = "CONN-5", see = "keeps_credentials"}]', "there is no credential to keep"),
         (HEAD + 'expect = [{id = "CANCEL-15", see = "shows_no_end_before", mark = "over"}]', "has one end"),
-        (HEAD.replace("resumes", "flies") + SHOWN, "no class of clients is called flies"),
+        (HEAD.replace("resumes", "flies") + SHOWN, "unknown client class flies"),
         (
             HEAD.replace("resumes", "watches") + SHOWN + "attach = [{steps = [{events = 2}, {close = 4000}]}]",
             "need not resume does not see the end",
         ),
         (HEAD + SHOWN + "given = 9", "given 9: the log has 9 events"),
-        (HEAD + SHOWN + "given = 3", "what came before the cursor"),
+        (HEAD + SHOWN + "given = 3", "events before the given cursor"),
         (HEAD + SHOWN + "discovery = [{gather = true}]", "is no stream to gather"),
         (HEAD + 'expect = [{id = "RESUME-22", see = "attach", number = 1, by = "resume"}]', "has no run to resume"),
         ("[[scenario]", "x.toml: "),
@@ -359,7 +359,7 @@ def test_what_is_not_claimed_is_not_offered() -> None:
 
 def test_a_claim_brings_what_it_needs() -> None:
     assert profile_of(["falls_back"], []).classes == {"watches", "resumes", "falls_back"}
-    with pytest.raises(NoClaim, match="there are: watches"):
+    with pytest.raises(NoClaim, match="the classes are: watches"):
         profile_of(["fly"], [])
 
 
@@ -389,19 +389,19 @@ def test_a_command_is_told_by_placeholders_and_environment() -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "say what starts the client"),
-        (["--claim", "al", "x"], "no class of clients is called 'al'"),
-        (["--transport", "ws", "x"], "no transport is called 'ws'"),
-        (["http://localhost:80"], "is no command; `runwire check http://localhost:80` judges a server"),
-        (["x", "{uri}"], "no placeholder is called {uri}; did you mean {url}?"),
+        ([], "give the command that starts the client"),
+        (["--claim", "al", "x"], "unknown client class 'al'"),
+        (["--transport", "ws", "x"], "unknown transport 'ws'"),
+        (["http://localhost:80"], "is not a command; to judge a server use `runwire check http://localhost:80`"),
+        (["x", "{uri}"], "unknown placeholder {uri}; did you mean {url}?"),
         (["nosuchprogram"], "cannot start nosuchprogram"),
-        (["--requirement", "RUN-4", "x"], "RUN-4 is not judged of a client: it binds the server"),
-        (["-k", "zzz", "x"], "no scenario is called like 'zzz'"),
+        (["--requirement", "RUN-4", "x"], "RUN-4 cannot be judged for a client: it applies to a server"),
+        (["-k", "zzz", "x"], "no scenario has a name with 'zzz'"),
         (["--patience", "inf", "x"], "Invalid value for '--patience'"),
         (["--patience", "5", "x"], "Invalid value for '--patience'"),
-        (["--listen", "x"], "one argument too many"),
-        (["--update-baseline", "x"], "name the file to update"),
-        ([sys.executable, "-c", "import sys; sys.exit('no server')"], "it ended with exit code 1, and said no server"),
+        (["--listen", "x"], "unexpected argument"),
+        (["--update-baseline", "x"], "--update-baseline needs --baseline FILE"),
+        ([sys.executable, "-c", "import sys; sys.exit('no server')"], "it ended with exit code 1, and printed no"),
     ],
 )  # fmt: skip
 def test_a_mistyped_call_is_told_in_one_line(words: list[str], told: str) -> None:

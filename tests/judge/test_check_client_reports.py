@@ -68,9 +68,9 @@ def test_what_a_time_limit_leaves_over_is_not_judged() -> None:
 
     assert {one.verdict for one in report.judgements} == {Verdict.NOT_JUDGED}
     assert {reason for one in report.judgements for reason in one.reasons} == {
-        "the time limit of 0.001 s was over"
+        "the time limit of 0.001 s expired"
     }
-    assert (report.partial, report.exit_code()) == ("the time limit was over", 3)
+    assert (report.partial, report.exit_code()) == ("the time limit expired", 3)
     assert {one.standing for one in report.classes} == {"partial"}
 
 
@@ -93,9 +93,9 @@ def test_a_time_limit_ends_with_3_and_says_so_in_every_report(tmp_path: Path) ->
     skipped = list(ElementTree.parse(tmp_path / "r.xml").iter("skipped"))
     assert ended.returncode == 3, ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr
-    assert document["partial"] == "the time limit was over"
+    assert document["partial"] == "the time limit expired"
     assert "--time-limit 2" in document["command"]
-    assert {one.get("message") for one in skipped} == {"the time limit of 2 s was over"}
+    assert {one.get("message") for one in skipped} == {"the time limit of 2 s expired"}
 
 
 def test_what_an_interruption_leaves_over_is_not_judged(tmp_path: Path) -> None:
@@ -129,6 +129,8 @@ def test_a_client_that_does_not_wait_as_long_as_it_is_asked_to_is_told_and_not_a
         suite = asyncio.run(played(kind, patience(4), frozenset(["ERR-8"])))
         report = report_of(suite, ClientUnderTest(("x",), ALL, Selection(frozenset(["ERR-8"]))), 1.0)
         assert [one.verdict for one in report.judgements] == [Verdict.PASS]
-        told[kind] = [remark for remark in report.remarks if remark.startswith("Asked to wait 2 s")]
+        told[kind] = [
+            remark for remark in report.remarks if remark.startswith("The client was asked to wait 2 s")
+        ]
 
     assert (told[Client], len(told[HurriesWhenItIsAskedToWait])) == ([], 2)

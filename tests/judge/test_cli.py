@@ -84,7 +84,7 @@ def test_after_ctrl_c_what_was_judged_is_told(tmp_path: Path, own_url: str) -> N
         (["http://a", "--header", "nonsense"], ["'Name: value'"]),
         (["http://a", "--cafile", "none.pem"], ["none.pem"]),
         (["http://a", "--config", "none.toml"], ["none.toml", "No such file"]),
-        (["http://a", "-k", "no_such_case_at_all"], ["no case is left"]),
+        (["http://a", "-k", "no_such_case_at_all"], ["no case matches the selection"]),
     ],
 )
 def test_a_wrong_call_is_one_line(tmp_path: Path, arguments: list[str], words: list[str]) -> None:

@@ -54,7 +54,7 @@ def lost(record: int = 4, run_id: str = RUN) -> list[IndexedFinding]:
 
 
 def came(seq: int, after: int, record: int = 4) -> list[IndexedFinding]:
-    return shown("RESUME-21", f"came {seq} after {after}, and run {RUN} was not resumed", record)
+    return shown("RESUME-21", f"got {seq} after {after}, and run {RUN} was not resumed", record)
 
 
 def hole(*steps: Step) -> list[Step]:

@@ -43,9 +43,9 @@ def test_the_call_comes_before_the_file(tmp_path: Path, monkeypatch: pytest.Monk
     ("text", "call", "words"),
     [
         ('[target]\ntokn = "x"\n', {}, "runwire.toml:2: [target] has no key tokn"),
-        ('[target]\nurl = "http://a"\ncafile = "none.pem"\n', {}, "none.pem: no certificates"),
-        ("", {}, "name the server: with `runwire try URL`, or in runwire.toml"),
-        ("", {"url": "http://a", "token": "a b"}, "a token has no spaces"),
+        ('[target]\nurl = "http://a"\ncafile = "none.pem"\n', {}, "none.pem: cannot read certificates"),
+        ("", {}, "no server given: use `runwire try URL`, or set its URL in runwire.toml"),
+        ("", {"url": "http://a", "token": "a b"}, "a token must not contain spaces"),
         ("", {"url": "http://a", "headers": ("nonsense",)}, "'Name: value'"),
         ("", {"url": "http://a", "config": "none.toml"}, "none.toml: No such file"),
     ],

@@ -116,7 +116,7 @@ PAGE = answering("404 Not Found", body=b"html")
         pytest.param(
             answering("302 Found", "Location: https://elsewhere.example/well"),
             HTTP,
-            ["redirects to https://elsewhere.example/well", "write https://elsewhere.example"],
+            ["redirects to https://elsewhere.example/well", "use https://elsewhere.example"],
             id="redirect",
         ),
         pytest.param(
@@ -134,11 +134,11 @@ def test_what_is_no_runwire_server_is_told_in_one_line(serve: Serve, url: str, w
 
 
 def test_a_wrong_credential_is_told() -> None:
-    assert "is the credential right?" in told(answering("401 Unauthorized"), HTTP, "--token=secret")
+    assert "is the credential correct?" in told(answering("401 Unauthorized"), HTTP, "--token=secret")
 
 
 def test_http_on_the_port_of_https_is_told() -> None:
-    assert "speaks no TLS; write http://127.0.0.1" in told(PAGE, "https://127.0.0.1:PORT")
+    assert "does not speak TLS; use http://127.0.0.1" in told(PAGE, "https://127.0.0.1:PORT")
 
 
 def discovery(websocket: str) -> bytes:
@@ -161,7 +161,7 @@ def test_a_path_that_is_not_that_of_the_discovery_document_is_not_dropped() -> N
 
     line = told(serve, f"{HTTP}/agents")
 
-    assert "is no discovery document" in line
+    assert "is not a discovery document" in line
     assert "/agents/ws" in line
 
 
@@ -188,7 +188,7 @@ def test_tls_is_told(tmp_path: Path, scheme: str) -> None:
     verdicts = asyncio.run(run())
 
     assert verdicts.exit_code == 2, verdicts.output
-    wanted = "--cafile FILE" if scheme == "https" else "speaks TLS; write https://127.0.0.1"
+    wanted = "--cafile FILE" if scheme == "https" else "speaks TLS; use https://127.0.0.1"
     assert wanted in verdicts.output
 
 

@@ -60,9 +60,11 @@ ELSEWHERE = answering("307 Temporary Redirect", "Location: https://elsewhere.exa
         pytest.param(silent, HTTP, ["nothing within", PORT, "stuck"], id="silent"),
         pytest.param(silent, WS, ["nothing within", PORT, "stuck"], id="silent-ws", marks=WHOLE),
         pytest.param(
-            silent, HTTPS, ["answered no TLS handshake within", PORT], id="silent-https", marks=WHOLE
+            silent, HTTPS, ["did not answer the TLS handshake within", PORT], id="silent-https", marks=WHOLE
         ),
-        pytest.param(silent, WSS, ["answered no TLS handshake within", PORT], id="silent-wss", marks=WHOLE),
+        pytest.param(
+            silent, WSS, ["did not answer the TLS handshake within", PORT], id="silent-wss", marks=WHOLE
+        ),
         pytest.param(resetting, HTTP, ["reset", PORT], id="reset"),
         pytest.param(resetting, WS, ["no HTTP answer", PORT], id="reset-ws", marks=WHOLE),
         pytest.param(
@@ -80,7 +82,10 @@ ELSEWHERE = answering("307 Temporary Redirect", "Location: https://elsewhere.exa
             answering("503 Service Unavailable"), WS, ["answered 503", "running?"], id="503-ws", marks=WHOLE
         ),
         pytest.param(
-            answering(*UNKNOWN_HOST, body=PROBLEM), HTTP, ["answered 403", "nginx stands", HOST], id="host"
+            answering(*UNKNOWN_HOST, body=PROBLEM),
+            HTTP,
+            ["answered 403", "nginx is in front", HOST],
+            id="host",
         ),
         pytest.param(
             answering(*OTHER_HOST, body=DOCUMENT),
@@ -88,7 +93,9 @@ ELSEWHERE = answering("307 Temporary Redirect", "Location: https://elsewhere.exa
             ["http://backend", "`ProxyPreserveHost On`"],
             id="host-200",
         ),
-        pytest.param(ELSEWHERE, WS, ["redirects to https://elsewhere.example/ws", "write"], id="redirect-ws"),
+        pytest.param(
+            ELSEWHERE, WS, ["redirects to https://elsewhere.example/ws", "use the URL"], id="redirect-ws"
+        ),
         pytest.param(
             SIGN_IN, WS, ["redirects to ws://127.0.0.1", "/login", "credential"], id="sign-in-ws", marks=WHOLE
         ),
@@ -106,7 +113,7 @@ def test_a_cause_is_told_with_what_helps(serve: Serve, url: str, words: list[str
 def test_a_name_that_leads_nowhere_is_told(url: str) -> None:
     line = told(None, url)
 
-    assert "the name no-such-host.invalid leads nowhere" in line and "is it spelled right" in line
+    assert "cannot resolve the name no-such-host.invalid" in line and "is it spelled correctly" in line
 
 
 @pytest.mark.parametrize("path", ["", "/wrong"])
@@ -118,7 +125,7 @@ def test_a_path_beside_the_websocket_is_no_fault_of_the_server(server_url: str, 
     assert verdicts.exit_code == 2, verdicts.output
     assert verdicts.blamed == ()
     (line,) = verdicts.output.strip().splitlines()
-    assert "404" in line and f"write {websocket}/ws/generate" in line, line
+    assert "404" in line and f"use {websocket}/ws/generate" in line, line
 
 
 @asynccontextmanager
@@ -141,7 +148,7 @@ async def certified(
 @pytest.mark.parametrize(
     ("name", "until", "words"),
     [
-        ("other.example", None, ["is for another name", "write the name that it was issued for"]),
+        ("other.example", None, ["is for another name", "use the name that it was issued for"]),
         ("127.0.0.1", datetime(2021, 1, 1, tzinfo=UTC), ["certificate has expired", "renew it"]),
     ],
 )

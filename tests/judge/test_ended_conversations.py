@@ -78,7 +78,7 @@ def test_a_close_for_idleness_is_no_fault(client: Callable[[], Client], is_idle:
 
     for problem in (stays_open.value, waited.value):
         assert isinstance(problem, NoServerFault) is is_idle
-        assert not is_idle or "idle_s (advertised 3) was over before the case" in str(problem)
+        assert not is_idle or "idle_s (advertised 3) ended before the case; set" in str(problem)
 
 
 @pytest.mark.parametrize(("size", "rests"), [(1000, False), (1000, True), (10, False)])

@@ -114,7 +114,7 @@ def test_bytes_that_a_sentence_forbids_need_no_second_look() -> None:
     @proves("RUN-15")
     async def is_wrong() -> None:
         times.append(1)
-        raise Broken("expected done; came error")
+        raise Broken("expected done; got error")
 
     wrong = case(is_wrong)
     found = played(wrong)
@@ -171,7 +171,7 @@ def stalls(seconds: float, problem: Exception, times: list[int]) -> Case:
     return case(stalls_and_fails)
 
 
-@pytest.mark.parametrize("problem", [Broken("came error"), absent()], ids=["wrong", "absent"])
+@pytest.mark.parametrize("problem", [Broken("got error"), absent()], ids=["wrong", "absent"])
 def test_what_fails_while_the_judge_stalls_each_time_is_not_judged(problem: Exception) -> None:
     times: list[int] = []
     slow = stalls(4.06, problem, times)
@@ -193,7 +193,7 @@ def test_what_fails_again_while_the_clock_is_steady_is_a_failure() -> None:
         times.append(1)
         if len(times) == 1:
             target.clock.clock.stalled(4)
-        raise Broken("came error")
+        raise Broken("got error")
 
     once = case(stalls_once)
     found = played(once)
@@ -257,7 +257,7 @@ def test_the_time_limit_leaves_out_what_is_left_and_confirms_what_is_suspect() -
 
     assert states(found) == [State.FAILED, State.NOT_JUDGED]
     assert found.timed_out
-    assert found.outcomes[lasting.name].reason == "the time limit of 1 s was over"
+    assert found.outcomes[lasting.name].reason == "the time limit of 1 s expired"
 
 
 def test_x_stops_at_the_first_failure_and_cuts_off_what_is_under_way() -> None:
@@ -265,7 +265,7 @@ def test_x_stops_at_the_first_failure_and_cuts_off_what_is_under_way() -> None:
     async def lasts() -> None:
         await asyncio.sleep(600)
 
-    wrong, lasting = fails(Broken("came error"), number=0), case(lasts, 1)
+    wrong, lasting = fails(Broken("got error"), number=0), case(lasts, 1)
 
     found = played(wrong, lasting, stop_after=1)
 

@@ -98,9 +98,9 @@ async def talk_with(serve: Serve) -> tuple[Target, str]:
     [
         (one_large_frame, "EVENT-20", "a message of more than 4194304 bytes"),
         (large_fragments, "EVENT-20", "a message of more than 4194304 bytes"),
-        (empty_fragments, "FLOW-8", "fragments of one message came without end"),
-        (pings, "FLOW-8", "unsolicited messages came without end: Pings"),
-        (fragments_amid_pings, "FLOW-8", "fragments of one message came without end"),
+        (empty_fragments, "FLOW-8", "fragments of one message arrived without end"),
+        (pings, "FLOW-8", "unsolicited messages arrived without end: Pings"),
+        (fragments_amid_pings, "FLOW-8", "fragments of one message arrived without end"),
     ],
 )
 def test_what_is_too_much_is_told_once_as_what_it_is(serve: Serve, requirement: str, words: str) -> None:

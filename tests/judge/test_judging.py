@@ -144,9 +144,9 @@ def test_a_mute_server_is_accused_of_its_silence() -> None:
     ("number", "suspects"),
     [
         (0, ""),
-        (1, "; under way then: a::0"),
-        (5, "; under way then: a::0, a::1, a::2, a::3, a::4"),
-        (7, "; under way then: a::0, a::1, a::2, a::3, a::4, 2 more"),
+        (1, "; cases running then: a::0"),
+        (5, "; cases running then: a::0, a::1, a::2, a::3, a::4"),
+        (7, "; cases running then: a::0, a::1, a::2, a::3, a::4, 2 more"),
     ],
 )
 def test_a_death_names_its_moment_and_who_was_there(number: int, suspects: str) -> None:
@@ -159,17 +159,17 @@ def test_a_death_names_its_moment_and_who_was_there(number: int, suspects: str) 
     report = done.report()
 
     (guilty,) = report.by(Verdict.FAIL)
-    said = f"the server was gone, refused; its last message came 2.5 s after the start{suspects}"
-    accusation = Accusation("the last look at the server", said, kind=Kind.GONE)
+    said = f"the server stopped responding: refused; its last message arrived 2.5 s after the start{suspects}"
+    accusation = Accusation("the final liveness check", said, kind=Kind.GONE)
     assert (guilty.requirement.id, guilty.accusations) == ("CONN-6", (accusation,))
-    assert report.remarks == ("The server was gone before the end: refused",)
+    assert report.remarks == ("The server stopped responding before the end: refused",)
 
 
 def test_a_server_that_never_spoke_spoke_at_no_time_before_the_judge_began() -> None:
     done = judging()
     done.engine.server_gone, done.engine.began_at, done.engine.last_message_at = "refused", 10.0, 0.0
 
-    assert "its last message came 0.0 s after" in done.report().by(Verdict.FAIL)[0].reasons[0]
+    assert "its last message arrived 0.0 s after" in done.report().by(Verdict.FAIL)[0].reasons[0]
 
 
 def ends(monkeypatch: pytest.MonkeyPatch, problem: Exception | None = None) -> list[Engine]:
@@ -230,7 +230,7 @@ def test_a_case_that_was_not_played_is_no_suspect() -> None:
     done = judging(replace(played("a::case", State.PASSED, "RUN-4"), outcome=None))
     done.engine.server_gone, done.engine.last_message_at = "refused", 0.0
 
-    assert "under way" not in done.report().by(Verdict.FAIL)[0].reasons[0]
+    assert "running then" not in done.report().by(Verdict.FAIL)[0].reasons[0]
 
 
 def test_cases_play_as_if_this_were_no_ci_so_that_long_lists_are_not_compared_word_by_word(

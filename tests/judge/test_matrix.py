@@ -71,7 +71,8 @@ def test_every_requirement_can_be_explained() -> None:
     assert "needs [hooks] drain" in told["DRAIN-1"]
     assert "every conversation of every case (answers.started_says_what_was_asked)" in told["RUN-10"]
     assert (
-        "`runwire validate`, in a whole recording (server_connections.readers_see_one_log)" in told["RUN-30"]
+        "`runwire validate`, in a complete recording (server_connections.readers_see_one_log)"
+        in told["RUN-30"]
     )
 
 

@@ -182,7 +182,7 @@ def test_a_deviation_that_everyone_saw_breaks_a_sentence_about_the_run(
     assert verdict is not None
     assert verdict.requirement == blame
     kept = {name: value for name, value in event.items() if name not in {"seq", "trace_id", "ts"}}
-    assert verdict.text == f"expected {{'type': 'thinking', 'content': 'c'}} at seq 3; came {kept}"
+    assert verdict.text == f"expected {{'type': 'thinking', 'content': 'c'}} at seq 3; got {kept}"
     assert verdict.trace is not None
     assert [record.message for record in verdict.trace.records][4]["seq"] == 3  # type: ignore[index]
 
@@ -216,10 +216,10 @@ def test_what_is_too_many_is_shown_as_that_and_long_texts_are_cut() -> None:
 
     assert more is not None
     shown = str({"type": "token", "data": "x" * 500})
-    assert more.text == f"expected {{'type': 'done', 'status': 'completed'}} at seq 4; came {shown[:160]}…"
+    assert more.text == f"expected {{'type': 'done', 'status': 'completed'}} at seq 4; got {shown[:160]}…"
     late = said(reading("resumed", token(6, "y"), done(7), after=5))
     assert late is not None
-    assert late.text.startswith("expected nothing further at seq 6; came {'type': 'token', 'data': 'y'}")
+    assert late.text.startswith("expected nothing further at seq 6; got {'type': 'token', 'data': 'y'}")
 
 
 @pytest.mark.parametrize(("length", "shown"), [(160, "{0}"), (161, "{0:.160}…")])
@@ -230,13 +230,13 @@ def test_an_event_is_shown_whole_up_to_a_length(length: int, shown: str) -> None
 
     assert verdict is not None
     event = str({"type": "token", "data": text})
-    assert verdict.text.endswith(f"at seq 3; came {shown.format(event)}")
+    assert verdict.text.endswith(f"at seq 3; got {shown.format(event)}")
 
 
 def test_what_every_reader_saw_is_nobody_s_way_to_read() -> None:
     wrong = reading("started", token(1, "A"), token(2, "b"), THOUGHT, done(4))
     also = reading("resumed", token(1, "A"), token(2, "b"), THOUGHT, done(4))
-    text = "expected {'type': 'token', 'data': 'a'} at seq 1; came {'type': 'token', 'data': 'A'}"
+    text = "expected {'type': 'token', 'data': 'a'} at seq 1; got {'type': 'token', 'data': 'A'}"
 
     assert said(wrong, also) == ModelVerdict("SCRIPT-1", text, wrong)
     assert said(reading("resumed", token(2, "b"), THOUGHT, done(4), after=1), wrong) == ModelVerdict(
@@ -274,7 +274,7 @@ def test_a_run_may_be_cut_up_to_its_last_event() -> None:
     verdict = said(beyond, told=told)
     assert verdict is not None
     assert verdict.requirement == "CANCEL-1"
-    assert verdict.text.startswith("expected nothing further at seq 5; came {'type': 'done'")
+    assert verdict.text.startswith("expected nothing further at seq 5; got {'type': 'done'")
 
 
 def test_what_comes_after_a_withdrawal_is_judged() -> None:
@@ -298,7 +298,7 @@ def test_every_run_and_every_conversation_is_judged() -> None:
     wrong = reading("started", token(1, "a"), token(3, "b"), done(4))
     runs = [RunHistory((), "other" * 5), RunHistory(({"token": "z"},), RUN)]
 
-    assert said(GOOD, wrong) == ModelVerdict("RUN-28", "expected seq 2, came 3", wrong)
+    assert said(GOOD, wrong) == ModelVerdict("RUN-28", "expected seq 2, got 3", wrong)
     verdict = judged(runs, [GOOD], CONTEXT)
     assert verdict is not None
     assert verdict.requirement == "SCRIPT-1"
@@ -324,7 +324,7 @@ def test_what_one_reader_alone_saw_or_misses_is_blamed_on_its_way_to_read(
     assert verdict is not None
     assert verdict == ModelVerdict(
         blame,
-        "expected {'type': 'token', 'data': 'a'} at seq 1; came {'type': 'token', 'data': 'A'}"
+        "expected {'type': 'token', 'data': 'a'} at seq 1; got {'type': 'token', 'data': 'A'}"
         ", which another reader saw as it should be",
         wrong,
     )
@@ -374,7 +374,7 @@ def test_a_run_ends_at_one_place_for_all() -> None:
 def test_an_invariant_speaks_first() -> None:
     wrong = reading("started", token(1, "A"), token(3, "b"), done(4))
 
-    assert said(wrong) == ModelVerdict("RUN-28", "expected seq 2, came 3", wrong)
+    assert said(wrong) == ModelVerdict("RUN-28", "expected seq 2, got 3", wrong)
 
 
 def test_a_request_may_be_withdrawn_when_the_run_is_cut() -> None:

@@ -49,14 +49,14 @@ async def refused(target: Target) -> None:
     """Find no place."""
     trace = target.noted("websocket", "one")
     trace.records.append(Record(0.1, "server", "text", "", BUSY))
-    raise Broken("expected started; came a refusal")
+    raise Broken("expected started; got a refusal")
 
 
 def test_who_finds_no_place_has_shown_nothing_and_is_played_again() -> None:
     outcome = played(refused)
 
     assert (outcome.state, outcome.blocked_by, outcome.suspect) == (State.NOT_EXERCISED, "LIMIT-4", True)
-    assert outcome.reason.startswith("blocked by LIMIT-4: expected started; came a refusal; raise ")
+    assert outcome.reason.startswith("blocked by LIMIT-4: expected started; got a refusal; raise ")
     for limit in ("connections_per_principal", "runs_per_principal", "kept_bytes_per_principal"):
         assert f"{limit} (advertised {PROFILE.limits[limit]:.15g})" in outcome.reason
 
@@ -127,14 +127,14 @@ def aged(problem: Exception) -> Callable[[Target], Awaitable[None]]:
 
 
 def test_what_was_ended_at_its_stated_age_is_proof_of_nothing() -> None:
-    wrong = Wrong("expected the close code 1000; came the close code 4000")
+    wrong = Wrong("expected the close code 1000; got the close code 4000")
     wrong.proven = True
     for problem in (wrong, Broken("expected the run's terminal"), TimeoutError()):
         outcome = played(aged(problem), limited(stream_s=2))
 
         assert (outcome.state, outcome.suspect) == (State.NOT_EXERCISED, True)
         assert outcome.reason.startswith(
-            "stream_s (advertised 2) was over before the case: leave stream_s out"
+            "stream_s (advertised 2) expired before the case was over: leave stream_s out"
         )
 
 

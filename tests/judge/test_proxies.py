@@ -229,7 +229,7 @@ def test_what_is_explained_is_not_exercised_and_told_once() -> None:
     assert [one.verdict for one in judgements] == [Verdict.NOT_EXERCISED] * 3
     assert [one.accusations for one in judgements] == [()] * 3
     assert remark is not None
-    assert remark.startswith("nginx stands before the server")
+    assert remark.startswith("nginx is in front of the server")
     for word in ("HTTP-10, HTTP-7", "client_max_body_size", "SSE-1", "proxy_pass_header"):
         assert word in remark
 

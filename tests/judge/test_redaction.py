@@ -182,12 +182,12 @@ def test_a_failed_case_tells_no_credential(server_url: str, monkeypatch: pytest.
     ("command", "said"),
     [
         ("exit 3", "the command of [hooks] jwt ended with exit code 3"),
-        ("echo two words", "the command of [hooks] jwt has to print a token and nothing else"),
+        ("echo two words", "the command of [hooks] jwt must print a token and nothing else"),
         ("no-such-program-anywhere s3cret", "the command of [hooks] jwt ended with exit code 127"),
         (
             "kill -TERM $$",
-            "the command of [hooks] jwt was itself ended by SIGTERM; a pattern as `pkill -f` takes it also matches the "
-            "command's own shell, so name the process by its id",
+            "the command of [hooks] jwt was itself ended by SIGTERM; a `pkill -f` pattern also matches the "
+            "shell that runs the command, so name the process by its id",
         ),
     ],
 )

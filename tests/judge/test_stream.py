@@ -164,9 +164,9 @@ def test_what_a_stream_does_not_bring_is_named() -> None:
         return [*said, str(problem.value)]
 
     assert asyncio.run(wait()) == [
-        "expected the opening block; the sse connection ended; came nothing",
-        "expected started or resumed; the sse connection ended; came nothing",
-        "expected the response to end; waited 0.01 s; came nothing",
+        "expected the opening block; the sse connection ended; got nothing",
+        "expected started or resumed; the sse connection ended; got nothing",
+        "expected the response to end; waited 0.01 s; got nothing",
     ]
 
 

@@ -162,7 +162,7 @@ def test_a_stream_that_a_proxy_holds_back_is_polled(server_url: str, monkeypatch
 
     assert shown.text == TEXT, shown.notes
     assert terminal["status"] == "completed"
-    assert any("a proxy holds the stream back" in note for note in shown.notes)
+    assert any("a proxy buffers the stream" in note for note in shown.notes)
 
 
 def test_it_gives_up_where_nothing_comes(monkeypatch: pytest.MonkeyPatch, server_url: str) -> None:
@@ -173,7 +173,7 @@ def test_it_gives_up_where_nothing_comes(monkeypatch: pytest.MonkeyPatch, server
             shown = Shown()
             run = await begun(url, "x", Options(), shown)
             run._session.options = replace(run._session.options, transport="websocket")
-            with pytest.raises(GaveUp, match="after 8 attempts in a row that brought nothing new"):
+            with pytest.raises(GaveUp, match="after 8 attempts in a row without progress"):
                 await ended(run)
             assert len(shown.notes) == 8
 

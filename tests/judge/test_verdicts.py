@@ -79,12 +79,12 @@ def test_a_watched_requirement_passes_with_its_case_and_does_not_fail_with_it() 
 
 
 def test_what_an_invariant_finds_is_accused_whatever_the_case_proves() -> None:
-    found = Outcome(State.PASSED, findings=(Finding("BEAT-1", "nothing came for 9.0 s"),))
+    found = Outcome(State.PASSED, findings=(Finding("BEAT-1", "nothing arrived for 9.0 s"),))
 
     judgements = {j.requirement.id: j for j in judge([case(found, MUST)], ALL, True)}
 
     assert judgements["BEAT-1"].verdict is Verdict.FAIL
-    assert judgements["BEAT-1"].reasons == ("nothing came for 9.0 s",)
+    assert judgements["BEAT-1"].reasons == ("nothing arrived for 9.0 s",)
     assert judgements[MUST].verdict is Verdict.PASS
 
 

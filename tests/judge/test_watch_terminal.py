@@ -24,7 +24,7 @@ ASKED = "CONN-6,MSG-3,CLOSE-2"
 #: The case in which that shows.
 FAILED = "errors::a_bad_message_is_answered_with_a_registered_code"
 
-WAITS = "when the server comes back, or you press Enter; Ctrl-C ends"
+WAITS = "when the server restarts or you press Enter; Ctrl-C ends"
 
 
 @contextmanager
@@ -67,16 +67,16 @@ def test_only_what_failed_is_played_again_and_ctrl_c_ends(tmp_path: Path) -> Non
     port = closed_port()
     with watching(port, tmp_path, f"--requirement={ASKED}") as terminal:
         with flawed(port):
-            terminal.sees("what failed is played again " + WAITS, 60)
+            terminal.sees("will play the failed cases again " + WAITS, 60)
         first = terminal.taken()
         with mended(port):
-            terminal.sees("everything is played again " + WAITS, 60)
+            terminal.sees("will play all cases again " + WAITS, 60)
         second = terminal.taken()
         with mended(port):
-            terminal.sees("everything is played again " + WAITS, 60)
+            terminal.sees("will play all cases again " + WAITS, 60)
             third = terminal.taken()
             terminal.press(ENTER)
-            terminal.sees("everything is played again " + WAITS, 60)
+            terminal.sees("will play all cases again " + WAITS, 60)
             terminal.press(CTRL_C)
             code = terminal.code(20)
         before = terminal.is_as_before()
@@ -84,8 +84,8 @@ def test_only_what_failed_is_played_again_and_ctrl_c_ends(tmp_path: Path) -> Non
     assert "[CLOSE-2]" in first and "Judged 3 of 3, 1 broken" in first
     assert f"in {FAILED}" in first
     assert "1 case, about" in second and FAILED in second
-    assert "CLOSE-2" not in second.partition("Judged ")[0] and "all held" in second
-    assert "1 case" not in third and "Judged 3 of 3, all held" in third
+    assert "CLOSE-2" not in second.partition("Judged ")[0] and "none broken" in second
+    assert "1 case" not in third and "Judged 3 of 3, none broken" in third
     assert (code, before) == (130, True)
 
 
@@ -108,13 +108,13 @@ def test_a_server_that_is_not_ready_yet_does_not_end_the_watch(tmp_path: Path) -
     port = closed_port()
     with watching(port, tmp_path, f"--requirement={ASKED}") as terminal:
         with flawed(port):
-            terminal.sees("what failed is played again " + WAITS, 60)
+            terminal.sees("will play the failed cases again " + WAITS, 60)
         terminal.taken()
         with serving([sys.executable, "-m", "http.server", str(port), "--bind=127.0.0.1"]):
-            terminal.sees("what failed is played again " + WAITS, 60)
+            terminal.sees("will play the failed cases again " + WAITS, 60)
         assert "there is no Runwire server" in terminal.taken()
         with mended(port):
-            terminal.sees("everything is played again " + WAITS, 60)
+            terminal.sees("will play all cases again " + WAITS, 60)
         again = terminal.taken()
         terminal.press(CTRL_C)
         code = terminal.code(20)

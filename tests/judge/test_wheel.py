@@ -83,9 +83,7 @@ except AssertionError as problem:
 
     told = called(binaries / "python", "-c", code, cwd=binaries)
 
-    assert told.stdout.startswith("expected conversation; came no conversation c07_caught_up.py:"), (
-        told.stderr
-    )
+    assert told.stdout.startswith("expected conversation; got no conversation c07_caught_up.py:"), told.stderr
 
 
 def test_the_suite_of_the_wheel_is_that_of_a_clone(binaries: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from runwire_reference_server.agents import Task
 from runwire_reference_server.integrations.ag_ui.agent import AgUiAgent
 from runwire_reference_server.integrations.ag_ui.questions import question_of
 from runwire_reference_server.integrations.upstream import Upstream
+from runwire_reference_server.run_log.events import Event
 from tests.support.agent_stand import but, cancelled_when, events_of, events_so_far, task_of, texts
 from tests.support.auth_stand import message_of, served
 from tests.support.fake_upstream import Answer, Asked, FakeUpstream, fake_upstream

@@ -78,7 +78,7 @@ async def test_a_model_thinks_calls_tools_and_answers(aimock: str) -> None:
         {
             "type": "observation",
             "call_id": "c2",
-            "content": "there is no tool no_such_tool; there are: current_time, calculate, search_glossary",
+            "content": "unknown tool no_such_tool; the tools are: current_time, calculate, search_glossary",
             "is_error": True,
         },
         {

@@ -434,7 +434,7 @@ def test_without_keys_the_server_is_unavailable_and_recovers(
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(play())
-    assert "the keys at --jwks cannot be had" in caplog.text
+    assert "cannot fetch the keys at --jwks" in caplog.text
 
 
 def test_withdrawn_keys_are_forgotten_within_the_hour_and_kept_over_an_outage(key_server: KeyServer) -> None:

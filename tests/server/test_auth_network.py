@@ -242,7 +242,7 @@ def test_without_a_host_nothing_is_the_servers_own() -> None:
 
 
 def test_features_and_credentials_go_together() -> None:
-    with pytest.raises(SettingError, match="the feature auth goes with credentials"):
+    with pytest.raises(SettingError, match="the feature auth and credentials require each other"):
         Settings(features=("resume", "auth"))
 
 
@@ -256,16 +256,16 @@ WRONG_CALLS: dict[str, tuple[list[str], str]] = {
     "a weak token": (["--auth-tokens=weak"], "--auth-tokens weak: line 1: a token has at least 16"),
     "a token twice": (
         ["--auth-tokens=twice"],
-        "--auth-tokens twice: line 2: this token was given out before",
+        "--auth-tokens twice: line 2: this token is already assigned",
     ),
-    "no token": (["--auth-tokens=empty"], "--auth-tokens empty: there is no token in it"),
+    "no token": (["--auth-tokens=empty"], "--auth-tokens empty: it contains no token"),
     "no text": (["--auth-tokens=binary"], "--auth-tokens binary: it is not UTF-8"),
     "a weak secret": (
         ["--jwt-secret-file=weak"],
         "--jwt-secret-file weak: a secret must have at least 32 bytes",
     ),
-    "no keys": (["--jwks=weak"], "--jwks weak: it holds no JSON Web Key Set with a usable key"),
-    "keys in clear": (["--jwks=http://keys.example/jwks"], "--jwks: a URL of keys must be https"),
+    "no keys": (["--jwks=weak"], "--jwks weak: it contains no JSON Web Key Set with a usable key"),
+    "keys in clear": (["--jwks=http://keys.example/jwks"], "--jwks: the URL must use https"),
     "an audience and no key": (["--jwt-audience=x"], "give --jwt-secret-file or --jwks"),
     "an algorithm and no key": (
         ["--jwt-secret-file=secret", "--jwt-algorithm=RS256"],
@@ -276,10 +276,10 @@ WRONG_CALLS: dict[str, tuple[list[str], str]] = {
     "a long ticket": (["--ticket-s=31"], "--ticket-s must be above 0 and at most 30, not 31"),
     "a cookie alone": (["--auth-cookie=x"], "--auth-cookie needs --auth-tokens"),
     "no network": (["--allow-address=everywhere"], "--allow-address: 'everywhere' does not appear to be"),
-    "a certificate alone": (["--tls-cert=weak"], "--tls-cert and --tls-key go together"),
+    "a certificate alone": (["--tls-cert=weak"], "--tls-cert and --tls-key must be given together"),
     "no certificate": (
         ["--tls-cert=weak", "--tls-key=weak"],
-        "--tls-cert, --tls-key: no certificate with its key",
+        "--tls-cert, --tls-key: cannot load the certificate",
     ),
 }
 

@@ -41,7 +41,7 @@ README = Path(__file__).parents[2] / "reference_server" / "README.md"
         (["--agent", "dify", "--agent-url=example.org"], "--agent-url must be an address such as http://"),
         (["--agent", "dify", "--agent-key-file=nowhere"], "--agent-key-file nowhere: No such file"),
         (["--agent", "json:JSONDecoder"], "--agent json:JSONDecoder: it has no method run(task)"),
-        (["--agent", "no_such_module:Agent"], "no module is called no_such_module"),
+        (["--agent", "no_such_module:Agent"], "no module named no_such_module"),
         (["--agent", "json:Agent"], "json has no Agent"),
         (["--host", "192.0.2.1", "--behind-proxy"], "cannot listen at 192.0.2.1"),
         (["--host", "192.0.2.1"], "use --tls-cert and --tls-key, or --behind-proxy"),

@@ -6,7 +6,7 @@ from typing import Any
 BEGIN, END = "<!-- begin: make soak -->", "<!-- end: make soak -->"
 
 MEASURED = {
-    "memory": "memory of the node that lived all the time",
+    "memory": "memory of the node that ran all the time",
     "tasks": "its tasks",
     "files": "its file descriptors",
     "objects": "its objects",
@@ -15,10 +15,10 @@ MEASURED = {
 }
 
 DONE = {
-    "play": "runs with two readers that drop off and come back, a fifth of them cancelled",
+    "play": "runs with two readers that disconnect and resume, a fifth of the runs cancelled",
     "connections of readers": "connections and streams that these readers made",
-    "answer": "runs that asked their user",
-    "lag": "readers that take little or nothing",
+    "answer": "runs with a question to the user",
+    "lag": "readers that read little or nothing",
     "harm": "hostile connections, of the kinds below",
     "nodes killed": "nodes killed",
     "nodes drained": "nodes drained",
@@ -39,18 +39,18 @@ def tables(report: dict[str, Any]) -> str:
     looks = report["meanwhile"]
     minutes = report["seconds"] / 60
     lines = [f"{minutes:.0f} minutes on {report['machine']}, {report['date']}.", ""]
-    lines += ["| held | at the start | at most | at the end |", "|---|---|---|---|"]
+    lines += ["| resource | at the start | at most | at the end |", "|---|---|---|---|"]
     for name, words in MEASURED.items():
         most = max((look[name] for look in looks), default=report["end"][name])
         shown = (size(name, value) for value in (report["start"][name], most, report["end"][name]))
         lines.append(f"| {words} | {' | '.join(shown)} |")
-    lines += ["", "| done | times |", "|---|---|"]
+    lines += ["", "| activity | count |", "|---|---|"]
     lines += [f"| {words} | {report['visits'].get(name, 0):,} |" for name, words in DONE.items()]
     ends = ", ".join(f"{name} {count:,}" for name, count in report["ends"].items())
     kinds = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in report["attacks"].items())
-    lines += ["", f"How runs ended: {ends}.", "", f"What hostile clients did: {kinds}.", ""]
+    lines += ["", f"How runs ended: {ends}.", "", f"Attacks by hostile clients: {kinds}.", ""]
     problems = len(report["problems"])
-    lines.append(f"Lost, doubled, hung or grown: {problems or 'nothing'}.")
+    lines.append(f"Lost or duplicated text, hung clients, growth: {problems or 'none'}.")
     return "\n".join(lines) + "\n"
 
 

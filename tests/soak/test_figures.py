@@ -51,5 +51,5 @@ def test_the_page_shows_start_peak_and_end(tmp_path: Path) -> None:
 
     text = page.read_text(encoding="utf-8")
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
-    assert "| memory of the node that lived all the time | 70.0 MB | 90.0 MB | 70.0 MB |" in text
+    assert "| memory of the node that ran all the time | 70.0 MB | 90.0 MB | 70.0 MB |" in text
     assert "unclosed quotes 7" in text and "1,234" in text and "nothing" in text

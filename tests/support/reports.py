@@ -34,12 +34,12 @@ def report(*verdicts: tuple[str, Verdict]) -> Report:
     for identifier, verdict in verdicts:
         said = (talk(HOSTILE, f"bearer {SECRET}"),)
         accused = verdict in {Verdict.FAIL, Verdict.ADVICE}
-        accusation = Accusation("runs::a_case", f"came {HOSTILE} {SECRET}", "", said, 0.5, Kind.WRONG)
+        accusation = Accusation("runs::a_case", f"got {HOSTILE} {SECRET}", "", said, 0.5, Kind.WRONG)
         judgements.append(
             Judgement(
                 catalogue()[identifier],
                 verdict,
-                (f"came {HOSTILE} {SECRET}",) if verdict is not Verdict.PASS else (),
+                (f"got {HOSTILE} {SECRET}",) if verdict is not Verdict.PASS else (),
                 (accusation,) if accused else (),
                 ("runs::a_case",),
                 Witness("runs::a_case", said, 0.2) if verdict is Verdict.PASS else None,

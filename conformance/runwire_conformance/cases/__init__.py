@@ -1,4 +1,4 @@
-"""The cases, one module a chapter."""
+"""The conformance cases, one module per chapter of the specification."""
 
 from pathlib import Path
 

@@ -83,7 +83,7 @@ async def the_handshakes_of_browsers_and_libraries_are_accepted(target: Target) 
     for client, headers in dialects.HANDSHAKES.items():
         peer, response, _ = await target.handshake(headers=headers)
         peer.close()
-        assert response.status == 101, f"{client}: came {response.status} to its handshake"
+        assert response.status == 101, f"{client}: got {response.status} to its handshake"
 
 
 @proves("CONN-7")
@@ -154,7 +154,7 @@ async def a_ping_is_answered_with_its_own_data(client: Client) -> None:
             await client.wait_until(lambda data=data: data in client.pongs, ANSWER_S, expected)  # type: ignore[misc]
         except Broken as problem:
             if others := [len(pong) for pong in client.pongs[before:]]:
-                problem.args = (f"{problem}; came Pongs with other data, of {others[:5]} bytes",)
+                problem.args = (f"{problem}; got Pongs with other data, of {others[:5]} bytes",)
             raise
 
 

@@ -1,4 +1,4 @@
-"""Chapter 17: what the text leaves open, recorded and never judged; each case proves only what the text does say."""
+"""Chapter 17: unspecified behaviour, recorded but not judged; each case proves only what the specification requires."""
 
 import json
 

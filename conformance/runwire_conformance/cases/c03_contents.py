@@ -1,4 +1,4 @@
-"""Chapters 3, 5, 7 and 9: contents arrive as they were given, whatever they are, wherever they are read."""
+"""Chapters 3, 5, 7 and 9: content fidelity, for any text and on every transport."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -84,16 +84,16 @@ def compared(events: Sequence[dict[str, Any]], steps: Sequence[scripts.Step]) ->
         for name, value in given.items():
             if not same(came.get(name), value):
                 shown_as = json.dumps(came.get(name))[:200]
-                raise Broken(f"{given['type']} {name}: expected {json.dumps(value)[:200]}; came {shown_as}")
+                raise Broken(f"{given['type']} {name}: expected {json.dumps(value)[:200]}; got {shown_as}")
     if len(shown) != len(wanted):
-        raise Broken(f"expected {len(wanted)} events, merged; came {len(shown)}")
+        raise Broken(f"expected {len(wanted)} events, merged; got {len(shown)}")
 
 
 async def finished(run: Run) -> list[dict[str, Any]]:
     """Return the whole log of a run that is to complete; raises Broken."""
     events = await run.whole()
     if events[-1].get("status") != "completed":
-        raise Broken(f"expected the run to complete; came {json.dumps(events[-1])[:300]}")
+        raise Broken(f"expected the run to complete; got {json.dumps(events[-1])[:300]}")
     return [dict(event) for event in events]
 
 
@@ -149,7 +149,7 @@ async def odd_names_and_values_are_taken(client: Client, target: Target) -> None
     await run.terminal()
     for name in ("__proto__", "constructor", "", "toString"):
         answer = await client.ask({"type": "heartbeat", name: {"type": "cancel"}})
-        assert answer.type == "heartbeat", f"a heartbeat with a member {name!r}: came {answer.type}"
+        assert answer.type == "heartbeat", f"a heartbeat with a member {name!r}: got {answer.type}"
 
 
 @proves("MSG-24")
@@ -170,7 +170,7 @@ async def types_that_languages_know_are_unknown(client: Client) -> None:
     ):
         answer = await client.ask({"type": kind, "prompt": "x", "run_id": new_run_id()})
         assert (answer.type, answer.get("code")) == ("notice", "unknown_type"), (
-            f"{kind!r}: came {json.dumps(answer)[:200]}"
+            f"{kind!r}: got {json.dumps(answer)[:200]}"
         )
 
 

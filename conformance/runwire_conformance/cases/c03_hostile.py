@@ -1,4 +1,4 @@
-"""Chapter 3 at its edges: whatever a client sends, the server refuses it as it should and goes on serving."""
+"""Chapter 3: hostile messages, which the server has to refuse while it continues to serve others."""
 
 import json
 
@@ -71,7 +71,7 @@ async def every_member_of_every_message_is_checked(client: Client, target: Targe
                 f"bad_request for {wrong.reason}",
             )
             refused = answer.get("type") == "error" and answer.get("code") in refusals(target, wrong)
-            assert refused, f"{wrong.reason}: expected bad_request; came {dict(answer)}"
+            assert refused, f"{wrong.reason}: expected bad_request; got {dict(answer)}"
     await still_serves(target)
 
 
@@ -85,7 +85,7 @@ async def texts_that_must_be_refused_are(client: Client, target: Target, limits:
         with accuses(REFUSED[reason.partition("-")[0]]):
             answer = await client.ask_text(data.decode())
             refused = answer.type == "error" and answer.get("code") in off
-            assert refused, f"{reason}: expected bad_request; came {dict(answer)}"
+            assert refused, f"{reason}: expected bad_request; got {dict(answer)}"
     await client.barrier()
 
     await still_serves(target)
@@ -98,7 +98,7 @@ async def texts_that_are_no_object_close_with_4400(target: Target) -> None:
         await client.send_data(Opcode.TEXT, data)
         with accuses("MSG-8" if reason.startswith("kind") else "MSG-7"):
             code = await client.closed()
-            assert code == 4400, f"{reason}: expected the code 4400; came {code}"
+            assert code == 4400, f"{reason}: expected the code 4400; got {code}"
 
     await still_serves(target)
 
@@ -110,7 +110,7 @@ async def texts_at_the_edges_of_json_are_accepted(client: Client, target: Target
             continue
         before = len(client.messages)
         answer = await client.ask_text(data.decode())
-        assert answer.type != "error", f"{reason}: expected it to be accepted; came {dict(answer)}"
+        assert answer.type != "error", f"{reason}: expected it to be accepted; got {dict(answer)}"
         if answer.type == "started":
             await client.cancel()
             await client.message(
@@ -147,7 +147,7 @@ async def bytes_that_are_no_utf8_close_with_1007(target: Target) -> None:
                 kind = Opcode.TEXT if number == 0 else Opcode.CONT
                 await client.send_data(kind, piece, fin=number == len(pieces) - 1)
             code = await client.closed()
-            assert code == 1007, f"{reason} in {len(pieces)} frames: expected the code 1007; came {code}"
+            assert code == 1007, f"{reason} in {len(pieces)} frames: expected the code 1007; got {code}"
 
     await still_serves(target)
 
@@ -158,7 +158,7 @@ async def frames_that_break_rfc_6455_close_with_1002(target: Target) -> None:
         client = await target.connect()
         await client.send_bytes(data)
         code = await client.closed()
-        assert code == 1002, f"{reason}: expected the code 1002; came {code}"
+        assert code == 1002, f"{reason}: expected the code 1002; got {code}"
 
     await still_serves(target)
 

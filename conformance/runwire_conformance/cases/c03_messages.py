@@ -1,4 +1,4 @@
-"""Chapter 3: framing, the edges of JSON, extension, answers."""
+"""Chapter 3: framing, JSON edge cases, extensibility, responses."""
 
 import json
 

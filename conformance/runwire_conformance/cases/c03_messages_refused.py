@@ -1,4 +1,4 @@
-"""Chapter 3: what a server refuses, and with which word or close code."""
+"""Chapter 3: refused messages, with their error codes and close codes."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Chapter 3: numbers, as they are read, compared and carried."""
+"""Chapter 3: parsing, comparison and forwarding of numbers."""
 
 import json
 import re
@@ -40,7 +40,7 @@ async def told(target: Target, transport: str, value: Any) -> list[Any]:
     events = await run.whole()
     shown = {event.type: event for event in events}
     if {"tool_call", "observation"} - shown.keys():
-        raise Broken(f"expected a tool_call and its observation; came {[event.type for event in events]}")
+        raise Broken(f"expected a tool_call and its observation; got {[event.type for event in events]}")
     return [shown["tool_call"].get("input"), shown["observation"].get("content")]
 
 
@@ -61,7 +61,7 @@ async def integers_that_no_double_holds_are_strings(target: Target, transport: s
         integers = shown["deep"][0]["integers"]
         for given, came in zip(LARGE, integers, strict=True):
             digits = isinstance(came, str) and re.fullmatch("-?[0-9]+", came) is not None
-            assert digits, f"expected {given} as a string of digits; came {json.dumps(came)}"
+            assert digits, f"expected {given} as a string of digits; got {json.dumps(came)}"
             assert float(came) == float(given)
 
 

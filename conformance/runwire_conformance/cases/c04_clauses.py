@@ -1,4 +1,4 @@
-"""Chapters 3 to 8: the second halves of sentences, each looked at for itself."""
+"""Chapters 3 to 8: secondary clauses of requirements, each tested separately."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ async def halves_are_joined_in_every_kind_of_text(target: Target, transport: str
         "token": [event["data"] for event in events if event["type"] == "token"],
     }
     for kind, texts in shown.items():
-        assert "".join(texts) == "a🚀b", f"{kind}: expected 'a🚀b'; came {json.dumps(texts)}"
+        assert "".join(texts) == "a🚀b", f"{kind}: expected 'a🚀b'; got {json.dumps(texts)}"
 
 
 @proves("EVENT-2", script=True, on=BOTH_TRANSPORTS)
@@ -164,7 +164,7 @@ async def time_spent_queued_is_not_running(target: Target, limits: Limits, trans
 
     ends = [await run.terminal(beyond(each * 2)) for run in (first, second)]
 
-    assert [end.get("status") for end in ends] == ["completed"] * 2, f"came {[dict(end) for end in ends]}"
+    assert [end.get("status") for end in ends] == ["completed"] * 2, f"got {[dict(end) for end in ends]}"
 
 
 @proves("RUN-15", script=True, on=BOTH_TRANSPORTS, waits=lambda limits: limits["run_s"] + 1, timing=True)
@@ -237,6 +237,6 @@ async def a_stream_tells_that_its_run_was_cancelled(target: Target) -> None:
     await run.next_event()
     response = await target.post(target.run_url(run.id, "/cancel"), {})
     if response.status != 200:
-        raise Broken(f"expected 200; came {response.status}")
+        raise Broken(f"expected 200; got {response.status}")
 
     expect_ended_by_user(await run.terminal(), ("HTTP-8", "CANCEL-1"))

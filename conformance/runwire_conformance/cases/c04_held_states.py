@@ -1,4 +1,4 @@
-"""Chapters 4, 8 and 9: no state silences a server, and no ending leaves anything behind."""
+"""Chapters 4, 8 and 9: heartbeats in every run state, and normal service after every kind of end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

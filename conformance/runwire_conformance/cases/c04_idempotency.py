@@ -1,4 +1,4 @@
-"""Chapter 4: names of runs, and starting the same run twice."""
+"""Chapter 4: run ids chosen by the client, and idempotent starts."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ async def two_starts_at_once_become_one_run(target: Target, transport: str) -> N
 
     if "resume" in target.features:
         assert "epoch" in one and one["epoch"] == other.get("epoch"), (
-            f"came {json.dumps(one)[:200]} and {json.dumps(other)[:200]}"
+            f"got {json.dumps(one)[:200]} and {json.dumps(other)[:200]}"
         )
     else:
         assert sorted(answer.type for answer in (one, other)) == ["error", "started"]
@@ -122,7 +122,7 @@ async def every_member_of_the_body_counts_there_or_absent(target: Target, transp
             with accuses("RUN-20" if again else "RUN-37"):
                 if answer.get("code") != "conflict":
                     raise Wrong(
-                        f"expected `conflict` for {again} after {first}; came {json.dumps(answer)[:200]}"
+                        f"expected `conflict` for {again} after {first}; got {json.dumps(answer)[:200]}"
                     )
             if client is not None:
                 await client.message(
@@ -169,7 +169,7 @@ async def an_id_of_another_form_is_refused(target: Target, transport: str) -> No
             answer = await start_answered(target, client, prompt=target.short, **{name: value})
             if answer.get("code") != "bad_request":
                 raise Wrong(
-                    f"expected `bad_request` for the {name} {value!r}; came {json.dumps(answer)[:200]}"
+                    f"expected `bad_request` for the {name} {value!r}; got {json.dumps(answer)[:200]}"
                 )
 
 

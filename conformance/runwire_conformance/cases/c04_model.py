@@ -1,4 +1,4 @@
-"""Random conversations: random scripts and random client actions must keep to a model of the specification."""
+"""Model-based tests: random scripts and client actions, checked against a model of the specification."""
 
 from runwire_conformance.case import NotExercised, proves
 from runwire_conformance.client.target import Target

@@ -1,4 +1,4 @@
-"""Chapter 4: the log of a run, numbered, the same for all, kept for a while."""
+"""Chapter 4: the log of a run: numbering, identity for all readers, retention."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ async def the_error_that_ends_a_run_has_its_place(target: Target, transport: str
         lambda message: message.type == "error", "the error", seconds=EVENT_S, owners=END
     )
     if error.get("run_id") != run.id or "seq" not in error:
-        raise Wrong(f"expected an error with run_id and seq; came {excerpt(error)}")
+        raise Wrong(f"expected an error with run_id and seq; got {excerpt(error)}")
 
 
 @proves("RUN-28")
@@ -148,4 +148,4 @@ async def a_log_beyond_its_size_ends_as_incomplete(target: Target, transport: st
         "done",
         "incomplete",
         "length",
-    ), f"came {json.dumps(terminal)[:200]}"
+    ), f"got {json.dumps(terminal)[:200]}"

@@ -1,4 +1,4 @@
-"""Chapter 4: starting, states, ends, and several runs at once."""
+"""Chapter 4: run start, states, ends, and parallel runs."""
 
 import asyncio
 import re

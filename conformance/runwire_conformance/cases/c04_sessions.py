@@ -1,4 +1,4 @@
-"""Chapter 4: runs of one session, one after another."""
+"""Chapter 4: sequential runs of one session."""
 
 import re
 

@@ -70,7 +70,7 @@ async def text_comes_while_the_agent_works_on_a_stream(target: Target, limits: L
     expect_in_time(terminal, limits)
     took = terminal.at - first.at
     assert took > pause_s * 0.6, (
-        f"the end came {took:.2f} s after the first token, with a pause of {pause_s:g} s between"
+        f"the end arrived {took:.2f} s after the first token, with a pause of {pause_s:g} s between"
     )
 
 
@@ -97,7 +97,7 @@ async def text_comes_while_the_agent_works(client: Client, target: Target) -> No
         raise Wrong(f"expected a second token; the run ended before it: {json.dumps(second)[:200]}")
     took = second.at - first.at
     assert not scripted or took > pause_s * 0.6, (
-        f"the second token came {took:.2f} s after the first, with a pause of {pause_s:g} s between"
+        f"the second token arrived {took:.2f} s after the first, with a pause of {pause_s:g} s between"
     )
 
 
@@ -189,7 +189,7 @@ async def an_observation_that_is_too_large_is_cut(target: Target, limits: Limits
     written = len(json.dumps(event).encode())  # with every character escaped, which is the longest way
     assert written >= limits["max_event_bytes"] / 4, (
         f"expected an event of at least a quarter of max_event_bytes, {limits['max_event_bytes'] / 4:.0f} bytes; "
-        f"came {written}"
+        f"got {written}"
     )
     expect_completed(await run.terminal())
 
@@ -273,7 +273,7 @@ async def every_done_says_how_it_ended(target: Target, transport: str) -> None:
 
     if terminal.type == "done":
         assert terminal.get("status") in {"completed", "incomplete", "cancelled"}, (
-            f"came {json.dumps(terminal)}"
+            f"got {json.dumps(terminal)}"
         )
 
 

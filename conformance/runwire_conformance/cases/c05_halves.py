@@ -1,4 +1,4 @@
-"""Chapter 5: halves of characters that wait for their other half, and those that wait in vain."""
+"""Chapter 5: surrogate pairs that are split across events, and unpaired surrogates."""
 
 from runwire_conformance.case import proves
 from runwire_conformance.cases.c04_clauses import HIGH, LOW, raw
@@ -74,7 +74,7 @@ async def an_empty_text_completes_nothing(target: Target, transport: str) -> Non
     ):
         came = "".join(str(event[member]) for event in events if event.type == kind)
         assert came == expected, (
-            f"two halves with an empty {kind} between them: expected {expected!r}; came {came!r}"
+            f"two halves with an empty {kind} between them: expected {expected!r}; got {came!r}"
         )
 
 
@@ -122,5 +122,5 @@ async def a_half_that_nothing_completes_is_told_as_one(target: Target, transport
         ("tool_delta", "x\ufffd"),
         ("tool_call", ""),
         ("token", "d\ufffdef\ufffd"),
-    ], f"came {came}"
-    assert ("".join(parts[:-1]), parts[-1]) == ("y\ufffd", "ok"), f"observations came as {parts}"
+    ], f"got {came}"
+    assert ("".join(parts[:-1]), parts[-1]) == ("y\ufffd", "ok"), f"observations arrived as {parts}"

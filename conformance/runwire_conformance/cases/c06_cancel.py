@@ -1,4 +1,4 @@
-"""Chapter 6: stopping a run."""
+"""Chapter 6: cancellation."""
 
 import asyncio
 

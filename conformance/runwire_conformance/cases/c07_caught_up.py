@@ -1,4 +1,4 @@
-"""Chapter 7: how a reader knows that it has caught up."""
+"""Chapter 7: the signal that a reader has caught up."""
 
 from runwire_conformance.case import proves
 from runwire_conformance.client import scripts
@@ -53,7 +53,7 @@ async def resumed_says_how_far_a_live_run_is(client: Client, target: Target, tra
         for after in range(end + 1):
             again = await opened(target, transport, paused.id, after)
             assert last_seq(again) == end, (
-                f"resumed after {after}: expected last_seq {end}; came {last_seq(again)}"
+                f"resumed after {after}: expected last_seq {end}; got {last_seq(again)}"
             )
             abandon(again)
     await client.cancel()

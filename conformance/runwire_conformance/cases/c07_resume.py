@@ -1,4 +1,4 @@
-"""Chapter 7: leaving, reading from a cursor, merging."""
+"""Chapter 7: disconnecting, resuming from a cursor, merging."""
 
 import asyncio
 import time
@@ -76,7 +76,7 @@ async def a_run_of_policy_cancel_ends_with_its_reader(target: Target, limits: Li
     for run, how in zip(runs, ("a Close frame", "the end of its side", "a reset"), strict=True):
         again = await other.resume(run.id)
         terminal = await again.terminal_within(limits.seconds("cancel_deadline_ms"), time.monotonic())
-        assert terminal.get("reason") == "disconnected", f"a reader that left by {how}: came {dict(terminal)}"
+        assert terminal.get("reason") == "disconnected", f"a reader that left by {how}: got {dict(terminal)}"
         expect_ended_without_reader(terminal)
 
 

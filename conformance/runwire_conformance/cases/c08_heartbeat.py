@@ -1,4 +1,4 @@
-"""Chapter 8: telling silence from death."""
+"""Chapter 8: heartbeats and liveness detection."""
 
 import asyncio
 import time
@@ -80,7 +80,7 @@ async def a_heartbeat_without_id_is_answered_too(client: Client) -> None:
     await client.barrier()
 
     heard = len([message for message in client.messages if message.type == "heartbeat"]) - before - 1
-    assert heard >= 20, f"expected 20 answers; came {heard}"
+    assert heard >= 20, f"expected 20 answers; got {heard}"
 
 
 @proves("BEAT-6", waits=lambda limits: limits["heartbeat_s"], timing=True)
@@ -121,7 +121,7 @@ async def an_overdue_pong_has_a_code_of_its_own(client: Client, limits: Limits) 
 
     if client.close_code is None:
         raise Blocked("CLOSE-2")
-    assert code == 1011, f"expected the close code 1011 for an overdue Pong; came {code}"
+    assert code == 1011, f"expected the close code 1011 for an overdue Pong; got {code}"
 
 
 @proves("BEAT-7", waits=lambda limits: limits.gives_up_after, timing=True)

@@ -1,4 +1,4 @@
-"""Chapters 5 and 9: requests as browsers, libraries and proxies really send them."""
+"""Chapters 5 and 9: requests as real browsers, libraries and proxies send them."""
 
 import asyncio
 import gzip
@@ -94,7 +94,7 @@ async def every_dialect_is_understood(target: Target) -> None:
         speaker = Speaker(target, dialect)
         posted = await speaker.asked("POST", target.runs_url, {"prompt": scripts.THREE_TOKENS})
         shown = (
-            f"{dialect.name}: came {posted.status} {posted.body[:150]!r} to a POST of {dialect.content_type}"
+            f"{dialect.name}: got {posted.status} {posted.body[:150]!r} to a POST of {dialect.content_type}"
         )
         with accuses("HTTP-24"):
             assert not dialect.chunked or posted.status not in {400, 411, 413}, shown
@@ -102,16 +102,14 @@ async def every_dialect_is_understood(target: Target) -> None:
             assert posted.status != 415, shown
         with accuses("HTTP-25"):
             named = posted.header("transfer-encoding")
-            assert dialect.version != "1.0" or named is None, (
-                f"{dialect.name}: came Transfer-Encoding {named}"
-            )
+            assert dialect.version != "1.0" or named is None, f"{dialect.name}: got Transfer-Encoding {named}"
         with accuses("HTTP-3"):
             assert posted.status == 202, shown
             run_id = str(posted.json()["run_id"])
         with accuses("HTTP-5"):
             for _ in range(100):
                 status = await speaker.asked("GET", target.run_url(run_id))
-                assert status.status == 200, f"{dialect.name}: came {status.status} to a GET of a run"
+                assert status.status == 200, f"{dialect.name}: got {status.status} to a GET of a run"
                 if status.json()["status"] == "completed":
                     break
                 await asyncio.sleep(0.05)  # how often it is looked, and no bound
@@ -133,7 +131,7 @@ async def a_stream_flows_in_every_dialect(target: Target) -> None:
             with accuses("HTTP-2"):
                 assert response.status == 200, (
                     f"{dialect.name}: expected 200 to a POST that wants a stream, "
-                    f"Accept: {dialect.accepts(dialect.stream.items())}; came {response.status}"
+                    f"Accept: {dialect.accepts(dialect.stream.items())}; got {response.status}"
                 )
             with accuses("SSE-1"):
                 coding = response.header("content-encoding")
@@ -141,7 +139,7 @@ async def a_stream_flows_in_every_dialect(target: Target) -> None:
             with accuses("HTTP-25"):
                 named = response.header("transfer-encoding")
                 assert dialect.version != "1.0" or named is None, (
-                    f"{dialect.name}: came Transfer-Encoding {named}"
+                    f"{dialect.name}: got Transfer-Encoding {named}"
                 )
             came: dict[str, float] = {}
             parser = BlockParser()
@@ -153,9 +151,9 @@ async def a_stream_flows_in_every_dialect(target: Target) -> None:
             with accuses("EVENT-4"):
                 first, second = came.get("token a"), came.get("token b")
                 if first is None or second is None:
-                    raise Broken(f"{dialect.name}: expected two tokens; came {list(came)}")
+                    raise Broken(f"{dialect.name}: expected two tokens; got {list(came)}")
                 assert second - first > PAUSE_S * 0.5, (
-                    f"{dialect.name}: both tokens came together, {first:.2f} s after the request: "
+                    f"{dialect.name}: both tokens arrived together, {first:.2f} s after the request: "
                     "the stream is gathered on its way and comes in one piece"
                 )
         finally:
@@ -179,7 +177,7 @@ async def a_stream_of_a_run_opens_in_every_dialect(target: Target) -> None:
         with accuses("SSE-19" if response.status == 406 else "SSE-14"):
             assert response.status == 200, (
                 f"{dialect.name}: expected 200 at {urlsplit(url).path}, "
-                f"Accept: {dialect.accepts(dialect.stream.items())}; came {response.status}"
+                f"Accept: {dialect.accepts(dialect.stream.items())}; got {response.status}"
             )
         told = [parsed(block.data) for block in BlockParser().feed(body) if block.data is not None]
         kinds = [message.type for message in told if message is not None]

@@ -1,4 +1,4 @@
-"""Chapters 6, 7 and 9: what holds at one place of a log holds at every place."""
+"""Chapters 6, 7 and 9: resume and cancel at every position of a log."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Chapter 9 at its edges: requests that break the contract are refused as it says, and the server goes on serving."""
+"""Chapter 9: malformed HTTP requests, which the server has to refuse while it continues to serve others."""
 
 from urllib.parse import urljoin
 
@@ -11,7 +11,7 @@ from runwire_conformance.fuzz.malformed_requests import MalformedRequest, malfor
 
 def complaint(asked: MalformedRequest, response: Response) -> str | None:
     """Return what is wrong with the answer to a hostile request, if anything."""
-    shown = f"{asked.method} {asked.path} with {asked.reason}: expected {asked.status} {asked.code}; came"
+    shown = f"{asked.method} {asked.path} with {asked.reason}: expected {asked.status} {asked.code}; got"
     if response.status != asked.status:
         return f"{shown} {response.status} {response.body[:100]!r}"
     if response.media_type != "application/problem+json" or response.json().get("code") != asked.code:

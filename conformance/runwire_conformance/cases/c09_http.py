@@ -302,7 +302,7 @@ async def the_members_of_a_cancel_are_ignored(target: Target) -> None:
     for body in bodies:
         response = await target.post(target.run_url(run_id, "/cancel"), body)
         assert response.status == 200, (
-            f"a cancel with {json.dumps(body)}: expected 200; came {response.status}"
+            f"a cancel with {json.dumps(body)}: expected 200; got {response.status}"
         )
 
 

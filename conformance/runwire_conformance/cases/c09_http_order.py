@@ -1,4 +1,4 @@
-"""Chapters 9, 11 and 15: which answer comes first, and what every answer has."""
+"""Chapters 9, 11 and 15: precedence of HTTP checks, and headers that every response needs."""
 
 import asyncio
 from urllib.parse import urlsplit
@@ -41,7 +41,7 @@ async def the_first_check_that_fails_gives_the_answer(target: Target, limits: Li
     for method, url, headers, body, status in asked:
         response = await target.http(method, url, headers, body)
         shown = f"{method} {urlsplit(url).path} {dict(headers)}"
-        assert response.status == status, f"{shown}: expected {status}; came {response.status}"
+        assert response.status == status, f"{shown}: expected {status}; got {response.status}"
 
 
 @proves("HTTP-19")
@@ -51,7 +51,7 @@ async def the_epoch_of_a_cursor_is_looked_at_before_its_place(target: Target) ->
 
     for cursor, status in (("another.1000000", 404), ("1000000", 400)):
         response = await target.http("GET", url, [EVENT_STREAM, ("Last-Event-ID", cursor)])
-        assert response.status == status, f"the cursor {cursor}: expected {status}; came {response.status}"
+        assert response.status == status, f"the cursor {cursor}: expected {status}; got {response.status}"
     await until_finished(target, run_id)
 
 
@@ -62,7 +62,7 @@ async def the_head_of_an_answer_comes_without_a_reader(target: Target, limits: L
 
     for place in (target.profile.discovery_url or url, url, url + "/events"):
         response = await target.http("HEAD", place)
-        assert response.status in {200, 405}, f"HEAD {urlsplit(place).path}: came {response.status}"
+        assert response.status in {200, 405}, f"HEAD {urlsplit(place).path}: got {response.status}"
         assert response.body == b""
     await asyncio.sleep(limits.seconds("cancel_deadline_ms") + target.clock.tolerance)
 
@@ -80,7 +80,7 @@ async def the_head_of_a_stream_takes_no_place(target: Target, limits: Limits) ->
 
     for _ in range(most + 1):
         response = await target.http("HEAD", target.run_url(str(run["run_id"]), "/events"))
-        assert response.status in {200, 405}, f"came {response.status}: HEAD holds the place of a stream"
+        assert response.status in {200, 405}, f"got {response.status}: HEAD holds the place of a stream"
 
     stream = await target.events(str(run["run_id"]))
     await stream.run()
@@ -126,7 +126,7 @@ async def every_answer_varies_by_origin(target: Target) -> None:
         for name, answer in answers.items():
             named = {part.strip().lower() for part in (answer.header("vary") or "").split(",")}
             assert named & {"origin", "*"}, (
-                f"{name} {'with' if headers else 'without'} Origin has no Vary: Origin; it came with {answer.status}"
+                f"{name} {'with' if headers else 'without'} Origin has no Vary: Origin; it arrived with {answer.status}"
             )
 
 
@@ -143,7 +143,7 @@ async def a_listed_origin_may_read_every_refusal(target: Target, limits: Limits)
         allowed = response.header("access-control-allow-origin")
         assert allowed == target.origin, (
             f"expected `Access-Control-Allow-Origin: {target.origin}` on a {status}; "
-            f"came {response.status} with {'no such header' if allowed is None else allowed}"
+            f"got {response.status} with {'no such header' if allowed is None else allowed}"
         )
 
 
@@ -177,13 +177,13 @@ async def a_cursor_that_is_given_twice_is_400(target: Target) -> None:
         (url, [EVENT_STREAM, ("Last-Event-ID", "0"), ("Last-Event-ID", "1")]),
     ):
         response = await target.http("GET", place, headers)
-        assert response.status == 400, f"expected 400; came {response.status}"
+        assert response.status == 400, f"expected 400; got {response.status}"
 
 
 @proves("ORIGIN-7")
 async def who_is_not_let_in_learns_nothing_else(target: Target) -> None:
     handshake = await target.refused_handshake(["another.v7"], [FOREIGN])
-    assert handshake.status == 403, f"a foreign Origin with an unknown subprotocol: came {handshake.status}"
+    assert handshake.status == 403, f"a foreign Origin with an unknown subprotocol: got {handshake.status}"
     if "auth" in target.features:
         stranger = target.as_caller("not-a-token-of-anybody")
         assert (await stranger.refused_handshake((), [FOREIGN])).status == 403
@@ -196,10 +196,10 @@ async def who_is_not_let_in_learns_nothing_else(target: Target) -> None:
             ("POST", url + "/cancel", [TEXT]),
         ):
             response = await target.http(method, place, [FOREIGN, *headers])
-            assert response.status == 403, f"a foreign Origin with {method}: came {response.status}"
+            assert response.status == 403, f"a foreign Origin with {method}: got {response.status}"
             if "auth" in target.features:
                 response = await target.as_caller(None).http(method, place, headers)
-                assert response.status == 401, f"no credential with {method}: came {response.status}"
+                assert response.status == 401, f"no credential with {method}: got {response.status}"
 
 
 @proves("OBS-11")

@@ -1,4 +1,4 @@
-"""Chapter 9: reading a log piece by piece."""
+"""Chapter 9: polling a log."""
 
 import asyncio
 import time
@@ -47,11 +47,11 @@ async def whole(target: Target, run_id: str, after: str = "") -> list[Message]:
         events += [Message(event) for event in body["events"]]
         last = f"{body['epoch']}.{events[-1]['seq']}" if events else after
         if body["events"] and body["next"] != last:
-            raise Broken(f"expected next {last}; came {body['next']}")
+            raise Broken(f"expected next {last}; got {body['next']}")
         if events and events[-1].is_terminal:
             return events
         after = body["next"]
-    raise Broken(f"expected the terminal within {MOST_POLLS} polls; came {len(events)} events")
+    raise Broken(f"expected the terminal within {MOST_POLLS} polls; got {len(events)} events")
 
 
 @proves("POLL-1", script=True)
@@ -105,7 +105,7 @@ async def what_is_there_comes_at_once(target: Target, limits: Limits) -> None:
 
     assert body["events"]
     assert took < max(wait_s * 0.8, target.clock.tolerance), (
-        f"an event that was there came after {took:.2f} s"
+        f"an event that was there arrived after {took:.2f} s"
     )
     await target.post(target.run_url(run_id, "/cancel"), {})
 
@@ -157,7 +157,7 @@ async def a_poll_brings_an_event_as_soon_as_there_is_one(target: Target, limits:
 
     assert [event["type"] for event in body["events"]][:1] == ["token"]
     assert took <= pause_s + target.clock.tolerance + 0.1, (
-        f"an event after {pause_s:.2f} s came after {took:.2f} s"
+        f"an event after {pause_s:.2f} s arrived after {took:.2f} s"
     )
 
 
@@ -207,7 +207,7 @@ async def a_wait_that_is_no_number_is_400(target: Target) -> None:
 
     for wait in ("x", "-1", "1e3", "", "0x1", "1&wait=2"):
         response = await asked(target, run_id, f"?wait={wait}")
-        assert response.status == 400, f"wait={wait}: expected 400; came {response.status}"
+        assert response.status == 400, f"wait={wait}: expected 400; got {response.status}"
 
 
 @proves("POLL-1")
@@ -251,9 +251,7 @@ async def a_run_that_stands_where_it_stood_is_304(target: Target) -> None:
 
     for names in (tag, f'"other", {tag}', f"W/{tag}", "*"):
         response = await target.http("GET", target.run_url(run_id), [("If-None-Match", names)])
-        assert (response.status, response.body) == (304, b""), (
-            f"{names}: expected 304; came {response.status}"
-        )
+        assert (response.status, response.body) == (304, b""), f"{names}: expected 304; got {response.status}"
 
 
 @proves("POLL-8")

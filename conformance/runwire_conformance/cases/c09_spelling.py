@@ -1,4 +1,4 @@
-"""Chapter 9: weights in `Accept`, cursors as they are written, and an `id` that nobody asked for."""
+"""Chapter 9: weights in `Accept`, the syntax of cursors, and unrequested `id` fields."""
 
 from runwire_conformance.case import proves
 from runwire_conformance.cases.c09_http import accepted, until_finished
@@ -27,7 +27,7 @@ async def a_stream_of_no_weight_or_in_a_range_is_not_named(target: Target) -> No
     for accept in (EXCLUDED, "text/event-stream; q=0.000, */*", "*/*", "text/*"):
         headers = [JSON, ("Accept", accept)]
         response = await target.http("POST", target.runs_url, headers, {"prompt": target.brief})
-        assert response.status == 202, f"Accept: {accept}: expected 202; came {response.status}"
+        assert response.status == 202, f"Accept: {accept}: expected 202; got {response.status}"
         await until_finished(target, str(response.json()["run_id"]))
 
 
@@ -45,7 +45,7 @@ async def the_most_specific_range_excludes_a_stream(target: Target) -> None:
         ("image/png, */*;q=0.1", 200),
     ):
         response = await target.http("GET", target.run_url(run_id, "/events"), [("Accept", accept)])
-        assert response.status == status, f"Accept: {accept}: expected {status}; came {response.status}"
+        assert response.status == status, f"Accept: {accept}: expected {status}; got {response.status}"
 
 
 @proves("SSE-15")

@@ -1,4 +1,4 @@
-"""Chapter 9: the stream."""
+"""Chapter 9: the event stream."""
 
 import asyncio
 
@@ -158,7 +158,7 @@ async def a_stream_ends_after_the_terminal_with_a_blank_line(target: Target) -> 
         rest = stream.cut_off
         behind = " ⏎ ".join(f"{name}: {value}" for name, value in rest.fields) if rest is not None else ""
         assert rest is None or not rest.values("data"), (  # a comment may follow
-            f"the last event is not closed by a blank line: behind the last blank line came {behind[:200]!r}"
+            f"the last event is not closed by a blank line: after the last blank line, there is {behind[:200]!r}"
         )
     with accuses("SSE-10"):
         assert run.events[-1:] == [event for event in run.events if event.is_terminal]

@@ -1,4 +1,4 @@
-"""Chapter 10: forms whose schema is costly to check or refers to another document."""
+"""Chapter 10: form schemas that are expensive to check or that refer to other documents."""
 
 import asyncio
 from urllib.parse import urlsplit
@@ -66,4 +66,4 @@ async def what_a_form_refers_to_is_not_fetched(client: Client, target: Target) -
             await client.barrier()
         await asyncio.sleep(target.clock.tolerance)  # a request that is under way has time to arrive
 
-    assert not came, f"expected no request for what the schema refers to; came {came[0][:60]!r}"
+    assert not came, f"expected no request for what the schema refers to; got {came[0][:60]!r}"

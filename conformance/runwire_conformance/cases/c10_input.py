@@ -1,4 +1,4 @@
-"""Chapter 10: an agent asks its user, and the run waits."""
+"""Chapter 10: input requests, and runs that wait for an answer."""
 
 import datetime
 import email.utils

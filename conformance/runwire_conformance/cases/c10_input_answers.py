@@ -1,4 +1,4 @@
-"""Chapter 10: what the user answers."""
+"""Chapter 10: answers to input requests."""
 
 import json
 from typing import Any

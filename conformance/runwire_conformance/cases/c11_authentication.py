@@ -1,4 +1,4 @@
-"""Chapter 11: credentials, where they may stand, and what is refused."""
+"""Chapter 11: credentials: accepted positions and refusals."""
 
 import secrets
 
@@ -265,7 +265,7 @@ def assert_unrepeated(token: str, *said: str) -> None:
     """Raise Broken when a token, plain or encoded, stands in what a server said."""
     for text in said:
         if token in text or base64url(token) in text:
-            raise Broken(f"expected no credential in what the server says; came {text[:300]}")
+            raise Broken(f"expected no credential in what the server says; got {text[:300]}")
 
 
 def with_cookie(target: Target) -> Target:

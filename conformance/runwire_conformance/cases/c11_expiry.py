@@ -1,4 +1,4 @@
-"""Chapter 11: credentials that expire while they are in use."""
+"""Chapter 11: credentials that expire during use."""
 
 import asyncio
 import time
@@ -56,7 +56,7 @@ async def ends_with_its_credential(caller: Target, reader: Client | Stream) -> N
     assert reader.ended_at is not None
     if not expired - within - LOOK_S <= reader.ended_at <= expired + within:
         raise Broken(
-            f"expected the end when the credential expired; it came {reader.ended_at - expired:+.2f} s from then"
+            f"expected the end when the credential expired; it arrived {reader.ended_at - expired:+.2f} s from then"
         )
 
 

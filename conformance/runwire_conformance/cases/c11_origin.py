@@ -1,4 +1,4 @@
-"""Chapter 11: Host and Origin, and how a handshake is refused."""
+"""Chapter 11: Host and Origin checks, and refused handshakes."""
 
 from urllib.parse import urlsplit
 
@@ -101,4 +101,4 @@ async def a_request_without_host_is_refused(target: Target) -> None:
         finally:
             exchange.close()
         trace.add("server", "response", str(response.status), code=response.status)
-        assert response.status in {400, 403}, f"{nameless.name}: expected 400 or 403; came {response.status}"
+        assert response.status in {400, 403}, f"{nameless.name}: expected 400 or 403; got {response.status}"

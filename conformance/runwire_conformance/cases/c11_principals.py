@@ -1,4 +1,4 @@
-"""Chapter 11: whose runs they are."""
+"""Chapter 11: isolation of principals."""
 
 import secrets
 

@@ -1,4 +1,4 @@
-"""Chapter 12: what one client does, whatever it costs, does not stop the server for another."""
+"""Chapter 12: isolation from expensive clients: no client can block the server for others."""
 
 import asyncio
 import json

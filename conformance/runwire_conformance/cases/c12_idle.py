@@ -1,4 +1,4 @@
-"""Chapter 12: what a client says counts as use of its connection, whether or not it is served."""
+"""Chapter 12: client messages that reset the idle timeout, whether or not they succeed."""
 
 import asyncio
 import time

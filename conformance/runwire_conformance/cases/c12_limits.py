@@ -363,4 +363,4 @@ async def what_nobody_asked_for_comes_seldom(target: Target, transport: str) -> 
 
     most = MOST_UNASKED * (time.monotonic() - begun + 1)
     unasked = [message.type for message in conversation.messages if is_unasked(message)]
-    assert len(unasked) <= most, f"came {len(unasked)}, of which at most {most:.0f} may come in this time"
+    assert len(unasked) <= most, f"got {len(unasked)}, of which at most {most:.0f} may come in this time"

@@ -1,4 +1,4 @@
-"""Chapters 6 to 10 and 13: what a message, a wait, a slow line and a run leave behind, which is nothing."""
+"""Chapters 6 to 10 and 13: absence of side effects after refused messages, waits, slow readers and ended runs."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ async def ordinary(run: Run) -> None:
     """Expect that a run ends as if nothing had been before it; raises Broken."""
     terminal = await run.terminal()
     if terminal.get("status") != "completed":
-        raise Broken(f"expected an ordinary end; came {json.dumps(terminal)[:200]}")
+        raise Broken(f"expected an ordinary end; got {json.dumps(terminal)[:200]}")
 
 
 @proves("ERR-9")
@@ -35,7 +35,7 @@ async def what_is_answered_with_a_notice_changes_nothing(client: Client, target:
         {"type": "vendor:stop", "run_id": named},
     ):
         answer = await client.ask(message)
-        assert answer.type == "notice", f"expected a notice; came {json.dumps(answer)[:200]}"
+        assert answer.type == "notice", f"expected a notice; got {json.dumps(answer)[:200]}"
 
     await ordinary(await client.start(target.short))
     await ordinary(await client.start(target.short, run_id=named))
@@ -68,7 +68,7 @@ async def nothing_new_is_begun_after_a_cancel(client: Client, limits: Limits) ->
             for event in run.events
             if event.at > late and (event.type not in closing or event.get("partial"))
         ]
-        assert kinds == [], f"came later than cancel_quiet_ms: {kinds[:5]}"
+        assert kinds == [], f"arrived later than cancel_quiet_ms: {kinds[:5]}"
 
 
 @proves("BEAT-12", waits=lambda limits: limits.gives_up_after + 1.5, timing=True)
@@ -91,7 +91,7 @@ async def a_long_message_on_a_slow_line_arrives(client: Client, limits: Limits, 
     client.answer_the_last_ping()
 
     answer = await client.message(lambda m: m.get("re") == "slow", "the answer to a slow message")
-    assert answer.type == "started", f"expected started; came {json.dumps(answer)[:200]}"
+    assert answer.type == "started", f"expected started; got {json.dumps(answer)[:200]}"
     await client.message(
         lambda m: m.is_terminal and m.get("run_id") == run_id, "the terminal", answer.index, EVENT_S
     )

@@ -1,4 +1,4 @@
-"""Chapters 4, 7 and 13: what is told of a message that fails several checks, and what is no reason to refuse one."""
+"""Chapters 4, 7 and 13: precedence of refusals, and messages that must not be refused."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ async def what_cannot_succeed_is_not_busy(target: Target, limits: Limits) -> Non
         for what, message, code in asked:
             answer = await one.ask(message)
             if answer.get("code") == "busy":
-                raise Wrong(f"expected `{code}` for {what}, on a connection with no room either; came `busy`")
+                raise Wrong(f"expected `{code}` for {what}, on a connection with no room either; got `busy`")
             expect_refused(answer, code)
     if "resume" in target.features:
         with accuses("RUN-24"):

@@ -1,4 +1,4 @@
-"""Chapter 14: many nodes behave like one server."""
+"""Chapter 14: several nodes that behave as one server."""
 
 import asyncio
 import time

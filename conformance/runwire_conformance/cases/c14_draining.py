@@ -1,4 +1,4 @@
-"""Chapter 14: a server that is told to stop."""
+"""Chapter 14: draining."""
 
 import time
 from contextlib import suppress
@@ -66,7 +66,7 @@ async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -
         second = await late.next_message(0)
         if (second.type, second.get("code")) != ("notice", "draining"):
             raise Broken(
-                f"expected a notice of code draining as the second message; came {second.type} after ready"
+                f"expected a notice of code draining as the second message; got {second.type} after ready"
             )
         await late.leave()
     with accuses("DRAIN-3"):
@@ -81,4 +81,4 @@ async def a_server_that_is_told_to_stop_drains(target: Target, limits: Limits) -
             code = await connection.closed()
             # One that could not resume follows no run, and may be closed as idle before the drain is over.
             was_idle = code == 1000 and connection.trace.closed_for_idleness(limits["idle_s"])
-            assert code == 4000 or was_idle, f"expected the close code 4000; came {code}"
+            assert code == 4000 or was_idle, f"expected the close code 4000; got {code}"

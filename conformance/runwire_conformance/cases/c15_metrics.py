@@ -26,9 +26,9 @@ async def scraped(target: Target) -> str:
         raise Blocked("CONN-1")
     response = await target.http("GET", urljoin(target.profile.discovery_url, "/metrics"))
     if response.status != 200:
-        raise Broken(f"expected 200 at /metrics; came {response.status}")
+        raise Broken(f"expected 200 at /metrics; got {response.status}")
     if response.media_type not in {"text/plain", "application/openmetrics-text"}:
-        raise Broken(f"expected the Prometheus text format; came {response.media_type}")
+        raise Broken(f"expected the Prometheus text format; got {response.media_type}")
     return response.body.decode()
 
 
@@ -111,7 +111,7 @@ async def counts(target: Target, before: dict[str, float], **expected: int) -> N
     until = time.monotonic() + max(COUNTED_S, target.patience_s)
     while short := short_of(expected, before, await ended(target)):
         if time.monotonic() > until:
-            problem = Broken(f"expected {expected} more runs in runwire_runs_total; came {short}")
+            problem = Broken(f"expected {expected} more runs in runwire_runs_total; got {short}")
             problem.absent = True
             raise problem
         await asyncio.sleep(LOOK_S)

@@ -1,4 +1,4 @@
-"""Chapter 16: the script agent does exactly what it is told."""
+"""Chapter 16: the steps of the script agent."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Chapters 5 and 16: scripts that ask for what cannot be."""
+"""Chapters 5 and 16: scripts with impossible steps."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ async def a_code_that_ends_no_run_is_malformed(client: Client) -> None:
         run = await client.start(scripts.script(scripts.fail(code)))
         terminal = await run.terminal()
         assert failure(terminal) == ("error", "agent_error"), (
-            f"fail with {code}: came {json.dumps(terminal)[:200]}"
+            f"fail with {code}: got {json.dumps(terminal)[:200]}"
         )
 
 
@@ -82,7 +82,7 @@ async def a_question_that_is_too_large_ends_the_run(client: Client, limits: Limi
             continue
         run = await client.start(scripts.script(scripts.token("x"), question))
         terminal = await run.terminal()
-        assert failure(terminal) == ("error", "payload_too_large"), f"came {json.dumps(terminal)[:200]}"
+        assert failure(terminal) == ("error", "payload_too_large"), f"got {json.dumps(terminal)[:200]}"
         assert "input_request" not in {event.type for event in run.events}
 
 
@@ -101,7 +101,7 @@ async def a_failure_says_whether_to_try_again(client: Client) -> None:
         more: dict[str, Any] = {} if said is None else {"retryable": said}
         run = await client.start(scripts.script(scripts.fail(code, **more)))
         terminal = await run.terminal()
-        shown = f"fail with {code} and {more or 'no retryable'}: came {json.dumps(terminal)[:200]}"
+        shown = f"fail with {code} and {more or 'no retryable'}: got {json.dumps(terminal)[:200]}"
         assert (terminal.get("code"), terminal.get("retryable")) == (code, expected), shown
 
 
@@ -113,7 +113,7 @@ async def a_call_that_breaks_the_order_is_malformed(client: Client) -> None:
         run = await client.start(scripts.script(*steps))
         terminal = await run.terminal()
         named = [next(iter(step)) for step in steps]
-        assert failure(terminal) == ("error", "agent_error"), f"{named}: came {json.dumps(terminal)[:200]}"
+        assert failure(terminal) == ("error", "agent_error"), f"{named}: got {json.dumps(terminal)[:200]}"
 
 
 @proves("SCRIPT-4", script=True)
@@ -128,7 +128,7 @@ async def a_time_or_a_number_out_of_range_is_malformed(client: Client) -> None:
     ):
         run = await client.start(scripts.script(step))
         terminal = await run.terminal()
-        assert failure(terminal) == ("error", "agent_error"), f"{step}: came {json.dumps(terminal)[:200]}"
+        assert failure(terminal) == ("error", "agent_error"), f"{step}: got {json.dumps(terminal)[:200]}"
 
 
 @proves("SCRIPT-1", script=True)
@@ -137,4 +137,4 @@ async def a_whole_number_may_be_written_with_a_fraction(client: Client) -> None:
 
     terminal = await run.terminal()
 
-    assert (terminal.get("status"), run.text) == ("completed", "xx"), f"came {json.dumps(terminal)[:200]}"
+    assert (terminal.get("status"), run.text) == ("completed", "xx"), f"got {json.dumps(terminal)[:200]}"

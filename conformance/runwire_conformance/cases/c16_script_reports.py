@@ -1,4 +1,4 @@
-"""Chapter 16: what `report` tells of runs that ended from outside, and of those that never began."""
+"""Chapter 16: `report` for runs that were ended from outside or never began."""
 
 from runwire_conformance.case import NotExercised, NotOffered, proves
 from runwire_conformance.client import scripts

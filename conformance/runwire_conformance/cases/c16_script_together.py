@@ -1,4 +1,4 @@
-"""Chapter 16: what the steps of a script say does not depend on what stands around them."""
+"""Chapter 16: independence of script steps from the steps around them."""
 
 from typing import Any
 

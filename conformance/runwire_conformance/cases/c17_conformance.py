@@ -1,4 +1,4 @@
-"""Chapter 17: a claim is kept."""
+"""Chapter 17: conformance claims."""
 
 from urllib.parse import urljoin
 

@@ -1,4 +1,4 @@
-"""The command `runwire`: one module a command, each imported when it is called."""
+"""The command `runwire`: one module per sub-command, imported on demand."""
 
 import os
 import platform
@@ -41,19 +41,21 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "try": Command("try_", "try_", "Send a prompt to a server."),
     "record": Command(
-        "record", "record", "Record a conversation: of one prompt, or of your own client with --listen."
+        "record",
+        "record",
+        "Record a conversation for one prompt, or with --listen between your own client and a server.",
     ),
     "replay": Command(
         "record",
         "replay",
-        "Judge a recording: one verdict for every requirement that it shows.",
+        "Judge a recording: a verdict for every requirement that it shows.",
     ),
     "load": Command("load", "load", "Play many runs in parallel and judge each."),
     "init": Command("init", "init", "Write a commented runwire.toml into the working directory."),
     "explain": Command(
         "spec",
         "explain",
-        "Explain one requirement: sentence, reason, place, and how it is judged.",
+        "Explain a requirement: sentence, reason, location, and how it is judged.",
     ),
     "matrix": Command("matrix", "matrix", "Compare several servers side by side."),
     "spec": Command("spec", "spec_app", "Look up the specification."),
@@ -116,14 +118,14 @@ def _options(
     pass  # both are obeyed before a command is looked for
 
 
-def _announced(name: str, purpose: str) -> None:
+def _register(name: str, purpose: str) -> None:
     @app.command(name, help=purpose)
     def announced() -> None:
-        raise AssertionError(f"{name} is imported before it is called")
+        raise AssertionError(f"{name} has to be imported when it is called")
 
 
 for _name, _command in COMMANDS.items():
-    _announced(_name, _command.purpose)
+    _register(_name, _command.purpose)
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ from runwire_conformance.client.options.search_options import EXAMPLES
 from runwire_conformance.report.files import Files
 from runwire_conformance.runner.suite import case_names
 
-#: Seconds that a server which a hook drained or killed may take to be there again for the next round.
+#: Seconds that a server has to restart for the next round after a hook drained or killed it.
 RETURNS_S = 60.0
 
 
@@ -48,7 +48,7 @@ def check(
         list[str] | None,
         typer.Option(
             "--class",
-            help="only these classes, separated by commas or each with the option",
+            help="only these classes, separated by commas (repeatable)",
             rich_help_panel=WHAT,
             metavar="CLASSES",
         ),
@@ -61,7 +61,7 @@ def check(
     header: Annotated[
         list[str] | None,
         typer.Option(
-            help="further header 'Name: value' (repeatable)", rich_help_panel=ACCESS, metavar="HEADER"
+            help="additional header 'Name: value' (repeatable)", rich_help_panel=ACCESS, metavar="HEADER"
         ),
     ] = None,
     cafile: Annotated[
@@ -126,7 +126,7 @@ def check(
     wait: Annotated[
         float,
         typer.Option(
-            help="seconds to wait until the server listens", min=0, rich_help_panel=ACCESS, metavar="SECONDS"
+            help="seconds to wait for the server to listen", min=0, rich_help_panel=ACCESS, metavar="SECONDS"
         ),
     ] = 0.0,
     watch: Annotated[
@@ -138,7 +138,8 @@ def check(
         ),
     ] = False,
     concurrency: Annotated[
-        int | None, typer.Option(help="connections at once", min=1, rich_help_panel=PLAY, metavar="N")
+        int | None,
+        typer.Option(help="number of parallel connections", min=1, rich_help_panel=PLAY, metavar="N"),
     ] = None,
     repeat: Repeat = 1,
     keyword: Annotated[
@@ -158,7 +159,7 @@ def check(
     ] = False,
     pytest_options: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[-- PYTEST OPTIONS]", help="other options of pytest, after --"),
+        typer.Argument(metavar="[-- PYTEST OPTIONS]", help="further pytest options, after --"),
     ] = None,
 ) -> None:
     """Judge a server.
@@ -169,7 +170,7 @@ def check(
     if url.startswith("-"):
         url, further = "", [url, *further]
     if further and not further[0].startswith("-"):
-        fail(f"one server is judged at a time, and {further[0]!r} is one argument too many")
+        fail(f"only one server can be judged at a time; unexpected argument {further[0]!r}")
     classes, requirements = ",".join(class_ or []), ",".join(requirement or [])
     check_names(classes, requirements)
     if watch:
@@ -206,7 +207,7 @@ def _watch(url: str) -> int:
     try:
         return watched(url, sys.argv[1:])
     except ValueError:
-        fail("--watch needs the server's URL in the call, as http://host:port")
+        fail("--watch needs the server's URL on the command line, as http://host:port")
 
 
 def _wait(url: str, seconds: float) -> None:
@@ -214,4 +215,4 @@ def _wait(url: str, seconds: float) -> None:
         if not listens_within(url, seconds):
             fail(f"nothing listens at {url} after {seconds:g} s")
     except ValueError:
-        fail("--wait needs the server's URL in the call, as http://host:port")
+        fail("--wait needs the server's URL on the command line, as http://host:port")

@@ -66,7 +66,7 @@ def check_client(
         typer.Argument(
             metavar="-- COMMAND...",
             help="command that starts the client; {url}, {websocket}, {runs}, {prompt}, {transport}, {token},"
-            " {token_url}, {act}, {run} and {cursor} are replaced, and set in its environment as RUNWIRE_URL and so on",
+            " {token_url}, {act}, {run} and {cursor} are replaced; the environment has RUNWIRE_URL and so on",
         ),
     ] = None,
     claim: Annotated[
@@ -79,20 +79,24 @@ def check_client(
     ] = "watches",
     transport: Annotated[
         str,
-        typer.Option(help="its transports, separated by commas", rich_help_panel=WHAT, metavar="NAMES"),
+        typer.Option(
+            help="transports that the client supports, separated by commas",
+            rich_help_panel=WHAT,
+            metavar="NAMES",
+        ),
     ] = "websocket,sse",
     requirement: Requirements = None,
     keyword: Annotated[
         str,
         typer.Option(
-            "-k", help="only scenarios whose name contains this", rich_help_panel=WHAT, metavar="TEXT"
+            "-k", help="only scenarios whose name contains this text", rich_help_panel=WHAT, metavar="TEXT"
         ),
     ] = "",
     listen: Annotated[
         bool,
         typer.Option(
             "--listen",
-            help="start no client; wait for a page or client that fetches the scenarios",
+            help="start no client, but wait for a page or client that fetches the scenarios",
             rich_help_panel=PLAY,
         ),
     ] = False,
@@ -100,7 +104,7 @@ def check_client(
         int, typer.Option(help="port to listen on", min=0, max=65535, rich_help_panel=PLAY, metavar="PORT")
     ] = 8765,
     listed: Annotated[
-        bool, typer.Option("--list", help="list the scenarios and play none", rich_help_panel=WHAT)
+        bool, typer.Option("--list", help="list the scenarios without playing them", rich_help_panel=WHAT)
     ] = False,
     report: ReportFolder = None,
     json_file: JsonFile = None,
@@ -115,7 +119,7 @@ def check_client(
     patience: Annotated[
         float,
         typer.Option(
-            help="seconds to wait where no requirement gives a time",
+            help="seconds to wait for a client where no requirement states a time",
             min=PATIENCE_S,  # sentences leave a client up to 6 s: who waits for less accuses whom they allow it
             max=3600,
             rich_help_panel=PLAY,
@@ -123,7 +127,7 @@ def check_client(
         ),
     ] = PATIENCE_S,
     concurrency: Annotated[
-        int, typer.Option(help="clients at once", min=1, rich_help_panel=PLAY, metavar="N")
+        int, typer.Option(help="number of parallel clients", min=1, rich_help_panel=PLAY, metavar="N")
     ] = AT_ONCE,
     repeat: Repeat = 1,
     time_limit: TimeLimit = None,
@@ -133,8 +137,8 @@ def check_client(
 
     The judge acts as the server and plays one scenario after another.
 
-    A client can report what it displays, as one JSON object a line on standard output, such as
-    {"runwire": {"text": "Hello", "ended": "completed"}}. Without reports it is judged by its messages alone.
+    A client can report what it displays, as one JSON object per line on standard output, such as
+    {"runwire": {"text": "Hello", "ended": "completed"}}. Without reports it is judged only by its messages.
 
     Exit code 0: nothing broken; 1: something broken; 2: nothing to judge; 3: not everything judged; 130: interrupted.
     """
@@ -142,7 +146,7 @@ def check_client(
     if listed:
         _list(profile, choice)
         raise typer.Exit
-    words = _listening(command or [], port) if listen else _words(command or [])
+    words = _listen_arguments(command or [], port) if listen else _client_command(command or [])
     gate = Gate.read(baseline, update_baseline, strict)
     files = Files(report, json_file, html, summary, ctrf, badge, junitxml)
     prepare(files)
@@ -175,44 +179,47 @@ def check_client(
 
 def _profile(claim: str, transport: str) -> ClientProfile:
     try:
-        return profile_of(_names(claim), _names(transport))
+        return profile_of(_split_names(claim), _split_names(transport))
     except NoClaim as problem:
         fail(str(problem))
 
 
-def _names(given: str) -> list[str]:
+def _split_names(given: str) -> list[str]:
     return [name.strip() for name in given.split(",") if name.strip()]
 
 
 def _choice(requirement: str, keyword: str) -> Selection:
     ids = []
-    for name in _names(requirement):
+    for name in _split_names(requirement):
         found = requirement_called(name)
         if found.id not in bound():
-            why = found.not_observable_because or f"it binds the {found.role}; `runwire check` judges servers"
-            fail(f"{found.id} is not judged of a client: {why}")
+            why = (
+                found.not_observable_because
+                or f"it applies to a {found.role}; `runwire check` judges servers"
+            )
+            fail(f"{found.id} cannot be judged for a client: {why}")
         ids.append(found.id)
     choice = Selection(frozenset(ids), keyword)
     if not any(map(choice.has, scenarios())):
-        fail(f"no scenario is called like {keyword!r}; `runwire check-client --list` names them")
+        fail(f"no scenario has a name with {keyword!r}; `runwire check-client --list` lists them")
     return choice
 
 
-def _listening(command: list[str], port: int) -> list[str]:
+def _listen_arguments(command: list[str], port: int) -> list[str]:
     if command:
-        fail(f"--listen starts no client, and {command[0]!r} is one argument too many")
+        fail(f"--listen starts no client; unexpected argument {command[0]!r}")
     return ["--listen", "--port", str(port)]
 
 
-def _words(command: list[str]) -> list[str]:
+def _client_command(command: list[str]) -> list[str]:
     if not command:
-        fail("say what starts the client: runwire check-client -- node my_client.js {url}")
+        fail("give the command that starts the client: runwire check-client -- node my_client.js {url}")
     if command[0].startswith(("http://", "https://", "ws://", "wss://")):
-        fail(f"{command[0]} is no command; `runwire check {command[0]}` judges a server")
+        fail(f"{command[0]} is not a command; to judge a server use `runwire check {command[0]}`")
     if wrong := mistaken_placeholder(command):
         near = difflib.get_close_matches(wrong, PLACEHOLDERS, n=1)
-        hint = f"did you mean {{{near[0]}}}?" if near else f"there are: {', '.join(PLACEHOLDERS)}"
-        fail(f"no placeholder is called {{{wrong}}}; {hint}")
+        hint = f"did you mean {{{near[0]}}}?" if near else f"the placeholders are: {', '.join(PLACEHOLDERS)}"
+        fail(f"unknown placeholder {{{wrong}}}; {hint}")
     return command
 
 

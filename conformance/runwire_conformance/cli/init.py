@@ -1,4 +1,4 @@
-"""`runwire init`: write a `runwire.toml` to begin with."""
+"""`runwire init`: write an initial `runwire.toml`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ def init(
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(commented_settings(server_url(url)))
     except FileExistsError:
-        fail(f"{path} is there already; --force overwrites it")
+        fail(f"{path} already exists; --force overwrites it")
     except OSError as problem:
         fail(f"cannot write {path}: {problem.strerror}")
-    print(f"{path} is written; fill it in, then: runwire check{'' if url else ' http://localhost:8080'}")
+    print(f"wrote {path}; fill it in, then run: runwire check{'' if url else ' http://localhost:8080'}")

@@ -1,4 +1,4 @@
-"""`runwire load`: many runs at once."""
+"""`runwire load`: load test."""
 
 import asyncio
 import ipaddress
@@ -21,13 +21,14 @@ def load(
     prompt: Annotated[str, typer.Option(help="prompt of every run")] = DEFAULT_PROMPTS["short"],
     runs: Annotated[int, typer.Option("-n", "--runs", help="total number of runs", min=1, max=100_000)] = 100,
     concurrency: Annotated[
-        int, typer.Option("-c", "--concurrency", help="runs at once", min=1, max=1000)
+        int, typer.Option("-c", "--concurrency", help="number of parallel runs", min=1, max=1000)
     ] = 10,
     seconds: Annotated[
         float, typer.Option(help="start no run after this many seconds", min=1, max=600)
     ] = 30.0,
     mine: Annotated[
-        bool, typer.Option("--yes-this-is-my-server", help="required for a server on another machine")
+        bool,
+        typer.Option("--yes-this-is-my-server", help="confirm that you may load a server on another machine"),
     ] = False,
     token: Token = "",
     header: Header = None,
@@ -65,4 +66,4 @@ async def _play(url: str, given: Options, plan: loading.LoadPlan, mine: bool) ->
 
 def _check_whose(url: str, mine: bool) -> None:
     if not (mine or is_loopback(url)):
-        fail("load is for a server of your own; for one on another machine say --yes-this-is-my-server")
+        fail("load only your own server; for one on another machine add --yes-this-is-my-server")

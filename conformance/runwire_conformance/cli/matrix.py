@@ -1,4 +1,4 @@
-"""`runwire matrix`: servers side by side."""
+"""`runwire matrix`: comparison of several servers."""
 
 from pathlib import Path
 from typing import Annotated

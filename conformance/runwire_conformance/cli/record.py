@@ -1,4 +1,4 @@
-"""`runwire record` and `runwire replay`: keep a conversation, and judge it again."""
+"""`runwire record` and `runwire replay`: record a conversation and judge it later."""
 
 import asyncio
 import sys
@@ -34,25 +34,26 @@ def record(
     cafile: Cafile = "",
     config: Config = "",
 ) -> None:
-    """Record a conversation: of one prompt, or of your own client with --listen. Credentials are left out."""
+    """Record a conversation for one prompt, or with --listen between your own client and a server.
+
+    Credentials are left out.
+    """
     url, prompt = named(url, prompt)
     if (listen is None) is not bool(prompt):
-        fail("give either a prompt to ask, or --listen PORT to record what a client of yours says")
+        fail("give either a prompt, or --listen PORT to record your own client")
     url, given = reached("record", url, token, header, cafile, config)
     secrets = [value.rpartition(" ")[2] for _, value in given.sent_headers]
     try:
-        with _opened(output) as file:
+        with _open_output(output) as file:
             writer = RecordingWriter(file, url, secrets)
             work = (
-                _ask(url, prompt, given, writer, sse)
+                _record_prompt(url, prompt, given, writer, sse)
                 if listen is None
-                else _listen(url, listen, given, writer)
+                else _record_proxy(url, listen, given, writer)
             )
             asyncio.run(work)
     except KeyboardInterrupt:
-        said = (
-            f"{writer.lines} lines are recorded" if writer.lines else "nothing was said, nothing is recorded"
-        )
+        said = f"recorded {writer.lines} lines" if writer.lines else "no messages, so nothing was recorded"
         print(f"runwire: {said}", file=sys.stderr)
     except OSError as problem:
         fail(f"{problem.filename or f'port {listen}'}: {problem.strerror}")
@@ -62,15 +63,15 @@ def record(
 
 def replay(
     file: Annotated[str, typer.Argument(help="a recording or a HAR file; - for standard input")],
-    strict: Annotated[bool, typer.Option("--strict", help="advice fails too")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="also fail on advice")] = False,
 ) -> None:
-    """Judge a recording: one verdict for every requirement that it shows."""
+    """Judge a recording: a verdict for every requirement that it shows."""
     try:
         recording = read(file)
     except Unreadable as problem:
         fail(str(problem))
     if not isinstance(recording, Recording):
-        fail(f"{file}: messages, and no recorded conversation; use: runwire validate {file}")
+        fail(f"{file} holds messages, not a recorded conversation; use: runwire validate {file}")
     report = report_of(recording)
     for remark in recording.remarks:
         print(printable(remark))
@@ -78,12 +79,12 @@ def replay(
     raise typer.Exit(report.exit_code(strict))
 
 
-def _opened(output: str) -> RecordingFile | IO[str]:
+def _open_output(output: str) -> RecordingFile | IO[str]:
     return RecordingFile(output) if output != "-" else open(1, "w", encoding="utf-8", closefd=False)
 
 
-async def _ask(url: str, prompt: str, given: Options, writer: RecordingWriter, sse: bool) -> None:
-    """Play one run and write down what was said."""
+async def _record_prompt(url: str, prompt: str, given: Options, writer: RecordingWriter, sse: bool) -> None:
+    """Play one run and record its messages."""
     target = Target(await locate(url, given), given, Clock())
     try:
         if sse:
@@ -103,8 +104,8 @@ async def _ask(url: str, prompt: str, given: Options, writer: RecordingWriter, s
                 writer.write(trace.transport, connection, record)
 
 
-async def _listen(url: str, port: int, given: Options, writer: RecordingWriter) -> None:
-    """Stand between a client and the server until Ctrl-C."""
+async def _record_proxy(url: str, port: int, given: Options, writer: RecordingWriter) -> None:
+    """Run a proxy between a client and the server until Ctrl-C."""
     try:
         address = address_of(url)
     except ValueError as problem:

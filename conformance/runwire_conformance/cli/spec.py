@@ -21,15 +21,17 @@ spec_app = typer.Typer(
 def spec_list(
     classes: Annotated[str, typer.Option("--class", help="only these classes, separated by commas")] = "",
 ) -> None:
-    """List the requirements, one a line."""
+    """List the requirements, one per line."""
     check_names(classes, "")
     for requirement in catalogue().values():
         if not classes or requirement.conformance_class in classes.split(","):
             print(f"{requirement.id:<12}{requirement.conformance_class:<14}{requirement.sentence}")
 
 
-def explain(identifier: Annotated[str, typer.Argument(metavar="ID")]) -> None:
-    """Explain one requirement: sentence, reason, place, and how it is judged."""
+def explain(
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="id of the requirement, such as CANCEL-4")],
+) -> None:
+    """Explain a requirement: sentence, reason, location, and how it is judged."""
     requirement = requirement_called(identifier)
     print(lookup(requirement, scenarios_about(requirement.id) if requirement.role == "client" else ()))
 

@@ -29,7 +29,7 @@ def try_(
     """Send a prompt to a server. Exit code 0: completed; 1: failed or incomplete; 2: no run; 130: cancelled."""
     url, prompt = named(url, prompt)
     if not prompt:
-        fail("say what to ask: runwire try URL PROMPT")
+        fail("no prompt given: use runwire try URL PROMPT")
     url, given = reached("try", url, token, header, cafile, config)
     asked = sys.stdin.read() if prompt == "-" else prompt
     screen: Display = Screen(Console()) if sys.stdout.isatty() else Plain(sys.stdout, sys.stderr)

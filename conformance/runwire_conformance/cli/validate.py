@@ -19,7 +19,7 @@ def validate(
             help="messages, JSON lines, recorded conversations or HAR files; - for standard input"
         ),
     ],
-    strict: Annotated[bool, typer.Option("--strict", help="advice fails too")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="also fail on advice")] = False,
 ) -> None:
     """Check messages and recorded conversations, without a server. Exit code 1: something is broken; 2: unreadable."""
     gc.disable()  # hundreds of thousands of small objects are made, and none of them is waste before the end
@@ -34,7 +34,7 @@ def validate(
             print(printable(told))
         broken = broken or any(strict or not problem.is_advice for problem in found.problems)
         if not found.problems:
-            print(f"{printable(name)}: valid{', as far as it is judged' if found.remarks else ''}")
+            print(f"{printable(name)}: valid{', as far as it was judged' if found.remarks else ''}")
     if broken:
         for complaint in unread:
             print(printable(complaint))

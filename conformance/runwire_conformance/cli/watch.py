@@ -1,4 +1,4 @@
-"""`runwire check --watch`: judge again whenever the server restarts, failed cases first."""
+"""`runwire check --watch`: judge again after every restart of the server, failed cases first."""
 
 import os
 import select
@@ -33,9 +33,9 @@ def watched(url: str, words: Sequence[str], *, rounds: int | None = None) -> int
         if code == INTERRUPTED or played == rounds or (code == 2 and played == 1):
             return code
         failed = code == 1 or (code == 2 and failed)
-        what = "what failed" if failed else "everything"
-        key = ", or you press Enter" if _has_keys() else ""
-        print(f"runwire: {what} is played again when the server comes back{key}; Ctrl-C ends", flush=True)
+        what = "the failed cases" if failed else "all cases"
+        key = " or you press Enter" if _has_keys() else ""
+        print(f"runwire: will play {what} again when the server restarts{key}; Ctrl-C ends", flush=True)
         while listens_within(url, 0) and not _is_pressed():
             pass
 

@@ -1,1 +1,1 @@
-"""A client of the protocol that sees everything: connections, streams, requests and the clock of the judge."""
+"""The judge's own protocol client, which records connections, streams, requests and times."""

@@ -1,4 +1,4 @@
-"""What a case expects of an answer, in the words of the protocol; each raises Wrong and says what came instead."""
+"""Expectations of responses, in protocol terms; each raises Wrong with the message that arrived instead."""
 
 import json
 import math
@@ -35,20 +35,20 @@ def expect_refused(message: Message, *codes: str, owners: Owners = ()) -> None:
     """Expect that a message refuses another with one of `codes`."""
     if message.type != "error" or "seq" in message or message.get("code") not in codes:
         wanted = " or ".join(f"`{code}`" for code in codes)
-        raise Wrong(f"expected a refusal with {wanted}; came {excerpt(message)}", owners)
+        raise Wrong(f"expected a refusal with {wanted}; got {excerpt(message)}", owners)
 
 
 def expect_noticed(message: Message, code: str) -> None:
     """Expect that a message is a notice of this code."""
     if message.type != "notice" or message.get("code") != code:
-        raise Wrong(f"expected a notice of `{code}`; came {excerpt(message)}")
+        raise Wrong(f"expected a notice of `{code}`; got {excerpt(message)}")
 
 
 def expect_ended(terminal: Message, owners: Owners = (), **members: Any) -> None:
     """Expect of a terminal that it has these members."""
     if any(terminal.get(name) != value for name, value in members.items()):
         wanted = ", ".join(f"{name} `{value}`" for name, value in members.items())
-        raise Wrong(f"expected a terminal of {wanted}; came {_end_in_words(terminal)}", owners)
+        raise Wrong(f"expected a terminal of {wanted}; got {_end_in_words(terminal)}", owners)
 
 
 def _end_in_words(terminal: Message) -> str:
@@ -76,7 +76,7 @@ def expect_status(response: Response, *statuses: int, owners: Owners = ()) -> No
     if response.status not in statuses:
         wanted = " or ".join(map(str, statuses))
         raise Wrong(
-            f"expected the status {wanted}; came {_answer_in_words(response)}", owners, status=response.status
+            f"expected the status {wanted}; got {_answer_in_words(response)}", owners, status=response.status
         )
 
 
@@ -85,7 +85,7 @@ def expect_problem(response: Response, status: int, code: str, owners: Owners = 
     expect_status(response, status, owners=owners)
     if response.json().get("code") != code:
         raise Wrong(
-            f"expected the code `{code}`; came {_answer_in_words(response)}", owners, status=response.status
+            f"expected the code `{code}`; got {_answer_in_words(response)}", owners, status=response.status
         )
 
 
@@ -94,11 +94,11 @@ def expect_header(response: Response, name: str, value: str | None = None) -> st
     said = response.header(name)
     if said is None:
         raise Wrong(
-            f"expected a `{name}` header; came {response.status} with no `{name}` header",
+            f"expected a `{name}` header; got {response.status} with no `{name}` header",
             status=response.status,
         )
     if value is not None and said != value:
-        raise Wrong(f"expected `{name}: {value}`; came `{name}: {said}`")
+        raise Wrong(f"expected `{name}: {value}`; got `{name}: {said}`")
     return said
 
 
@@ -107,15 +107,13 @@ def expect_directives(response: Response, *names: str) -> None:
     said = response.header("cache-control") or ""
     if not set(names) <= {part.strip().lower() for part in said.split(",")}:
         wanted = ", ".join(names)
-        raise Wrong(
-            f"expected `Cache-Control: {wanted}`; came {response.status} with `Cache-Control: {said}`"
-        )
+        raise Wrong(f"expected `Cache-Control: {wanted}`; got {response.status} with `Cache-Control: {said}`")
 
 
 def expect_no_header(response: Response, name: str) -> None:
     """Expect that a header is not there."""
     if (said := response.header(name)) is not None:
-        raise Wrong(f"expected no `{name}` header; came `{name}: {said}`")
+        raise Wrong(f"expected no `{name}` header; got `{name}: {said}`")
 
 
 def _answer_in_words(response: Response) -> str:
@@ -125,9 +123,9 @@ def _answer_in_words(response: Response) -> str:
 def expect_member(message: Message, name: str, value: Any, owners: Owners = ()) -> None:
     """Expect that a message, or an object in a body, has a member with this value."""
     if name not in message:
-        raise Wrong(f"expected {name} `{value}`; came no `{name}` in {excerpt(message)}", owners)
+        raise Wrong(f"expected {name} `{value}`; got no `{name}` in {excerpt(message)}", owners)
     if message[name] != value or isinstance(message[name], bool) is not isinstance(value, bool):
-        raise Wrong(f"expected {name} `{value}`; came `{message[name]}` in {excerpt(message)}", owners)
+        raise Wrong(f"expected {name} `{value}`; got `{message[name]}` in {excerpt(message)}", owners)
 
 
 def expect_text(run: Run, text: str, owners: Owners = LOG) -> None:
@@ -137,7 +135,7 @@ def expect_text(run: Run, text: str, owners: Owners = LOG) -> None:
         pairs = enumerate(zip(came, text, strict=False))
         place = next((at for at, (one, other) in pairs if one != other), min(len(came), len(text)))
         raise Wrong(
-            f"expected the answer text {_cut(text, place)}; came {_cut(came, place)}, "
+            f"expected the answer text {_cut(text, place)}; got {_cut(came, place)}, "
             f"of {len(came)} characters instead of {len(text)}",
             owners,
         )
@@ -154,14 +152,14 @@ def _cut(text: str, place: int) -> str:
 def expect_count(run: Run, events: int) -> None:
     """Expect that the log of a run holds so many events so far, each of which a script has said ([SCRIPT-1])."""
     if run.last_seq != events:
-        raise Wrong(f"expected the last seq {events}; came {run.last_seq}", ("SCRIPT-1",))
+        raise Wrong(f"expected the last seq {events}; got {run.last_seq}", ("SCRIPT-1",))
 
 
 def expect_one_end(events: Sequence[Message], kind: str, owners: Owners = ("RUN-4",)) -> None:
     """Expect that of the events of a run one is a terminal, of this type."""
     came = [event.type for event in events if event.is_terminal]
     if came != [kind]:
-        raise Wrong(f"expected one terminal, a {kind}; came {' and '.join(came) or 'none'}", owners)
+        raise Wrong(f"expected one terminal, a {kind}; got {' and '.join(came) or 'none'}", owners)
 
 
 def expect_same_log(
@@ -177,7 +175,7 @@ def expect_same_log(
     pairs = list(zip_longest(came, wanted))
     place = next(number for number, (one, other) in enumerate(pairs) if one != other)
     one, other = ("nothing more" if event is None else excerpt(event) for event in pairs[place])
-    raise Wrong(f"expected as event {place + 1} of {of} {other}; came {one}", owners)
+    raise Wrong(f"expected as event {place + 1} of {of} {other}; got {one}", owners)
 
 
 def expect_valid(schema: str, body: Mapping[str, Any]) -> None:
@@ -191,13 +189,13 @@ def expect_media_type(response: Response, media_type: str, owners: Owners = ()) 
     if response.media_type != media_type:
         said = response.header("content-type")
         came = f"`Content-Type: {said}`" if said else "no `Content-Type` header"
-        raise Wrong(f"expected `Content-Type: {media_type}`; came {came}", owners)
+        raise Wrong(f"expected `Content-Type: {media_type}`; got {came}", owners)
 
 
 def expect_started(message: Message, owners: Owners = ()) -> None:
     """Expect that a message says that a run was accepted."""
     if message.type != "started":
-        raise Wrong(f"expected started; came {excerpt(message)}", owners)
+        raise Wrong(f"expected started; got {excerpt(message)}", owners)
 
 
 def expect_back_in_time(again: Run, left: Conversation, grace_s: float) -> None:

@@ -1,4 +1,4 @@
-"""The Prometheus text format, read strictly: a pure function from text to metrics.
+"""Strict parser for the Prometheus text format, as a pure function.
 
 It follows the exposition formats of Prometheus (text/plain, version 0.0.4) and of OpenMetrics as far as both agree; of
 the latter's additions it knows the `# EOF`, units, exemplars and counters whose family is named without `_total`.

@@ -1,4 +1,4 @@
-"""The judge's own footprint: the runs that it began and whose end it has not seen, on every transport.
+"""Bookkeeping of the judge's own unfinished runs, on every transport.
 
 What an earlier case left behind takes the server's places and its answers are no proof: a case that counts them has to
 know how many are the judge's own.

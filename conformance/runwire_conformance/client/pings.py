@@ -1,4 +1,4 @@
-"""Asks the server for a heartbeat again and again while cases play: how prompt is it at all?"""
+"""Latency monitor: requests a heartbeat at intervals while the cases run."""
 
 import asyncio
 from collections.abc import AsyncIterator

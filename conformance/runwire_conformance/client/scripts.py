@@ -1,4 +1,4 @@
-"""Prompts for the script agent (chapter 16), and what the log must then say."""
+"""Prompts for the script agent (chapter 16), and the logs they must produce."""
 
 import json
 from collections.abc import Mapping, Sequence

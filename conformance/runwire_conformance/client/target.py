@@ -1,4 +1,4 @@
-"""The server under test, as cases use it: opens connections, sends requests, keeps every trace."""
+"""The server under test: opens connections, sends requests, keeps every trace."""
 
 import asyncio
 import json
@@ -89,7 +89,7 @@ class Target(View):
         body = response.json() if response.status == 200 else Message()
         ticket, life_s = body.get("ticket"), body.get("expires_in_s")
         if not isinstance(ticket, str):
-            raise Broken(f"expected a ticket; came {_shown(response)}", status=response.status)
+            raise Broken(f"expected a ticket; got {_shown(response)}", status=response.status)
         if isinstance(life_s, int | float):
             self.credentials_end.append(asked + life_s)
         return self.redaction.add(ticket)
@@ -334,7 +334,7 @@ def new_run_id() -> str:
 
 def _no_stream(method: str, response: Response) -> Broken:
     """Return what an answer that is no stream says of the server."""
-    said = f"expected 200 and a stream; came {_shown(response)}"
+    said = f"expected 200 and a stream; got {_shown(response)}"
     if method == "POST" and 200 <= response.status < 300:
         return Violation("HTTP-2", said)
     return Broken(said, ("HTTP-2" if method == "POST" else "SSE-4",), status=response.status)

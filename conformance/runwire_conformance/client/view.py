@@ -1,4 +1,4 @@
-"""What one caller sees of the server under test: its profile and limits, prompts for it, and credentials."""
+"""A caller's view of the server under test: profile, limits, prompts and credentials."""
 
 import copy
 import itertools
@@ -109,7 +109,9 @@ class View:
         """The bearer token of the caller; raises NotExercised when none was configured."""
         values = [v for name, v in self.options.sent_headers if name.lower() == "authorization"]
         if not values or not values[0].lower().startswith("bearer "):
-            raise NotExercised("give a bearer token with --token, or as [target] token in runwire.toml")
+            raise NotExercised(
+                "needs a bearer token: give one with --token, or as [target] token in runwire.toml"
+            )
         return values[0].partition(" ")[2].strip()
 
     def as_caller(self, token: str | None = None, *headers: tuple[str, str]) -> Self:
@@ -165,7 +167,7 @@ class View:
         """Raise NotExercised when a limit is below `least` and has to be more, as `why` says."""
         if self.limits[limit] < least:
             raise NotExercised(
-                f"{limit} is {self.limits[limit]:g}, too little {why}; set it to {least:g} or more on the server"
+                f"{limit} is {self.limits[limit]:g}, too small {why}; set it to {least:g} or more on the server"
             )
 
     def needs_to_outlast_grace(self, seconds: float) -> None:
@@ -177,7 +179,7 @@ class View:
         log_bytes = self.limits["log_bytes"]
         if log_bytes > MOST_FILLED:
             raise NotExercised(
-                f"log_bytes (advertised {log_bytes:.15g}) is more than the judge fills; set it to {MOST_FILLED} or less"
+                f"log_bytes (advertised {log_bytes:.15g}) is too much to fill; set it to {MOST_FILLED} or less"
             )
         return int(log_bytes / size) + 50
 

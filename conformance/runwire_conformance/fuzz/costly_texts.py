@@ -1,4 +1,4 @@
-"""Texts that are costly for a careless reader of JSON: quotes that never close, nesting, numbers and names."""
+"""JSON texts that are expensive for a naive parser: unclosed quotes, deep nesting, long numbers and names."""
 
 from collections.abc import Iterator, Mapping
 

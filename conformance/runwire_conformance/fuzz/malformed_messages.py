@@ -1,4 +1,4 @@
-"""What a hostile client sends: wrong values for every member, derived from the schemas, and broken frames. Pure."""
+"""Malformed messages derived from the schemas, and broken frames. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Requests that break the HTTP contract, derived from the OpenAPI document and drawn by a seed. Pure."""
+"""Malformed HTTP requests derived from the OpenAPI document, chosen by a seed. Pure."""
 
 import json
 import random

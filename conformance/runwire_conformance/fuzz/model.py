@@ -1,4 +1,4 @@
-"""The model: what the log of a script says, and which sentence a conversation broke. Pure: no clock, no socket."""
+"""Model of the specification: the log of a script, and the requirement that a conversation broke. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -239,7 +239,7 @@ def _blamed(
     """Blame what one reader alone saw on how it reads, and what all saw on the agent or on the end of the run."""
     one = next(one for one in seen if id(one) in wrong)
     seq, event, wanted = wrong[id(one)]
-    what = f"expected {_shown(wanted)} at seq {seq}; came {_shown(event)}"
+    what = f"expected {_shown(wanted)} at seq {seq}; got {_shown(event)}"
     if any(seq in other.covers and id(other) not in wrong for other in seen):
         return ModelVerdict(_reader(one), f"{what}, which another reader saw as it should be", one.trace)
     return ModelVerdict(_blamed_for_event(history, event, wanted), what, one.trace)

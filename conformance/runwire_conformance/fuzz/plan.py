@@ -1,4 +1,4 @@
-"""A plan: what one client does, as data that can be saved, printed as a case and played again."""
+"""Plan of one client's actions, as data that can be saved, printed as a case and played again."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Plays a plan against a server, and has the model judge what was said."""
+"""Executor of plans: plays one against a server and checks the conversation against the model."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -156,7 +156,7 @@ class _Player:
             history.cancelled_at = history.cancelled_at or handed
             response = await self._target.post(self._target.run_url(history.run_id, "/cancel"), {})
             if response.status != 200:
-                raise Broken(f"expected 200 to a cancel; came {response.status}")
+                raise Broken(f"expected 200 to a cancel; got {response.status}")
             return
         line = await self._client(action.line)
         meant = line.runs if action.run is None else {action.run}
@@ -178,10 +178,10 @@ class _Player:
             if action.after > total:
                 raise Violation("RESUME-13", f"after {action.after} of a log of at most {total} was resumed")
             if answer.get("next_seq") != action.after + 1:
-                raise Broken(f"expected next_seq {action.after + 1}; came {answer.get('next_seq')}")
+                raise Broken(f"expected next_seq {action.after + 1}; got {answer.get('next_seq')}")
             self._attached(line, action.run)
         elif answer.get("code") != "bad_request" or action.after <= seen:
-            raise Broken(f"expected resumed after {action.after} of {seen} events seen; came {dict(answer)}")
+            raise Broken(f"expected resumed after {action.after} of {seen} events seen; got {dict(answer)}")
 
     async def _resume_stream(self, action: Resume, history: RunHistory) -> None:
         await self._drop(Drop(action.line))
@@ -193,7 +193,7 @@ class _Player:
             response = await self._target.http("GET", url, [("Accept", "text/event-stream")])
             wanted = {204} if at_end else {400} if action.after > total else {200, 204, 400}
             if response.status not in wanted:
-                raise Broken(f"expected {wanted} to a cursor of {action.after}; came {response.status}")
+                raise Broken(f"expected {wanted} to a cursor of {action.after}; got {response.status}")
             if response.status == 200:
                 self._touched(action.run)
             return
@@ -226,7 +226,7 @@ class _Player:
         self._sentence = sentence
         answer = await _client(line).ask(dict(message))
         if (answer.type, answer.get("code")) != (kind, code):
-            raise Broken(f"expected {kind} {code or ''} to {action.what}; came {dict(answer)}")
+            raise Broken(f"expected {kind} {code or ''} to {action.what}; got {dict(answer)}")
 
     async def _answer(self, action: Answer) -> None:
         history = self._histories[action.run]
@@ -331,7 +331,7 @@ class _Player:
         bound = self._target.limits.seconds("cancel_deadline_ms")
         if took > bound + self._target.clock.tolerance:
             raise DeadlineMissed(
-                f"expected the terminal within {bound:.2f} s of the cancel; it came after {took:.2f} s"
+                f"expected the terminal within {bound:.2f} s of the cancel; it arrived after {took:.2f} s"
             )
 
     async def _again(self, run: int) -> None:

@@ -1,4 +1,4 @@
-"""The machine: random scripts and random client actions, searched by Hypothesis for what breaks the model."""
+"""Model-based search with Hypothesis, over random scripts and random client actions."""
 
 import asyncio
 import threading

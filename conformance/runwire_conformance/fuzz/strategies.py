@@ -1,4 +1,4 @@
-"""Makes a plan of random actions: leaves out what means nothing, and adds what a run needs to end. Pure."""
+"""Hypothesis strategies for plans, which omit meaningless actions and add those that end the run. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

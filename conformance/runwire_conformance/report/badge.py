@@ -1,4 +1,4 @@
-"""The report as a badge: what shields.io calls an endpoint."""
+"""Badge: JSON for a shields.io endpoint."""
 
 import json
 

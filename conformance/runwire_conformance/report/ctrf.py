@@ -1,4 +1,4 @@
-"""The report in the Common Test Report Format (ctrf.io), one test a requirement."""
+"""CTRF report (Common Test Report Format, ctrf.io), one test per requirement."""
 
 import json
 import uuid

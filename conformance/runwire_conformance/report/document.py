@@ -1,4 +1,4 @@
-"""The report as data: what `report.json` holds, and what every other form but the terminal's is made of."""
+"""Report document: the content of `report.json`, and the source of every other form but the terminal's."""
 
 import json
 import os

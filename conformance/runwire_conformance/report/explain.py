@@ -1,4 +1,4 @@
-"""What a person is told about a failure: the sentence, the place, the reason, what came, the transcript."""
+"""Explanation of a failure: sentence, reason, place, evidence, transcript."""
 
 import os
 import textwrap

@@ -1,4 +1,4 @@
-"""Writes the report in every form that was asked for."""
+"""Report files, in every requested form."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Files:
             if path is not None and path.is_dir():
                 raise Unwritable(f"cannot write {path}: it is a folder")
             if path is not None and not path.parent.is_dir():
-                raise Unwritable(f"cannot write {path}: {path.parent} is no folder")
+                raise Unwritable(f"cannot write {path}: {path.parent} is not a folder")
 
     def write(self, document: Document, junit: str = "") -> None:
         """Write every form that was asked for; raises Unwritable. `junit` is empty where pytest wrote it."""

@@ -1,4 +1,4 @@
-"""The report as one HTML file that asks nothing of any other place, and reads without JavaScript."""
+"""HTML report: one self-contained file that works without JavaScript."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""The report as Markdown, short enough for the summary of a CI step."""
+"""Markdown report, short enough for the summary of a CI step."""
 
 from runwire_conformance.report.document import Document, guilty, left_out, to_configure
 from runwire_conformance.report.words import SIGNS, conversation_text, headline
@@ -27,26 +27,24 @@ def as_markdown(document: Document) -> str:
     if len(broken) > MOST_TOLD:
         rest = ", ".join(entry["id"] for entry in broken[MOST_TOLD:])
         parts.append(f"{len(broken) - MOST_TOLD} more: {rest}")
-    parts += [f"## Fault of the judge\n\n{_fenced(text)}" for text in document["judge_errors"]]
+    parts += [f"## Internal error of the judge\n\n{_fenced(text)}" for text in document["judge_errors"]]
     for title, missing in (
-        ("Not exercised: {}, and what to configure", to_configure(document)),
-        ("Not judged: {}, and why", left_out(document)),
+        ("Not exercised: {}, with what to configure", to_configure(document)),
+        ("Not judged: {}, with reasons", left_out(document)),
     ):
         if missing:
             lines = [f"- {code(reason)}: {', '.join(ids)}" for reason, ids in missing.items()]
             total = sum(map(len, missing.values()))
-            parts.append(_folded(title.format(total), "\n".join(lines)))
+            parts.append(_collapsible(title.format(total), "\n".join(lines)))
     if recorded := document.get("informational"):
         lines = [f"- {code(row['question'])}: {code(', '.join(row['answers']))}" for row in recorded]
-        parts.append(
-            _folded("Recorded, and not judged: what the specification leaves open", "\n".join(lines))
-        )
-    parts.append(f"Again: `{document['command']}`")
+        parts.append(_collapsible("Recorded but not judged: unspecified behaviour", "\n".join(lines)))
+    parts.append(f"To judge again: `{document['command']}`")
     return "\n\n".join(parts) + "\n"
 
 
 def _classes(document: Document) -> str:
-    rows = ["| class | | held | named |", "|---|---|---|---|"]
+    rows = ["| class | | passed | requirements |", "|---|---|---|---|"]
     for entry in document["classes"]:
         named = entry["failed"] or entry["not_exercised"]
         shown = ", ".join(named[:MOST_NAMED]) + (
@@ -67,7 +65,7 @@ def _broken(entry: Document) -> str:
     first = entry["accusations"][0]
     said = f"{first['details'] or first['reason']}\nin {first['case']}"
     told = "\n\n".join([said, *map(conversation_text, first["conversations"])])
-    parts.append(_folded(code(first["reason"][:160]), _fenced(told)))
+    parts.append(_collapsible(code(first["reason"][:160]), _fenced(told)))
     parts.append(f"`{entry['command']}`")
     return "\n\n".join(parts)
 
@@ -89,7 +87,7 @@ def _baseline(baseline: Document) -> str:
     return f"{known}, but:\n\n" + "\n".join(f"- {code(text)}" for text in baseline["breaches"])
 
 
-def _folded(summary: str, text: str) -> str:
+def _collapsible(summary: str, text: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 

@@ -1,4 +1,4 @@
-"""Several servers side by side, from the JSON of their reports."""
+"""Comparison table of several servers, from their JSON reports."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from runwire_spec import catalogue, registries
 
 
 class UnreadableReport(Exception):
-    """A file is no report; the message names file, place and remedy in one line."""
+    """A file is not a report; the message names file, place and remedy in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +86,13 @@ def matrix_as_markdown(matrix: Matrix) -> str:
         f"| {name if name in catalogue() else code(name)} | {' | '.join(_word(verdict) for verdict in row)} |"
         for name, row in matrix.differing.items()
     ]
-    parts = ["# Runwire conformance side by side", "\n".join([head, *classes])]
+    parts = ["# Comparison of Runwire conformance", "\n".join([head, *classes])]
     if verdicts:
-        parts += ["## Where they differ, or fall short", "\n".join([head, *verdicts])]
+        parts += ["## Requirements that differ or are broken", "\n".join([head, *verdicts])]
     alike = len(matrix.requirements) - len(matrix.differing)
-    parts.append(f"Alike, and nothing to say of it: {alike} of {len(matrix.requirements)} requirements.")
+    parts.append(
+        f"The same verdict everywhere, and no failure: {alike} of {len(matrix.requirements)} requirements."
+    )
     return "\n\n".join(parts) + "\n"
 
 
@@ -117,13 +119,15 @@ def _read(file: Path) -> Document:
     except OSError as problem:
         raise UnreadableReport(f"{file}: {problem.strerror}") from None
     except ValueError:
-        raise UnreadableReport(f"{file}: is no JSON; write it with `runwire check URL --json FILE`") from None
+        raise UnreadableReport(
+            f"{file}: is not JSON; write it with `runwire check URL --json FILE`"
+        ) from None
     wrong = next(Draft202012Validator(report_schema()).iter_errors(report), None)
     if wrong is not None:
         place = "/" + "/".join(map(str, wrong.absolute_path))
         said = wrong.message if len(wrong.message) < 100 else f"breaks {wrong.validator}"
         raise UnreadableReport(
-            f"{file}: is no report of `runwire check --json FILE`: {place}: {' '.join(said.split())}"
+            f"{file}: is not a report of `runwire check --json FILE`: {place}: {' '.join(said.split())}"
         )
     document: Document = printable_value(report)
     return document

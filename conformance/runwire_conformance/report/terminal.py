@@ -1,4 +1,4 @@
-"""The report in a terminal: failures in full, what was not exercised, and a table at the end."""
+"""Terminal report: failures in full, requirements that were not exercised, and a final table."""
 
 import textwrap
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def table(report: Report, strict: bool = False) -> str:
         if count or verdict is Verdict.NOT_EXERCISED:
             counts.append(f"{verdict} {count}" + (" (see above)" if count else ""))
     if report.judge_errors:
-        counts.append(f"faults of the judge {len(report.judge_errors)}")
+        counts.append(f"internal errors {len(report.judge_errors)}")
     counts.append(f"exit {report.exit_code(strict)}")
     lines.append(" · ".join(counts))
     if report.slowest[0]:
@@ -54,7 +54,7 @@ def in_words(report: Report) -> str:
     judged = held + len(broken)
     whole = judged + len(left_out) + len(report.by(Verdict.NOT_EXERCISED))
     said = f"judged {judged} of {whole}, "
-    said += f"{len(broken)} broken" if broken else "all held" if judged else "which is nothing"
+    said += f"{len(broken)} broken" if broken else "none broken" if judged else "so nothing was judged"
     if left_out:
         reasons = list(dict.fromkeys(judgement.reasons[0] for judgement in left_out if judgement.reasons))
         said += f"; {len(left_out)} not judged: {'; '.join(reasons[:MOST_REASONS])}"
@@ -120,7 +120,7 @@ def _by_reason(judgements: Sequence[Judgement]) -> list[str]:
         reason = judgement.reasons[0] if judgement.reasons else "no case was played"
         by_reason.setdefault(reason, []).append(judgement.requirement.id)
     lines = []
-    for reason, identifiers in sorted(by_reason.items(), key=lambda pair: _remedy(pair[0])):
+    for reason, identifiers in sorted(by_reason.items(), key=lambda pair: _remedy_rank(pair[0])):
         if reason.startswith("blocked") and len(identifiers) > MOST_BLOCKED:
             lines.append(
                 f"{on_a_line(reason)}\n    {len(identifiers)} requirements, listed in the report files"
@@ -131,9 +131,9 @@ def _by_reason(judgements: Sequence[Judgement]) -> list[str]:
     return lines
 
 
-def _remedy(reason: str) -> int:
-    """Sort reasons by what to do about them: configure, wait longer, mend something else first, and the rest."""
-    beginnings = ("configure", "needs", "would take", "blocked", "could not be told")
+def _remedy_rank(reason: str) -> int:
+    """Sort reasons by what to do about them: configure, wait longer, fix something else first, and the rest."""
+    beginnings = ("configure", "needs", "would take", "blocked")
     return next(
         (place for place, begin in enumerate(beginnings) if reason.startswith(begin)), len(beginnings)
     )
@@ -155,7 +155,7 @@ def failures(report: Report) -> str:
             + "\n".join(rest)
         )
     parts += [
-        f"FAULT OF THE JUDGE, please report it:\n{textwrap.indent(text, '  ')}"
+        f"INTERNAL ERROR OF THE JUDGE, please report it:\n{textwrap.indent(text, '  ')}"
         for text in report.judge_errors
     ]
     return "\n".join(parts)

@@ -1,4 +1,4 @@
-"""Texts that several forms of the report share."""
+"""Texts shared by several forms of the report."""
 
 from collections.abc import Mapping
 
@@ -42,21 +42,21 @@ def headline(document: Document) -> str:
     counts = document["counts"]
     judged = counts["pass"] + counts["advice"] + counts["fail"]
     if document["partial"]:
-        broken = f"{counts['fail']} of {judged} broken" if counts["fail"] else f"{judged} judged, all held"
+        broken = f"{counts['fail']} of {judged} broken" if counts["fail"] else f"{judged} judged, none broken"
         return f"Partial ({document['partial']}): {broken}"
     if counts["fail"]:
         broken = counts["fail"]
         return f"{broken} requirement{'' if broken == 1 else 's'} broken"
     if document["judge_errors"]:
-        return "The judge itself failed"
+        return "The judge had an internal error"
     if not counts["pass"]:
         return "Nothing was exercised"
     if counts["not judged"]:
-        return f"{judged} judged, all held; {counts['not judged']} not judged"
+        return f"{judged} judged, none broken; {counts['not judged']} not judged"
     claimed = [entry for entry in document["classes"] if entry["standing"] != "not offered"]
     unshown = [entry["class"] for entry in claimed if entry["standing"] == "not shown"]
     if unshown:
-        return f"Nothing broken; not everything was exercised in {', '.join(unshown)}"
+        return f"Nothing broken; some requirements were not exercised in {', '.join(unshown)}"
     if any(entry["standing"] != "conformant" for entry in claimed):
-        return f"Everything exercised except bounds longer than the patience of {document['patience_s']:g} s"
+        return f"Everything exercised except time bounds longer than the patience of {document['patience_s']:g} s"
     return "Conformant in everything it claims"

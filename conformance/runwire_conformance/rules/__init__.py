@@ -1,4 +1,4 @@
-"""Pure functions over a trace that watch every conversation of every case.
+"""Rules: pure functions over the trace of every conversation.
 
 Each names the requirement it found broken. The same code judges recorded conversations.
 """

@@ -1,4 +1,4 @@
-"""Which message answers which, and what an answer has to say of its question."""
+"""Rules for responses: their correlation with requests, and their contents."""
 
 import json
 import re
@@ -210,7 +210,7 @@ def started_says_what_was_asked(trace: Trace, _context: RuleContext) -> Iterator
         for name, requirement in (("run_id", "RUN-36"), ("session_id", "RUN-10")):
             asked = one.question.get(name)
             if isinstance(asked, str) and one.answer.get(name, asked) != asked:
-                yield Finding(requirement, f"asked for {name} {asked}, came {one.answer[name]}", one.place)
+                yield Finding(requirement, f"asked for {name} {asked}, got {one.answer[name]}", one.place)
         parent = TRACEPARENT.fullmatch(str(one.question.get("traceparent")))
         if parent and _is_new(trace, one) and one.answer.get("trace_id", parent[1]) != parent[1]:
             text = f"trace_id {one.answer['trace_id']} for a start of trace {parent[1]}"
@@ -244,10 +244,10 @@ def resumed_says_what_was_asked(trace: Trace, _context: RuleContext) -> Iterator
         asked, told = one.question, one.answer
         after, epoch = asked.get("after"), asked.get("epoch")
         if told.get("run_id", asked.get("run_id")) != asked.get("run_id"):
-            text = f"asked for run {asked.get('run_id')}, came {told['run_id']}"
+            text = f"asked for run {asked.get('run_id')}, got {told['run_id']}"
             yield Finding("RESUME-9", text, one.place)
         elif isinstance(epoch, str) and told.get("epoch", epoch) != epoch:
-            text = f"expected a refusal of a cursor of epoch {epoch}; came resumed with epoch {told['epoch']}"
+            text = f"expected a refusal of a cursor of epoch {epoch}; got resumed with epoch {told['epoch']}"
             yield Finding("RESUME-12", text, one.place)
         elif isinstance(after, int) and told.get("next_seq", after + 1) != after + 1:
             yield Finding("RESUME-9", f"next_seq {told['next_seq']} for after {after}", one.place)

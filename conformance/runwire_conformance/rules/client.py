@@ -1,4 +1,4 @@
-"""What a recording shows of its client: the sentences of the role client that can be seen on the wire.
+"""Rules for the client of a recording: requirements of the role client that the wire shows.
 
 Most sentences of this role speak of what a client shows its user, and nobody on the wire sees that. A rule here accuses
 only what no person and no second program could have done: what follows within `BY_ITSELF_S` was the client's own doing.

@@ -1,4 +1,4 @@
-"""What a recording of several connections shows of its client: how it comes back, and how it does not."""
+"""Rules for the reconnects of a client, over several recorded connections."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -161,7 +161,7 @@ def it_resumes_over_a_hole(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
                 continue
             over = trace.records[-1].at - record.at > LATE_S
             if over and not any(_asked_of(one).get(run_id, -math.inf) >= record.at for one in traces):
-                text = f"came {first} after {cursor}, and run {run_id} was not resumed"
+                text = f"got {first} after {cursor}, and run {run_id} was not resumed"
                 yield number, Finding("RESUME-21", text, place)
 
 

@@ -1,4 +1,4 @@
-"""What a rule finds, and what it may know beside the conversation."""
+"""Finding of a rule, and the context that a rule receives besides the conversation."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A server that sends without being asked, more than anybody can read."""
+"""Detection of a server that floods its client with unrequested data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ def flood_of(traces: Sequence[Trace]) -> Flood | None:
     pings = sum(record.kind == "ping" for record in trace.records)
     if sum(map(is_unasked, messages)) + pings > sum(map(_is_event, messages)):
         kinds = sorted({message.type or "without type" for message in messages if is_unasked(message)})
-        return Flood("FLOW-8", f"unsolicited messages came without end: {', '.join(kinds) or 'Pings'}")
+        return Flood("FLOW-8", f"unsolicited messages arrived without end: {', '.join(kinds) or 'Pings'}")
     if not trace.is_endless:
         return None
     text = "a run sent events without end and no terminal"

@@ -1,4 +1,4 @@
-"""What the messages of one conversation must be together: one log a run, read in order, ended once."""
+"""Rules for the event log within one conversation: one log per run, in order, ended once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -143,12 +143,12 @@ def _misplaced(
     joined = all(left[1] + 1 == right[0] for left, right in pairwise(in_order))
     if in_order != ranges and joined and in_order[0][0] == reading.after + 1:
         before, late = next((left, right) for left, right in pairwise(ranges) if left > right)
-        return Finding("RUN-29", f"seq {late[1]} came after seq {before[1]}", late[2])
+        return Finding("RUN-29", f"seq {late[1]} arrived after seq {before[1]}", late[2])
     if cursor == reading.after and reading.moved_from in {first - 1, first}:
         return Finding("RESUME-16", f"seq {last} from the old position, before seq {cursor + 1}", place)
     if first <= cursor < last:
         return Finding("RESUME-25", f"a merged event begins at {first}; the reader had {cursor}", place)
-    what = f"expected seq {cursor + 1}, came {first}"
+    what = f"expected seq {cursor + 1}, got {first}"
     return Finding("RESUME-10" if reading.resumed else "RUN-28", what, place)
 
 

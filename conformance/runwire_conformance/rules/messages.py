@@ -1,4 +1,4 @@
-"""What every single message of a server must be, whatever came before it."""
+"""Rules for single messages of a server."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a finished recording of one connection shows of a server, and what nobody can tell while it is being held.
+"""Rules that need a finished recording of one connection.
 
 What the server knew when it answered does not stand in a recording: messages cross, and events can be under way. So
 these rules wait for what cannot be under way any more. A server that rests has no backlog; what comes after a rest of

@@ -1,4 +1,4 @@
-"""How a rule is registered: with the requirements it judges, and what shows that one of these was exercised."""
+"""Registration of rules, with the requirements they judge and the evidence that one was exercised."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field

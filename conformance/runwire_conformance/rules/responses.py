@@ -1,4 +1,4 @@
-"""What every HTTP response has to carry, whatever its status and whichever case asked for it."""
+"""Rules for every HTTP response, independent of status and case."""
 
 from collections.abc import Iterator
 
@@ -102,4 +102,4 @@ def _listed(record: Record, name: str) -> frozenset[str]:
 
 def _came(record: Record, name: str) -> str:
     said = record.header(name)
-    return f"came {record.code} with `{name}: {said}`" if said else f"came {record.code} with no `{name}`"
+    return f"got {record.code} with `{name}: {said}`" if said else f"got {record.code} with no `{name}`"

@@ -1,4 +1,4 @@
-"""What a recording of several connections shows of its server: one service, one log a run, whoever reads it.
+"""Rules for a server across several recorded connections: one service, and one log per run for all readers.
 
 The order of what happened on two connections is known to nobody, so no rule here depends on it. A recording is that of
 one client: what is said of a run on one connection holds on the others, too.

@@ -1,4 +1,4 @@
-"""What a conversation must be as a connection: how it begins, how long it is silent, how it ends."""
+"""Rules for a conversation as a connection: beginning, silences, end."""
 
 import math
 from collections import Counter
@@ -56,7 +56,7 @@ def it_is_never_silent(trace: Trace, context: RuleContext) -> Iterator[Finding]:
     for place, record in enumerate(trace.records):
         if record.at - last > allowed:
             requirement = "SSE-12" if trace.transport == "sse" else "BEAT-1" if followed else "BEAT-3"
-            yield Finding(requirement, f"nothing came for {record.at - last:.1f} s", place)
+            yield Finding(requirement, f"nothing arrived for {record.at - last:.1f} s", place)
             return
         if record.kind in {"close", "lost"}:
             return  # nothing is owed behind it

@@ -1,1 +1,1 @@
-"""Plays the cases against one server."""
+"""Execution of the cases against one server."""

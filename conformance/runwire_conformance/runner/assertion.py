@@ -1,4 +1,4 @@
-"""A case's failed assertion in words of the protocol: what was expected and what came."""
+"""Failed assertions in protocol terms: expected and actual."""
 
 import ast
 import json
@@ -54,8 +54,8 @@ def in_words(problem: BaseException) -> str:
         return said.partition("\n")[0] if str(problem) or not frames else f"expected {_case_in_words(frames)}"
     if statement.msg is not None:
         words = said.partition("\nassert")[0]
-        return words if not words.startswith("came ") else f"expected {_case_in_words(frames)}; {words}"
-    return _told(statement.test, frames)
+        return words if not words.startswith("got ") else f"expected {_case_in_words(frames)}; {words}"
+    return _in_protocol_terms(statement.test, frames)
 
 
 def missing_in_words(problem: BaseException) -> str:
@@ -63,8 +63,8 @@ def missing_in_words(problem: BaseException) -> str:
     if isinstance(problem, KeyError):
         return f"the received value has no `{problem.args[0]}`"
     if isinstance(problem, IndexError):
-        return "less came than was expected"
-    return "the received value has another type than expected"
+        return "fewer items arrived than expected"
+    return "the received value does not have the expected type"
 
 
 def line_of(problem: BaseException) -> str:
@@ -101,7 +101,7 @@ def _case_in_words(frames: list[tuple[FrameType, int]]) -> str:
     return "that " + frames[0][0].f_code.co_name.replace("_", " ")
 
 
-def _told(test: ast.expr, frames: list[tuple[FrameType, int]]) -> str:
+def _in_protocol_terms(test: ast.expr, frames: list[tuple[FrameType, int]]) -> str:
     frame = frames[-1][0]
     try:
         if isinstance(test, ast.Compare) and len(test.ops) == 1:
@@ -111,8 +111,8 @@ def _told(test: ast.expr, frames: list[tuple[FrameType, int]]) -> str:
             expected = f"{'no ' if wanted is not test else ''}{_name(wanted)}"
             came = _shown(_value(wanted, frame)) if wanted is not test else f"no {_name(wanted)}"
     except Unknown:
-        return f"expected {_case_in_words(frames)}{_as_compared(test, frame)}"
-    return f"expected {expected}; came {came}"
+        return f"expected {_case_in_words(frames)}{_actual_suffix(test, frame)}"
+    return f"expected {expected}; got {came}"
 
 
 def _compared(test: ast.Compare, frame: FrameType) -> tuple[str, str]:
@@ -123,19 +123,19 @@ def _compared(test: ast.Compare, frame: FrameType) -> tuple[str, str]:
             (_name(one), _value(one, frame), _value(other, frame))
             for one, other in zip(left.elts, right.elts, strict=True)
         ]
-        expected = ", ".join(_said(name, wanted) for name, _, wanted in pairs)
-        return expected, ", ".join(_said(name, came) for name, came, _ in pairs)
+        expected = ", ".join(_named_value(name, wanted) for name, _, wanted in pairs)
+        return expected, ", ".join(_named_value(name, came) for name, came, _ in pairs)
     name, came, wanted = _name(left), _value(left, frame), _value(right, frame)
     if not how:
-        return _said(name, wanted), _said(name, came)
-    return name if wanted is None else f"{name} {how}{_listed(wanted)}", _said(name, came)
+        return _named_value(name, wanted), _named_value(name, came)
+    return name if wanted is None else f"{name} {how}{_value_list(wanted)}", _named_value(name, came)
 
 
-def _said(name: str, value: Any) -> str:
+def _named_value(name: str, value: Any) -> str:
     return f"no {name}" if value is None else f"{name} {_shown(value)}"
 
 
-def _listed(value: Any) -> str:
+def _value_list(value: Any) -> str:
     if isinstance(value, set | frozenset):
         return ", ".join(sorted("none at all" if one is None else _shown(one) for one in value))
     return _shown(value)
@@ -182,7 +182,7 @@ def _value(node: ast.expr, frame: FrameType) -> Any:
     return value
 
 
-def _as_compared(test: ast.expr, frame: FrameType) -> str:
+def _actual_suffix(test: ast.expr, frame: FrameType) -> str:
     """Return what came and what it had to equal, as far as both can be told, or an empty string."""
     if not isinstance(test, ast.Compare):
         return ""
@@ -191,7 +191,7 @@ def _as_compared(test: ast.expr, frame: FrameType) -> str:
         if len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq):
             told = f": {_shown(_value(test.comparators[0], frame))}"
     with suppress(Unknown):
-        told += f"; came {_shown(_value(test.left, frame))}"
+        told += f"; got {_shown(_value(test.left, frame))}"
     return told
 
 

@@ -1,4 +1,4 @@
-"""What plays the cases against one server: what is known of it, what came of each case, and what cuts cases off.
+"""Engine: plays the cases against one server, with its profile, the outcomes, and the time limits.
 
 Theory of operation. The phases (`phases/`) say which cases play when; the engine plays one, has the rules judge its
 conversations as soon as it ends, keeps only what a report may show of them, and notes its outcome. A case is never

@@ -1,4 +1,4 @@
-"""How long the suite will take: what the advertised limits make it wait for, known before it plays. Pure."""
+"""Duration estimate of the suite, from the advertised limits. Pure."""
 
 import heapq
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The gates before a case: what the server offers by its own word, and whether it has the script agent."""
+"""Preconditions of a case: offered features and the script agent."""
 
 from runwire_conformance.client.discovery.profile import ServerProfile
 from runwire_conformance.verdict.outcome import Case, Outcome, State
@@ -20,13 +20,13 @@ def unplayed(case: Case, profile: ServerProfile) -> Outcome | None:
     if case.claim.without in profile.features:
         return Outcome(State.NOT_OFFERED, f"only for a server without {case.claim.without}")
     if "script_agent" in gated and not profile.has_script_agent:
-        return Outcome(State.NOT_OFFERED, "the server has no script agent")
+        return Outcome(State.NOT_OFFERED, "the server does not offer the script agent")
     if case.claim.script and not profile.has_script_agent:
-        hint = "needs the script agent (specification, chapter 16): plug it in and announce script_agent"
+        hint = "needs the script agent (specification, chapter 16): add it to the server and announce script_agent"
         return Outcome(State.NOT_EXERCISED, hint)
     admitted = profile.limits.advertised.get("connections_per_principal")
     if admitted is not None and case.claim.connections > profile.limits["connections_per_principal"]:
-        reason = f"needs {case.claim.connections} connections at once; set connections_per_principal to that or more"
+        reason = f"needs {case.claim.connections} connections at once; set connections_per_principal to at least that"
         return Outcome(State.NOT_EXERCISED, reason)
     return None
 

@@ -1,4 +1,4 @@
-"""One judging of one server: the engine that plays it once, and the report of what it found out."""
+"""One judging of one server: engine and report."""
 
 import asyncio
 import os
@@ -83,7 +83,7 @@ class Judging:
         reasons += [reason for reason, happened in (
             ("interrupted", engine.interrupted),
             ("stopped at the first failure", engine.stopped),
-            ("the time limit was over", engine.timed_out),
+            ("the time limit expired", engine.timed_out),
         ) if happened]  # fmt: skip
         return ", ".join(reasons)
 
@@ -139,7 +139,7 @@ class Judging:
             look = "the preflight"
             return only_accused(judgements, unusable.requirement, look, str(unusable), unusable.traces)
         if engine.server_gone is not None:
-            return also_accused(judgements, "CONN-6", "the last look at the server", self._death())
+            return also_accused(judgements, "CONN-6", "the final liveness check", self._gone_reason())
         return judgements
 
     def _signs(self) -> ProxySigns:
@@ -154,12 +154,12 @@ class Judging:
 
     def _gone(self) -> str | None:
         return (
-            f"The server was gone before the end: {self.engine.server_gone}"
+            f"The server stopped responding before the end: {self.engine.server_gone}"
             if self.engine.server_gone
             else None
         )
 
-    def _death(self) -> str:
+    def _gone_reason(self) -> str:
         engine = self.engine
         outcomes = [(case.name, outcome) for case, outcome in engine.noted()]
         suspects = [
@@ -168,11 +168,11 @@ class Judging:
             if outcome.began_at <= engine.last_message_at <= outcome.ended_at
         ]
         more = [f"{len(suspects) - MOST_SUSPECTS} more"] if len(suspects) > MOST_SUSPECTS else []
-        under_way = f"; under way then: {', '.join(suspects[:MOST_SUSPECTS] + more)}" if suspects else ""
+        under_way = f"; cases running then: {', '.join(suspects[:MOST_SUSPECTS] + more)}" if suspects else ""
         last = [text for at, text in sorted(engine.last_sent) if at <= engine.last_message_at + ABOUT_S][
             -MOST_SENT:
         ]
-        under_way += f"; sent last: {' and '.join(last)}" if last else ""
+        under_way += f"; last messages sent to it: {' and '.join(last)}" if last else ""
         after = max(0.0, engine.last_message_at - engine.began_at)
-        last_message = f"its last message came {after:.1f} s after the start"
-        return f"the server was gone, {engine.server_gone}; {last_message}{under_way}"
+        last_message = f"its last message arrived {after:.1f} s after the start"
+        return f"the server stopped responding: {engine.server_gone}; {last_message}{under_way}"

@@ -1,4 +1,4 @@
-"""How a requirement is judged, for people: its cases by their names, what they need, and where all this stands."""
+"""Lookup of how a requirement is judged: its cases, their needs, their source lines."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,8 +13,8 @@ def lookup(requirement: Requirement, scenarios: Sequence[str] = ()) -> str:
 
     `scenarios` are those of `runwire check-client` that are about it, in words.
     """
-    binding = {"MUST": "broken, it fails", "MUST NOT": "broken, it fails", "MAY": "it is not judged"}
-    weight = binding.get(requirement.keyword, "broken, it earns advice")
+    binding = {"MUST": "a breach is a failure", "MUST NOT": "a breach is a failure", "MAY": "not judged"}
+    weight = binding.get(requirement.keyword, "a breach leads to advice")
     parts = [
         sentence(requirement),
         f"  Binds the {requirement.role}; {requirement.keyword}: {weight}.",
@@ -26,7 +26,9 @@ def lookup(requirement: Requirement, scenarios: Sequence[str] = ()) -> str:
 
 def _judged(requirement: Requirement, scenarios: Sequence[str]) -> Iterator[str]:
     if requirement.not_observable_because:
-        yield filled(f"Not judged, as no message can show it: {requirement.not_observable_because}")
+        yield filled(
+            f"Not judged, because it cannot be observed on the wire: {requirement.not_observable_because}"
+        )
         return
     watchers = [rule.name for rule in EVERYWHERE if requirement.id in rule.seen_by]
     if requirement.role == "client":
@@ -34,10 +36,10 @@ def _judged(requirement: Requirement, scenarios: Sequence[str]) -> Iterator[str]
             yield "  Judged by"
             yield from (filled(scenario, "    ", "      ") for scenario in scenarios)
             yield ""
-            yield f"  Play it: runwire check-client --claim all --requirement {requirement.id} -- COMMAND"
+            yield f"  To judge it: runwire check-client --claim all --requirement {requirement.id} -- COMMAND"
         yield filled(
-            "`runwire check` does not judge it, as it is the client itself; `runwire validate` does where a recorded"
-            " conversation shows it."
+            "`runwire check` does not judge it, because there the judge is the client; `runwire validate` does if a"
+            " recorded conversation shows it."
         )
         return
     proving = [case for case in suite() if requirement.id in case.claim.ids + case.claim.watches]
@@ -50,9 +52,9 @@ def _judged(requirement: Requirement, scenarios: Sequence[str]) -> Iterator[str]
     for name in watchers:
         yield f"    every conversation of every case ({name})"
     for name in [rule.name for rule in OF_RECORDINGS if requirement.id in rule.seen_by]:
-        yield f"    `runwire validate`, in a whole recording ({name})"
+        yield f"    `runwire validate`, in a complete recording ({name})"
     yield ""
-    yield f"  Play it: runwire check URL --requirement {requirement.id}"
+    yield f"  To judge it: runwire check URL --requirement {requirement.id}"
 
 
 def _case(case: Listed, watches: bool) -> Iterator[str]:
@@ -60,11 +62,11 @@ def _case(case: Listed, watches: bool) -> Iterator[str]:
     transports = f" (over {' and over '.join(claim.on)})" if claim.on else ""
     yield filled(f"{case.name.replace('_', ' ')}{transports}", "    ", "      ")
     notes = [f"cases/{case.module}.py:{case.line}"]
-    notes += ["provokes it; rules judge"] if watches else []
+    notes += ["provokes the situation; rules judge it"] if watches else []
     notes += ["needs the script agent"] if claim.script else []
     notes += [f"needs [hooks] {hook}" for hook in claim.hooks]
     notes += [f"only for a server without {claim.without}"] if claim.without else []
     notes += ["plays alone"] if claim.alone else []
     notes += ["plays last"] if claim.last else []
-    notes += ["leans on the clock: played again alone before it accuses"] if claim.timing else []
+    notes += ["depends on timing: repeated alone before it reports a failure"] if claim.timing else []
     yield filled("; ".join(notes), "      ", "      ")

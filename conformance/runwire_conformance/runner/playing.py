@@ -1,4 +1,4 @@
-"""Plays one case, and tells what came of it."""
+"""Execution of one case, and its outcome."""
 
 import asyncio
 import traceback
@@ -75,7 +75,7 @@ async def outcome_of(case: Case, target: Target, alarms: set[asyncio.Timeout]) -
     outcome = _outcome(case, problem, target.traces, target.limits, deadline_s)
     unauthorized = problem is not None and refused_status_of(problem) == UNAUTHORIZED
     if outcome.state is State.FAILED and unauthorized and target.has_stale_credentials:
-        reason = f"a credential was too old before it was used: {outcome.reason}"
+        reason = f"a short-lived credential expired before it was used: {outcome.reason}"
         outcome = Outcome(State.NOT_JUDGED, reason, suspect=True)
     unsteady = target.clock.unsteady
     await _end(target)
@@ -134,7 +134,7 @@ def _outcome(
     )
     leans = of_the_server and not isinstance(problem, Violation)
     if leans and any(trace.closed_for_age(limits.stream_s) for trace in traces):
-        return _aged(case, limits)
+        return _beyond_age_limit(case, limits)
     if (lacking := _scarce_limit(case, traces, limits)) and not getattr(problem, "proven", False):
         return Outcome(State.NOT_EXERCISED, f"{lacking}: {problem}")
     leaning = case.claim.timing or limit_expired(traces, limits) or was_dropped(traces)
@@ -161,7 +161,7 @@ def _outcome(
             owners=(),
         )
     if isinstance(problem, TimeoutError):
-        reason = f"it did not end within {deadline_s:g} s"
+        reason = f"the case did not end within {deadline_s:g} s"
         if case.claim.searches:  # whose deadline is the judge's own
             return Outcome(State.NOT_JUDGED, reason, suspect=True)
         return replace(failed, reason=reason, suspect=True, kind=Kind.ENDLESS)
@@ -179,10 +179,10 @@ def _outcome(
     return Outcome(State.JUDGE_ERROR, f"{type(problem).__name__}: {problem}", details=shown)
 
 
-def _aged(case: Case, limits: Limits) -> Outcome:
+def _beyond_age_limit(case: Case, limits: Limits) -> Outcome:
     """Return what comes of a case that failed when the server had ended a conversation at the age that it states."""
     reason = (
-        f"stream_s (advertised {limits.stream_s:.15g}) was over before the case: leave stream_s out on the "
+        f"stream_s (advertised {limits.stream_s:.15g}) expired before the case was over: leave stream_s out on the "
         f"server, or set it to {LEAST_STREAM_S} or more"
     )
     # Beside others a case takes longer, but no shorter than its limits make it wait.
@@ -199,13 +199,13 @@ def _scarce_limit(case: Case, traces: Sequence[Trace], limits: Limits) -> str:
     runs = limits["runs_per_principal"]
     if case.claim.busy and not case.claim.alone and runs < LEAST_RUNS:
         return (
-            "the server may have no place beside the runs of other cases; raise runs_per_principal "
+            "the runs of other cases may take up the whole limit; raise runs_per_principal "
             f"(advertised {runs:.15g}) to {LEAST_RUNS}"
         )
     kept = limits["kept_bytes_per_principal"]
     if kept < LEAST_KEPT:
         return (
-            "the server may keep nothing more of what was played before ([LIMIT-16]); raise "
+            "the server may already have discarded earlier runs ([LIMIT-16]); raise "
             f"kept_bytes_per_principal (advertised {kept:.15g}) to {LEAST_KEPT}"
         )
     return ""

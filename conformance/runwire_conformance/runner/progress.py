@@ -1,4 +1,4 @@
-"""What a terminal shows while the suite plays: how far it is, what has failed, and how long it still takes."""
+"""Progress line: completed cases, failures, remaining time."""
 
 import os
 import time
@@ -44,13 +44,13 @@ class ProgressLine:
 
     def connecting(self, url: str) -> None:
         """Say that the server is looked at."""
-        self._write(f"looking at {url}")
+        self._write(f"connecting to {url}")
 
     def begin(self, cases: int, expected: Forecast) -> None:
         """Say the forecast in a line that stays."""
         self._cases, self._expected_s = cases, expected.seconds
         self._began = time.monotonic()
-        hint = "; --quick leaves out what waits longer than 5 s" if expected.because else ""
+        hint = "; --quick skips cases that wait longer than 5 s" if expected.because else ""
         self._write("")
         counted = "1 case" if cases == 1 else f"{cases} cases"
         print(f"{counted}, {expected}{hint}", file=self._out, flush=True)
@@ -85,7 +85,9 @@ class ProgressLine:
         left = self._expected_s - (moment - self._began)
         parts = [f"{self._ended} of {self._cases} played"]
         if self._failed:
-            parts.append(f"{self._failed} suspect" if not self._again else "suspects played again, alone")
+            parts.append(
+                f"{self._failed} suspected" if not self._again else "repeating suspected failures, alone"
+            )
         if left > 1 and not self._again:
             parts.append(f"about {in_words(left)} left")
         self._write(" · ".join([*parts, self._case]))

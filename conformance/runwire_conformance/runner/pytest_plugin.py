@@ -1,4 +1,4 @@
-"""The pytest plug-in: collects cases, has the engine play them all at once, and reports each as a test."""
+"""Pytest plug-in: collects cases, has the engine play them in parallel, and reports each as a test."""
 
 import importlib
 import pkgutil
@@ -62,7 +62,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--runwire-regressions", metavar="DIR", help="folder for failing conversations; saved ones play first"
     )
-    group.addoption("--runwire-time-limit", metavar="SECONDS", type=float, help="begin nothing afterwards")
+    group.addoption(
+        "--runwire-time-limit", metavar="SECONDS", type=float, help="start no case after this time"
+    )
     group.addoption("--runwire-quick", action="store_true", help="skip cases that wait longer than 5 s")
     group.addoption("--runwire-concurrency", metavar="N", type=int, help="connections at once")
 
@@ -89,7 +91,7 @@ class CaseItem(pytest.Item):
         if judging.refused is not None:
             pytest.exit(judging.refused, returncode=2)
         if judging.fault is not None:
-            pytest.exit(f"a fault of the judge, please report it:\n{judging.fault}", returncode=3)
+            pytest.exit(f"internal error of the judge, please report it:\n{judging.fault}", returncode=3)
         outcome = judging.engine.outcomes.get(self.case.name)
         if outcome is None:
             left_out = "left out by --quick" if self.case.name in judging.engine.left_out else ""
@@ -238,7 +240,7 @@ def _selected(config: pytest.Config, names: Sequence[str]) -> str:
         "--class": config.getoption("--runwire-class"),
         "--requirement": config.getoption("--runwire-requirement"),
         "-k": config.getoption("keyword", ""),
-        "--lf": "what failed the last time" if config.getoption("lf", False) else "",
+        "--lf": "cases that failed last time" if config.getoption("lf", False) else "",
     }
     told = [f"{option} {value}" for option, value in given.items() if value]
     if told:

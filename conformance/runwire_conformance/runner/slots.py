@@ -1,4 +1,4 @@
-"""Slots for connections: how the judge keeps below what a server admits, and below what its own clock bears."""
+"""Connection slots: keep the judge within the server's limits and within the capacity of its own clock."""
 
 import asyncio
 from collections import deque

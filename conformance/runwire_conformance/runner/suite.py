@@ -1,4 +1,4 @@
-"""The cases there are, without a server: for looking them up by name and by requirement."""
+"""Inventory of the cases, for lookup by name and by requirement without a server."""
 
 import importlib
 import pkgutil

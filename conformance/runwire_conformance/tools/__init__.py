@@ -1,1 +1,1 @@
-"""Validates, records, replays and loads without cases."""
+"""Tools beside the cases: validate, record, replay, load, try."""

@@ -1,4 +1,4 @@
-"""Many runs at once against a server of one's own: delays, cancels, and the same rules as everywhere."""
+"""Load test: many runs in parallel, with latencies, cancels, and the usual rules."""
 
 import asyncio
 import time
@@ -148,8 +148,8 @@ def report_text(result: Load) -> str:
     ]
     if result.busy > BUSY:
         lines.append(
-            f"  generator       computed for {result.busy:.0%} of the time and is the bottleneck: "
-            "the times are its own; ask for fewer runs at once, or start several generators"
+            f"  generator       busy for {result.busy:.0%} of the time, so it is the bottleneck and the times are "
+            "its own; use fewer parallel runs, or several generators"
         )
     lines += [
         f"  failed          {count} × {printable(reason)}" for reason, count in result.failures.most_common(5)

@@ -1,4 +1,4 @@
-"""Reads what is to be judged without a server: messages, recordings, HAR files, and what terminals print."""
+"""Input detection for offline judging: messages, recordings, HAR files, terminal output."""
 
 import json
 import re
@@ -60,12 +60,12 @@ def _content(name: str, text: str) -> Recording | Messages | ag_ui.Streams:
         try:
             whole = read_json(text)
         except TooDeep as problem:
-            raise Unreadable(f"{name}: {problem}, which is not read") from None
+            raise Unreadable(f"{name}: {problem}, which cannot be read") from None
         except ValueError as problem:
             whole = None
             if _HAR.match(text):
                 raise Unreadable(
-                    f"{name}: a HAR file that is no valid JSON ({problem}); if it was cut, export it again"
+                    f"{name}: a HAR file that is not valid JSON ({problem}); if it is truncated, export it again"
                 ) from None
         if whole is not None and (spoilt := _SPOILT.search(text)):
             line = text.count("\n", 0, spoilt.start()) + 1
@@ -104,7 +104,7 @@ def _sorted(name: str, found: Sequence[RecordingLine | tuple[str, str]]) -> Reco
     if (broken and not isinstance(found[-1], tuple)) or len(broken) > 1:
         for one in recording.connections:
             one.trace.whole = False
-        remarks.append(f"{name}: as something is missing amid it, its messages are judged one by one")
+        remarks.append(f"{name}: its messages are judged separately, because part of it is missing")
     return replace(recording, remarks=(*remarks, *recording.remarks))
 
 

@@ -1,4 +1,4 @@
-"""Writes recordings: from the traces of a client of its own, or as a proxy between a client and a server."""
+"""Recorder: writes recordings from the traces of its own client, or as a proxy between client and server."""
 
 import asyncio
 import base64

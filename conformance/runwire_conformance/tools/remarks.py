@@ -1,4 +1,4 @@
-"""What of a recording is worth a look and no fault by itself: types that nobody knows, and runs without an end."""
+"""Remarks on a recording: noteworthy observations that are not breaches, such as unknown types."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,9 +17,9 @@ LocatedMessage = tuple[str, Message]
 def remarks_on(connections: Sequence[Sequence[LocatedMessage]], whole: bool) -> Iterator[str]:
     """Yield remarks on the messages of some connections; of runs only where nothing is missing."""
     every = [placed for connection in connections for placed in connection]
-    yield from _few(unknown_types(every), "types that are not known")
+    yield from _few(unknown_types(every), "unknown types")
     if whole:
-        yield from _few(endless_runs(every), "runs without an end")
+        yield from _few(endless_runs(every), "unfinished runs")
 
 
 def unknown_types(messages: Iterable[LocatedMessage]) -> Iterator[str]:
@@ -31,7 +31,7 @@ def unknown_types(messages: Iterable[LocatedMessage]) -> Iterator[str]:
         if kind and ":" not in kind and kind not in known and kind not in told:
             told.add(kind)
             near = difflib.get_close_matches(kind[:64], known, n=1)
-            yield f"{place}: no type is called {kind!r}{f': {near[0]}?' if near else ''}"
+            yield f"{place}: unknown type {kind!r}{f'; did you mean {near[0]}?' if near else ''}"
 
 
 def endless_runs(messages: Sequence[LocatedMessage]) -> Iterator[str]:
@@ -44,13 +44,13 @@ def endless_runs(messages: Sequence[LocatedMessage]) -> Iterator[str]:
     }
     for run_id, place in begun.items():
         if run_id and run_id not in ended:
-            yield f"{place}: run {run_id} has no end here"
+            yield f"{place}: run {run_id} does not end here"
     # A basic server names no run: its one run goes on until the next terminal.
     nameless = [
         (place, message) for place, message in messages if message.is_event and "run_id" not in message
     ]
     if nameless and not begun and not nameless[-1][1].is_terminal:
-        yield f"{nameless[-1][0]}: a run has no end here"
+        yield f"{nameless[-1][0]}: a run does not end here"
 
 
 def _few(told: Iterator[str], of: str) -> Iterator[str]:

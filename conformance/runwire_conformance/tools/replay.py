@@ -1,4 +1,4 @@
-"""Judges a recording again: every sentence that a recording can show, with its verdict."""
+"""Replay: a verdict for every requirement that a recording shows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What one message shows by itself, whatever was said before it: its schema, and the rules of single messages."""
+"""Checks of a single message without context: its schema, and the rules for single messages."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Judges messages and recorded conversations without a server: schemas, and the rules of both roles."""
+"""Offline validation of messages and recorded conversations: schemas, and the rules of both roles."""
 
 import json
 from collections.abc import Iterator, Sequence

@@ -1,1 +1,1 @@
-"""What was said on one connection, how much of it is kept, and what of it is never shown."""
+"""Traces of connections, their memory budget, and redaction."""

@@ -1,4 +1,4 @@
-"""The judge's clock: the time, the judge's own stalls, the round trips to the server, and T (chapter 17).
+"""The judge's clock: time, stalls of the judge, round-trip times, and the tolerance T (chapter 17).
 
 Theory of operation. The judge measures a server from inside one event loop. Whatever delays that loop delays what the
 judge hands to the transport and what it reads from it, so each stall of the loop is kept with the moment at which it

@@ -1,4 +1,4 @@
-"""Contents that break what is not built for them: one corpus for cases and model."""
+"""Corpus of difficult strings, for cases and model."""
 
 from typing import Any
 

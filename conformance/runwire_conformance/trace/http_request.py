@@ -1,4 +1,4 @@
-"""What the judge asked of a server over HTTP, as far as it bears on the headers of the answer."""
+"""HTTP requests of the judge, as far as they affect the response headers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Reads JSON and TOML of strangers: whatever they hold, the answer is a value or a ValueError with the reason."""
+"""Safe parsing of untrusted JSON and TOML: a value, or a ValueError with the reason."""
 
 import json
 import tomllib

@@ -1,4 +1,4 @@
-"""The limits that a server is judged by: what it advertised, and the registry's defaults."""
+"""Limits of the server under test: advertised values and registry defaults."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What the judge holds of all conversations together, so that no server can fill its memory."""
+"""Memory budget of all conversations together."""
 
 import asyncio
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What servers do where the specification is silent: recorded in the report, and never judged (chapter 17)."""
+"""Observations of unspecified behaviour: recorded in the report, never judged (chapter 17)."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Makes foreign text fit to print: what a server, a file or a user of another said, in a terminal, a report or a log.
+"""Sanitisation of untrusted text for terminals, reports and logs.
 
 A terminal obeys control characters, eyes obey marks of direction, and a CI obeys what stands at a line's beginning.
 """

@@ -1,4 +1,4 @@
-"""Keeps credentials out of everything that the judge tells: reports, transcripts, assertions."""
+"""Redaction of credentials in reports, transcripts and assertions."""
 
 import base64
 import html

@@ -1,4 +1,4 @@
-"""Limits with which a test server is quick to judge, and why; `init` writes them as a comment."""
+"""Recommended limits for a test server, with reasons; `init` writes them as a comment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """A value that a test server may advertise in seconds or as a number, and what it spares."""
+    """A value that a test server may advertise, in seconds or as a number, and the reason for it."""
 
     value: int
     why: str
 
 
-#: The limits of the registry (chapter 18) that the suite waits for, or that keep it from playing cases together.
+#: Limits of the registry (chapter 18) that determine the waiting times of the suite or its parallelism.
 SHORT_LIMITS: Mapping[str, Advice] = {
     "heartbeat_s": Advice(1, "the judge waits for several silences"),
     "pong_timeout_s": Advice(1, "the judge waits until a client that answers no Ping is dropped"),
@@ -24,7 +24,7 @@ SHORT_LIMITS: Mapping[str, Advice] = {
     "input_s": Advice(5, "the judge waits until an unanswered question expires"),
     "resume_window_s": Advice(
         60,
-        "the minimum; a log is looked for 19 s after its end, with --patience 90 for 95 % of the window",
+        "the minimum; the judge looks for a log 19 s after its end, with --patience 90 after 95 % of the window",
     ),
     "worker_lost_s": Advice(2, "the judge waits until a killed node is noticed"),
     "drain_s": Advice(2, "the judge waits for a drain with an unfinished run"),

@@ -1,4 +1,4 @@
-"""What was said: every frame of a conversation, both ways, with times."""
+"""Trace of a conversation: every frame in both directions, with times."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -80,7 +80,7 @@ class Message(dict[str, Any]):
     index: int = -1
 
     def __missing__(self, name: str) -> Any:
-        said = f"expected {name!r} in {self.type or 'the object'}; came {json.dumps(self)[:300]}"
+        said = f"expected {name!r} in {self.type or 'the object'}; got {json.dumps(self)[:300]}"
         raise Broken(said, ("RUN-27", "MSG-3") if self.type else ())
 
     @cached_property
@@ -125,14 +125,14 @@ def json_of(text: Any, what: str) -> Any:
     try:
         return read_json(text)
     except (TypeError, ValueError):
-        raise Broken(f"expected {what} to be JSON text; came {str(text)[:200]!r}") from None
+        raise Broken(f"expected {what} to be JSON text; got {str(text)[:200]!r}") from None
 
 
 def object_of(text: str | bytes, what: str) -> Message:
     """Return the JSON object in a text that a server sent as `what`; raises Broken when there is none."""
     value = json_of(text, what)
     if not isinstance(value, dict):
-        raise Broken(f"expected {what} to be a JSON object; came {text[:200]!r}")
+        raise Broken(f"expected {what} to be a JSON object; got {text[:200]!r}")
     return _message(value)
 
 

@@ -1,4 +1,4 @@
-"""A conversation for people: times, directions, frames cut to a line each."""
+"""Readable transcript of a conversation: times, directions, one line per frame."""
 
 import re
 from collections.abc import Iterable, Iterator

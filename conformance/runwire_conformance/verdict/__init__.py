@@ -1,1 +1,1 @@
-"""From the outcomes of cases to verdicts and the exit code."""
+"""Verdicts and the exit code, from the outcomes of cases."""

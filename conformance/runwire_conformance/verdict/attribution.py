@@ -1,4 +1,4 @@
-"""Who is to blame when a case failed before it came to its own sentence. Pure.
+"""Blame attribution for cases that failed before they reached their own requirement. Pure.
 
 A case leans on sentences that others prove: that a `start` is answered, that a run ends. What it waits for in vain
 names its owners. When one of these is found broken by itself, the case is blocked, and the owner alone is accused.

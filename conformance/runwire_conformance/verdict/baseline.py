@@ -1,4 +1,4 @@
-"""Known failures, as a ratchet that turns both ways: what is new fails the gate, and so does what is known no more."""
+"""Baseline of known failures: new failures fail the gate, and so do entries that no longer apply."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -66,14 +66,14 @@ def compare(
     breaches: list[str] = []
     remarks: list[str] = []
     for judgement in failing:
-        breaches += _unknown(judgement, listed.get(judgement.requirement.id, set()))
+        breaches += _new_failures(judgement, listed.get(judgement.requirement.id, set()))
     judged = {judgement.requirement.id: judgement for judgement in judgements}
     for entry in baseline:
-        if wrong := _nonsense(entry, suite):
+        if wrong := _invalid_reference(entry, suite):
             breaches.append(f"{entry.requirement} {wrong}")
             continue
         if entry.expires is not None and entry.expires < today:
-            breaches.append(f"{entry.requirement} was forgiven until {entry.expires}: {entry.reason}")
+            breaches.append(f"{entry.requirement} expired on {entry.expires}: {entry.reason}")
         if entry.requirement in judged:
             breach, remark = _stale(entry, judged[entry.requirement], listed[entry.requirement])
             breaches += breach
@@ -96,36 +96,38 @@ def renewed(
     kept = {
         (entry.requirement, entry.reason)
         for entry in baseline
-        if not _nonsense(entry, suite)
-        and (entry.requirement not in judged or _untold(entry, judged[entry.requirement]))
+        if not _invalid_reference(entry, suite)
+        and (entry.requirement not in judged or _is_undecidable(entry, judged[entry.requirement]))
     }
     order = list(catalogue())
     pairs = sorted(found | kept, key=lambda pair: (order.index(pair[0]), pair[1]))
     return [before.get(pair, Known(*pair)) for pair in pairs]
 
 
-def _unknown(judgement: Judgement, listed: set[str]) -> list[str]:
+def _new_failures(judgement: Judgement, listed: set[str]) -> list[str]:
     identifier = judgement.requirement.id
     new = [code for code in codes_of(judgement) if code not in listed]
     if not new:
         return []
     if listed:
-        return [f"{identifier} fails differently: {', '.join(new)}; known was {', '.join(sorted(listed))}"]
+        return [
+            f"{identifier} fails differently: {', '.join(new)}; the baseline has {', '.join(sorted(listed))}"
+        ]
     verdict = "was not exercised" if new == [NOT_EXERCISED] else f"is newly broken: {', '.join(new)}"
     return [f"{identifier} {verdict}"]
 
 
-def _nonsense(entry: Known, suite: frozenset[str]) -> str | None:
+def _invalid_reference(entry: Known, suite: frozenset[str]) -> str | None:
     """Return what an entry names that does not exist, if it does."""
     if entry.requirement not in catalogue():
-        return "is no requirement of the specification"
+        return "is not a requirement of the specification"
     if entry.reason != NOT_EXERCISED and entry.reason.partition(" ")[0] not in set(Kind):
-        return f"has {entry.reason!r}, which is no reason code"
+        return f"has {entry.reason!r}, which is not a reason code"
     case = case_of(entry.reason)
-    return f"names {case}, which is no case of the suite" if case and case not in suite else None
+    return f"names {case}, which is not a case of the suite" if case and case not in suite else None
 
 
-def _untold(entry: Known, judgement: Judgement) -> bool:
+def _is_undecidable(entry: Known, judgement: Judgement) -> bool:
     """Whether this judging cannot say if the failure is still there."""
     case = case_of(entry.reason)
     if case and case not in judgement.cases:
@@ -140,12 +142,12 @@ def _stale(entry: Known, judgement: Judgement, listed: set[str]) -> tuple[list[s
     codes = codes_of(judgement)
     if entry.reason in codes:
         return [], []
-    if _untold(entry, judgement):
-        return [], [f"{entry.requirement} could not be told this time: {entry.reason}"]
+    if _is_undecidable(entry, judgement):
+        return [], [f"{entry.requirement} was not judged this time: {entry.reason}"]
     if judgement.verdict is Verdict.NOT_OFFERED:
-        return [f"{entry.requirement} is not offered any more: {entry.reason}"], []
+        return [f"{entry.requirement} is no longer offered: {entry.reason}"], []
     if not codes:
-        return [f"{entry.requirement} has started to pass: {entry.reason}"], []
+        return [f"{entry.requirement} now passes: {entry.reason}"], []
     if listed.issuperset(codes):
         return [f"{entry.requirement} no longer fails in this way: {entry.reason}"], []
     return [], []  # told already, as one that fails differently

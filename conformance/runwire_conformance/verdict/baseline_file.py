@@ -1,4 +1,4 @@
-"""The file of a baseline: TOML, one `[[known]]` a failure, written and read again."""
+"""Baseline file: TOML with one `[[known]]` table per failure."""
 
 import json
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ from runwire_conformance.verdict.baseline import Known
 from runwire_conformance.verdict.reason import EARLIER_CODES
 
 PREFACE = """\
-# Failures that are known and do not fail the gate. Written by `runwire check --update-baseline`, which keeps what
-# you add to an entry: expires = 2030-12-31, the last day on which it is forgiven, and note = "why".
+# Known failures, which do not fail the gate. Written by `runwire check --update-baseline`, which keeps what you add
+# to an entry: expires = 2030-12-31, the last day on which the failure is accepted, and note = "why".
 """
 
 MEMBERS = ("requirement", "reason", "expires", "note")
@@ -28,14 +28,14 @@ def read_baseline(path: Path) -> list[Known]:
         text = path.read_text(encoding="utf-8")
         document = read_toml(text)
     except FileNotFoundError:
-        raise BaselineError(f"{path}: there is no such file; --update-baseline writes one") from None
+        raise BaselineError(f"{path} does not exist; --update-baseline writes it") from None
     except OSError as problem:
         raise BaselineError(f"{path}: {problem.strerror}") from None
     except ValueError as problem:
         raise BaselineError(f"{path}: {problem}") from None
     entries = document.pop("known", [])
     if document or not isinstance(entries, list):
-        raise BaselineError(f"{path}: a baseline holds [[known]] entries and nothing else")
+        raise BaselineError(f"{path}: a baseline may contain only [[known]] tables")
     places = [number for number, line in enumerate(text.splitlines(), 1) if line.strip() == "[[known]]"]
     located = len(places) == len(entries)
     return [
@@ -61,12 +61,12 @@ def write_baseline(path: Path, baseline: Iterable[Known]) -> None:
 
 def _entry(entry: Any, place: str) -> Known:
     if not isinstance(entry, dict):
-        raise BaselineError(f"{place}: a baseline holds [[known]] entries")
+        raise BaselineError(f"{place}: a baseline contains [[known]] tables")
     if unknown := [name for name in entry if name not in MEMBERS]:
-        raise BaselineError(f"{place}: no key is called {unknown[0]}; there are: {', '.join(MEMBERS)}")
+        raise BaselineError(f"{place}: unknown key {unknown[0]}; the keys are: {', '.join(MEMBERS)}")
     for name in ("requirement", "reason"):
         if not isinstance(entry.get(name), str):
-            raise BaselineError(f"{place}: {name} must be given, as a string")
+            raise BaselineError(f"{place}: {name} is missing or not a string")
     expires, note = entry.get("expires"), entry.get("note", "")
     if expires is not None and (not isinstance(expires, date) or isinstance(expires, datetime)):
         raise BaselineError(f"{place}: expires must be a date such as 2030-12-31, without quotes")

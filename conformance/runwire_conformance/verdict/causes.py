@@ -1,4 +1,4 @@
-"""What a server breaks as a whole, and how it shows in the conversations of a case that failed for it. Pure.
+"""Server-wide faults, and their signs in the conversations of failed cases. Pure.
 
 One cause, one accusation: a case is not held against what it proves when its conversations show the
 signs of something that the preflight or the reset check found broken by itself.

@@ -1,4 +1,4 @@
-"""What is made of an outcome when its case has ended: the rules judge its conversations. Pure."""
+"""Final outcome of a case: the rules judge its conversations after it has ended. Pure."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ def watched(outcome: Outcome, context: RuleContext) -> Outcome:
     )
     for trace in outcome.traces:
         trace.shorten(MOST_LINES)
-    return _without_secrets(_blameless(_caused(outcome)))
+    return _without_secrets(_blocked_by_unreadable(_caused_by_flood(outcome)))
 
 
 def blocked_by_flood(requirement: str) -> Outcome:
@@ -66,7 +66,7 @@ def last_message_at(outcome: Outcome) -> float:
     return max(said, default=0.0)
 
 
-def _caused(outcome: Outcome) -> Outcome:
+def _caused_by_flood(outcome: Outcome) -> Outcome:
     if outcome.state is not State.FAILED or outcome.flood is None:
         return outcome
     flood = outcome.flood
@@ -81,7 +81,7 @@ def _caused(outcome: Outcome) -> Outcome:
     )
 
 
-def _blameless(outcome: Outcome) -> Outcome:
+def _blocked_by_unreadable(outcome: Outcome) -> Outcome:
     """Return the outcome of a case that stumbled over messages that no schema allows as a failure of these."""
     broken = sorted({finding.requirement for finding in outcome.findings} & UNREADABLE)
     if outcome.state is not State.JUDGE_ERROR or not broken:

@@ -1,4 +1,4 @@
-"""A verdict on a requirement, with what it rests on."""
+"""Judgement: the verdict on a requirement, with its evidence."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

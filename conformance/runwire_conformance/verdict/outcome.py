@@ -1,4 +1,4 @@
-"""A case to play, and what came of it."""
+"""Outcome of a case."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Reason codes: how a requirement was broken, in words that are the same in every run."""
+"""Reason codes, identical in every run."""
 
 from enum import StrEnum
 

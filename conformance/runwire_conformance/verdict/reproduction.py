@@ -1,4 +1,4 @@
-"""The command that judges the same again: copyable, and without any credential."""
+"""Reproduction command for a requirement, without credentials."""
 
 import re
 import shlex

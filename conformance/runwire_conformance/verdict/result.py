@@ -1,4 +1,4 @@
-"""What a whole judging found out, and the exit code it comes to."""
+"""Result of a judging, and its exit code."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""From what came of the cases to a verdict for each requirement and each class: pure rules."""
+"""Verdicts on requirements and classes, as pure rules over the outcomes of cases."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -169,7 +169,7 @@ def _judge_one(
     if any(outcome.state is State.JUDGE_ERROR for outcome in outcomes):
         reasons = tuple(outcome.reason for outcome in outcomes if outcome.state is State.JUDGE_ERROR)
         return Judgement(requirement, Verdict.JUDGE_ERROR, reasons, cases=names)
-    if left_out := _left_out(identifier, proving, undecided):
+    if left_out := _reasons_not_judged(identifier, proving, undecided):
         return Judgement(requirement, Verdict.NOT_JUDGED, left_out, cases=names)
     # The sentence that a case names first is the one whose clause it plays.
     unplayed = [
@@ -179,7 +179,9 @@ def _judge_one(
         return Judgement(requirement, Verdict.PASS, cases=names, witness=_witness(proving))
     reasons = tuple(
         dict.fromkeys(
-            _why_not(case, case.outcome) for case in unplayed or proving if case.outcome is not None
+            _reason_not_exercised(case, case.outcome)
+            for case in unplayed or proving
+            if case.outcome is not None
         )
     )
     all_absent = bool(outcomes) and all(outcome.state is State.NOT_OFFERED for outcome in outcomes)
@@ -193,7 +195,7 @@ def _is_out_of_bounds(outcome: Outcome | None) -> bool:
     return outcome is not None and (outcome.impatient or outcome.hasty)
 
 
-def _left_out(
+def _reasons_not_judged(
     identifier: str, proving: Sequence[CaseResult], undecided: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Return why the judge did not judge a requirement, for reasons of its own; empty when it did.
@@ -224,7 +226,7 @@ def _witness(proving: Sequence[CaseResult]) -> Witness | None:
     return Witness(name, outcome.traces, outcome.seconds)
 
 
-def _why_not(case: CaseResult, outcome: Outcome) -> str:
+def _reason_not_exercised(case: CaseResult, outcome: Outcome) -> str:
     if outcome.state is State.FAILED:
         broken = {outcome.cause} if outcome.cause else {finding.requirement for finding in outcome.findings}
         broken = broken or set(shown_of(case, outcome))

@@ -1,4 +1,4 @@
-"""Where a request comes from, as far as the hops in front of the server can be believed ([ORIGIN-5], [ORIGIN-6])."""
+"""Client addresses behind trusted proxies ([ORIGIN-5], [ORIGIN-6])."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who gets in, decided before a connection is accepted (chapter 11).
+"""Admission of requests before a connection is accepted (chapter 11).
 
 The order is client address, `Host` and `Origin`, credentials; limits come last, where a connection takes its place.
 """
@@ -98,11 +98,9 @@ class Admission:
             take = self.tickets.take if consume else self.tickets.look
             scope["runwire.ticket"] = await take(given.token)
         if not host_known(self._settings, scope, headers):
-            raise Refusal(
-                "forbidden", "this server is not known by that Host; see --allow-host"
-            )  # [ORIGIN-4]
+            raise Refusal("forbidden", "unknown Host; see --allow-host")  # [ORIGIN-4]
         if not origin_listed(self._settings, scope, headers):
-            raise Refusal("forbidden", "this Origin is not listed; see --allow-origin")  # [ORIGIN-1]
+            raise Refusal("forbidden", "this Origin is not allowed; see --allow-origin")  # [ORIGIN-1]
 
     async def check_credential(self, scope: Scope, headers: Headers) -> None:
         """Find out whom the request acts for, for `caller_of` to return; raises Refusal ([AUTH-1])."""
@@ -130,7 +128,7 @@ class Admission:
             return self._ticket(scope, headers)
         credential = await self._verifier.verify(given.token)
         if given.kind is CredentialKind.COOKIE and not _page_is_known(scope, headers):
-            raise Refusal("forbidden", "a cookie counts only with an Origin")  # [AUTH-9]
+            raise Refusal("forbidden", "a cookie is accepted only with an Origin")  # [AUTH-9]
         return credential
 
     def _ticket(self, scope: Scope, headers: Headers) -> Credential:

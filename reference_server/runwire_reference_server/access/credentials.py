@@ -1,4 +1,4 @@
-"""What a caller shows: where a credential may stand in a request, and what a verified one amounts to."""
+"""Credentials: their positions in a request, and the verified result."""
 
 import base64
 import binascii
@@ -26,11 +26,11 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "missing": "give a credential: a bearer token, a ticket or a session cookie",
         "in_url": "a token must not stand in a URL; use the Authorization header, a subprotocol or a ticket",
         "malformed": "the credential is malformed",
-        "unknown": "the credential is not known here",
+        "unknown": "the credential is unknown",
         "expired": "the token has expired",
         "early": "the token is not valid yet",
         "audience": "the token is for another audience",
-        "ticket": "the ticket is used, too old, for another Origin or not known here",
+        "ticket": "the ticket is used, expired, for another Origin or unknown",
     }
 )
 

@@ -1,4 +1,4 @@
-"""Fetches from a server that may be slow on purpose: a deadline for the whole, and no thread that holds up an exit."""
+"""HTTP fetch with an overall deadline, safe against deliberately slow servers."""
 
 import asyncio
 import contextlib

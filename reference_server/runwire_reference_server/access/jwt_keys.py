@@ -1,4 +1,4 @@
-"""The public keys that JSON Web Tokens are signed with: a JSON Web Key Set in a file or at a URL (RFC 7517)."""
+"""Public keys of JSON Web Tokens: a JSON Web Key Set in a file or at a URL (RFC 7517)."""
 
 import asyncio
 import http.client
@@ -50,7 +50,9 @@ class KeySet:
             await self._fetch_at_most_once_a_minute()
             found = self._pick(kid, algorithm)
         if self._keys is None:
-            raise Refusal("unavailable", "the keys of the token's issuer cannot be had now", REFETCH_S)
+            raise Refusal(
+                "unavailable", "the keys of the token's issuer cannot be fetched at the moment", REFETCH_S
+            )
         if found is None:
             raise Unauthorized("unknown")
         return found
@@ -75,7 +77,7 @@ class KeySet:
                 async with asyncio.timeout(FETCH_S):
                     self._keys = await in_daemon_thread(lambda: read_key_set(self._place))
             except (OSError, ValueError, http.client.HTTPException) as problem:
-                log.warning("the keys at --jwks cannot be had: %s", type(problem).__name__)
+                log.warning("cannot fetch the keys at --jwks: %s", type(problem).__name__)
             else:
                 self._fetched_at = now
 
@@ -89,7 +91,7 @@ def read_key_set(place: str) -> jwt.PyJWKSet:
         document = json.loads(data)
         return jwt.PyJWKSet.from_dict(document)
     except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError):
-        raise ValueError("it holds no JSON Web Key Set with a usable key") from None
+        raise ValueError("it contains no JSON Web Key Set with a usable key") from None
 
 
 def is_url(place: str) -> bool:

@@ -1,4 +1,4 @@
-"""Checks JSON Web Tokens (RFC 7519) as RFC 8725 advises."""
+"""JSON Web Token verification (RFC 7519), following RFC 8725."""
 
 import logging
 from typing import Any

@@ -1,4 +1,4 @@
-"""The options of `runwire-server` that say who gets in, and what they amount to."""
+"""Access options of `runwire-server`."""
 
 import argparse
 import os
@@ -26,16 +26,26 @@ T = TypeVar("T")
 
 #: name, placeholder, whether it is repeatable, help
 _OPTIONS: tuple[tuple[str, str, bool, str], ...] = (
-    ("auth-tokens", "FILE", False, f"bearer tokens, as lines PRINCIPAL TOKEN (or {TOKENS_VARIABLE})"),
-    ("jwt-secret-file", "FILE", False, f"the secret of JSON Web Tokens with HS256 (or {SECRET_VARIABLE})"),
-    ("jwks", "FILE|URL", False, "the JSON Web Key Set of tokens with RS256 and ES256"),
+    (
+        "auth-tokens",
+        "FILE",
+        False,
+        f"file with bearer tokens, as lines PRINCIPAL TOKEN (or {TOKENS_VARIABLE})",
+    ),
+    (
+        "jwt-secret-file",
+        "FILE",
+        False,
+        f"file with the secret for JSON Web Tokens with HS256 (or {SECRET_VARIABLE})",
+    ),
+    ("jwks", "FILE|URL", False, "JSON Web Key Set for tokens with RS256 and ES256"),
     ("jwt-audience", "AUD", True, "accept tokens for this audience"),
     ("jwt-issuer", "ISS", True, "accept tokens of this issuer only"),
     ("jwt-scope", "SCOPE", False, "answer 403 to principals whose token lacks this scope"),
     ("auth-cookie", "NAME", False, "accept a token in this cookie"),
     ("allow-address", "CIDR", True, "admit these client addresses only"),
     ("trust-proxy", "CIDR", True, "trust X-Forwarded-For and X-Forwarded-Proto from these hops"),
-    ("tls-cert", "FILE", False, "certificate chain; serves https and wss"),
+    ("tls-cert", "FILE", False, "certificate chain, to serve https and wss"),
     ("tls-key", "FILE", False, "the certificate's private key"),
 )
 
@@ -69,9 +79,13 @@ def add_access_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=MAX_TICKET_S,
         metavar="N",
-        help=f"seconds that a ticket is valid (default and at most {MAX_TICKET_S:g})",
+        help=f"seconds for which a ticket is valid (default and maximum {MAX_TICKET_S:g})",
     )
-    group.add_argument("--behind-proxy", action="store_true", help="a proxy in front terminates TLS")
+    group.add_argument(
+        "--behind-proxy",
+        action="store_true",
+        help="allow plain HTTP on a network, because a proxy in front terminates TLS",
+    )
 
 
 def access_from(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Access:
@@ -103,11 +117,13 @@ def certificate_from(options: argparse.Namespace) -> tuple[str, str] | None:
     if not options.tls_cert and not options.tls_key:
         return None
     if not options.tls_cert or not options.tls_key:
-        raise SettingError("--tls-cert and --tls-key go together")
+        raise SettingError("--tls-cert and --tls-key must be given together")
     try:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(options.tls_cert, options.tls_key)
     except (OSError, ssl.SSLError) as problem:
-        raise SettingError(f"--tls-cert, --tls-key: no certificate with its key ({problem})") from None
+        raise SettingError(
+            f"--tls-cert, --tls-key: cannot load the certificate and its key ({problem})"
+        ) from None
     return options.tls_cert, options.tls_key
 
 
@@ -116,7 +132,7 @@ def _jwt(options: argparse.Namespace, environment: Mapping[str, str]) -> JwtSett
     usable = (SYMMETRIC if given else frozenset()) | (ASYMMETRIC if options.jwks else frozenset())
     if not usable:
         if options.jwt_audience or options.jwt_issuer or options.jwt_algorithm or options.jwt_scope:
-            raise SettingError("tokens need a key to be checked with; give --jwt-secret-file or --jwks")
+            raise SettingError("tokens cannot be verified without a key; give --jwt-secret-file or --jwks")
         return None
     if unusable := set(options.jwt_algorithm) - usable:
         raise SettingError(f"--jwt-algorithm {min(unusable)}: there is no key for it")
@@ -147,7 +163,7 @@ def _check_keys(place: str) -> None:
     if not is_url(place):
         _said(f"--jwks {place}", lambda: read_key_set(place))
     elif not is_safe_url(place):
-        raise SettingError("--jwks: a URL of keys must be https")
+        raise SettingError("--jwks: the URL must use https")
 
 
 def _text(

@@ -1,4 +1,4 @@
-"""Which names a server is known by, and which pages may talk to it (chapter 11)."""
+"""Allowed hosts and origins (chapter 11)."""
 
 import re
 from collections.abc import Mapping

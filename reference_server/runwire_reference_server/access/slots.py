@@ -1,4 +1,4 @@
-"""Who a connection counts for, and how many may be open at once (chapter 12)."""
+"""Connection slots per principal (chapter 12)."""
 
 import json
 from collections import Counter

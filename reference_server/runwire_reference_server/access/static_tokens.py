@@ -1,4 +1,4 @@
-"""Static bearer tokens, and the bounds of what an operator can set about who gets in (chapter 11)."""
+"""Static bearer tokens, and bounds of the access settings (chapter 11)."""
 
 import re
 
@@ -34,8 +34,8 @@ def read_tokens(text: str) -> dict[str, str]:
                 f"line {number}: a token has at least {MIN_TOKEN_LENGTH} of the characters A-Z a-z 0-9 . _ ~ + / -"
             )
         if token in tokens:
-            raise ValueError(f"line {number}: this token was given out before")
+            raise ValueError(f"line {number}: this token is already assigned")
         tokens[token] = principal
     if not tokens:
-        raise ValueError("there is no token in it")
+        raise ValueError("it contains no token")
     return tokens

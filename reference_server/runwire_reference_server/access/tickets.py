@@ -24,7 +24,7 @@ class Issued:
 
 def too_many_tickets(lifetime_s: float) -> Refusal:
     """Return what is told to whoever has as many open tickets as they may have."""
-    return Refusal("rate_limited", "too many tickets were asked for and not used", lifetime_s)
+    return Refusal("rate_limited", "too many unused tickets", lifetime_s)
 
 
 class Tickets(Protocol):

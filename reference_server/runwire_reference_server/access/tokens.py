@@ -1,4 +1,4 @@
-"""Checks bearer tokens: the static ones of a list, and JSON Web Tokens."""
+"""Bearer token verification: static tokens and JSON Web Tokens."""
 
 import hashlib
 import hmac

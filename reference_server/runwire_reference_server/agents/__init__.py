@@ -1,4 +1,4 @@
-"""What an agent is to this server.
+"""Agent interface.
 
 An agent is anything with a method `run` that is an asynchronous generator of events:
 

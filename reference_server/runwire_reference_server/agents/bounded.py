@@ -1,4 +1,4 @@
-"""Responses of an upstream, bounded before a client library gathers them: bodies of errors, and events of a stream."""
+"""Size limits for upstream responses, enforced before a client library buffers them."""
 
 from collections.abc import AsyncIterator
 
@@ -21,7 +21,7 @@ HEADERS = {"Accept-Encoding": "identity"}
 async def bound(response: httpx2.Response, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
     """Bound what will be read of a response; as a hook of a client, raises httpx2.RemoteProtocolError."""
     if response.headers.get("content-encoding", "identity") != "identity":
-        raise httpx2.RemoteProtocolError("a compressed answer, which nobody asked for")
+        raise httpx2.RemoteProtocolError("a compressed response that was not requested")
     assert isinstance(response.stream, httpx2.AsyncByteStream)
     stream = response.stream
     response.stream = _Error(stream) if response.is_error else _Events(stream, max_event_bytes)

@@ -1,4 +1,4 @@
-"""The agent a newcomer meets: it thinks, looks words up, and answers piece by piece, in English or Chinese."""
+"""Demo agent: thinks, looks up words in a glossary, and streams an answer in English or Chinese."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""What the demo agent says, in English and in Simplified Chinese."""
+"""Texts of the demo agent, in English and Simplified Chinese."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Forms: JSON Schemas of agents, which may be hostile, and answers of clients, which may be so, too.
+"""Forms: untrusted JSON Schemas of agents, and untrusted answers of clients.
 
 A schema refers to itself alone, and its size and depth are bounded. Whether it is a schema is told here when it is
 small and has no regular expression: to compile `(?i)[!-\\uffff]` takes ten milliseconds. What an answer can cost is

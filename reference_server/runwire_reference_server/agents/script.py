@@ -1,4 +1,4 @@
-"""The script agent of chapter 16: it does exactly what the prompt tells it."""
+"""Script agent (chapter 16), which executes the prompt."""
 
 import asyncio
 import json

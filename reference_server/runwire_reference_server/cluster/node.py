@@ -1,4 +1,4 @@
-"""Many nodes: a server that shares logs, readers, places and tickets with others through a Redis (chapter 14)."""
+"""Cluster node: a server that shares logs, readers, slots and tickets through Redis (chapter 14)."""
 
 from redis.exceptions import RedisError
 

@@ -1,4 +1,4 @@
-"""The end of a log that is far away: what is said in a few milliseconds goes there together."""
+"""Batched appends to logs on Redis."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

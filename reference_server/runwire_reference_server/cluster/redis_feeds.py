@@ -1,4 +1,4 @@
-"""What this node knows of logs on Redis: the ends of those that are watched, read once for all who watch them."""
+"""Node-local view of logs on Redis: one read serves all readers of a log."""
 
 import asyncio
 import sys

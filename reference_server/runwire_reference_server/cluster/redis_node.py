@@ -1,4 +1,4 @@
-"""This process as one of the nodes that share a Redis: its lease, the hints it hears, and losing touch.
+"""Node membership in Redis: the lease, wake-up hints, and loss of contact.
 
 All that a node holds (leases of runs, readers, places) hangs on one lease that it renews. A node that does not is
 buried by the others. One that finds out that it was, or that cannot reach the store, lets go of everything and joins
@@ -192,7 +192,7 @@ class RedisNode:
             self._before, self.id = node, None
             # [OBS-9] what the client library says of a failed command quotes its arguments.
             said = "its lease was taken" if "GONE" in str(reason) else type(reason).__name__
-            log.warning("this node lost the store and lets go of its runs and readers: %s", said)
+            log.warning("this node lost the store and gives up its runs and readers: %s", said)
             self.on_lost()
 
     async def _alone(self, name: str, node: str, *arguments: str | int) -> Any:

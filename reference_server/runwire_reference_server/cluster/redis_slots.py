@@ -1,4 +1,4 @@
-"""Connections counted over all nodes, on Redis."""
+"""Connection slots across all nodes, in Redis."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""The store of many nodes, on Redis: a stream for each log, and a script whose every step is atomic (`redis.lua`)."""
+"""Run store on Redis: one stream per log, and a script with atomic steps (`redis.lua`)."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Tickets that are good on every node and used once on one of them, on Redis."""
+"""Single-use tickets valid on every node, in Redis."""
 
 import hashlib
 import json

@@ -1,1 +1,1 @@
-"""Agents that ask a model or an application, and an endpoint for clients of another protocol."""
+"""Agents backed by a model or an application, and an endpoint for AG-UI clients."""

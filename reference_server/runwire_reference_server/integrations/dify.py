@@ -1,4 +1,4 @@
-"""An agent that is a Dify application: chat, agent and chatflow by `chat-messages`, workflow by `workflows/run`."""
+"""Dify agent: chat, agent and chatflow by `chat-messages`, workflow by `workflows/run`."""
 
 import asyncio
 from collections import OrderedDict

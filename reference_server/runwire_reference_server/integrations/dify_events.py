@@ -1,4 +1,4 @@
-"""What the messages of a Dify stream mean, decided without any I/O."""
+"""Mapping of Dify stream messages to run events, without I/O."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Forms that a Dify workflow waits for: asked as questions to the user, and answered as Dify takes it."""
+"""Forms of a Dify workflow as input requests, and their answers in Dify's format."""
 
 import hashlib
 import time

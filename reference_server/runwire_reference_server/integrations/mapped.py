@@ -1,4 +1,4 @@
-"""One way from what an upstream streams to the events of a run: open the stream, read it, end.
+"""Common life cycle of upstream streams: open, map to run events, close.
 
 An adapter is a `EventMapper` of its framework's messages, and a `run` that yields what `mapped` makes of them.
 """

@@ -1,4 +1,4 @@
-"""An agent on any OpenAI-compatible endpoint: it streams text and reasoning, and calls tools round by round."""
+"""Agent for OpenAI-compatible endpoints: text, reasoning, and rounds of tool calls."""
 
 import json
 from collections import Counter
@@ -184,7 +184,7 @@ class OpenAIAgent:
     async def _result(self, name: str, arguments: Any) -> tuple[Any, bool]:
         """Return what a tool gave, and whether it failed; the model is told and may find another way."""
         if name not in self._tools:
-            return f"there is no tool {name}; there are: {', '.join(self._tools)}", True
+            return f"unknown tool {name}; the tools are: {', '.join(self._tools)}", True
         if not isinstance(arguments, Mapping):
             return "the arguments must be a JSON object", True
         try:

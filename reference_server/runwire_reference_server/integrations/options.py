@@ -1,4 +1,4 @@
-"""The options of `runwire-server` that say which agent answers, and what they amount to."""
+"""Agent options of `runwire-server`."""
 
 import argparse
 import importlib
@@ -29,18 +29,20 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--agent",
         metavar="NAME",
-        help="openai, dify, ag-ui, or MODULE:CLASS of your own (default: a small demo)",
+        help="openai, dify, ag-ui, or your own MODULE:CLASS (default: a small demo)",
     )
     group.add_argument(
         "--agent-url",
         metavar="URL",
-        help="URL of its endpoint (or OPENAI_BASE_URL, DIFY_BASE_URL, AG_UI_URL)",
+        help="URL of the agent's endpoint (or OPENAI_BASE_URL, DIFY_BASE_URL, AG_UI_URL)",
     )
-    group.add_argument("--agent-model", metavar="MODEL", help="the model of openai (or OPENAI_MODEL)")
+    group.add_argument(
+        "--agent-model", metavar="MODEL", help="name of the model for openai (or OPENAI_MODEL)"
+    )
     group.add_argument(
         "--agent-key-file",
         metavar="FILE",
-        help="a file with its key (or OPENAI_API_KEY, DIFY_API_KEY, AG_UI_API_KEY)",
+        help="file with the key of the endpoint (or OPENAI_API_KEY, DIFY_API_KEY, AG_UI_API_KEY)",
     )
     group.add_argument(
         "--dify-app", choices=["chat", "workflow"], default="chat", help="kind of application (default: chat)"
@@ -54,7 +56,7 @@ def add_agent_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--script-agent",
         action=argparse.BooleanOptionalAction,
-        help="play scripts that tests send; never in production "
+        help="play scripts sent by tests; never use it in production "
         "(default: on for the demo, when only this machine can reach the server)",
     )
 
@@ -144,13 +146,13 @@ def _key(options: argparse.Namespace) -> str:
         try:
             key = Path(options.agent_key_file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as problem:
-            reason = getattr(problem, "strerror", None) or "it is no text"
+            reason = getattr(problem, "strerror", None) or "it is not a text file"
             raise SettingError(f"--agent-key-file {options.agent_key_file}: {reason}") from None
     key = key.strip()
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         raise SettingError(
             f"--agent {options.agent} needs a key: one word in --agent-key-file FILE or in {variable}; "
-            "for an endpoint that asks for none, any word"
+            "if the endpoint needs no key, use any word"
         )
     return key
 
@@ -171,7 +173,7 @@ def load_agent(path: str) -> Agent:
     try:
         maker = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as missing:
-        raise SettingError(f"--agent {path}: no module is called {missing.name}") from None
+        raise SettingError(f"--agent {path}: no module named {missing.name}") from None
     except AttributeError:
         raise SettingError(f"--agent {path}: {module} has no {name}") from None
     except Exception as problem:

@@ -1,4 +1,4 @@
-"""A few small tools for models that can call some; harmless, so that a demo may have them."""
+"""Small, harmless tools for demos with tool-calling models."""
 
 import ast
 import datetime

@@ -1,4 +1,4 @@
-"""Where an agent's model or application lives, and what its failures mean for a run."""
+"""Upstream of an agent: its address, and the mapping of its failures to run errors."""
 
 import json
 import logging
@@ -48,7 +48,7 @@ def refused(task: Task, status: int, code: str = "") -> AgentError:
     if status in _MISUSED:
         return AgentError("agent_error", f"the upstream {_MISUSED[status]} of this agent")
     if status in _PASSING or status >= 500:
-        return AgentError("upstream_error", f"the upstream is busy or out of order (status {status})")
+        return AgentError("upstream_error", f"the upstream is busy or unavailable (status {status})")
     return AgentError("agent_error", f"the upstream refused the request (status {status})")
 
 

@@ -1,4 +1,4 @@
-"""Says in the log when the process is about to run out of file descriptors: what comes then is dropped in silence."""
+"""File descriptor monitor: logs a warning before the process runs out of them."""
 
 import asyncio
 import logging

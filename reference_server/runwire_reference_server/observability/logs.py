@@ -1,4 +1,4 @@
-"""The log: JSON lines, or text for a person, that never hold what callers sent ([OBS-9], [AUTH-8])."""
+"""Structured logs: JSON lines or text, without any content from callers ([OBS-9], [AUTH-8])."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""The metrics of one server, in the Prometheus text format (chapter 15 and its registry).
+"""Prometheus metrics of one server (chapter 15 and its registry).
 
 No label ever holds anything of a caller's: no prompt, credential, `run_id` or `session_id` ([OBS-8]).
 """

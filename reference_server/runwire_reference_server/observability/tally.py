@@ -1,4 +1,4 @@
-"""What is counted where it happens: integers that cost an addition, and are read when somebody scrapes them."""
+"""Plain integer counters, read when metrics are scraped."""
 
 import logging
 from bisect import bisect_left

@@ -1,4 +1,4 @@
-"""The playground: a page that starts a run and shows it, served at `/` beside the protocol.
+"""Playground: a page at `/` that starts a run and shows it.
 
 `runwire/` is a copy of `clients/javascript/src`, written by `make generate`: a wheel holds one folder of the tree only.
 """

@@ -1,1 +1,1 @@
-"""Runs and their logs, without any I/O."""
+"""Runs and their logs, without I/O."""

@@ -1,4 +1,4 @@
-"""Makes what an agent produced fit the wire: valid Unicode and numbers, its schema, bounded size, bounded depth."""
+"""Normalisation of agent output: valid Unicode and numbers, schema, bounded size and depth."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Events as they stand in a log: encoded once, placed and merged as bytes (chapters 5 and 7)."""
+"""Log events: encoded once, positioned and merged as bytes (chapters 5 and 7)."""
 
 import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence

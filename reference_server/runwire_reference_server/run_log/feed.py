@@ -1,4 +1,4 @@
-"""One log as the readers of this node see it: its entries, and who waits for more.
+"""Node-local feed of one log: its recent or all entries, and the readers that wait for more.
 
 Readers that stand at the same place are handed the same page, whose bytes were made once.
 """

@@ -1,4 +1,4 @@
-"""The store of a single process: dictionaries, and methods that never wait."""
+"""In-memory run store of a single process, whose methods never wait."""
 
 import asyncio
 import json

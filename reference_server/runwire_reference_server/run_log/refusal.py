@@ -1,4 +1,4 @@
-"""What callers are told when the server does not do what they ask."""
+"""Refusals of requests."""
 
 
 class Refusal(Exception):

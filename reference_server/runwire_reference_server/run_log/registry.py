@@ -1,4 +1,4 @@
-"""The registered codes, limits and features as this server uses them (specification, chapter 18)."""
+"""Registered codes, limits and features (chapter 18)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

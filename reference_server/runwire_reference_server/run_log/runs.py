@@ -1,4 +1,4 @@
-"""The states of a run, the transitions between them, and what identifies a run (chapter 4)."""
+"""Run states, transitions and ids (chapter 4)."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The append-only log of runs behind one interface.
+"""Interface of the append-only run store.
 
 Every method is one atomic step ([RUN-18], [RUN-31], [RESUME-7]). Wake-ups are hints: whoever is woken, or has
 waited for LOOK_S, reads the log again ([NODE-8]).
@@ -30,7 +30,7 @@ LOOK_S = 1.0
 #: Why a store creates no run, or counts no reader: what a Refusal is made of.
 CONFLICT = ("conflict", "this run_id was started with another body")
 TOO_MANY_RUNS = ("busy", "too many unfinished runs", 1)
-TOO_MUCH_KEPT = ("busy", "as much is kept as may be; logs are forgotten with time", 5)
+TOO_MUCH_KEPT = ("busy", "the memory for logs is full; try again when older logs have expired", 5)
 BEYOND_END = ("bad_request", "after lies beyond the end of the log")
 
 
@@ -38,7 +38,7 @@ class StoreGone(Refusal):
     """The store cannot be reached, or has given up on this node; what was asked of it may have happened or not."""
 
     def __init__(self) -> None:
-        super().__init__("unavailable", "the store of this server cannot be reached", 1)
+        super().__init__("unavailable", "this server cannot reach its store", 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Runs in the making: start, attach, cancel, drain, and the workers and readers of a log."""
+"""Run service: start, attach, cancel, drain, and the workers and readers of a log."""

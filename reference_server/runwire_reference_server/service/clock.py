@@ -1,4 +1,4 @@
-"""One clock for all connections: heartbeats, idleness, expiry and stalls that fall on the same tick are one timer."""
+"""Shared clock of all connections: one timer per tick for heartbeats, idle timeouts, expiry and stalls."""
 
 import asyncio
 import heapq

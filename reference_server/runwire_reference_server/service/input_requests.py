@@ -1,4 +1,4 @@
-"""Questions to the user: what a run's agent waits for, and what an answer has to be (chapter 10)."""
+"""Input requests: pending questions of a run's agent, and validation of answers (chapter 10)."""
 
 import asyncio
 import datetime

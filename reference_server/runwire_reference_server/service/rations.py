@@ -1,4 +1,4 @@
-"""How much of logs a caller may have replayed in a time, whichever way it asks ([LIMIT-8])."""
+"""Replay rate limit per caller, across all transports ([LIMIT-8])."""
 
 import asyncio
 
@@ -25,7 +25,7 @@ class Rations:
         now = asyncio.get_running_loop().time()
         spent = self._left_of(slot, now)
         if spent + size > self._most:
-            raise Refusal("rate_limited", "too much was replayed for this caller", REFILL_S)
+            raise Refusal("rate_limited", "this caller has requested too many replays", REFILL_S)
         if len(self._spent) >= MANY:
             self._spent = {name: known for name, known in self._spent.items() if self._left_of(name, now)}
         if size:

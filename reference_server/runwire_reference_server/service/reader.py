@@ -1,4 +1,4 @@
-"""A reader: a cursor on a run's log; its transport decides how fast it moves, and when it is too slow (chapter 12)."""
+"""Reader: a cursor on a run's log, whose transport decides how fast it moves and when it is too slow (chapter 12)."""
 
 import asyncio
 from collections.abc import Callable, Sequence

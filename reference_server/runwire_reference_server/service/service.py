@@ -1,4 +1,4 @@
-"""What both transports ask for: start, attach, cancel, look at runs; and what becomes of a run nobody reads."""
+"""Run service of both transports: start, attach, cancel, list, and the policy for runs without readers."""
 
 import asyncio
 import logging
@@ -64,7 +64,7 @@ class Service:
         created = await self.store.create(principal, request, self.settings.number("runs_per_principal"))
         if created.lease is None:
             if not self.settings.serves("resume"):
-                raise Refusal("conflict", "this run_id was used before")  # [RUN-21]
+                raise Refusal("conflict", "this run_id was already used")  # [RUN-21]
             return created
         worker = Worker(self.store, self._agent, self.settings, created.run, created.lease)
         self._workers[created.run.key] = worker
@@ -140,7 +140,7 @@ class Service:
         if state.outcome is None:
             if not await fits(state.request, answer):
                 raise Refusal(
-                    "bad_request", f"this is no answer to a request of kind {state.request['kind']}"
+                    "bad_request", f"this is not an answer to a request of kind {state.request['kind']}"
                 )
             if await self.store.close_input(key, request_id, "answered", answer):
                 return

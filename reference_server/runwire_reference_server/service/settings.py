@@ -1,4 +1,4 @@
-"""What an operator can set."""
+"""Operator settings."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -37,7 +37,7 @@ def checked_limits(values: Mapping[str, float]) -> Mapping[str, float]:
         limits[name] = int(value) if rule.whole or value == int(value) else value
     for name in values:
         if name not in LIMITS:
-            raise SettingError(f"no limit is called {name}; there are: {', '.join(LIMITS)}")
+            raise SettingError(f"unknown limit {name}; the limits are: {', '.join(LIMITS)}")
     return MappingProxyType(limits)
 
 
@@ -130,20 +130,20 @@ class Settings:
         """Refuse a server that would be open by mistake, or cannot be found; raises SettingError."""
         if not re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)*", self.root_path):
             raise SettingError(
-                f"--root-path is a path such as /agents, without a slash at its end, not {self.root_path!r}"
+                f"--root-path must be a path such as /agents, without a trailing slash, not {self.root_path!r}"
             )
         if ("auth" in self.features) != self.access.authenticates:
-            raise SettingError("the feature auth goes with credentials, and neither without the other")
+            raise SettingError("the feature auth and credentials require each other")
         if self.ag_ui and "sse" not in self.features:
             raise SettingError(
-                "--ag-ui needs the feature sse: a run is stopped, and its stream returned to, over HTTP"
+                "--ag-ui needs the feature sse, because runs are cancelled and streams resumed over HTTP"
             )
         if not 0 < self.keep_alive_s <= 3600:
             raise SettingError(f"--keep-alive-s must be above 0 and at most 3600, not {self.keep_alive_s:g}")
         if not (self.loopback or self.certificate or self.behind_proxy):
             raise SettingError(
-                f"{self.host} is on a network and the server would talk in clear; use --tls-cert and --tls-key, "
-                "or --behind-proxy when a proxy in front terminates TLS"
+                f"{self.host} is on a network, where the server would use unencrypted HTTP; use --tls-cert and "
+                "--tls-key, or --behind-proxy if a proxy in front terminates TLS"
             )
 
     @property

@@ -1,4 +1,4 @@
-"""Plays an agent into a run's log, and sees to it that the run ends once, in time, whatever happens."""
+"""Worker: runs an agent, writes its events to the log, and ends the run exactly once and in time."""
 
 import asyncio
 import logging

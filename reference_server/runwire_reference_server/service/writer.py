@@ -1,4 +1,4 @@
-"""Writes one run's log: what its agent says, made to fit, in order, as long as the run has its lease."""
+"""Log writer of one run: normalises the agent's events and appends them in order while the run has its lease."""
 
 from runwire_reference_server.agents import done
 from runwire_reference_server.run_log.event_sizes import ENVELOPE_BYTES, Fitter

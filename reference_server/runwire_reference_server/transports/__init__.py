@@ -1,1 +1,1 @@
-"""WebSocket and SSE: two transports over one session."""
+"""WebSocket and HTTP transports over one session."""

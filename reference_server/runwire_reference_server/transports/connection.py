@@ -1,4 +1,4 @@
-"""What a WebSocket connection and an event stream have in common: turns of writing, and what comes with time.
+"""Common base of WebSocket connections and event streams: write turns and timers.
 
 Writing is a callback: whoever has something to say asks for it, once a turn of the event loop, and it takes what is
 there as long as the socket has room.

@@ -1,4 +1,4 @@
-"""The opening handshake at the level of RFC 6455: what cannot be a handshake is refused with a problem body."""
+"""WebSocket opening handshake (RFC 6455); invalid requests get a problem document."""
 
 import http
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from runwire_reference_server.transports.problems import problem
 #: The library's statuses as codes of the errors registry, with the status where the registry has another.
 _REFUSALS: Mapping[int, tuple[str, int | None, str]] = MappingProxyType(
     {
-        400: ("bad_request", None, "this is no valid WebSocket handshake"),
+        400: ("bad_request", None, "this is not a valid WebSocket handshake"),
         403: ("forbidden", None, "not allowed"),
         405: ("unsupported", 405, "a handshake is a GET"),
         414: ("payload_too_large", None, "the URL is too long"),

@@ -1,4 +1,4 @@
-"""The HTTP transport: runs under their URL, and the discovery document (chapters 2 and 9)."""
+"""HTTP transport: runs and the discovery document (chapters 2 and 9)."""
 
 import logging
 import posixpath

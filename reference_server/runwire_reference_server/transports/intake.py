@@ -1,4 +1,4 @@
-"""What a client's frames may cost: their number is bounded ([LIMIT-15]), and Pongs wait while nothing is taken."""
+"""Rate limit on client frames ([LIMIT-15]), and deferred Pongs while the peer reads nothing."""
 
 import time
 from collections.abc import Callable

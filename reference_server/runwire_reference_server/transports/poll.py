@@ -1,4 +1,4 @@
-"""A poll: a finite read of a run's log that waits a while for news (chapter 9)."""
+"""Long poll: a finite read of a run's log that waits for new events (chapter 9)."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Refusals as HTTP answers: RFC 9457 problem details with Runwire's codes ([HTTP-12])."""
+"""Refusals as HTTP responses: RFC 9457 problem details with Runwire's codes ([HTTP-12])."""
 
 from collections.abc import Mapping
 from http import HTTPStatus

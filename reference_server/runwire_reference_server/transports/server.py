@@ -1,4 +1,4 @@
-"""The process around the application: uvicorn, set up for this protocol, and draining on SIGTERM (chapter 14)."""
+"""Server process: uvicorn configuration, and draining on SIGTERM (chapter 14)."""
 
 import asyncio
 import logging

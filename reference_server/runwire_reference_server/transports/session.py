@@ -1,4 +1,4 @@
-"""One WebSocket connection's protocol, without any I/O: what a client's text means, what it is answered.
+"""Protocol state machine of one WebSocket connection, without I/O.
 
 `receive` turns a text into a command for the transport to carry out; the transport then tells the session what
 came of it, and the session says which messages that makes.

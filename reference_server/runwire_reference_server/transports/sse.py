@@ -1,4 +1,4 @@
-"""One run as a stream of server-sent events (chapter 9)."""
+"""Event stream (SSE) of one run (chapter 9)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The WebSocket transport: carries out what the session decides, and writes what its readers have."""
+"""WebSocket transport: executes the session's decisions and writes what its readers have."""
 
 import asyncio
 import logging

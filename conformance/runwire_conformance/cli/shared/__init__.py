@@ -1,1 +1,1 @@
-"""What the sub-commands share."""
+"""Code shared by the sub-commands."""

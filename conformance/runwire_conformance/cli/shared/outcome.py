@@ -1,4 +1,4 @@
-"""What every command that judges does with what it found: holds it against a baseline, tells it, and writes it."""
+"""Result handling of the judging commands: baseline, terminal output, report files, exit code."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ class Gate:
     def read(cls, baseline: Path | None, update: bool, strict: bool) -> "Gate":
         """Read the baseline; ends the command for one that cannot be read."""
         if update and baseline is None:
-            fail("name the file to update with --baseline FILE")
+            fail("--update-baseline needs --baseline FILE")
         if baseline is None or (update and not baseline.exists()):
             return cls(baseline, update, strict)
         try:
@@ -82,7 +82,7 @@ def worst_of(
             if not reports:
                 raise
             print(
-                f"runwire: round {number} of {times} was not played; told is what came before",
+                f"runwire: round {number} of {times} was not played; reporting the earlier rounds",
                 file=sys.stderr,
             )
             by_user = isinstance(problem, KeyboardInterrupt) or problem.exit_code == BROKEN_OFF

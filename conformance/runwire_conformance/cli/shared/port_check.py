@@ -1,4 +1,4 @@
-"""Knocks at a server before anything heavy is imported: a wrong port is told at once."""
+"""Early connection test: reports a wrong port before anything heavy is imported."""
 
 import re
 import socket

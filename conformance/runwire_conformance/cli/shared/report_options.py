@@ -1,4 +1,4 @@
-"""The options that every command which judges has: reports, what fails, how often and how long."""
+"""Options of the judging commands: reports, gate, repetition, time limit."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 #: The groups of the help.
-WHAT, ACCESS, GATE = "What to judge", "How to get in", "What fails"
-REPORTS, PLAY = "Reports", "How it plays"
+WHAT, ACCESS, GATE = "Selection", "Access", "Gate"
+REPORTS, PLAY = "Reports", "Execution"
 
 ReportFolder = Annotated[
     Path | None,
@@ -30,7 +30,7 @@ SummaryFile = Annotated[
     Path | None,
     typer.Option(
         "--summary",
-        help="write Markdown, such as for a CI step summary",
+        help="write Markdown, for example for a CI step summary",
         rich_help_panel=REPORTS,
         metavar="FILE",
     ),
@@ -54,7 +54,7 @@ Baseline = Annotated[
     Path | None,
     typer.Option(
         "--baseline",
-        help="known failures; only others fail",
+        help="file of known failures, which do not fail the gate",
         rich_help_panel=GATE,
         metavar="FILE",
     ),
@@ -67,13 +67,17 @@ UpdateBaseline = Annotated[
 ]
 Strict = Annotated[
     bool,
-    typer.Option("--strict", help="advice and requirements not exercised fail too", rich_help_panel=GATE),
+    typer.Option(
+        "--strict",
+        help="also fail on advice and on requirements that were not exercised",
+        rich_help_panel=GATE,
+    ),
 ]
 Requirements = Annotated[
     list[str] | None,
     typer.Option(
         "--requirement",
-        help="only these requirements, separated by commas or each with the option",
+        help="only these requirements, separated by commas (repeatable)",
         rich_help_panel=WHAT,
         metavar="IDS",
     ),
@@ -82,13 +86,16 @@ TimeLimit = Annotated[
     float | None,
     typer.Option(
         "--time-limit",
-        help="start nothing after this many seconds; the rest is not judged",
+        help="start no case after this many seconds; the rest is not judged",
         min=1,
         rich_help_panel=PLAY,
         metavar="SECONDS",
     ),
 ]
 Repeat = Annotated[
-    int, typer.Option("--repeat", help="judge N times", min=1, rich_help_panel=PLAY, metavar="N")
+    int,
+    typer.Option(
+        "--repeat", help="judge N times and compare the verdicts", min=1, rich_help_panel=PLAY, metavar="N"
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress line", rich_help_panel=PLAY)]

@@ -1,4 +1,4 @@
-"""Plays the suite by pytest, which says nothing by itself and reads nothing of the user's."""
+"""Run of the suite with pytest, without pytest's output and without the user's pytest configuration."""
 
 import contextlib
 import hashlib
@@ -72,17 +72,17 @@ def judged(arguments: Sequence[str], url: str, *, quiet: bool = False, returns_s
     A server that was drained or killed in an earlier round may take `returns_s` seconds to be there again.
     """
     until = time.monotonic() + returns_s
-    code, judging, complaints = _played(arguments, url, quiet)
+    code, judging, complaints = _run_pytest(arguments, url, quiet)
     while _server_unavailable(judging) and time.monotonic() < until:
         time.sleep(LOOK_S)
-        code, judging, complaints = _played(arguments, url, quiet)
+        code, judging, complaints = _run_pytest(arguments, url, quiet)
     if code == pytest.ExitCode.USAGE_ERROR:
-        fail(_complaint(complaints))
+        fail(_usage_error(complaints))
     if code == pytest.ExitCode.INTERRUPTED and (judging is None or not judging.played):
         print("runwire: interrupted before anything was judged", file=sys.stderr)
         raise typer.Exit(130)
     if judging is None and code == pytest.ExitCode.NO_TESTS_COLLECTED:
-        fail("no case is left to play; see `runwire spec list` for classes and ids")
+        fail("no case matches the selection; see `runwire spec list` for classes and ids")
     if code == pytest.ExitCode.INTERRUPTED and not _has_report(judging):
         raise typer.Exit(130)  # Ctrl-C before anything was played, or a second one
     if judging is None or not (judging.played or code == pytest.ExitCode.OK):
@@ -91,11 +91,11 @@ def judged(arguments: Sequence[str], url: str, *, quiet: bool = False, returns_s
     if judging.refused is not None:
         fail(judging.refused)
     if not judging.played:
-        fail("no case was played, as pytest was told to do something else")
+        fail("no case was played, because the pytest options do not run tests")
     return judging.report()
 
 
-def _played(arguments: Sequence[str], url: str, quiet: bool) -> tuple[int, Judging | None, str]:
+def _run_pytest(arguments: Sequence[str], url: str, quiet: bool) -> tuple[int, Judging | None, str]:
     """Have pytest play; return its exit code, what was judged if anything was, and what it complained of."""
     from hypothesis.configuration import set_hypothesis_home_dir  # takes a while, and most commands need none
 
@@ -103,7 +103,7 @@ def _played(arguments: Sequence[str], url: str, quiet: bool) -> tuple[int, Judgi
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     fixed = [
         str(SUITE / "cases"), "-c", str(SUITE / "cases" / "suite.ini"), f"--rootdir={SUITE}", f"--confcutdir={SUITE}",
-        "-o", f"cache_dir={_memory(url)}", "-q",
+        "-o", f"cache_dir={_cache_folder(url)}", "-q",
     ]  # fmt: skip
     with (
         _progress(url, quiet) as line,
@@ -128,15 +128,17 @@ def _has_report(judging: Judging | None) -> bool:
     return judging is not None and (judging.engine.interrupted or judging.refused is not None)
 
 
-def _memory(url: str) -> Path:
+def _cache_folder(url: str) -> Path:
     """Return the folder in which pytest remembers what failed last, for `--lf`: one for each server."""
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     server = url or str(Path.cwd())
     return Path(caches).expanduser() / "runwire" / hashlib.sha256(server.encode()).hexdigest()[:16]
 
 
-def _complaint(said: str) -> str:
+def _usage_error(said: str) -> str:
     """Return the line in which pytest names what is wrong with the call."""
     lines = [line.removeprefix("ERROR:").strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if "error: " in line]
-    return errors[0].partition("error: ")[2] if errors else lines[0] if lines else "pytest refused the call"
+    return (
+        errors[0].partition("error: ")[2] if errors else lines[0] if lines else "pytest rejected the options"
+    )

@@ -1,4 +1,4 @@
-"""What a wrong call is answered with: one line that names the place and the remedy, and exit code 2."""
+"""Usage errors: one line that names the place and the remedy, and exit code 2."""
 
 import difflib
 import fnmatch
@@ -24,7 +24,7 @@ def requirement_called(identifier: str) -> Requirement:
     except KeyError:
         near = difflib.get_close_matches(identifier.upper(), catalogue(), n=3)
         hint = f"; did you mean {', '.join(near)}?" if near else "; see `runwire spec list`"
-        fail(f"no requirement is called {identifier!r}{hint}")
+        fail(f"unknown requirement {identifier!r}{hint}")
 
 
 def check_names(classes: str, requirements: str) -> None:
@@ -32,9 +32,9 @@ def check_names(classes: str, requirements: str) -> None:
     known = [row["class"] for row in registries()["classes"]]
     for name in filter(None, classes.split(",")):
         if name not in known:
-            fail(f"no class is called {name!r}; there are: {', '.join(known)}")
+            fail(f"unknown class {name!r}; the classes are: {', '.join(known)}")
     for identifier in filter(None, (name.strip() for name in requirements.split(","))):
         if "*" not in identifier:
             requirement_called(identifier)
         elif not fnmatch.filter(catalogue(), identifier.upper()):
-            fail(f"no requirement is called {identifier!r}; see `runwire spec list`")
+            fail(f"no requirement matches {identifier!r}; see `runwire spec list`")

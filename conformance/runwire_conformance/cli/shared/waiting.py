@@ -1,4 +1,4 @@
-"""Waits until something listens, for a server that was started a moment ago."""
+"""Wait for a server that was just started."""
 
 import socket
 import time

@@ -1,1 +1,1 @@
-"""Conversations with a server, as cases hold them: over a WebSocket, a stream, or either."""
+"""Conversations of a case with a server, over WebSocket, over an event stream, or over either."""

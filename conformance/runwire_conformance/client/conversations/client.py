@@ -1,4 +1,4 @@
-"""A client over WebSocket, as cases use it: what it asks for, and the answers it takes."""
+"""WebSocket client of a case: its requests and the responses it accepts."""
 
 import json
 import secrets
@@ -131,7 +131,7 @@ class Client(OpenConnection):
         if answer.get("code") == "rate_limited":
             return NotJudged("the server throttles the judge (rate_limited), which is its own choice")
         owners = REFUSED_BY.get(str(answer.get("code")), ("RUN-3",))
-        return Broken(f"expected started; came a refusal: {json.dumps(answer)[:300]}", owners)
+        return Broken(f"expected started; got a refusal: {json.dumps(answer)[:300]}", owners)
 
     def _expect_capacity(self, answer: Message) -> None:
         """Raise Blocked when a start is `busy` on a connection without a run: the judge keeps below what is
@@ -171,7 +171,7 @@ class Client(OpenConnection):
             problem.compared = True
             raise problem
         if answer.type != "resumed":
-            raise Broken(f"expected resumed; came {json.dumps(answer)[:300]}", ("RESUME-9", "RUN-33"))
+            raise Broken(f"expected resumed; got {json.dumps(answer)[:300]}", ("RESUME-9", "RUN-33"))
         return Run(self, run_id, max(place, answer.index), answer)
 
     async def cancel(self, run: Run | None = None) -> float:

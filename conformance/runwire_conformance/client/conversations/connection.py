@@ -1,4 +1,4 @@
-"""An open WebSocket: its frames both ways, as a case sends them and as they come, and its end."""
+"""Open WebSocket connection: frames in both directions, and its end."""
 
 import asyncio
 import json
@@ -175,7 +175,7 @@ class OpenConnection(Conversation):
             raise
         except Broken:
             if (slowest := self._slowest(asked)) is None or slowest > pong_timeout_s:
-                took = "no answer came" if slowest is None else f"an answer took {slowest:.1f} s"
+                took = "no answer arrived" if slowest is None else f"an answer took {slowest:.1f} s"
                 enough = math.ceil(2 * max(slowest or 0.0, pong_timeout_s))
                 raise NotExercised(
                     f"{took} behind the data, and a Pong may take {pong_timeout_s:.15g} s (pong_timeout_s): whether "
@@ -272,7 +272,7 @@ class OpenConnection(Conversation):
         if self.trace.not_reading or not (self.follows() or self._waits()):
             raise NoServerFault(
                 TooSlow(
-                    f"idle_s (advertised {idle_s:.15g}) was over before the case; set it to {3 * idle_s:.15g} or more"
+                    f"idle_s (advertised {idle_s:.15g}) ended before the case; set it to {3 * idle_s:.15g} or more"
                 )
             )
 
@@ -317,7 +317,7 @@ class OpenConnection(Conversation):
         age = (self.ended_at or 0.0) - self.trace.began
         after = f"{waited:.2f} s after the judge's last message, {age:.2f} s after the opening"
         said = "no Close frame" if came == 1006 else f"the close code {came}, {after}"
-        problem = Wrong(f"expected the close code {code}; came {said}")
+        problem = Wrong(f"expected the close code {code}; got {said}")
         # What is said of a Pong that is overdue, the judge may have brought about by being slow.
         problem.proven = came not in {1006, 1011, 4001}
         raise problem

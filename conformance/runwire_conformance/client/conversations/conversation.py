@@ -1,4 +1,4 @@
-"""What a WebSocket connection and an SSE stream have in common: messages come, and a case waits for them."""
+"""Common base of WebSocket connections and event streams: a queue of messages that a case waits for."""
 
 import asyncio
 from collections.abc import Callable
@@ -131,7 +131,7 @@ class Conversation:
                 await self._news.wait_for(over)
         except TimeoutError:
             self._expect_to_keep_up(self.received_bytes - before, seconds)
-            shown = f"waited {seconds:.2f} s; came {self.seen()}{self.last_sent()}"
+            shown = f"waited {seconds:.2f} s; got {self.seen()}{self.last_sent()}"
             problem = Broken(f"expected {expected}; {shown}", owners, certain=certain)
             problem.absent = unstated
             raise self._missed(problem) from None
@@ -142,7 +142,7 @@ class Conversation:
                 )
             self._expect_use()
             over_by = "" if self.flooded else f" the {self.trace.transport} connection ended;"
-            shown = f"expected {expected};{over_by} came {self.seen()}"
+            shown = f"expected {expected};{over_by} got {self.seen()}"
             raise self._missed(Broken(shown, (*self.ended_by(), *owners)))
 
     def _expect_use(self) -> None:
@@ -243,7 +243,7 @@ class Conversation:
         took, tolerance = message.at - since, self.clock.tolerance_since(since)
         if took > seconds + tolerance:
             bound = f"{seconds:.2f} s plus T = {tolerance:.2f} s"
-            late = f"expected {expected} within {bound}; it came after {took:.2f} s"
+            late = f"expected {expected} within {bound}; it arrived after {took:.2f} s"
             raise DeadlineMissed(late, owners, certain=certain)
         return message
 

@@ -1,4 +1,4 @@
-"""One run as one conversation shows it, and what of a log can be compared."""
+"""View of one run in one conversation, with comparable parts of its log."""
 
 import json
 from collections.abc import Sequence
@@ -75,7 +75,7 @@ class Run:
             return 0
         seq = events[-1].get("seq")
         if not isinstance(seq, int):
-            came = f"came {json.dumps(seq)[:100]}" if "seq" in events[-1] else "it has none"
+            came = f"got {json.dumps(seq)[:100]}" if "seq" in events[-1] else "it has none"
             raise Broken(f"expected an integer seq on {events[-1].type}; {came}", ("RUN-27", "MSG-3"))
         return seq
 

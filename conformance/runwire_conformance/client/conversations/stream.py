@@ -1,4 +1,4 @@
-"""A run read as server-sent events, as cases use it."""
+"""Event stream (SSE) of a run."""
 
 import asyncio
 

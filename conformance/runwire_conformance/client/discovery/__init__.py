@@ -1,1 +1,1 @@
-"""Which server stands at a URL, what is known of it, and why there is none to judge."""
+"""Discovery: finds the server at a URL, collects its profile, and diagnoses failures."""

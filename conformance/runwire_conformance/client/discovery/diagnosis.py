@@ -1,4 +1,4 @@
-"""What stands at a URL where no Runwire server was found, and what its user can do about it: one line."""
+"""Diagnosis of a URL without a Runwire server: what answers there, and a one-line remedy."""
 
 import asyncio
 import ssl
@@ -56,16 +56,16 @@ async def unreachable(url: str, problem: Unreachable) -> NoRunwireServer:
     """Return what to do about a server to which no connection could be made."""
     if isinstance(problem, UnknownHost):
         name = urlsplit(url).hostname
-        return NoRunwireServer(f"the name {name} leads nowhere ({problem.reason}); is it spelled right?")
+        return NoRunwireServer(f"cannot resolve the name {name} ({problem.reason}); is it spelled correctly?")
     if not isinstance(problem, NoHandshake):
         return NoRunwireServer(f"cannot connect to {problem}; is the server running there?")
     if "CERTIFICATE_VERIFY_FAILED" in problem.reason:
         return NoRunwireServer(_untrusted_certificate(url, _reason(problem.reason)))
     first = await _greeting(url)
     if first.startswith(b"HTTP/"):
-        return NoRunwireServer(f"{_authority(url)} speaks no TLS; write {with_tls_switched(url)}")
+        return NoRunwireServer(f"{_authority(url)} does not speak TLS; use {with_tls_switched(url)}")
     ended = f"ended the TLS handshake: {_reason(problem.reason)}"
-    how = f"answered no TLS handshake within {CONNECT_S:g} s" if problem.timed_out else ended
+    how = f"did not answer the TLS handshake within {CONNECT_S:g} s" if problem.timed_out else ended
     return NoRunwireServer(_from_greeting(first, url) or f"{_authority(url)} {how}; is it the right port?")
 
 
@@ -73,7 +73,7 @@ async def not_http(url: str, said: str) -> NoRunwireServer:
     """Return what to do about something that took a connection and did not answer with HTTP; `said` is how."""
     first = b"" if urlsplit(url).scheme in {"https", "wss"} else await _greeting(url)
     if not first.startswith(b"HTTP/") and urlsplit(url).scheme in {"http", "ws"} and await _speaks_tls(url):
-        return NotHttp(f"{_authority(url)} speaks TLS; write {with_tls_switched(url)}")
+        return NotHttp(f"{_authority(url)} speaks TLS; use {with_tls_switched(url)}")
     doubt = ", or is the server stuck?" if "nothing within" in said else "?"
     nobody = f"there is no Runwire server at {_authority(url)}: {said}; is it the right port{doubt}"
     return NotHttp(_from_greeting(first, url) or nobody)
@@ -90,13 +90,17 @@ def speaks_runwire(response: Response) -> bool:
 def refused_status(url: str, status: int, *, has_credential: bool) -> NoRunwireServer | None:
     """Return what to do about a status that says nothing of Runwire, or None for another."""
     if status in {401, 403}:
-        hint = "is the credential right?" if has_credential else "give a credential with --token or --header"
+        hint = (
+            "is the credential correct?" if has_credential else "give a credential with --token or --header"
+        )
         return CredentialRequired(f"{url} answered {status}; {hint}")
     if status == 429:
-        return NoRunwireServer(f"{url} answered 429: it is full; end other clients, or try again later")
+        return NoRunwireServer(
+            f"{url} answered 429: the server is at its limit; end other clients, or try again later"
+        )
     if status in PROXY_STATUSES:
         return NoRunwireServer(
-            f"{url} answered {status}, as a proxy does that does not reach the server behind it; is that one running?"
+            f"{url} answered {status}, as a proxy does when it cannot reach the server; is the server running?"
         )
     return None
 
@@ -105,13 +109,15 @@ def _from_greeting(first: bytes, url: str) -> str:
     """Return what the first bytes of whatever listens say of it, or an empty string."""
     address = _authority(url)
     if first.startswith(b"SSH-"):
-        return f"an SSH server listens at {address}; name the port of the Runwire server"
+        return f"an SSH server listens at {address}; use the port of the Runwire server"
     if first.startswith((b"\x15\x03", b"\x16\x03")) or any(words in first for words in WANTS_TLS):
-        return f"{address} speaks TLS; write {with_tls_switched(url)}"
+        return f"{address} speaks TLS; use {with_tls_switched(url)}"
     if first.startswith(b"GET / "):
         return f"there is no Runwire server at {address}: it echoes messages, as an echo server does"
     if first and not first.startswith(b"HTTP/"):
-        return f"there is no Runwire server at {address}: it speaks no HTTP, and began with {first[:20]!r}"
+        return (
+            f"there is no Runwire server at {address}: it does not speak HTTP, and began with {first[:20]!r}"
+        )
     return ""
 
 
@@ -160,10 +166,8 @@ def _untrusted_certificate(url: str, said: str) -> str:
     """Return what to do about a certificate, of which OpenSSL says why it does not count."""
     if "mismatch" in said:
         told = f"the certificate of {_authority(url)} is for another name: {said}"
-        return f"{told}; write the name that it was issued for"
+        return f"{told}; use the name that it was issued for"
     if "expired" in said or "not yet valid" in said:
-        return (
-            f"the certificate of {_authority(url)} is out of date: {said}; renew it, or set the clock right"
-        )
+        return f"the certificate of {_authority(url)} is not valid at this time: {said}; renew it, or correct the clock"
     told = f"the certificate of {_authority(url)} is not trusted: {said}"
-    return f"{told}; name the authority that issued it with --cafile FILE"
+    return f"{told}; give the certificate of its issuer with --cafile FILE"

@@ -1,4 +1,4 @@
-"""URLs of a server's endpoints, from what its discovery document says: none leads to another origin ([CONN-5])."""
+"""Endpoint URLs from the discovery document, all of the same origin ([CONN-5])."""
 
 import re
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -19,7 +19,7 @@ def origin_of(url: str) -> Origin:
     """Return whether a URL is of TLS, its host and its port; raises ValueError when it has no such origin."""
     parts = urlsplit(url)
     if parts.scheme not in _SECURE or not parts.hostname or parts.username is not None or parts.port == 0:
-        raise ValueError("no URL of a server")
+        raise ValueError("not the URL of a server")
     secure = _SECURE[parts.scheme]
     return secure, parts.hostname, parts.port or (443 if secure else 80)
 
@@ -29,18 +29,18 @@ def endpoint_url(discovery_url: str, name: str, place: str) -> str:
 
     The scheme is `ws` or `wss` for the endpoint `websocket` and `http` or `https` for any other.
     """
-    said = f"the discovery document at {discovery_url} gives its endpoint {name} as {place[:100]!a}"
+    said = f"the discovery document at {discovery_url} gives the endpoint {name} as {place[:100]!a}"
     try:
         url = resolved(discovery_url, place) if _URL.fullmatch(place) else ""
         origin = origin_of(url)
     except ValueError:
-        raise BadEndpoint(f"{said}, which is no URL of a server") from None
+        raise BadEndpoint(f"{said}, which is not the URL of a server") from None
     parts = urlsplit(url)
     if origin != origin_of(discovery_url):
         there = printable(urlunsplit(("https" if origin[0] else "http", parts.netloc, "", "", "")))
         raise BadEndpoint(
-            f"{said}, which is of another origin: the judge goes to none that its user did not name, and no "
-            f"credential may go there (CONN-5); judge {there} if that is the same server, or make it a path"
+            f"{said}, which has another origin; the judge contacts only the origin that its user named, and no "
+            f"credential may be sent elsewhere (CONN-5); if {there} is the same server, judge that, or use a path"
         )
     scheme = ("ws" if name == "websocket" else "http") + ("s" if origin[0] else "")
     return urlunsplit((scheme, parts.netloc, parts.path, parts.query, ""))

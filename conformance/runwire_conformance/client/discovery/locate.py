@@ -1,4 +1,4 @@
-"""Where a server is: its discovery document, or a guess; and why there is none to judge."""
+"""Server lookup: the discovery document or a default path, with diagnosis of failures."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -58,7 +58,7 @@ MOST_REDIRECTS = 4
 
 async def locate(url: str, options: Options) -> ServerProfile:
     """Return where a server is, by its discovery document if it has one; raises NoRunwireServer."""
-    parts = _parts(url)
+    parts = _split_server_url(url)
     bare = parts.scheme in {"ws", "wss"}
     origin = urlunsplit((parts.scheme.replace("ws", "http"), parts.netloc, "", "", ""))
     named = not bare and parts.path not in {"", "/"}
@@ -66,7 +66,7 @@ async def locate(url: str, options: Options) -> ServerProfile:
     response: Response | None = None
     for place in dict.fromkeys(places):
         try:
-            found_at, response = await _answered(place, options)
+            found_at, response = await _fetch_with_retries(place, options)
         except Unreachable as problem:
             raise await unreachable(url, problem) from None
         except NoRunwireServer:  # a redirect, which tells nothing of a WebSocket that the user named
@@ -78,11 +78,11 @@ async def locate(url: str, options: Options) -> ServerProfile:
                 raise await not_http(url, str(problem)) from None
             continue
         if document := _discovery(response):
-            with _shown_by(response):
+            with _with_response(response):
                 websocket = _endpoints(found_at, document, bare).get("websocket", "")
             if place != places[0]:
                 raise NoRunwireServer(
-                    f"{url} is no discovery document; write {origin}, whose document names {websocket}, or that itself"
+                    f"{url} is not a discovery document; use {origin}, whose document names {websocket}, or the latter"
                 )
             return ServerProfile(url if bare else websocket, found_at, document)
     status = response.status if response is not None else 0
@@ -92,7 +92,7 @@ async def locate(url: str, options: Options) -> ServerProfile:
         and not options.sent_headers
         and speaks_runwire(response)
     ):
-        with _shown_by(response):
+        with _with_response(response):
             raise DiscoveryRefused(f"{places[0]} answered {status} to a request without credentials")
     said = None if bare else refused_status(places[0], status, has_credential=bool(options.sent_headers))
     if said is not None:
@@ -100,7 +100,7 @@ async def locate(url: str, options: Options) -> ServerProfile:
         raise said
     if named:
         raise NoRunwireServer(
-            f"neither {url} nor {places[1]} is a discovery document; is it a WebSocket? then write {_as_websocket(url)}"
+            f"neither {url} nor {places[1]} is a discovery document; if it is a WebSocket, use {_as_websocket(url)}"
         )
     if response is not None and (redirect := redirect_of(found_at, response)) and not bare:
         raise NoRunwireServer(redirect)
@@ -109,7 +109,7 @@ async def locate(url: str, options: Options) -> ServerProfile:
 
 
 @contextmanager
-def _shown_by(response: Response) -> Iterator[None]:
+def _with_response(response: Response) -> Iterator[None]:
     """Have what is raised inside tell which answer shows it."""
     try:
         yield
@@ -123,7 +123,7 @@ def redirect_of(place: str, response: Response) -> str | None:
     target = response.header("location")
     if response.status not in REDIRECTS or target is None:
         return None
-    advice = "write what is to be judged, or give a credential if that is a page to sign in"
+    advice = "use the URL of the server to judge, or give a credential if that is a sign-in page"
     return f"{place} redirects to {printable(urljoin(place, target))}; {advice}"
 
 
@@ -152,7 +152,7 @@ def _endpoints(place: str, document: Mapping[str, object], bare: bool) -> dict[s
         raise NoRunwireServer(str(problem)) from None
 
 
-def _parts(url: str) -> SplitResult:
+def _split_server_url(url: str) -> SplitResult:
     """Return the parts of a URL that names a server; raises NoRunwireServer."""
     try:
         parts = urlsplit(url)
@@ -160,47 +160,51 @@ def _parts(url: str) -> SplitResult:
     except ValueError:
         named = False
     if not named:
-        raise NoRunwireServer(f"{url!r} is no URL of a server; write http://host:port or ws://host:port/path")
+        raise NoRunwireServer(
+            f"{url!r} is not the URL of a server; use http://host:port or ws://host:port/path"
+        )
     return parts
 
 
-async def _answered(place: str, options: Options) -> tuple[str, Response]:
+async def _fetch_with_retries(place: str, options: Options) -> tuple[str, Response]:
     """Return the answer to a GET and its URL, asked for again when a connection broke off; raises as `fetch` does."""
     for _ in range(TRIES - 1):
         begun = now()
         try:
-            return await _followed(place, options)
+            return await _fetch_following_redirects(place, options)
         except Unanswered:
             if now() - begun > READY_S:
                 raise  # it does not break off: it says nothing
-    return await _followed(place, options)
+    return await _fetch_following_redirects(place, options)
 
 
-async def _followed(place: str, options: Options) -> tuple[str, Response]:
+async def _fetch_following_redirects(place: str, options: Options) -> tuple[str, Response]:
     """Return the answer to a GET and its URL after redirects, none of which leaves the host ([CONN-5])."""
     for _ in range(MOST_REDIRECTS):
         response = await fetch(place, options.tls, headers=options.sent_headers)
         target = response.header("location")
         if response.status not in REDIRECTS or target is None:
             break
-        place = _redirected(place, target)
+        place = _redirect_target(place, target)
     return place, response
 
 
-def _redirected(place: str, target: str) -> str:
+def _redirect_target(place: str, target: str) -> str:
     """Return where a redirect leads: on the same host, and at most from http to https; raises NoRunwireServer."""
     try:
         further = urljoin(place, target)
         (secure, *here), (stays_secure, *there) = origin_of(place), origin_of(further)
     except ValueError:
-        raise NoRunwireServer(f"{place} redirects to {target[:100]!a}, which is no URL of a server") from None
+        raise NoRunwireServer(
+            f"{place} redirects to {target[:100]!a}, which is not the URL of a server"
+        ) from None
     upgraded = stays_secure and not secure and here[0] == there[0]
     if (secure, *here) != (stays_secure, *there) and not upgraded:
         to = urlsplit(further)
         its_origin = urlunsplit((to.scheme, to.netloc, "", "", ""))
         raise NoRunwireServer(
             f"{place} redirects to {printable(further)}, another origin; "
-            f"to judge what is there, write {printable(its_origin)}"
+            f"to judge the server there, use {printable(its_origin)}"
         )
     return further
 

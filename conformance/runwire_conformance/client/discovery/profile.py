@@ -1,4 +1,4 @@
-"""What is known of a server before it is judged: what its user said, and what the probe learned."""
+"""Server profile: the user's options, and what the probe learned."""
 
 import ssl
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How a person may name a server: as a URL, or as host and port alone, which means HTTP."""
+"""Server URL syntax: a full URL, or host and port for HTTP."""
 
 import re
 

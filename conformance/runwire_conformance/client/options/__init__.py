@@ -1,1 +1,1 @@
-"""What a user says of a server and of the search, in `runwire.toml` or by option."""
+"""User options for the server and the search, from `runwire.toml` or the command line."""

@@ -1,4 +1,4 @@
-"""What only the operator can cause: the hooks of `runwire.toml`, and the commands among them."""
+"""Hooks of `runwire.toml`: actions that only the operator can trigger, and their commands."""
 
 import asyncio
 import signal
@@ -24,8 +24,8 @@ def failed(name: str, code: int) -> str:
     except ValueError:
         sign = f"signal {-code}"
     return (
-        f"the command of [hooks] {name} was itself ended by {sign}; a pattern as `pkill -f` takes it also matches the "
-        "command's own shell, so name the process by its id"
+        f"the command of [hooks] {name} was itself ended by {sign}; a `pkill -f` pattern also matches the "
+        "shell that runs the command, so name the process by its id"
     )
 
 
@@ -60,5 +60,5 @@ async def printed(name: str, command: str, text: str = "") -> str:
         raise NotExercised(failed(name, process.returncode))
     said = output.decode(errors="replace").strip()
     if not said or len(said.split()) != 1:
-        raise NotExercised(f"the command of [hooks] {name} has to print a token and nothing else")
+        raise NotExercised(f"the command of [hooks] {name} must print a token and nothing else")
     return said

@@ -1,4 +1,4 @@
-"""The keys of `runwire.toml`, each with its meaning; what `runwire init` writes comes from here."""
+"""Keys of `runwire.toml` with their meanings, the source of `runwire init`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,42 +33,40 @@ class Table:
 
 TABLES: Mapping[str, Table] = {
     "target": Table(
-        "The server to judge, and how to get in.",
+        "The server to judge, and access to it.",
         {
             "url": Key("its origin, its discovery document, or ws://host:port/path", "http://localhost:8080"),
             "token": Key("a bearer token; keep it in the environment, not in this file", "${RUNWIRE_TOKEN}"),
-            "headers": Key("further headers of every request, such as a tenant's", ("X-Tenant: a",)),
-            "cafile": Key("certificates to trust beside those of the system", "ca.pem"),
+            "headers": Key("additional headers of every request, such as a tenant's", ("X-Tenant: a",)),
+            "cafile": Key("certificates to trust in addition to those of the system", "ca.pem"),
         },
     ),
     "prompts": Table(
         "What to ask an agent that cannot play scripts.",
         {
             "short": Key("a prompt with a short answer", DEFAULT_PROMPTS["short"]),
-            "long": Key("a prompt with an answer of several seconds, to interrupt", DEFAULT_PROMPTS["long"]),
+            "long": Key("a prompt with an answer that takes several seconds", DEFAULT_PROMPTS["long"]),
         },
     ),
     "hooks": Table(
-        "What no client can cause from outside; what is absent is not exercised.",
+        "What a client cannot cause from outside; requirements that need a missing hook are not exercised.",
         {
             "other_token": Key("a bearer token of a second principal", "${RUNWIRE_OTHER_TOKEN}"),
             "forbidden_token": Key(
-                "a valid bearer token of a principal that may do nothing here", "${RUNWIRE_FORBIDDEN_TOKEN}"
+                "a valid bearer token of a principal without permissions", "${RUNWIRE_FORBIDDEN_TOKEN}"
             ),
             "short_lived_token": Key(
-                "a command that prints a new bearer token of one principal, good for a few seconds",
+                "a command that prints a new bearer token, always of the same principal, valid for a few seconds",
                 "./mint 3s",
             ),
             "jwt": Key(
-                "a command that reads claims as JSON and prints a good JSON Web Token with them; null leaves one out",
+                "a command that reads claims as JSON and prints a valid JSON Web Token with them; null leaves one out",
                 "./mint-jwt",
             ),
-            "cookie": Key("a session cookie that is good here, as name=value", "session=${RUNWIRE_COOKIE}"),
+            "cookie": Key("a valid session cookie, as name=value", "session=${RUNWIRE_COOKIE}"),
             "origin": Key("an origin that the operator listed", "https://app.example"),
-            "drain": Key("a command that makes the server drain; played last", "docker kill -s TERM app"),
-            "kill": Key(
-                "a command that kills the node behind the last of urls; played last", "docker kill app-b"
-            ),
+            "drain": Key("a command that makes the server drain; runs last", "docker kill -s TERM app"),
+            "kill": Key("a command that kills the node at the last of urls; runs last", "docker kill app-b"),
             "urls": Key("base URLs of further nodes of the same service", ("http://node-b:8080",)),
         },
     ),

@@ -1,4 +1,4 @@
-"""How long and from where the model searches, and the conversations that it plays first."""
+"""Options of the model-based search: seed, duration, saved conversations."""
 
 import hashlib
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Situations that many cases need, on either transport: a run, a question, a client that does harm."""
+"""Fixtures shared by many cases, on either transport: a run, an input request, a hostile client."""

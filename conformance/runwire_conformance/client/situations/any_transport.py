@@ -1,4 +1,4 @@
-"""A run on either transport, as cases play it that a WebSocket and a stream can both show."""
+"""A run on either transport, for cases that apply to WebSocket and event stream alike."""
 
 import json
 from typing import Any
@@ -65,7 +65,5 @@ async def start_answered(target: Target, client: Client | None, **body: Any) -> 
     response = await target.post(target.runs_url, body, ACCEPT_JSON)
     said = response.json()
     if (response.status == 202) is ("code" in said):
-        raise Wrong(
-            f"expected 202, or a refusal with a code; came {response.status} {json.dumps(said)[:200]}"
-        )
+        raise Wrong(f"expected 202, or a refusal with a code; got {response.status} {json.dumps(said)[:200]}")
     return said

@@ -1,4 +1,4 @@
-"""Clients that do harm at the level of bytes, and a client beside them that has to be served all the same.
+"""Hostile clients at byte level, and a bystander that must still be served.
 
 What a harmful connection brings is read and forgotten, so that a flood of answers costs the judge nothing.
 """

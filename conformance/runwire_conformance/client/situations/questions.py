@@ -1,4 +1,4 @@
-"""A run whose agent asks its user, as cases of chapter 10 work with it: asked, answered, refused, closed."""
+"""A run with an input request, for the cases of chapter 10."""
 
 import json
 from typing import Any
@@ -49,7 +49,7 @@ async def refusal_code_of(
             {"type": "input", "run_id": named, "request_id": request_id, "data": data}
         )
         if answer.type != "error" or "seq" in answer:
-            raise Wrong(f"expected a refusal; came {answer.type}")
+            raise Wrong(f"expected a refusal; got {answer.type}")
         return str(answer.get("code"))
     response = await post(target, named, request_id, data)
     statuses = {"bad_request": 400, "not_found": 404, "conflict": 409, "input_expired": 410}
@@ -64,7 +64,7 @@ async def expect_input_refused(
     """Expect that an answer is refused with `code`."""
     came = await refusal_code_of(target, run, request_id, data, run_id)
     if came != code:
-        raise Wrong(f"expected {json.dumps(data)} to be refused with `{code}`; came `{came}`")
+        raise Wrong(f"expected {json.dumps(data)} to be refused with `{code}`; got `{came}`")
 
 
 async def opened(run: Run, request_id: str) -> Any:

@@ -1,1 +1,1 @@
-"""Peers that own the wire: they show every byte and can be told to misbehave."""
+"""Low-level peers that expose every byte and can misbehave on demand."""

@@ -1,4 +1,4 @@
-"""Requests as the clients of the world spell them, and connections that are used again."""
+"""HTTP requests as real clients write them, and reused connections."""
 
 import asyncio
 import ssl

@@ -1,4 +1,4 @@
-"""Reads the WebSocket frames that pass by in one direction, without taking part."""
+"""Passive reader of WebSocket frames in one direction."""
 
 from collections.abc import Generator
 

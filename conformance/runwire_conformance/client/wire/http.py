@@ -1,4 +1,4 @@
-"""HTTP/1.1 on raw sockets, so that the bytes can be seen and cut."""
+"""HTTP/1.1 on raw sockets, with access to the bytes."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""A strict reader of server-sent events on raw bytes, after the WHATWG algorithm, fed cut anywhere.
+"""Strict incremental parser for server-sent events, by the WHATWG algorithm.
 
 `BlockParser` keeps everything that stood on the wire, for a judge. `EventReader` does what an EventSource does with it.
 """

@@ -1,4 +1,4 @@
-"""A WebSocket peer that sees every frame and can be told to misbehave (RFC 6455)."""
+"""WebSocket peer that sees every frame and can misbehave on demand (RFC 6455)."""
 
 import asyncio
 import base64

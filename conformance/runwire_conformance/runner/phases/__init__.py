@@ -1,4 +1,4 @@
-"""The phases of judging one server, in their order; each may accuse only on proof, and says what bounds it.
+"""Phases of a judging, in order; each accuses only on proof and states its time bound.
 
 1. *Preflight* (`preflight`, `probe`): what the server is and admits. Bounded by its own deadlines.
 2. *Selection* (`selection`): which cases it can be asked to play, and how long that will take.
@@ -56,7 +56,7 @@ async def _play_all(engine: Engine) -> None:
             await play_concurrently(engine, selected)
     except TimeoutError:
         engine.timed_out = True
-        settlement.leave_out(engine, f"the time limit of {limit:g} s was over", selected.last, suspects=False)
+        settlement.leave_out(engine, f"the time limit of {limit:g} s expired", selected.last, suspects=False)
     if await is_alive(engine):
         await check_resets(engine)
         await confirm(engine, selected.cases)

@@ -1,4 +1,4 @@
-"""Confirmation: what is only suspect is played again, alone, until it is either proved or cleared.
+"""Confirmation: suspected failures are played again, alone, until they are proved or cleared.
 
 A replay waits for the user's patience where no sentence states a time. What fails again while the clock is steady is
 proof; what passes is dropped; what still cannot be told is *not judged*. A suspicion has at most `MOST_TRIES` tries.
@@ -88,18 +88,18 @@ async def _replay(engine: Engine, case: Case) -> Outcome:
         if not outcome.unsteady or (outcome.state is not State.FAILED and not outcome.timed):
             break
     if outcome.state is State.FAILED:
-        outcome = _doubted(outcome, engine.known_profile.limits)
+        outcome = _discounting_slowness(outcome, engine.known_profile.limits)
         engine.note(case, outcome)
     return outcome
 
 
-def _doubted(outcome: Outcome, limits: Limits) -> Outcome:
+def _discounting_slowness(outcome: Outcome, limits: Limits) -> Outcome:
     """Return an outcome that accuses nobody of what the judge's own slowness explains, each time."""
     if outcome.unsteady:
         return replace(outcome, state=State.NOT_JUDGED, reason=outcome.unsteady, details="")
     short = {name: least for name, least in LEAST_S.items() if limits[name] < least}
     if short and outcome.limit_expired:
         told = " and ".join(f"{name} to {least:g}" for name, least in short.items())
-        reason = f"ended before the case did: set {told} or more"
+        reason = f"a limit of the server ended it before the case was over: set {told} or more"
         return replace(outcome, state=State.NOT_EXERCISED, reason=reason, details="", hasty=True)
     return replace(outcome, suspect=False)

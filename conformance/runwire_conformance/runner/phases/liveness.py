@@ -1,4 +1,4 @@
-"""Whether the server is still there; bounded by the user's patience for one handshake, asked twice.
+"""Liveness check of the server, bounded by the user's patience for one handshake, tried twice.
 
 One that breaks connections off is asked `TRIES` times, as it may do so at random and still be there.
 """
@@ -14,7 +14,7 @@ from runwire_conformance.verdict.outcome import Outcome, State
 TRIES = 8
 
 #: Why cases are not exercised that were not over when the server was gone.
-GONE = "blocked because the server was gone"
+GONE = "blocked because the server stopped responding"
 
 
 async def is_alive(engine: Engine) -> bool:

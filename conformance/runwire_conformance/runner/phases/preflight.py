@@ -1,4 +1,4 @@
-"""The preflight: a few conversations that show what is missing that everything else leans on."""
+"""Preflight: a few conversations that test the preconditions of everything else."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -36,7 +36,7 @@ POURED, POUR_S, POURED_S = 30, 0.15, 10.0
 PROBE, TYPED = "probe", "typed"
 
 #: How it is told that only a `start` with its type is understood.
-BY_TYPE = "a prompt without type was not answered with started; one with it was"
+BY_TYPE = "a prompt without `type` was not answered with started; one with `type` start was"
 
 #: Seconds after which a server is asked again that had no place.
 AGAIN_S = 0.2
@@ -149,12 +149,12 @@ async def _handshake(target: Target) -> PreflightResult:
     if said is not None and not (open_to_all and response.status in {401, 403}):
         raise said
     if (other := other_websocket(profile)) is not None:
-        raise NoRunwireServer(f"{asked}; write {other}, which its discovery document names")
+        raise NoRunwireServer(f"{asked}; use {other}, which its discovery document names")
     if profile.discovery is None and (redirect := redirect_of(profile.websocket_url, response)) is not None:
         raise NoRunwireServer(redirect)
     if profile.discovery is None:
-        hint = "there is no Runwire server; check the URL, or name its WebSocket with ws://host:port/path"
-        raise NoRunwireServer(f"{asked} and {profile.discovery_url} is no discovery document: {hint}")
+        hint = "this is not a Runwire server; check the URL, or give its WebSocket as ws://host:port/path"
+        raise NoRunwireServer(f"{asked} and {profile.discovery_url} is not a discovery document: {hint}")
     raise ServerUnusable("CONN-6", asked)
 
 
@@ -170,12 +170,12 @@ async def _run(target: Target) -> PreflightResult:
     seen.ready = client.ready
     if seen.ready is None and client.messages:
         seen.missing["CONN-15"] = (
-            f"the first message was {client.messages[0].type or 'without type'}, not ready"
+            f"the first message was {client.messages[0].type or 'one without type'}, not ready"
         )
     with suppress(Broken):  # an agent may take its time
         event = await client.message(lambda message: message.is_event, "an event", after, READY_S)
         if "run_id" not in event or "seq" not in event:
-            seen.missing["RUN-27"] = f"a {event.type} came without run_id or seq"
+            seen.missing["RUN-27"] = f"a {event.type} had no run_id or no seq"
         await client.wait_until(lambda: event.is_terminal or len(client.messages) > POURED, POUR_S, "more")
         await _poured(client, after)
     return seen
@@ -204,7 +204,7 @@ async def _opened(target: Target, client: Client, after: int, seen: PreflightRes
     elif first.type != "started":
         by_type = await _starts_by_type(client, target.plain)
         seen.missing["RUN-1" if by_type else "RUN-3"] = (
-            BY_TYPE if by_type else f"a prompt was answered with {first.type}, and not first with started"
+            BY_TYPE if by_type else f"a prompt was first answered with {first.type}, not with started"
         )
 
 
@@ -219,10 +219,10 @@ def _expect_runwire(target: Target, client: Client) -> None:
     if target.profile.discovery is None:
         sent = {record.payload for record in client.trace.records if record.side == "client"}
         came = [one.payload for one in client.trace.records if one.side == "server" and one.kind in SAID]
-        what = "accepted the handshake and answered no prompt"
+        what = "accepted the handshake but did not answer a prompt"
         if came:
             echoes = came[0] in sent
-            what = "echoes messages, as an echo server does" if echoes else f"said {came[0][:80]!r}"
+            what = "echoes messages, as an echo server does" if echoes else f"sent {came[0][:80]!r}"
         raise NoRunwireServer(f"there is no Runwire server at {target.profile.websocket_url}: it {what}")
     if record is not None:
         raise ServerUnusable(
@@ -231,9 +231,9 @@ def _expect_runwire(target: Target, client: Client) -> None:
     if not client.ended:
         waited = f"{target.options.patience_s:.15g} s"
         if part := client.unfinished():
-            told = f"a first message was not whole after {waited}, when {part} bytes of it had come"
+            told = f"the first message was still incomplete after {waited}, with {part} bytes received"
             raise ServerUnusable("CONN-15", f"the connection was accepted; then {told}")
-        raise ServerUnusable("RUN-2", f"the connection was accepted; then nothing came for {waited}")
+        raise ServerUnusable("RUN-2", f"the connection was accepted; then nothing arrived for {waited}")
 
 
 async def _starts_by_type(client: Client, prompt: str) -> bool:
@@ -288,7 +288,7 @@ async def _heartbeat(target: Target, *, brief: bool = False) -> PreflightResult:
             return PreflightResult()
         if unnamed() or asker.ended:
             break
-    missing = {"MSG-28": "a heartbeat with an id was not answered with its re"}
+    missing = {"MSG-28": "a heartbeat with an id was answered without the matching re"}
     if not unnamed():
         missing["BEAT-5"] = "a heartbeat was not answered with a heartbeat"
     return PreflightResult(missing, absent=not brief)
@@ -323,10 +323,10 @@ async def _cancel(target: Target) -> PreflightResult:
     except Broken:
         return PreflightResult()  # other cases tell what else is broken
     text = (
-        f"a run was cancelled while its agent was waiting, as for a tool; no terminal came within {bound:.1f} s; "
+        f"a run was cancelled while its agent was waiting, as for a tool; no terminal arrived within {bound:.1f} s; "
         f"cancel_deadline_ms is {deadline * 1000:.15g}"
     )
-    hint = "\na run whose agent was talking did end in time: is a cancel looked at only between two steps of the agent?"
+    hint = "\na run whose agent was streaming did end in time: is a cancel handled only between agent steps?"
     return PreflightResult({"CANCEL-2": text + hint * talking})
 
 
@@ -361,7 +361,7 @@ async def _connected(target: Target, *, ready: bool = False) -> Client:
                 raise NoRunwireServer(f"{problem}; end other clients, or try again later") from None
             await asyncio.sleep(AGAIN_S)
         except Broken as problem:
-            raise ServerUnusable("CONN-6", f"after a first handshake was accepted: {problem}") from None
+            raise ServerUnusable("CONN-6", f"after a first handshake had been accepted: {problem}") from None
         else:
             client.expects_busy = True  # nobody else has any
             return client

@@ -1,4 +1,4 @@
-"""Finds the server and looks at it for the first time."""
+"""Probe: locates the server and takes a first look at it."""
 
 from collections.abc import Collection
 from urllib.parse import urljoin
@@ -39,7 +39,7 @@ async def probe(
         if options.sent_headers or not await _is_open(url, options, clock):
             raise
         raise ServerUnusable(
-            "CONN-1", f"discovery wants a credential, and the WebSocket does not: {problem}"
+            "CONN-1", f"discovery requires a credential, but the WebSocket does not: {problem}"
         ) from None
     try:
         return await preflight(profile, options, clock, asked)

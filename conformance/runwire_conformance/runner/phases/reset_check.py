@@ -1,4 +1,4 @@
-"""The reset check: whether a server whose connections broke off breaks off plain ones, too.
+"""Reset check: whether a server that reset connections also resets plain ones.
 
 Bounded by `CONVERSATIONS` of `CONVERSATION_S` seconds each.
 """
@@ -47,8 +47,8 @@ async def breaks_off(made: Callable[[], Target], places: int, ages: Sequence[flo
     unless nothing had been said at all. `ages` are those of the connections that broke off before, in seconds: when
     most of them are alike, a plain connection is held for as long.
     """
-    if (age := _common(ages)) is not None and (ended := await _ended_at(made(), age)) is not None:
-        shown = f"most of them after {age:.1f} s; so did a plain one after {ended:.1f} s"
+    if (age := _common_age(ages)) is not None and (ended := await _age_at_end(made(), age)) is not None:
+        shown = f"most of them after {age:.1f} s; so did an idle one after {ended:.1f} s"
         return f"{len(ages)} connections broke off, {shown}"
     room = asyncio.Semaphore(max(1, min(AT_ONCE, places)))
 
@@ -61,18 +61,18 @@ async def breaks_off(made: Callable[[], Target], places: int, ages: Sequence[flo
         return None
     return (
         f"{len(ends)} of {CONVERSATIONS} plain connections broke off without a Close frame, "
-        "though nothing was asked on them but heartbeats and a short run"
+        "although they carried only heartbeats and a short run"
     )
 
 
-def _common(ages: Sequence[float]) -> float | None:
+def _common_age(ages: Sequence[float]) -> float | None:
     """Return the age at which most connections broke off, or None when there is no such age."""
     middle = median(ages) if len(ages) >= FEWEST else 0.0
     alike = [age for age in ages if abs(age - middle) <= ALIKE * middle]
     return middle if middle > SHORTEST_S and 2 * len(alike) > len(ages) else None
 
 
-async def _ended_at(target: Target, age: float) -> float | None:
+async def _age_at_end(target: Target, age: float) -> float | None:
     """Return how old a connection was that broke off though nothing was asked on it, at an age like this."""
     try:
         client = await target.connect()

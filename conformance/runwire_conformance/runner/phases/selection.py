@@ -1,4 +1,4 @@
-"""Selection: which cases the server can be asked to play, in which order, and how long that will take."""
+"""Selection: the cases to play, their order, and the estimated duration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

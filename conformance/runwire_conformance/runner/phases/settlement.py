@@ -1,4 +1,4 @@
-"""Settlement: what the judge left out, and what one cause explains: the server was gone, it floods, it breaks off."""
+"""Settlement: unplayed cases, and failures with a common cause (server gone, flood, resets)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -39,10 +39,10 @@ def _settled(engine: Engine, outcome: Outcome) -> Outcome:
         return Outcome(State.NOT_EXERCISED, GONE, began_at=began, ended_at=ended)
     if engine.floods and starved_by_floods(outcome):
         return blocked_by_flood(engine.floods[0])
-    return _caused(engine, outcome, {**engine.known_profile.broken, **engine.broken_throughout})
+    return _with_cause(engine, outcome, {**engine.known_profile.broken, **engine.broken_throughout})
 
 
-def _caused(engine: Engine, outcome: Outcome, broken: Mapping[str, str]) -> Outcome:
+def _with_cause(engine: Engine, outcome: Outcome, broken: Mapping[str, str]) -> Outcome:
     """Return an outcome with the cause of its failure, and only with findings that hold."""
     unproved = outcome.timed - engine.confirmed
     kept = tuple(finding for finding in outcome.findings if finding.requirement not in unproved)

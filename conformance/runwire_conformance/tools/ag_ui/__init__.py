@@ -1,1 +1,1 @@
-"""Streams of AG-UI, judged by the text of that protocol."""
+"""Checks of AG-UI streams, by the text of that protocol."""

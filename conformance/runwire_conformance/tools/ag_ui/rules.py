@@ -1,4 +1,4 @@
-"""What a producer of AG-UI has to keep, by the text of its version 1.1, whose chapters are named here.
+"""Rules for AG-UI producers, by version 1.1 of its text, with its chapters as names.
 
 A stream is judged by its order: what is open, whose it is, how it ends, what it used. Members are looked at as far as
 the order leans on them; what is not known is passed over, as that text asks.

@@ -1,4 +1,4 @@
-"""Streams of AG-UI in SSE bodies and HAR files, judged by themselves: they are no part of Runwire."""
+"""AG-UI streams in SSE bodies and HAR files, judged separately from Runwire."""
 
 import base64
 import re

@@ -1,4 +1,4 @@
-"""The judge of clients: it is the server, and plays one scenario after another to a client.
+"""The judge of clients: a server that plays one scenario after another to a client.
 
 Theory of operation. A scenario (`scenario`, data in `scenarios/*.toml`) is a log, what a server and what lies between
 do with it, and what must be seen of the client. For every play `play_server` opens a server of its own on a free

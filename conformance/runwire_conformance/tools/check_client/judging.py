@@ -1,4 +1,4 @@
-"""A judging of a client: what is played, and the report that all of it comes to."""
+"""One judging of a client: the plays and their report."""
 
 import re
 import shlex
@@ -77,7 +77,7 @@ class ClientUnderTest:
     def name(self) -> str:
         """What the client is called in a report."""
         if self.words[:1] == ("--listen",):
-            return "a client that came by itself"
+            return "a client started by hand"
         return " ".join(map(shown_word, self.words))
 
 
@@ -88,7 +88,7 @@ def report_of(suite: Suite, judged: ClientUnderTest, seconds: float, interrupted
     narrowed = (
         judged.choice.partial,
         "interrupted" if interrupted else "",
-        "the time limit was over" if suite.timed_out else "",
+        "the time limit expired" if suite.timed_out else "",
     )
     partial = ", ".join(filter(None, narrowed))
     judgements = judge_client(suite.plays, judged.profile, judged.choice.wanted, suite.returning)
@@ -120,13 +120,14 @@ def _remarks(suite: Suite, profile: ClientProfile) -> list[str]:
     remarks = []
     unclaimed = [name for name in ("cancels", "resumes", "falls_back") if name not in profile.classes]
     if unclaimed:
-        remarks.append(f"Judged by what it claims; claim more with --claim {','.join(unclaimed)}")
+        remarks.append(f"Only claimed classes were judged; to claim more use --claim {','.join(unclaimed)}")
     if not any(play.reported for play in suite.plays):
         remarks.append(
-            "It reported nothing that it shows, so only its wire was judged; see `runwire check-client --help`"
+            "The client does not report what it displays, so only its messages were judged; see"
+            " `runwire check-client --help`"
         )
     if wrong := next((play.misreported for play in suite.plays if play.misreported), ""):
-        remarks.append(f"A report of it was not understood: {wrong}")
+        remarks.append(f"A report of the client was invalid: {wrong}")
     return [*remarks, *_hurried(suite)]
 
 
@@ -136,8 +137,9 @@ def _hurried(suite: Suite) -> Iterator[str]:
         asked = play.scenario.attaches[0].get("refuse", {}).get("retry_after_ms", 0) / 1000
         if play.tried_again_s is not None and play.tried_again_s < asked:
             yield (
-                f"Asked to wait {asked:g} s before it tries again, it came back after {play.tried_again_s:.1f} s"
-                f" ({play.transport}); no sentence binds a client to wait so long"
+                f"The client was asked to wait {asked:g} s but retried after {play.tried_again_s:.1f} s"
+                f" ({play.transport});"
+                " no requirement obliges it to wait that long"
             )
 
 

@@ -1,4 +1,4 @@
-"""The plays to a client as JUnit XML: one test a scenario on a transport, in the shape that pytest gives the cases."""
+"""JUnit XML of the plays: one test per scenario and transport, in pytest's format."""
 
 import platform
 import re

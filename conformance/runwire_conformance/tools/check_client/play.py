@@ -1,4 +1,4 @@
-"""One play: a scenario on one transport, a client, and what each expectation comes to."""
+"""One play: a scenario on one transport, a client, and the result of each expectation."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,4 +1,4 @@
-"""Scenarios: what a server does to a client and what must be seen of it, read from data of a closed format."""
+"""Scenarios: server actions and expected client behaviour, as data in a closed format."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -139,7 +139,7 @@ def _deepest(wrong: Any) -> str:
             if branch["properties"]["see"]["const"] == kind:
                 return str(alternative.message)
         known = [branch["properties"]["see"]["const"] for branch in wrong.validator_value]
-        return f"nothing to see is called {kind!r}; there are: {', '.join(known)}"
+        return f"unknown expectation {kind!r}; the expectations are: {', '.join(known)}"
     return str(wrong.message)
 
 
@@ -200,7 +200,7 @@ def _mistakes(scenario: Scenario) -> Iterator[str]:
     known = {row["class"] for row in registries()["client_classes"]}
     for name in filter(None, (scenario.conformance_class, scenario.also)):
         if name not in known:
-            yield f"no class of clients is called {name}; there are: {', '.join(sorted(known))}"
+            yield f"unknown client class {name}; the classes are: {', '.join(sorted(known))}"
     steps = [step for plan in scenario.attaches for step in plan.get("steps", ())]
     if any("gather" in plan for plan in scenario.discovery):
         yield "a discovery document is no stream to gather"
@@ -214,12 +214,12 @@ def _mistakes(scenario: Scenario) -> Iterator[str]:
     for expectation in scenario.expectations:
         requirement = catalogue().get(expectation.requirement)
         if requirement is None or requirement.role != "client":
-            yield f"{expectation.requirement} is no requirement of the role client"
+            yield f"{expectation.requirement} is not a requirement of the role client"
         elif requirement.keyword == "MAY" or requirement.not_observable_because:
             yield f"{expectation.requirement} cannot be judged"
         for name in ("after_mark", "mark"):
             if expectation.get(name) is not None and expectation.get(name) not in marks:
-                yield f"no step sets the mark {expectation.get(name)}; there are: {', '.join(sorted(marks))}"
+                yield f"no step sets the mark {expectation.get(name)}; the marks are: {', '.join(sorted(marks))}"
         yield from _does_not_apply(scenario, expectation)
     last = len(scenario.log)
     for step in steps:
@@ -249,7 +249,7 @@ def _does_not_apply(scenario: Scenario, expectation: Expectation) -> Iterator[st
         if not asked and (expectation.get("optional") or expectation.get("returning")):
             yield f"an attempt {number} of which nothing is asked shows nothing"
     if see == "shows" and scenario.given and expectation.get("text") is not None:
-        yield "whether a client shows what came before the cursor that it is given is its own choice"
+        yield "whether a client shows events before the given cursor is its own choice"
     if see == "shows" and not claims_to_resume(scenario) and _breaks_off(scenario):
         yield "a client that need not resume does not see the end of a run that is broken off"
     if see == "attach" and expectation.get("returning") and not claims_to_resume(scenario):

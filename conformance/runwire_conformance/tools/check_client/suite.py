@@ -1,4 +1,4 @@
-"""Plays all scenarios to a client: a few at once, and again alone what was broken by an absence, or never reached."""
+"""Suite of client scenarios: a few in parallel, then alone those that failed by an absence or never began."""
 
 import asyncio
 import traceback
@@ -60,7 +60,7 @@ class Suite:
                 await self._all()
         except TimeoutError:
             self.timed_out = True
-            self.leave_out(f"the time limit of {self.time_limit_s:g} s was over")
+            self.leave_out(f"the time limit of {self.time_limit_s:g} s expired")
         return self.plays
 
     def leave_out(self, why: str) -> None:
@@ -76,9 +76,7 @@ class Suite:
         for scenario, name in self.planned:
             if name not in came:
                 self._keep(
-                    _unplayed(
-                        scenario, name, f"the client does not come over {name}; say so with --transport"
-                    )
+                    _unplayed(scenario, name, f"the client does not use {name}; exclude it with --transport")
                 )
         again: list[PlayResult] = []
         self.returning = returns(
@@ -125,9 +123,9 @@ class Suite:
             ended = (
                 f"it ended with exit code {codes[0]}"
                 if codes
-                else f"it still runs after {self.patience_s:g} s"
+                else f"it is still running after {self.patience_s:g} s"
             )
-            raise NobodyCame(f"{ended}, and said {said}" if said else f"{ended}, and said nothing")
+            raise NobodyCame(f"{ended}, and printed {said}" if said else f"{ended}, and printed nothing")
         return came | ({"auto"} if came else set())
 
     async def _together(self, planned: Sequence[tuple[Scenario, str]]) -> list[PlayResult]:

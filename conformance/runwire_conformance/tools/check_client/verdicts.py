@@ -1,4 +1,4 @@
-"""From what came of the plays to a verdict for each requirement and each class of clients. Pure."""
+"""Verdicts on client requirements and classes, from the results of the plays. Pure."""
 
 from collections.abc import Iterable, Sequence
 
@@ -90,7 +90,7 @@ def _why_not(play: PlayResult, identifier: str) -> str:
         ):
             return f"blocked by {LEADERS[play.transport]}"
     reasons = [standing.reason for one, standing in play.standings if one.requirement == identifier]
-    return next(filter(None, reasons), "the scenario did not come so far")
+    return next(filter(None, reasons), "the scenario did not get that far")
 
 
 def results(

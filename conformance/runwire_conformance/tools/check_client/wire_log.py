@@ -1,4 +1,4 @@
-"""What was seen of a client in one play: everything that arrived, and what was done to it, with times."""
+"""Event log of one play: everything received from the client and done to it, with times."""
 
 import asyncio
 from collections.abc import Iterator, Mapping

@@ -1,1 +1,1 @@
-"""The forms in which recorded conversations come: recordings, HAR files, and what terminals print."""
+"""File formats of recorded conversations: recordings, HAR files, terminal output."""

@@ -1,4 +1,4 @@
-"""The text of a file that a stranger made: bounded, unpacked, and decoded as what it is."""
+"""Bounded reading, decompression and decoding of untrusted files."""
 
 import codecs
 import json
@@ -50,13 +50,13 @@ def _read(name: str) -> bytes:
     except OSError as problem:
         raise Unreadable(f"{name}: {problem.strerror}") from None
     except ValueError:  # a name with a NUL in it
-        raise Unreadable(f"{name}: no name of a file") from None
+        raise Unreadable(f"{name}: not a file name") from None
 
 
 def _at_most(name: str, file: BinaryIO) -> bytes:
     data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise Unreadable(f"{name}: larger than {MOST_BYTES >> 20} MiB; give a part of it")
+        raise Unreadable(f"{name}: larger than {MOST_BYTES >> 20} MiB; use a part of it")
     return data
 
 
@@ -68,8 +68,8 @@ def _unpacked(name: str, data: bytes) -> tuple[bytes, list[str]]:
     except zlib.error as problem:
         raise Unreadable(f"{name}: damaged gzip ({problem})") from None
     if len(found) > MOST_BYTES:
-        raise Unreadable(f"{name}: larger than {MOST_BYTES >> 20} MiB when unpacked; give a part of it")
-    return found, [] if whole else [f"{name}: the gzip breaks off; what came before is judged"]
+        raise Unreadable(f"{name}: larger than {MOST_BYTES >> 20} MiB when decompressed; use a part of it")
+    return found, [] if whole else [f"{name}: the gzip data is truncated; the part before that is judged"]
 
 
 def _decoded(name: str, data: bytes, encoding: str) -> str:

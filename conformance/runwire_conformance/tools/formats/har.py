@@ -1,4 +1,4 @@
-"""HAR files of browsers and proxies, read as recorded conversations.
+"""HAR import: files of browsers and proxies as recorded conversations.
 
 Chromium's panel, its drivers and most proxies write the messages of a WebSocket as `_webSocketMessages` of its entry,
 with times in seconds or in milliseconds, and those of an EventSource as `_eventSourceMessages`; the body of an event
@@ -38,7 +38,7 @@ def read_har(name: str, value: object) -> Recording:
     """Return the Runwire conversations in a HAR file; raises Unreadable when it has none."""
     entries = member(value, "log", "entries")
     if not isinstance(entries, list):
-        raise Unreadable(f"{name}: log.entries is no list, as it is in a HAR file")
+        raise Unreadable(f"{name}: log.entries is not a list, as it is in a HAR file")
     found: list[Recorded] = []
     remarks: list[str] = []
     for count, one in enumerate(entries):
@@ -66,7 +66,7 @@ def _conversation(entry: HarEntry) -> Recorded | None:
     if isinstance(messages, list):
         return _socket(entry, messages)
     if messages is not None:
-        entry.remark("_webSocketMessages is no list")
+        entry.remark("_webSocketMessages is not a list")
     elif entry.kind == "websocket":
         entry.remark(
             "is a WebSocket without _webSocketMessages; export it from a browser or a proxy that keeps them"
@@ -92,16 +92,18 @@ def _socket(entry: HarEntry, messages: Sequence[Any]) -> Recorded | None:
             entry.remark(f"is not judged: {unread[0]}")
         return None
     if is_turned_round(recorded.trace):
-        entry.remark("is not judged: what it says was sent is what a server says, and the other way round")
+        entry.remark(
+            "is not judged: its messages have the wrong directions (sent and received are exchanged)"
+        )
         return None
     if clock is None:
         trace.timed, trace.not_reading = False, True
         recorded.dated = False
-        entry.remark("the times of its messages are not understood, so nothing is said of time")
+        entry.remark("the times of its messages are invalid, so no time bound is judged")
     if unread:
         trace.whole = False
         more = f", and {len(unread) - 1} more" if len(unread) > 1 else ""
-        entry.remark(f"{unread[0]}{more}; so its messages are judged one by one")
+        entry.remark(f"{unread[0]}{more}, so its messages are judged separately")
     return recorded
 
 
@@ -178,7 +180,7 @@ def _dispatched(entry: HarEntry, recorded: Recorded, pieces: Sequence[Any], end:
         data = member(one, "data")
         if not isinstance(data, str):
             trace.whole = False
-            entry.remark(f"_eventSourceMessages[{count}] has no data; so the others are judged one by one")
+            entry.remark(f"_eventSourceMessages[{count}] has no data; so the others are judged separately")
             continue
         at = clock[count] if clock else end
         where = f"{entry.place}._eventSourceMessages[{count}]"
@@ -188,7 +190,7 @@ def _dispatched(entry: HarEntry, recorded: Recorded, pieces: Sequence[Any], end:
         "resumed",
     }:
         trace.whole = False
-        entry.remark("its messages begin amid a run; so they are judged one by one")
+        entry.remark("its messages begin in the middle of a run, so they are judged separately")
 
 
 def _body(entry: HarEntry) -> bytes:

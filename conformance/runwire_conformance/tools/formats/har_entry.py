@@ -1,4 +1,4 @@
-"""One entry of a HAR file, which may hold anything anywhere: what is no such thing as was asked for, is nothing."""
+"""HAR entry, read defensively: a member of the wrong type counts as absent."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Tells Runwire from other protocols, and who speaks, by what is said."""
+"""Protocol and role detection, by the contents of messages."""
 
 from functools import cache
 

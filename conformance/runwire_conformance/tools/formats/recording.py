@@ -1,4 +1,4 @@
-"""Recorded conversations: the format (JSON lines), and the traces that are read from it or written to it.
+"""Recording format (JSON lines), and its conversion from and to traces.
 
 `recording.schema.json` describes a line. The transcripts of `runwire_schemas` are recordings too.
 """
@@ -102,7 +102,7 @@ def read_recording(lines: Iterable[RecordingLine]) -> Recording:
         raise unread[0]
     for key in torn & connections.keys():
         connections[key].trace.whole = False
-    more = "; not judged, and the other messages of its connection one by one"
+    more = "; not judged, and the other messages of its connection are judged separately"
     return Recording(list(connections.values()), basic, [f"{problem}{more}" for problem in unread])
 
 

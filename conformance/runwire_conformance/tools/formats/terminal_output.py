@@ -1,4 +1,4 @@
-"""What people copy from a terminal: an event stream as `curl -N` prints it, and the lines of wscat and its like.
+"""Import of terminal output: event streams printed by `curl -N`, and lines of wscat and similar tools.
 
 None of these has times that can be trusted, so nothing is said of time.
 """
@@ -66,7 +66,7 @@ def read_stream(name: str, lines: Sequence[str]) -> Recording:
         title = title or (f"{method} {rest.split()[0]}" if " HTTP/" in rest else "")
     begins, status = _body_of(told)
     if status not in {"", "200"}:
-        raise Unreadable(f"{name}: the answer is {status} and no event stream")
+        raise Unreadable(f"{name}: the response is {status}, not an event stream")
     recorded = Recorded(Trace("sse", title, 0.0, not_reading=True, timed=False), dated=False)
     parser, first, remarks = BlockParser(), 0, []
     for number, line in enumerate(told[begins:], start=begins + 1):
@@ -77,7 +77,7 @@ def read_stream(name: str, lines: Sequence[str]) -> Recording:
             blocks = parser.feed(f"{line}\n".encode("utf-8", "surrogateescape"))
         except UnicodeDecodeError:
             recorded.trace.whole = False
-            remarks.append(f"{name}:{number}: not UTF-8; so the messages of the stream are judged one by one")
+            remarks.append(f"{name}:{number}: not UTF-8; so the messages of the stream are judged separately")
             continue
         for block in blocks:
             shown = "\n".join(f"{field}: {value}" for field, value in block.fields)
@@ -90,7 +90,7 @@ def read_stream(name: str, lines: Sequence[str]) -> Recording:
     if opening.type not in {"started", "resumed"}:
         recorded.trace.whole = False
         said = (
-            "begins amid a run, neither with started nor with resumed; so its messages are judged one by one"
+            "begins in the middle of a run, without started or resumed, so its messages are judged separately"
         )
         remarks.append(f"{name}: {said}")
     recorded.trace.title = title or ("GET (resume)" if opening.type == "resumed" else "POST (start)")
@@ -124,15 +124,15 @@ def read_talk(name: str, lines: Sequence[str]) -> Recording:
     for count, (number, side, text) in enumerate(said):
         message = parsed(text)
         if message is None and count == len(said) - 1 and text.startswith("{"):
-            remarks.append(f"{name}:{number}: breaks off; what came before is judged")
+            remarks.append(f"{name}:{number}: truncated; the part before that is judged")
         elif side is None:
             trace.whole = False
-            remarks.append(f"{name}:{number}: does not say who said it; so the others are judged one by one")
+            remarks.append(f"{name}:{number}: has no direction, so the others are judged separately")
         else:
             recorded.add(f"{name}:{number}", Record(0.0, side, "text", text, message))
     if is_turned_round(trace):
         raise Unreadable(
-            f"{name}: what stands behind > is what a server says, and what stands behind < is not; > is what was sent"
+            f"{name}: > marks messages that only a server sends, and < does not; > has to mark sent messages"
         )
     return Recording([recorded], remarks=remarks)
 

@@ -1,1 +1,1 @@
-"""The terminal client: what a careful client does, from the first connection to the terminal of its run."""
+"""Terminal client, from the first connection to the terminal event of its run."""

@@ -1,4 +1,4 @@
-"""The user's side of a run: lines that answer the agent's questions, and Ctrl-C."""
+"""User input during a run: answers to the agent's questions, and Ctrl-C."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A run that is followed at a terminal: what its user is told of the way, and when the command gives up."""
+"""Following a run in a terminal: status messages, and the decision to give up."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -50,7 +50,7 @@ async def begun(url: str, prompt: str, options: Options, display: Display) -> Ru
     )
     run.on("event", display.event)
     run.on("notice", display.control)
-    run.on("anew", lambda _: display.note("the server does not have the log any more; beginning anew"))
+    run.on("anew", lambda _: display.note("the server no longer has the log; starting again"))
     run.on("state", _Way(run, display.note).state)
     return run
 
@@ -66,12 +66,12 @@ async def ended(run: Run) -> Message:
 def _advice(failure: RunwireError | None) -> str:
     """Return what a failure to follow a run says to a person."""
     if failure is None:
-        return f"gave up after {MOST_ATTEMPTS} attempts in a row that brought nothing new"
+        return f"gave up after {MOST_ATTEMPTS} attempts in a row without progress"
     said = str(failure)
     if said.startswith("closed with 41"):
         return "the credential has expired; run again with a new --token"
     if said.startswith("closed with"):
-        return f"the server {said} and does not want to be asked again"
+        return f"the server {said} and asks not to retry"
     if failure.code == "unauthorized":
         return f"the server refuses this caller ({said}); give a credential with --token or --header"
     if failure.status or failure.code not in {"unsupported", "payload_too_large"}:
@@ -95,7 +95,7 @@ class _Way:
         kind = detail["state"]
         if kind == "polling" and not self._polled:
             self._polled = True
-            self._note("a proxy holds the stream back; asking for the run again and again instead")
+            self._note("a proxy buffers the stream; polling instead")
         if kind not in {"reconnecting", "offline"}:
             return
         self._note(self._told(detail))

@@ -1,4 +1,4 @@
-"""How a run looks in a terminal, and as plain text."""
+"""Display of a run, in a terminal or as plain text."""
 
 import json
 import re
@@ -185,7 +185,7 @@ def value_text(value: Any) -> str:
 def ending(message: Message) -> str:
     """Return how a run ended, in a line."""
     if message["type"] == "error":
-        again = "; it may work if tried again" if message.get("retryable") is True else ""
+        again = "; a retry may help" if message.get("retryable") is True else ""
         return f"failed: {message.get('data')} ({message.get('code', 'internal')}{again})"
     status = message.get("status", "completed")
     reason = f" ({message['reason']})" if "reason" in message else ""

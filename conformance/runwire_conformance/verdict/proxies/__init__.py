@@ -1,1 +1,1 @@
-"""What a proxy in between did, told from what the server did."""
+"""Detection of a proxy's effects in front of the server."""

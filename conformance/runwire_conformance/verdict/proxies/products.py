@@ -1,4 +1,4 @@
-"""Proxies that the judge can tell, what they do to a conversation, and what to set against it. Pure data."""
+"""Known proxies: their signs, their effects, and the settings that avoid these. Pure data."""
 
 import re
 from dataclasses import dataclass
@@ -41,14 +41,14 @@ class Symptom(StrEnum):
     """What a proxy did to a conversation."""
 
     ANSWERED = "it answered requests itself"
-    TOO_LARGE = "it refused a body that the server may take (413)"
-    GATEWAY = "it had no answer from the server (502, 503, 504)"
+    TOO_LARGE = "it refused a body that the server may accept (413)"
+    GATEWAY = "it got no response from the server (502, 503, 504)"
     ACCEL = "it removed X-Accel-Buffering from streams"
     UPGRADE = "it removed the Upgrade header from a 426"
     HANDSHAKE = "it did not pass on the Upgrade header of handshakes"
     HOST = "it may have changed the Host of requests"
-    CUT = "it cut connections that were silent"
-    GATHERED = "it buffered streams and passed them on in one piece"
+    CUT = "it cut silent connections"
+    GATHERED = "it buffered streams and delivered them in one piece"
 
 
 #: What to set against a symptom, by the product.

@@ -1,4 +1,4 @@
-"""What a proxy between the judge and the server did: recognised in the conversations, and nobody accused of it. Pure.
+"""Recognition of a proxy's effects in conversations, so that the server is not blamed for them. Pure.
 
 A proxy is recognised by positive signs alone: the name that it writes into `Server` or `Via`, or the page that it
 answers with by itself. Without such a sign nothing is excused, so that a server that shows the same symptoms with
@@ -90,9 +90,9 @@ def host_advice(headers: Iterable[tuple[str, str]]) -> str | None:
     ]
     if not names:
         return None
-    told = f"{names[0]} stands before the server and may have written another Host into the request"
+    told = f"{names[0]} is in front of the server and may have changed the Host of the request"
     return (
-        f"{told}: set {SETTINGS[Symptom.HOST, names[0]]} in {names[0]}, or have the server accept that name"
+        f"{told}: set {SETTINGS[Symptom.HOST, names[0]]} in {names[0]}, or make the server accept that name"
     )
 
 
@@ -138,7 +138,7 @@ def without_proxy(
     """
     spared: dict[str, Symptom] = {}
     left = [_without(judgement, signs, spared) for judgement in judgements]
-    because = {name: f"{signs.name} stands before the server: {symptom}" for name, symptom in spared.items()}
+    because = {name: f"{signs.name} is in front of the server: {symptom}" for name, symptom in spared.items()}
     return tuple(_not_blocked(judgement, because) for judgement in left), _remark(spared, signs)
 
 
@@ -152,7 +152,7 @@ def _without(judgement: Judgement, signs: ProxySigns, spared: dict[str, Symptom]
     if kept:
         return replace(judgement, accusations=kept, reasons=tuple(dict.fromkeys(one.reason for one in kept)))
     spared[judgement.requirement.id] = symptoms[0]
-    reasons = tuple(f"{signs.name} stands before the server: {symptom}" for symptom in symptoms)
+    reasons = tuple(f"{signs.name} is in front of the server: {symptom}" for symptom in symptoms)
     return replace(judgement, verdict=Verdict.NOT_EXERCISED, accusations=(), reasons=reasons)
 
 
@@ -172,8 +172,8 @@ def _remark(spared: dict[str, Symptom], signs: ProxySigns) -> str | None:
         if after is None:
             return None
         return (
-            f"connections were cut after {after:.1f} s of silence each; if that is a proxy's timeout and not the "
-            "server's own, raise it above heartbeat_s"
+            f"connections were cut after {after:.1f} s of silence each; if that is the timeout of a proxy, not of the "
+            "server, raise it above heartbeat_s"
         )
     told = []
     for symptom in dict.fromkeys(spared.values()):
@@ -182,7 +182,9 @@ def _remark(spared: dict[str, Symptom], signs: ProxySigns) -> str | None:
             SETTINGS[symptom, name] for name in signs.name.split(" and ") if (symptom, name) in SETTINGS
         ]
         told.append(f"{symptom} ({names}{'; set ' if settings else ''}{' or '.join(settings)})")
-    return f"{signs.name} stands before the server, and not the server was judged where {'; '.join(told)}"
+    return (
+        f"{signs.name} is in front of the server, so some requirements were not exercised: {'; '.join(told)}"
+    )
 
 
 def _signs(trace: Trace) -> ProxySigns:

@@ -1,1 +1,1 @@
-"""Any agent behind an endpoint of AG-UI."""
+"""Adapter for agents behind an AG-UI endpoint."""

@@ -1,4 +1,4 @@
-"""An agent behind an endpoint of AG-UI: LangGraph, CrewAI, Pydantic AI, Mastra and what else speaks it."""
+"""AG-UI agent: LangGraph, CrewAI, Pydantic AI, Mastra and other frameworks."""
 
 import asyncio
 import re

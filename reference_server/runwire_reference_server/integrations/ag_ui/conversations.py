@@ -1,4 +1,4 @@
-"""What a session has said so far, as messages of AG-UI."""
+"""Session history as AG-UI messages."""
 
 import json
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""What the events of AG-UI mean here, decided without any I/O."""
+"""Mapping of AG-UI events to run events, without I/O."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Interrupts of AG-UI as questions to the user, and answers as what resumes the agent."""
+"""AG-UI interrupts as input requests, and their answers as resume values."""
 
 import datetime
 from collections.abc import Callable, Mapping

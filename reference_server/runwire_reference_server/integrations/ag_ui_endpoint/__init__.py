@@ -1,1 +1,1 @@
-"""A run for stock clients of AG-UI: the same log, told in their events."""
+"""Endpoint for stock AG-UI clients: the log of a run as AG-UI events."""

@@ -1,4 +1,4 @@
-"""`POST /ag-ui`: stock clients of AG-UI in front of any agent of this server."""
+"""`POST /ag-ui`: HTTP endpoint for stock AG-UI clients."""
 
 import posixpath
 import re

@@ -1,4 +1,4 @@
-"""A run's log as the events of AG-UI, decided without any I/O."""
+"""Mapping of a run's log to AG-UI events, without I/O."""
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Questions of a run as interrupts of AG-UI, whose ids hold all that an answer needs to find its way back."""
+"""Input requests as AG-UI interrupts, whose ids route an answer back to its run."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""One run as an event stream of AG-UI: each block has an id, so that whoever lost the line comes back to it."""
+"""Resumable AG-UI event stream of one run, with an id on each block."""
 
 import asyncio
 import re

@@ -1,1 +1,1 @@
-"""Bytes and texts of HTTP, WebSocket and JSON, without a socket."""
+"""HTTP, WebSocket and JSON encoding, without sockets."""

@@ -1,4 +1,4 @@
-"""What HTTP headers mean here: accepted types, cursors, trace contexts."""
+"""HTTP header parsing: media types, cursors, trace contexts."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP layer, where h11 parses requests, with bounds on what waits for a slow caller ([FLOW-2])."""
+"""HTTP layer of uvicorn, with parsing by h11 and bounds on data waiting for slow readers ([FLOW-2])."""
 
 import asyncio
 import socket

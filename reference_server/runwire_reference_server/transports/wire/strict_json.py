@@ -1,4 +1,4 @@
-"""Reads a client's JSON text as chapter 3 asks: strictly, and before it can cost anything."""
+"""Strict JSON parser for client messages, with limits on cost (chapter 3)."""
 
 import json
 import re

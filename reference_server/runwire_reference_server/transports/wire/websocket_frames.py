@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket layer, with what the protocol asks of a socket beyond RFC 6455.
+"""WebSocket layer of uvicorn, with the socket behaviour that the protocol adds to RFC 6455.
 
 Pings keep their own clock ([BEAT-6]); a peer is dropped for a missing Pong only while its socket takes nothing
 ([BEAT-7], [BEAT-8], [FLOW-5]); a close code reaches a peer that is still sending.

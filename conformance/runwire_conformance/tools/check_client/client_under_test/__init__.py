@@ -1,1 +1,1 @@
-"""The client that is judged: how it is started, what it claims, is told, and reports."""
+"""The client under test: its start, claims, parameters and reports."""

@@ -1,4 +1,4 @@
-"""What a client is told of a scenario: placeholders of its command, and variables of its environment."""
+"""Scenario parameters for the client: placeholders of its command, and environment variables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields

@@ -1,4 +1,4 @@
-"""The client that is judged, as a process of its own: told by command and environment, heard, and ended."""
+"""Client process: started by a command, with parameters in its environment."""
 
 import asyncio
 import os
@@ -72,7 +72,7 @@ class Process:
                 limit=MOST_LINE,
             )
         except OSError as problem:
-            hint = "" if shutil.which(words[0]) else "; is it installed, and the path right?"
+            hint = "" if shutil.which(words[0]) else "; is it installed, and is the path correct?"
             raise Unstartable(f"cannot start {words[0]}: {problem.strerror}{hint}") from None
         return cls(process, log)
 

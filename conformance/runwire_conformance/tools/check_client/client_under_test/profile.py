@@ -1,4 +1,4 @@
-"""What a client claims: classes of the registry `client_classes`, and the transports that it speaks. Pure."""
+"""Claims of a client: classes of the registry `client_classes`, and transports. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -58,13 +58,13 @@ def profile_of(claims: Iterable[str], transports: Sequence[str]) -> ClientProfil
         if name == "all":
             wanted |= needs.keys()
         elif name not in needs:
-            raise NoClaim(f"no class of clients is called {name!r}; there are: {', '.join(needs)}, and all")
+            raise NoClaim(f"unknown client class {name!r}; the classes are: {', '.join(needs)}, and all")
         while name in needs:
             wanted.add(name)
             name = needs[name]
     for name in transports:
         if name not in TRANSPORTS:
-            raise NoClaim(f"no transport is called {name!r}; there are: {', '.join(TRANSPORTS)}")
+            raise NoClaim(f"unknown transport {name!r}; the transports are: {', '.join(TRANSPORTS)}")
     return ClientProfile(
         frozenset(wanted), tuple(name for name in TRANSPORTS if name in transports) or TRANSPORTS
     )

@@ -1,4 +1,4 @@
-"""What a client says that it shows: JSON lines on its standard output, or what a page hands over.
+"""Client reports: JSON lines on standard output, or posted by a page.
 
 A line such as `{"runwire": {"text": "Hello", "ended": "completed"}}` tells what is shown as of now; what a member said
 before stays until it is said again. Every other line is output and nothing else. A client need not report.

@@ -1,1 +1,1 @@
-"""What a client has to do in a play, as functions of what was seen."""
+"""Expectations of a client in a play, as functions over the observations."""

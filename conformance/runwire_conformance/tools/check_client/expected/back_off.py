@@ -1,4 +1,4 @@
-"""Whether waits between attempts can be those of a growing back-off with full jitter ([CLOSE-7], [CLOSE-9]). Pure.
+"""Back-off check: whether waits fit a growing back-off with full jitter ([CLOSE-7], [CLOSE-9]). Pure.
 
 No sentence states how long the first wait is or by which factor it grows, so only what no such back-off gives is
 held against a client: attempts on each other's heels, more of them than any growth leaves room for, and waits that
@@ -48,5 +48,5 @@ def missing_jitter(waits: Sequence[float]) -> str:
     for place in range(len(factors) - EQUAL_FACTORS + 1):
         part = factors[place : place + EQUAL_FACTORS]
         if min(part) > LEAST_FACTOR and max(part) - min(part) <= FACTOR_SHARE * max(part):
-            return f"without jitter, each {sum(part) / len(part):.1f} times the one before: after {told} s"
+            return f"without jitter, each wait {sum(part) / len(part):.1f} times the previous one: after {told} s"
     return ""

@@ -1,4 +1,4 @@
-"""How an expectation stands in a play, and the moment at which it is looked at."""
+"""State of an expectation in a play, and the time at which it is evaluated."""
 
 from dataclasses import dataclass
 from enum import StrEnum

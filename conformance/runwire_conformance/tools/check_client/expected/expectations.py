@@ -1,4 +1,4 @@
-"""What an expectation comes to in a play: a pure function of what was seen and of the time.
+"""Evaluation of an expectation: a pure function of observations and time.
 
 An expectation is held or broken by something that was seen; as long as neither was, it is pending. When the play is
 over, what never came is `absent`: broken, if it is so again when the scenario is played alone. What nothing led up to
@@ -49,16 +49,16 @@ def attach(expectation: Expectation, context: PlayContext) -> ExpectationResult:
     """The nth `start` or `resume` is as it has to be."""
     number, log = expectation.get("number"), context.log
     if context.scenario.discovery and log.mark("paged") is None:
-        return not_seen(context, "the client did not ask for the discovery document")
+        return not_seen(context, "the client did not request the discovery document")
     if number > 1:
         if len(log.attaches) < number - 1:
             before = (
-                absence_reason(context) if not log.attaches else "the client did not come back often enough"
+                absence_reason(context) if not log.attaches else "the client did not reconnect often enough"
             )
             return not_seen(context, before)
         ended = end_of(log.attaches[number - 2], context)
         if ended is None:
-            return not_seen(context, "the scenario did not come so far")
+            return not_seen(context, "the scenario did not get that far")
     if len(log.attaches) < number:
         if not context.over:
             return PENDING
@@ -70,11 +70,11 @@ def attach(expectation: Expectation, context: PlayContext) -> ExpectationResult:
             )
         if expectation.get("returning") or expectation.get("retrying"):
             return ExpectationResult(
-                ExpectationState.AWAY, "the client did not come back, as it does elsewhere"
+                ExpectationState.AWAY, "the client did not reconnect, as it does in other scenarios"
             )
         if expectation.get("optional"):
-            return ExpectationResult(ExpectationState.NOT_EXERCISED, "the client did not come back")
-        return ExpectationResult(ExpectationState.ABSENT, "the client did not come back")
+            return ExpectationResult(ExpectationState.NOT_EXERCISED, "the client did not reconnect")
+        return ExpectationResult(ExpectationState.ABSENT, "the client did not reconnect")
     return _as_asked(expectation, log.attaches[number - 1], log.attaches[0], context)
 
 
@@ -84,51 +84,57 @@ def _as_asked(
     by, after, epoch = expectation.get("by"), expectation.get("after"), expectation.get("epoch")
     if by == "resume" and context.scenario.given and first.get("by") == "start":
         return ExpectationResult(
-            ExpectationState.NOT_EXERCISED, "the client started a run of its own, not the one it was given"
+            ExpectationState.NOT_EXERCISED, "the client started its own run instead of the given one"
         )
     if by == "resume" and came.get("by") == "start" and came.get("run_id") in {first.get("run_id")} - {None}:
         return ExpectationResult(
-            ExpectationState.NOT_EXERCISED, "the client sent its start again and read from the beginning"
+            ExpectationState.NOT_EXERCISED, "the client repeated its start and read from the beginning"
         )
     if by == "start" and first.get("by") != "start":
         return ExpectationResult(
-            ExpectationState.NOT_EXERCISED, "the client starts its run by a request that has no stream"
+            ExpectationState.NOT_EXERCISED, "the client starts its run by a request without a stream"
         )
     if epoch is not None and by is None and came.get("by") == "start":
         return ExpectationResult(
-            ExpectationState.NOT_EXERCISED, "the client began anew, which shows no epoch"
+            ExpectationState.NOT_EXERCISED, "the client began again from the start, which shows no epoch"
         )
     if by is not None and came.get("by") != by:
-        return violated(f"a {came.get('by')} came where a {by} was to come")
+        return violated(f"expected a {by}; got a {came.get('by')}")
     if after is not None and came.get("after") != after:
         if came.get("after") == 0 and not expectation.get("exact"):
             return ExpectationResult(
                 ExpectationState.NOT_EXERCISED, "the client read from the beginning, which shows no cursor"
             )
-        return violated(f"the client asked for what follows {came.get('after')}, its cursor being {after}")
+        return violated(f"the client resumed after {came.get('after')}, but its cursor is {after}")
     if epoch is not None and came.get("epoch") != epoch:
-        return violated(f"the epoch {epoch} was told, and {came.get('epoch') or 'none'} came back")
+        return violated(
+            f"the server announced the epoch {epoch}; the client sent {came.get('epoch') or 'none'}"
+        )
     run_id = expectation.get("run_id")
     if run_id == "same" and (came.get("run_id") is None or came.get("run_id") != first.get("run_id")):
         return violated(
-            f"another run_id came: {came.get('run_id') or 'none'}, first {first.get('run_id') or 'none'}"
+            f"the client changed its run_id from {first.get('run_id') or 'none'} to {came.get('run_id') or 'none'}"
         )
     if run_id == "new" and came.get("run_id") is not None and came.get("run_id") == first.get("run_id"):
-        return violated("the run_id of the failed run came again")
+        return violated("the client reused the run_id of the failed run")
     if expectation.get("token") == "new" and came.get("token") in {None, first.get("token")}:
-        return violated("the expired credential came again" if came.get("token") else "no credential came")
+        return violated(
+            "the client sent the expired credential again"
+            if came.get("token")
+            else "the client sent no credential"
+        )
     before = context.log.attaches[expectation.get("number") - 2]
     if expectation.get("elsewhere") and came.connection == before.connection:
-        return violated("the client goes on with the connection that it had")
+        return violated("the client continues on the same connection")
     over = expectation.get("over")
     if over is not None and came.get("transport") != over:
-        return violated(f"the client came over {came.get('transport')}, not over {over}")
+        return violated(f"the client used {came.get('transport')}, not {over}")
     within = expectation.get("within_s")
     ended = end_of(context.log.attaches[expectation.get("number") - 2], context) if within else None
     if within and ended is not None and came.at - ended.at > within:
         # A busy machine is slow once; what is so again, alone, is the client's.
         return ExpectationResult(
-            ExpectationState.ABSENT, f"the client came back after {came.at - ended.at:.1f} s"
+            ExpectationState.ABSENT, f"the client reconnected only after {came.at - ended.at:.1f} s"
         )
     return HELD
 
@@ -139,7 +145,7 @@ def stays_away(expectation: Expectation, context: PlayContext) -> ExpectationRes
     if mark is None:
         return not_seen(
             context,
-            absence_reason(context) if not context.log.attaches else "the scenario did not come so far",
+            absence_reason(context) if not context.log.attaches else "the scenario did not get that far",
         )
     for one in context.log.since(mark.at):
         if said := UNWANTED[expectation.get("kind")](one, context.log):
@@ -147,7 +153,7 @@ def stays_away(expectation: Expectation, context: PlayContext) -> ExpectationRes
     if context.now - mark.at < context.scenario.window_s and not context.over:
         return PENDING
     if not context.log.active_after(mark.at):
-        return not_seen(context, "the client gave no sign that it was still there")
+        return not_seen(context, "the client showed no further activity")
     return HELD
 
 
@@ -210,19 +216,19 @@ def backs_off(expectation: Expectation, context: PlayContext) -> ExpectationResu
         one for one in context.log.of("ended", "mark") if one.kind == "ended" or one.get("name") == "ended"
     ]
     if not ended:
-        return not_seen(context, "the scenario did not come so far")
+        return not_seen(context, "the scenario did not get that far")
     if haste := missing_growth(returns, context.now - ended[0].at):
-        return violated(f"the client returns {haste}")
+        return violated(f"the client reconnects {haste}")
     if evenness := missing_jitter(returns):
-        return ExpectationResult(ExpectationState.ABSENT, f"the client returns {evenness}")
+        return ExpectationResult(ExpectationState.ABSENT, f"the client reconnects {evenness}")
     if context.now - ended[0].at < context.scenario.window_s and not context.over:
         return PENDING
     if len(returns) >= RETURNS - 1:
         return HELD
     if not returns and context.over:
         state = ExpectationState.AWAY if expectation.get("returning") else ExpectationState.ABSENT
-        return ExpectationResult(state, "the client did not come back")
-    return not_seen(context, "the client came back too seldom to be judged")
+        return ExpectationResult(state, "the client did not reconnect")
+    return not_seen(context, "the client reconnected too rarely to be judged")
 
 
 def returns_of(log: WireLog) -> list[float]:
@@ -252,17 +258,17 @@ def rule(expectation: Expectation, context: PlayContext) -> ExpectationResult:
     if not context.log.attaches or mark is None:
         return not_seen(
             context,
-            absence_reason(context) if not context.log.attaches else "the scenario did not come so far",
+            absence_reason(context) if not context.log.attaches else "the scenario did not get that far",
         )
     spoken = max((len(list(trace.messages("client"))) for trace in context.log.traces), default=0)
     if spoken < (expectation.get("said") or 1):
-        return not_seen(context, "the client said too little on one connection")
+        return not_seen(context, "the client sent too few messages on one connection")
     if not context.over and not context.log.active_after(mark.at):
         return PENDING
     return (
         HELD
         if context.log.active_after(mark.at)
-        else not_seen(context, "the client gave no sign that it was still there")
+        else not_seen(context, "the client showed no further activity")
     )
 
 

@@ -1,4 +1,4 @@
-"""What a client reports that it shows, held against what it has to show. Pure."""
+"""Comparison of what a client reports with what it has to display. Pure."""
 
 from typing import Any
 
@@ -34,12 +34,12 @@ def shows(expectation: Expectation, context: PlayContext) -> ExpectationResult:
         return not_seen(context, absence_reason(context))
     whole = context.log.mark("over")
     if whole is None and context.over and end_of(context.log.attaches[-1], context) is None:
-        return ExpectationResult(ExpectationState.NOT_EXERCISED, "the scenario did not come so far")
+        return ExpectationResult(ExpectationState.NOT_EXERCISED, "the scenario did not get that far")
     if whole is None and context.over and gathers(context.scenario):
         return ExpectationResult(ExpectationState.NOT_EXERCISED, "the client did not poll the log to its end")
     if whole is None and context.over:  # what was cut is shown as whole by nobody who stays away
         return ExpectationResult(
-            ExpectationState.AWAY, "the client did not come back for the rest, as it does elsewhere"
+            ExpectationState.AWAY, "the client did not reconnect for the rest, as it does in other scenarios"
         )
     settled = context.over or (
         whole is not None and context.now - _last_report(context.log, whole.at) > SETTLED_S
@@ -52,18 +52,18 @@ def shows(expectation: Expectation, context: PlayContext) -> ExpectationResult:
             continue
         if name not in shown and name in context.reports:
             return (
-                ExpectationResult(ExpectationState.ABSENT, f"the client shows no {name}")
+                ExpectationResult(ExpectationState.ABSENT, f"the client does not show `{name}`")
                 if context.over
                 else PENDING
             )
         if name not in shown:
             unreported = ExpectationResult(
-                ExpectationState.NOT_EXERCISED, f"the client does not report {name}"
+                ExpectationState.NOT_EXERCISED, f"the client does not report `{name}`"
             )
             return unreported if settled else PENDING
         wrong = wrong or _differs(name, wanted, shown[name])
     if not wrong and (name := _foretold(expectation, context)):
-        return not_seen(context, f"the client reported {name} before it could know")
+        return not_seen(context, f"the client reported {name} before it could know it")
     if not wrong:  # what is right may still be taken back with the end of the run
         return HELD if whole is not None and (settled or shown.get("ended") is not None) else PENDING
     if sentence := (expectation.get("blocked") or {}).get(shown.get("text")):
@@ -113,9 +113,7 @@ def _differs(name: str, wanted: Any, shown: Any) -> str:
         for call_id, content in wanted.items():
             if (shown.get(call_id) or "") != (content or ""):
                 wanted_text = "nothing" if content is False else repr(content)
-                return (
-                    f"of the call {call_id} {shown.get(call_id)!r} is shown, and it ought to be {wanted_text}"
-                )
+                return f"call {call_id} is shown as {shown.get(call_id)!r}, not {wanted_text}"
         return ""
     return "" if shown == wanted else f"{name} is shown as {shown!r}, not {wanted!r}"
 
@@ -129,11 +127,11 @@ def shows_no_end_before(expectation: Expectation, context: PlayContext) -> Expec
         if mark is None or one.at < mark.at:
             asked = any(said.get("type") == "cancel" and said.at < one.at for said in context.log.of("says"))
             if asked or (one.get("ended") == "cancelled" and context.log.attaches):
-                return violated(f"the run is shown as {one.get('ended')} before its terminal came")
+                return violated(f"the run is shown as {one.get('ended')} before its terminal event arrived")
             return not_seen(context, "the client never cancelled")
         return HELD
     if not context.log.attaches:
         return not_seen(context, absence_reason(context))
     if not any(said.get("type") == "cancel" for said in context.log.of("says")):
-        return not_seen(context, "the client was told to cancel, and never did")
-    return not_seen(context, "the client does not report ended")
+        return not_seen(context, "the client was asked to cancel but never did")
+    return not_seen(context, "the client does not report `ended`")

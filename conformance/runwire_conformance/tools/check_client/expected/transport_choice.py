@@ -24,9 +24,9 @@ def discovers(_: Expectation, context: PlayContext) -> ExpectationResult:
         return not_seen(context, "the client never fell back")
     found = [one for one in context.log.of("discovery") if shaken.at < one.at <= asked.at]
     if not found:
-        return violated("a run is asked for over HTTP, and nobody looked why the WebSocket failed")
+        return violated("the client requested a run over HTTP without checking why the WebSocket failed")
     if all(one.get("token") != asked.get("token") for one in found):
-        return violated("discovery is fetched with another credential than the run is asked for with")
+        return violated("the client requests discovery and the run with different credentials")
     return HELD
 
 
@@ -34,12 +34,12 @@ def polls(_: Expectation, context: PlayContext) -> ExpectationResult:
     """A stream that brings nothing is replaced by polls."""
     gathered = next((one for one in context.log.attaches if one.get("transport") == "sse"), None)
     if gathered is None:
-        return not_seen(context, "the client never asked for a stream")
+        return not_seen(context, "the client never requested a stream")
     polled = [one for one in context.log.of("poll") if one.at > gathered.at]
     if polled and context.scenario.poll and not any(one.get("page") for one in polled):
         return (
             ExpectationResult(
-                ExpectationState.ABSENT, "the client looks at the run, and does not poll its log"
+                ExpectationState.ABSENT, "the client polls the status of the run but not its log"
             )
             if context.over
             else PENDING
@@ -47,10 +47,12 @@ def polls(_: Expectation, context: PlayContext) -> ExpectationResult:
     if len(polled) > 1:
         return HELD
     if polled:
-        why = "the client polled once, and the run went on"
+        why = "the client polled only once, although the run went on"
         return ExpectationResult(ExpectationState.ABSENT, why) if context.over else PENDING
     return (
-        ExpectationResult(ExpectationState.ABSENT, "the client waited for a stream that brought nothing")
+        ExpectationResult(
+            ExpectationState.ABSENT, "the client kept waiting for a stream that delivered nothing"
+        )
         if context.over
         else PENDING
     )
@@ -66,7 +68,7 @@ def keeps_credentials(_: Expectation, context: PlayContext) -> ExpectationResult
             )
     own = [one for one in context.log.entries if one.get("token") and not one.get("foreign")]
     if not own:
-        return not_seen(context, "the client never presented its credential")
+        return not_seen(context, "the client never sent its credential")
     if context.over or context.now - own[0].at >= context.scenario.window_s:
         return HELD
     return PENDING

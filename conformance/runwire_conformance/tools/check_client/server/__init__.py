@@ -1,1 +1,1 @@
-"""The server of a play: it does to a client what a scenario says."""
+"""The server of a play, which executes the steps of a scenario."""

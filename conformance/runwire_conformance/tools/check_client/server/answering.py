@@ -1,4 +1,4 @@
-"""Answers of the server of a play to HTTP requests, and the conversations that show them."""
+"""HTTP responses of the server of a play, with their traces."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The server's end of the wire: HTTP/1.1 requests and WebSocket frames, byte by byte."""
+"""Server side of the wire: HTTP/1.1 requests and WebSocket frames, byte by byte."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""The server of one play: sockets on free ports of the loopback interface, and what the scenario has them do."""
+"""Server of one play: sockets on free loopback ports, driven by the scenario."""
 
 import asyncio
 import secrets

@@ -1,4 +1,4 @@
-"""Readers of a run, as the server has them: one writes frames of a WebSocket, the other server-sent events."""
+"""Readers of a run: one writes WebSocket frames, the other server-sent events."""
 
 import asyncio
 import codecs

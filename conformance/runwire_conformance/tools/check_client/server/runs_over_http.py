@@ -1,4 +1,4 @@
-"""The runs of a play over HTTP: starts, streams, polls, cancels."""
+"""HTTP endpoints of a play: starts, streams, polls, cancels."""
 
 import asyncio
 from collections.abc import Container, Mapping

@@ -1,4 +1,4 @@
-"""What a reader gets: the steps that a scenario has for the nth `start` or `resume`, played to it."""
+"""Steps of a scenario for the nth `start` or `resume`, played to one reader."""
 
 import asyncio
 import json

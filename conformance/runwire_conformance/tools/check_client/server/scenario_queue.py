@@ -1,4 +1,4 @@
-"""Where a client asks for its next scenario that the judge does not start itself: a page, or one started by hand.
+"""Scenario hand-out for clients that the judge does not start: pages, and clients started by hand.
 
 `GET /next` waits for a scenario and answers with what a client is told, and its number `play`; 204 when there is none
 for a while. `POST /report?play=N` takes what the client shows. `GET /over?play=N` answers when the scenario is over.

@@ -1,4 +1,4 @@
-"""The run of a scenario as its server knows it: the log, how far it was said, the messages that speak of it. Pure."""
+"""Run state of a scenario: the log, the position reached, the messages about it. Pure."""
 
 import secrets
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The WebSockets of a play: handshakes, frames, and what a client says over them."""
+"""WebSockets of a play: handshakes, frames, client messages."""
 
 from collections.abc import Container, Mapping
 from typing import Any
