@@ -102,17 +102,17 @@ PAGE = answering("404 Not Found", body=b"html")
 @pytest.mark.parametrize(
     ("serve", "url", "words"),
     [
-        pytest.param(ssh, HTTP, ["an SSH server listens", "name the port"], id="ssh"),
+        pytest.param(ssh, HTTP, ["an SSH server listens", "use the port"], id="ssh"),
         pytest.param(ssh, WS, ["an SSH server listens"], id="ssh-ws"),
         pytest.param(echo, HTTP, ["no Runwire server", "echo server"], id="echo"),
         pytest.param(echoing_websocket, HTTP, ["no Runwire server", "echo server"], id="echo-websocket"),
         pytest.param(answering("401 Unauthorized"), HTTP, ["answered 401", "--token"], id="401"),
         pytest.param(answering("401 Unauthorized"), WS, ["answered 401", "--token"], id="401-ws"),
-        pytest.param(answering("502 Bad Gateway"), HTTP, ["answered 502", "behind it"], id="502"),
-        pytest.param(answering("502 Bad Gateway"), WS, ["answered 502", "behind it"], id="502-ws"),
-        pytest.param(answering("429 Too Many Requests"), HTTP, ["answered 429", "full"], id="429"),
-        pytest.param(PAGE, HTTP, ["no Runwire server", "ws://host"], id="page"),
-        pytest.param(PAGE, f"{HTTP}/chat", ["is it a WebSocket", "ws://127.0.0.1"], id="path"),
+        pytest.param(answering("502 Bad Gateway"), HTTP, ["answered 502", "cannot reach the server"], id="502"),
+        pytest.param(answering("502 Bad Gateway"), WS, ["answered 502", "cannot reach the server"], id="502-ws"),
+        pytest.param(answering("429 Too Many Requests"), HTTP, ["answered 429", "at its limit"], id="429"),
+        pytest.param(PAGE, HTTP, ["not a Runwire server", "ws://host"], id="page"),
+        pytest.param(PAGE, f"{HTTP}/chat", ["if it is a WebSocket", "ws://127.0.0.1"], id="path"),
         pytest.param(
             answering("302 Found", "Location: https://elsewhere.example/well"),
             HTTP,
@@ -122,7 +122,7 @@ PAGE = answering("404 Not Found", body=b"html")
         pytest.param(
             answering("400 Bad Request", body=b"The plain HTTP request was sent to HTTPS port"),
             "http://127.0.0.1:PORT",
-            ["no Runwire server"],
+            ["not a Runwire server"],
             id="400",
         ),
     ],
@@ -197,7 +197,7 @@ def test_a_certificate_that_is_trusted_is_no_obstacle(tmp_path: Path) -> None:
         async with with_tls(tmp_path) as (port, certificate):
             return await judge(f"https://127.0.0.1:{port}", [f"--cafile={certificate}"])
 
-    assert "no Runwire server" in asyncio.run(run()).output
+    assert "not a Runwire server" in asyncio.run(run()).output
 
 
 def test_nothing_heavy_is_imported_before_a_server_is_there() -> None:

@@ -167,7 +167,7 @@ def test_an_endpoint_that_is_no_url_is_one_line(tmp_path: Path, place: str) -> N
         here.document = {"protocol": "runwire", "versions": [1], "endpoints": {"websocket": place}}
         said = run(tmp_path, ["check"], here.url)
 
-    assert "no URL of a server" in said
+    assert "not the URL of a server" in said
 
 
 @pytest.mark.parametrize(

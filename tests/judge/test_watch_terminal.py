@@ -112,7 +112,7 @@ def test_a_server_that_is_not_ready_yet_does_not_end_the_watch(tmp_path: Path) -
         terminal.taken()
         with serving([sys.executable, "-m", "http.server", str(port), "--bind=127.0.0.1"]):
             terminal.sees("will play the failed cases again " + WAITS, 60)
-        assert "there is no Runwire server" in terminal.taken()
+        assert "not a Runwire server" in terminal.taken()
         with mended(port):
             terminal.sees("will play all cases again " + WAITS, 60)
         again = terminal.taken()

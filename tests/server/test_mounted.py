@@ -63,5 +63,5 @@ def test_a_server_below_a_path_is_conformant(mounted: str) -> None:
 
 @pytest.mark.parametrize("path", ["agents", "/agents/", "/a b", "/", "//"])
 def test_a_path_that_cannot_stand_in_front_is_refused(path: str) -> None:
-    with pytest.raises(SettingError, match="--root-path is a path such as /agents"):
+    with pytest.raises(SettingError, match="--root-path must be a path such as /agents"):
         Settings(root_path=path)

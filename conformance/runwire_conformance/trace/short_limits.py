@@ -24,7 +24,7 @@ SHORT_LIMITS: Mapping[str, Advice] = {
     "input_s": Advice(5, "the judge waits until an unanswered question expires"),
     "resume_window_s": Advice(
         60,
-        "the minimum; the judge looks for a log 19 s after its end, with --patience 90 after 95 % of the window",
+        "the minimum; the judge reads a finished log after 19 s, with --patience 90 after 57 s",
     ),
     "worker_lost_s": Advice(2, "the judge waits until a killed node is noticed"),
     "drain_s": Advice(2, "the judge waits for a drain with an unfinished run"),

@@ -102,7 +102,7 @@ class MessageSize:
             raise self.too_large()
         if self.fragments > MOST_FRAGMENTS:
             raise MessageTooLarge(
-                "FLOW-8", f"fragments of one message came without end: {self.fragments} of them"
+                "FLOW-8", f"fragments of one message arrived without end: {self.fragments} of them"
             )
         if frame.fin:
             self.bytes = self.fragments = 0
