@@ -108,8 +108,12 @@ PAGE = answering("404 Not Found", body=b"html")
         pytest.param(echoing_websocket, HTTP, ["no Runwire server", "echo server"], id="echo-websocket"),
         pytest.param(answering("401 Unauthorized"), HTTP, ["answered 401", "--token"], id="401"),
         pytest.param(answering("401 Unauthorized"), WS, ["answered 401", "--token"], id="401-ws"),
-        pytest.param(answering("502 Bad Gateway"), HTTP, ["answered 502", "cannot reach the server"], id="502"),
-        pytest.param(answering("502 Bad Gateway"), WS, ["answered 502", "cannot reach the server"], id="502-ws"),
+        pytest.param(
+            answering("502 Bad Gateway"), HTTP, ["answered 502", "cannot reach the server"], id="502"
+        ),
+        pytest.param(
+            answering("502 Bad Gateway"), WS, ["answered 502", "cannot reach the server"], id="502-ws"
+        ),
         pytest.param(answering("429 Too Many Requests"), HTTP, ["answered 429", "at its limit"], id="429"),
         pytest.param(PAGE, HTTP, ["not a Runwire server", "ws://host"], id="page"),
         pytest.param(PAGE, f"{HTTP}/chat", ["if it is a WebSocket", "ws://127.0.0.1"], id="path"),

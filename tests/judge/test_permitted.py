@@ -134,6 +134,25 @@ def test_a_machine_that_stood_still_for_as_long_shows_nobody_served(stalled_s: f
         asyncio.run(hostile_clients.while_others_are_served(target, asyncio.sleep(0)))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("code", "accused"), [(1000, False), (1011, False), (1012, True)])
+def test_who_owed_a_pong_or_was_idle_shows_nobody_stopped(code: int, accused: bool) -> None:
+    """On a machine that stands still the judge's own Pong is late (BEAT-13), which another client does not cause."""
+
+    async def lost(*_: object) -> None:
+        raise Broken("expected an answer to heartbeat; the websocket connection ended")
+
+    async def connected() -> SimpleNamespace:
+        trace = Trace("websocket", "one")
+        return SimpleNamespace(ended=False, ask=lost, close_code=code, trace=trace)
+
+    clock = SimpleNamespace(tolerance=1.0, tolerance_since=lambda _: 1.0, unsteady="")
+    target = SimpleNamespace(clock=clock, connect=connected, limits=Limits({}))
+    shown = pytest.raises(Broken) if accused else nullcontext()
+
+    with shown:
+        asyncio.run(hostile_clients.while_others_are_served(target, asyncio.sleep(0)))  # type: ignore[arg-type]
+
+
 def test_a_process_that_has_a_core_knows_it() -> None:
     assert 0.0 < hostile_clients.share_of_a_core() <= 1.01
 

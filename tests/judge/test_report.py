@@ -181,6 +181,4 @@ def test_a_case_that_failed_has_one_line_for_a_ci() -> None:
 
     case = Case("runs::a_case", report, Claim(("RUN-4",)))
 
-    assert (
-        short(CaseResult(case, Outcome(State.FAILED, "expected x;\ngot y"))) == "[RUN-4] expected x; got y"
-    )
+    assert short(CaseResult(case, Outcome(State.FAILED, "expected x;\ngot y"))) == "[RUN-4] expected x; got y"

@@ -74,6 +74,11 @@ RESUMED = server({"type": "resumed", "run_id": RUN, "session_id": RUN, "epoch": 
                   "status": "running", "next_seq": 3})  # fmt: skip
 
 
+#: Somebody comes back who has all of a run: its terminal does not come again.
+AT_ITS_END = server({"type": "resumed", "run_id": RUN, "session_id": RUN, "epoch": "e1", "trace_id": TRACE,
+                     "status": "completed", "next_seq": 3, "last_seq": 2})  # fmt: skip
+
+
 NOTICE = server({"type": "notice", "code": "vendor:tip", "data": "a word in between"})
 
 
@@ -114,6 +119,7 @@ GOOD: dict[str, tuple[Line, ...]] = {
     "notices now and then": (ready(), *[NOTICE] * 90),
     "as many answers as questions": (ready(), *[client({"type": "heartbeat"}), server({"type": "heartbeat"})] * 500),
     "an unfinished run and another code": (*BEGIN, token(1), server(1012)),
+    "idle behind the end of a run": (ready(), AT_ITS_END, server(1000)),
 }  # fmt: skip
 
 

@@ -17,6 +17,9 @@ UNMISTAKABLE = frozenset(
     {"token", "replace", "thinking", "tool_delta", "tool_call", "observation", "input_request", "done"}
 )
 
+#: States of a run that has ended; what comes of it is a replay.
+FINISHED = frozenset({"completed", "incomplete", "cancelled", "failed"})
+
 
 @dataclass(slots=True)
 class Reading:
@@ -30,6 +33,8 @@ class Reading:
     epoch: object = None
     place: int = -1
     moved_from: int | None = None
+    #: Whether it began behind the terminal, as `resumed` said, so that nothing comes.
+    opened_at_its_end: bool = False
 
     @property
     def cursor(self) -> int:
@@ -58,9 +63,13 @@ def readings(trace: Trace) -> tuple[list[Reading], list[tuple[int, Message]]]:
             after = next_seq - 1 if message.type == "resumed" and isinstance(next_seq, int) else 0
             before = current.get(run_id)
             moved_from = before.cursor if before is not None and not before.is_ended else None
-            reading = Reading(
-                run_id, after, message.type == "resumed", [], message.get("epoch"), place, moved_from
+            resumed, epoch, last_seq = (
+                message.type == "resumed",
+                message.get("epoch"),
+                message.get("last_seq"),
             )
+            at_its_end = resumed and last_seq == after and message.string("status") in FINISHED
+            reading = Reading(run_id, after, resumed, [], epoch, place, moved_from, at_its_end)
             current[run_id] = reading
             found.append(reading)
         elif _in_log(message) and isinstance(run_id, str):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from runwire_conformance.rules.answers import AnsweredMessage, answered, kind_of
 from runwire_conformance.rules.finding import Finding, RuleContext
+from runwire_conformance.rules.log import FINISHED
 from runwire_conformance.rules.registry import ConversationRule, Rules
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import Message, Record, Trace, remembered
@@ -39,9 +40,6 @@ OF_ONE_MESSAGE = frozenset(
 
 #: Reasons with which no run ends that is read and was cancelled: nobody left it, and they cut no run as cancelled.
 OF_NO_USER = frozenset({"disconnected", "length", "content_filter"})
-
-#: States of a run that has ended; what comes of it is a replay.
-FINISHED = frozenset({"completed", "incomplete", "cancelled", "failed"})
 
 
 @dataclass(slots=True)

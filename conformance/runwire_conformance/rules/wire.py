@@ -106,7 +106,9 @@ def it_ends_in_order(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
             if record.code not in known:
                 yield Finding("CLOSE-1", f"closed with code {record.code}", place)
             open_runs = [
-                reading.run_id for reading in readings(trace)[0] if not _ended(trace, reading.run_id)
+                reading.run_id
+                for reading in readings(trace)[0]
+                if not reading.opened_at_its_end and not _ended(trace, reading.run_id)
             ]
             if record.code == 1000 and open_runs:
                 yield Finding(

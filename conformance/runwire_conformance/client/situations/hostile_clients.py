@@ -19,6 +19,9 @@ from runwire_conformance.client.wire.http import address_of, open_socket
 from runwire_conformance.client.wire.websocket import BadFrame, FramePeer, MessageTooLarge
 from runwire_conformance.trace.clock import Interval, now
 
+#: The code with which a connection is closed whose Pong is overdue ([BEAT-13]).
+PONG_OVERDUE = 1011
+
 #: What a server that one client has stopped breaks by being silent.
 SILENCE = ("BEAT-1", "BEAT-3", "SSE-12")
 
@@ -219,6 +222,9 @@ async def _served(target: Target, client: Client | None) -> Client:
     try:
         await timely(target.clock, client.ask({"type": "heartbeat"}, whole), "LIMIT-17", "a heartbeat")
     except Broken:
-        if client.close_code != IDLE and not client.trace.closed_for_age(target.limits.stream_s):
+        # One that waits for the judge's Pong no longer was slow, or the judge was; how slow, `timely` has seen.
+        if client.close_code not in {IDLE, PONG_OVERDUE} and not client.trace.closed_for_age(
+            target.limits.stream_s
+        ):
             raise
     return client
