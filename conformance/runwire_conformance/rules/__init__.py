@@ -37,23 +37,27 @@ EVERYWHERE = sorted(
     (*messages.RULES, *answers.RULES, *log.RULES, *wire.RULES, *responses.RULES), key=lambda rule: rule.timing
 )
 
-#: Of these the ones over more than single messages, and those that lean on the clock.
-OF_CONVERSATIONS = [rule for rule in EVERYWHERE if not isinstance(rule.judge, messages.MessageRule)]
+#: Of these the ones that lean on the clock, and the others over more than single messages.
 BY_CLOCK = [rule for rule in EVERYWHERE if rule.timing]
+OF_CONVERSATIONS = [
+    rule for rule in EVERYWHERE if not rule.timing and not isinstance(rule.judge, messages.MessageRule)
+]
 
 #: Those for the server of a whole recording, beside the others, and those for its client.
 OF_RECORDINGS = (*recorded.RULES, *server_connections.RULES)
 OF_CLIENTS = (*client.RULES, *client_reconnects.RULES)
 
 
-def findings(trace: Trace, context: RuleContext) -> list[Finding]:
-    """Return everything that a conversation breaks, each requirement at most once."""
+def findings(trace: Trace, context: RuleContext, late: Sequence[Finding] | None = None) -> list[Finding]:
+    """Return everything that a conversation breaks, each requirement at most once.
+
+    `late` are its `late_findings`, where they are known.
+    """
+    late = late_findings(trace, context) if late is None else late
+    of_conversation = (finding for rule in OF_CONVERSATIONS for finding in rule.judge(trace, context))
     found: dict[str, Finding] = {}
-    for finding in messages.single_messages(trace):
+    for finding in (*messages.single_messages(trace), *of_conversation, *late):
         found.setdefault(finding.requirement, finding)
-    for rule in OF_CONVERSATIONS:
-        for finding in rule.judge(trace, context):
-            found.setdefault(finding.requirement, finding)
     return list(found.values())
 
 

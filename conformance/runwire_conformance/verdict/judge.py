@@ -23,7 +23,7 @@ def watched(outcome: Outcome, context: RuleContext) -> Outcome:
     timed: set[str] = set()
     for trace in outcome.traces:
         late = late_findings(trace, context)
-        for finding in findings(trace, context):
+        for finding in findings(trace, context, late):
             found.append(finding)
             trace.marks.setdefault(finding.record, finding.requirement)
         timed |= {finding.requirement for finding in late}
