@@ -1,18 +1,20 @@
 """A writer on a store that takes its time: its agent gets ahead, and its log is what it would have been anyway."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from runwire_reference_server.agents import done, token
+from runwire_reference_server.agents import Task, done, token
 from runwire_reference_server.cluster.redis_appender import AHEAD_BYTES, RedisAppender
-from runwire_reference_server.run_log.events import Draft
+from runwire_reference_server.run_log.events import Draft, Event
 from runwire_reference_server.run_log.memory_store import MemoryStore
 from runwire_reference_server.run_log.runs import ANYONE, RunKey, RunRequest
 from runwire_reference_server.run_log.store import StoreGone
 from runwire_reference_server.service.settings import Settings
+from runwire_reference_server.service.worker import Worker
 from runwire_reference_server.service.writer import Writer
+from tests.support.patience import patience
 from tests.support.virtual_time import anyio_backend, virtual_monotonic  # noqa: F401 - what makes time jump here
 
 pytestmark = pytest.mark.anyio
@@ -48,6 +50,15 @@ class FarStore(MemoryStore):
             return ((await self.get(key)).seq, appended[-1]) if appended[-1] else None
 
         return RedisAppender(append, key.run_id)
+
+
+class Babbler:
+    """An agent that never ends."""
+
+    async def run(self, _task: Task) -> AsyncIterator[Event]:
+        """Say the same for ever."""
+        while True:
+            yield token("x" * 100)
 
 
 async def begun(store: MemoryStore, **limits: float) -> tuple[RunKey, Writer]:
@@ -140,13 +151,16 @@ async def test_a_store_that_is_gone_stops_the_agent() -> None:
 @pytest.mark.parametrize("store_of", [lambda: MemoryStore(300), FarStore], ids=["near", "far"])
 async def test_a_log_that_is_full_ends_its_run(store_of: Callable[[], MemoryStore]) -> None:
     store = store_of()
-    key, writer = await begun(store, log_bytes=50_000, max_event_bytes=4096)
+    created = await store.create(ANYONE, RunRequest("x"), 5)
+    assert created.lease is not None
+    key = created.run.key
+    settings = Settings(limits=Settings().limits | {"log_bytes": 50_000, "max_event_bytes": 4096})
+    stopped = asyncio.Event()
 
-    while writer.append(token("x" * 100)):
-        if writer.appender.crowded:
-            await writer.appender.room()
+    Worker(store, Babbler(), settings, created.run, created.lease).start(None, stopped.set)
 
-    await writer.appender.settled()
+    async with asyncio.timeout(patience(20)):
+        await stopped.wait()
     run = await store.get(key)
     assert 47_000 < await store.bytes_after(key, 0) < 50_000
     assert (run.status, (await said(store, key))[-1]) == ("incomplete", "the log is full")

@@ -125,6 +125,7 @@ class Worker:
                         if kind in {"tool_call", "observation"}:
                             pair(calls, event)
                         if not append(event):
+                            await appender.settled()  # the end of a full log may be on its way
                             return
                     elif kind in TERMINALS:
                         terminal = event
