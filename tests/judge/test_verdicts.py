@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runwire_conformance.rules import Finding
+from runwire_conformance.rules import Finding, shows
+from runwire_conformance.trace.trace import Record, Side, Trace
 from runwire_conformance.verdict.judgement import Judgement, Verdict
 from runwire_conformance.verdict.outcome import Case, Outcome, State
 from runwire_conformance.verdict.result import ClassResult, Report
@@ -70,12 +71,38 @@ def test_a_class_that_is_not_offered_is_not_failed_by_silence() -> None:
 
 
 def test_a_watched_requirement_passes_with_its_case_and_does_not_fail_with_it() -> None:
-    assert verdict("RUN-29", case(State.PASSED, MUST, watches=("RUN-29",))).verdict is Verdict.PASS
+    seen = Outcome(State.PASSED, shown=frozenset({"token"}))
+    assert verdict("RUN-29", case(seen, MUST, watches=("RUN-29",))).verdict is Verdict.PASS
 
     judgement = verdict("RUN-29", case(State.FAILED, MUST, watches=("RUN-29",)))
 
     assert judgement.verdict is Verdict.NOT_EXERCISED
     assert judgement.reasons == (f"blocked by {MUST}",)
+
+
+def test_a_case_that_watches_passes_nothing_that_it_did_not_see() -> None:
+    answered = Outcome(State.PASSED, shown=frozenset({"socket", "any"}))
+    watching = case(answered, MUST, watches=("CLOSE-1",), name="a::watching")
+    broken = case(Outcome(State.FAILED, "no frame", cause="CLOSE-2"), "CLOSE-1", name="a::proving")
+
+    assert verdict("CLOSE-1", watching).verdict is Verdict.NOT_EXERCISED
+    judgement = verdict("CLOSE-1", watching, broken)
+
+    assert (judgement.verdict, judgement.reasons) == (Verdict.NOT_EXERCISED, ("blocked by CLOSE-2",))
+    assert verdict("CLOSE-1", watching, case(State.PASSED, "CLOSE-1")).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("closes", "shown"), [(["server"], True), (["client", "server"], False), ([], False)]
+)
+def test_a_close_frame_shows_how_a_server_closes_unless_it_answers_one(
+    closes: list[Side], shown: bool
+) -> None:
+    trace = Trace("websocket", "a talk")
+    trace.records += [Record(0.0, side, "close", code=1000) for side in closes]
+    trace.records += [] if closes else [Record(0.0, "server", "lost")]
+
+    assert ("close" in shows(trace)) is shown
 
 
 def test_what_an_invariant_finds_is_accused_whatever_the_case_proves() -> None:

@@ -21,8 +21,9 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 # What the twenty lines make of the sentences of class `basic`, worked out by hand: a message without `prompt`
 # is a KeyError, which ends the connection, and uvicorn ends it without a Close frame: that is accused, and what hangs
-# on it is blocked; no close with a code is ever seen. All else they keep.
-BROKEN_BASIC, BLOCKED_BASIC = {"CLOSE-2"}, {"MSG-23", "CLOSE-1"}
+# on it is blocked. All else they keep; whether their Close frame behind an answer comes before the judge's, and so
+# shows CLOSE-1, is a matter of moments.
+BROKEN_BASIC, BLOCKED_BASIC, MOMENTARY = {"CLOSE-2"}, {"MSG-23"}, {"CLOSE-1"}
 
 # Sentences of class `core` that they break and that hang on no other: they have no discovery, no subprotocol,
 # no `ready`, `started`, `run_id` or `status`, and answer no heartbeat.
@@ -98,9 +99,8 @@ def test_every_basic_requirement_of_the_shortest_server_is_judged() -> None:
     basic = {r.id for r in catalogue().values() if r.conformance_class == "basic" and r.provable}
     judged = {name: verdicts.by_requirement[name] for name in basic}
     assert {name for name, verdict in judged.items() if verdict == "fail"} == BROKEN_BASIC
-    assert {
-        name for name, verdict in judged.items() if verdict == "pass"
-    } == basic - BROKEN_BASIC - BLOCKED_BASIC
+    passed = {name for name, verdict in judged.items() if verdict == "pass"}
+    assert passed | MOMENTARY == basic - BROKEN_BASIC - BLOCKED_BASIC
 
 
 def test_nothing_listens() -> None:
@@ -125,7 +125,7 @@ def test_a_web_server_is_no_runwire_server() -> None:
 
     assert verdicts.exit_code == 2
     assert len(verdicts.output.strip().splitlines()) == 1, verdicts.output
-    assert "no Runwire server" in verdicts.output
+    assert "not a Runwire server" in verdicts.output
 
 
 async def silent_websocket(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

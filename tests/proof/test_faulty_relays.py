@@ -124,7 +124,7 @@ def test_a_death_is_said_once() -> None:
 
     blame = verdicts.blame("CONN-6")
     assert blame is not None
-    assert any("gone" in reason for reason in blame.reasons)
+    assert any("stopped responding" in reason for reason in blame.reasons)
     blocked = [name for name, reasons in verdicts.reasons.items() if GONE in reasons]
     assert len(blocked) > len(verdicts.blames)
 

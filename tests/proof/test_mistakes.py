@@ -52,7 +52,7 @@ MISTAKES: dict[str, tuple[str, str, tuple[tuple[str, str, str], ...]]] = {
     ),
     "a cancel is heeded between steps": (
         "CANCEL-2",
-        "between two steps of the agent",
+        "between agent steps",
         (
             (
                 "run.js",

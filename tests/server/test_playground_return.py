@@ -64,7 +64,7 @@ def test_a_run_that_is_gone_is_not_started_by_a_link(server_url: str) -> None:
     async def look(page: Page) -> None:
         await page.goto(f"{server_url}/#run={'g' * 22}")
         await expect(page.locator("#state")).to_have_text(
-            "websocket · stopped no such run", timeout=patience(20_000)
+            "websocket · stopped · no such run", timeout=patience(20_000)
         )
         assert "start" not in (await page.text_content("#wire") or "").replace("started", "")
 

@@ -30,6 +30,7 @@ __all__ = [
     "findings",
     "late_findings",
     "recorded_findings",
+    "shows",
 ]
 
 #: The rules for every conversation of every case, those that lean on the clock last.
@@ -118,6 +119,23 @@ def shown_by() -> Mapping[str, frozenset[str]]:
         for requirement, kinds in rule.seen_by.items():
             shown[requirement] = shown.get(requirement, frozenset()) | kinds
     return shown
+
+
+def shows(trace: Trace) -> set[str]:
+    """Return what a conversation shows, in the words of `Rule.seen_by`.
+
+    A Close frame that answers one of the client shows nothing of how a server closes, nor does a lost connection.
+    """
+    seen = {{"websocket": "socket", "sse": "stream"}.get(trace.transport, "exchange")}
+    ended = False
+    for record in trace.records:
+        if record.message is not None:
+            seen |= {"any" if record.side == "server" else "said", record.message.type or "start"}
+        if record.kind in {"close", "lost"} and not ended:
+            ended = True
+            if record.side == "server" and record.kind == "close":
+                seen |= {"close", f"close {str(record.code)[:2]}" if record.code != 1000 else "close"}
+    return seen
 
 
 @cache

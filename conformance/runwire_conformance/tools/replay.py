@@ -1,15 +1,14 @@
 """Replay: a verdict for every requirement that a recording shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
 from runwire_conformance.report.explain import sentence
-from runwire_conformance.rules import by_the_clock, shown_by
+from runwire_conformance.rules import by_the_clock, shown_by, shows
 from runwire_conformance.tools.formats.recording import Recording
 from runwire_conformance.tools.validate import Problem, problems_of
 from runwire_conformance.trace.printing import printable
-from runwire_conformance.trace.trace import Trace
 from runwire_spec import catalogue
 
 
@@ -53,7 +52,8 @@ def report_of(recording: Recording) -> Replayed:
     problems = tuple(problems_of(recording))
     # What is missing or has no times was not seen to be kept.
     whole = [one.trace for one in recording.connections if one.trace.whole]
-    seen, seen_in_time = _seen(whole), _seen([trace for trace in whole if trace.timed])
+    seen = {shown for trace in whole for shown in shows(trace)}
+    seen_in_time = {shown for trace in whole if trace.timed for shown in shows(trace)}
     clocked, verdicts = by_the_clock(), {}
     for identifier, needed in shown_by().items():
         requirement = catalogue()[identifier]
@@ -65,18 +65,6 @@ def report_of(recording: Recording) -> Replayed:
         if problem.requirement:
             verdicts[problem.requirement] = "advice" if problem.is_advice else "fail"
     return Replayed(verdicts, problems)
-
-
-def _seen(traces: Sequence[Trace]) -> set[str]:
-    seen: set[str] = set()
-    for trace in traces:
-        seen.add({"websocket": "socket", "sse": "stream"}.get(trace.transport, "exchange"))
-        for record in trace.records:
-            if record.message is not None:
-                seen |= {"any" if record.side == "server" else "said", record.message.type or "start"}
-            if record.kind in {"close", "lost"} and record.side == "server":
-                seen |= {"close", f"close {str(record.code)[:2]}" if record.code != 1000 else "close"}
-    return seen
 
 
 def _section(identifier: str) -> tuple[str, str]:

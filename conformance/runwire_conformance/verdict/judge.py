@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from runwire_conformance.rules import Finding, RuleContext, findings, late_findings
+from runwire_conformance.rules import Finding, RuleContext, findings, late_findings, shows
 from runwire_conformance.rules.flood import flood_of
 from runwire_conformance.trace.transcript import MOST_LINES
 from runwire_conformance.verdict.causes import broken_off, possible_causes
@@ -35,6 +35,7 @@ def watched(outcome: Outcome, context: RuleContext) -> Outcome:
         timed=frozenset(timed - firm),
         possible_causes=possible_causes(outcome.traces, context, outcome.ended_at) if failed else frozenset(),
         signs=signs_of(outcome.traces),
+        shown=frozenset(shown for trace in outcome.traces for shown in shows(trace)),
         flood=flood_of(outcome.traces),
         broken_off=broken_off(outcome.traces),
         last_message_at=last_message_at(outcome),

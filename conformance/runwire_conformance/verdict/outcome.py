@@ -63,6 +63,8 @@ class Outcome:
     possible_causes: frozenset[str] = frozenset()
     #: What its conversations show of a proxy.
     signs: ProxySigns = field(default_factory=ProxySigns)
+    #: What its conversations show, in the words of `Rule.seen_by`.
+    shown: frozenset[str] = frozenset()
     #: What flooded the judge in its conversations, if anything did.
     flood: Flood | None = None
     #: Whether a bound of the server ended what the judge had begun.

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from runwire_conformance.rules import shown_by
 from runwire_conformance.trace.trace import Trace
 from runwire_conformance.verdict.judgement import Accusation, Judgement, Verdict, Witness
 from runwire_conformance.verdict.outcome import Case, CaseResult, Outcome, State
@@ -175,19 +176,30 @@ def _judge_one(
     unplayed = [
         case for case in proving if identifier in case.claim.ids[:1] and _is_out_of_bounds(case.outcome)
     ]
-    if not unplayed and any(outcome.state is State.PASSED for outcome in outcomes):
-        return Judgement(requirement, Verdict.PASS, cases=names, witness=_witness(proving))
+    kept = [case for case in proving if _shows_kept(identifier, case)]
+    if not unplayed and kept:
+        return Judgement(requirement, Verdict.PASS, cases=names, witness=_witness(kept))
     reasons = tuple(
         dict.fromkeys(
             _reason_not_exercised(case, case.outcome)
             for case in unplayed or proving
-            if case.outcome is not None
+            if case.outcome is not None and case.outcome.state is not State.PASSED
         )
     )
+    if outcomes and not reasons:
+        reasons = ("its cases passed, and no conversation of theirs showed it",)
     all_absent = bool(outcomes) and all(outcome.state is State.NOT_OFFERED for outcome in outcomes)
     verdict = Verdict.NOT_OFFERED if all_absent else Verdict.NOT_EXERCISED
     impatient = any(outcome.impatient for outcome in outcomes)
     return Judgement(requirement, verdict, reasons, cases=names, impatient=impatient)
+
+
+def _shows_kept(identifier: str, case: CaseResult) -> bool:
+    """Whether a case shows a requirement kept: it passed, and where it only watches, there was something to see."""
+    if case.outcome is None or case.outcome.state is not State.PASSED:
+        return False
+    needed = shown_by().get(identifier)
+    return identifier in case.claim.ids or not needed or bool(needed & case.outcome.shown)
 
 
 def _is_out_of_bounds(outcome: Outcome | None) -> bool:
@@ -203,7 +215,7 @@ def _reasons_not_judged(
     A case that was left out is never a pass for what it proves; what it only watches may be seen in others.
     """
     reasons = [undecided[identifier]] if identifier in undecided else []
-    seen = any(case.outcome is not None and case.outcome.state is State.PASSED for case in proving)
+    seen = any(_shows_kept(identifier, case) for case in proving)
     for case in proving:
         if case.outcome is not None and case.outcome.state is State.NOT_JUDGED:
             reasons += [case.outcome.reason] if identifier in case.claim.ids or not seen else []
@@ -217,11 +229,9 @@ def _length(accusation: Accusation) -> int:
     return 1 + sum(len(trace.records) for trace in accusation.traces)
 
 
-def _witness(proving: Sequence[CaseResult]) -> Witness | None:
+def _witness(kept: Sequence[CaseResult]) -> Witness:
     """Return the shortest conversation in which a requirement held."""
-    passed = [
-        (case.name, case.outcome) for case in proving if case.outcome and case.outcome.state is State.PASSED
-    ]
+    passed = [(case.name, case.outcome) for case in kept if case.outcome is not None]
     name, outcome = min(passed, key=lambda pair: sum(len(trace.records) for trace in pair[1].traces))
     return Witness(name, outcome.traces, outcome.seconds)
 
