@@ -310,6 +310,7 @@ class Logs(RuleBasedStateMachine):
             log_bytes = sum(len(item.data) for item in entries)
             assert await store.bytes_after(key, 0) == log_bytes
             if entries:
+                assert (await store.read(key, 0, 0)) == []
                 assert (await store.read(key, 1, 1)) == [] or (await store.read(key, 1, 1))[0].seq == 2
                 assert await store.bytes_after(key, 1) == log_bytes - len(entries[0].data)
             if run.finished:

@@ -309,6 +309,7 @@ end
 
 function step.read(name, after, most)
   if call('EXISTS', key('run', name)) == 0 then return false end
+  if tonumber(most) == 0 then return {} end -- Redis reads COUNT 0 as no range at all
   return call('XRANGE', key('log', name), after + 1, '+', 'COUNT', most)
 end
 
