@@ -220,6 +220,6 @@ class NeverCloses(Relay):
             if frame.opcode != Opcode.CLOSE:
                 carried.writer.write(raw)
                 await carried.writer.drain()
-        while carried.is_websocket.result() and not carried.writer.is_closing():
+        while carried.is_websocket.result() and not carried.reader.at_eof():
             carried.writer.write(text_frame(json.dumps({"type": "heartbeat"})).encode())
             await asyncio.sleep(1)

@@ -5,6 +5,7 @@ import gzip
 import json
 import time
 import zlib
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from runwire_conformance.client import scripts
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.dialects import DIALECTS, Connected, Dialect, DialectPeer
 from runwire_conformance.client.wire.http import Response, Unanswered, address_of, target_of
-from runwire_conformance.client.wire.sse import BlockParser
+from runwire_conformance.client.wire.sse import Block, BlockParser
 from runwire_conformance.trace.trace import Trace, parsed
 
 #: Seconds that the agent of a stream pauses between its two words.
@@ -88,6 +89,17 @@ def decoded(response: Response, content: bytes) -> bytes:
     return zlib.decompress(content) if coding == "deflate" else content
 
 
+async def blocks(exchange: DialectPeer) -> AsyncIterator[Block]:
+    """Yield the blocks of a response until the end of its run, or of the response."""
+    parser = BlockParser()
+    async for chunk in exchange.chunks():
+        for block in parser.feed(chunk):
+            yield block
+            message = parsed(block.data) if block.data is not None else None
+            if message is not None and message.is_terminal:
+                return
+
+
 @proves("HTTP-23", "HTTP-24", "HTTP-25", "HTTP-3", "HTTP-5", script=True, deadline_s=60)
 async def every_dialect_is_understood(target: Target) -> None:
     for dialect in DIALECTS:
@@ -142,12 +154,10 @@ async def a_stream_flows_in_every_dialect(target: Target) -> None:
                     f"{dialect.name}: got Transfer-Encoding {named}"
                 )
             came: dict[str, float] = {}
-            parser = BlockParser()
-            async for chunk in exchange.chunks():
-                for block in parser.feed(chunk):
-                    event = json.loads(block.data) if block.data else {}
-                    trace.add("server", "response", str(block.data or "the opening block")[:80])
-                    came.setdefault(f"{event.get('type')} {event.get('data')}", time.monotonic() - begun)
+            async for block in blocks(exchange):
+                event = json.loads(block.data) if block.data else {}
+                trace.add("server", "response", str(block.data or "the opening block")[:80])
+                came.setdefault(f"{event.get('type')} {event.get('data')}", time.monotonic() - begun)
             with accuses("EVENT-4"):
                 first, second = came.get("token a"), came.get("token b")
                 if first is None or second is None:
@@ -172,14 +182,13 @@ async def a_stream_of_a_run_opens_in_every_dialect(target: Target) -> None:
 
     for dialect in DIALECTS:
         exchange, response, _ = await Speaker(target, dialect).opened("GET", url, stream=True)
-        body = b"".join([chunk async for chunk in exchange.chunks()])
+        told = [parsed(block.data) async for block in blocks(exchange) if block.data is not None]
         exchange.close()
         with accuses("SSE-19" if response.status == 406 else "SSE-14"):
             assert response.status == 200, (
                 f"{dialect.name}: expected 200 at {urlsplit(url).path}, "
                 f"Accept: {dialect.accepts(dialect.stream.items())}; got {response.status}"
             )
-        told = [parsed(block.data) for block in BlockParser().feed(body) if block.data is not None]
         kinds = [message.type for message in told if message is not None]
         with accuses("SSE-14"):
             assert "resumed" in kinds, f"{dialect.name}: the stream holds no resumed"
