@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from tests.support.longest_first import LONG, LONG_AND_DIVISIBLE
+
 ROOT = Path(__file__).parents[2]
 TEMPLATES = sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"))
 
@@ -50,6 +52,12 @@ def test_a_listed_report_keeps_verdicts_and_no_conversation() -> None:
         assert not [
             one["id"] for one in report["requirements"] if one["accusations"] and one["verdict"] == "pass"
         ]
+
+
+def test_the_modules_that_begin_first_are_there() -> None:
+    names = {module.name for module in (ROOT / "tests").rglob("test_*.py")}
+
+    assert names >= LONG | LONG_AND_DIVISIBLE
 
 
 #: One module a chapter, and one for each subject within it: the listing is the table of contents of the specification.
