@@ -30,7 +30,7 @@ from runwire_conformance.verdict.causes import broken_off
 from runwire_schemas import SERVER_TYPES
 
 #: A run that has so many messages in so many seconds pours them out, and is followed for so many seconds.
-POURED, POUR_S, POURED_S = 30, 0.15, 10.0
+POURED, POUR_S, POURED_S = 30, 0.15, 60.0
 
 #: The names that the looks give their messages, so that the answers can be told from others.
 PROBE, TYPED = "probe", "typed"
@@ -251,9 +251,14 @@ async def _poured(client: Client, after: int) -> None:
     """Follow a run while it pours out events; raises ServerUnusable when it goes on until the judge can hold no more
     of it.
     """
+
+    def came() -> int:
+        """Return how much came: messages, and bytes of those that are counted and not kept."""
+        return len(client.messages) + client.trace.received_bytes
+
     begun, seen = now(), 0
-    while len(client.messages) - seen >= POURED and now() - begun < POURED_S:
-        seen = len(client.messages)
+    while came() - seen >= POURED and now() - begun < POURED_S:
+        seen = came()
         try:
             await client.message(lambda message: message.is_terminal, "the terminal", after, POUR_S)
             return
