@@ -6,7 +6,8 @@ STAMP := .venv/.complete
 # Most tests wait for a server: modules of tests run side by side, the tests of one in turn.
 TOGETHER := -n 4 --dist loadfile
 # What failed beside other tests is tried once more by itself: whole suites, browsers and clusters share the machine.
-ALONE := RUNWIRE_TESTS=all $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none
+WHOLE := RUNWIRE_TESTS=all $(BIN)/python -m pytest -q -m whole
+AGAIN := --last-failed --last-failed-no-failures none
 # How often `make proof` judges each good server as it is.
 RUNS := 5
 # How often `make test-often` runs the tests.
@@ -40,9 +41,8 @@ test: setup ## run the tests that take no more than three minutes together
 	@sh tests/support/install_system_packages.sh
 	$(BIN)/python -m pytest -q $(TOGETHER) -m "not whole"
 
-test-all: setup ## run every test of this repository, whole suites against processes, cluster, browser and wheel too
-	@sh tests/support/install_system_packages.sh
-	RUNWIRE_TESTS=all $(BIN)/python -m pytest -q $(TOGETHER) --no-loadscope-reorder || { [ $$? = 1 ] && $(ALONE); }
+test-all: test ## run every test of this repository, whole suites against processes, cluster, browser and wheel too
+	$(WHOLE) $(TOGETHER) --no-loadscope-reorder || { [ $$? = 1 ] && $(WHOLE) $(AGAIN); }
 
 test-often: setup ## run `make test` TIMES times while four other processes keep the cores busy
 	$(BIN)/python -m tests.support.repeat_tests --times $(TIMES)

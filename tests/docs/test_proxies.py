@@ -139,11 +139,7 @@ def test_some_refuse_a_zero_in_a_path(name: str) -> None:
 
 
 def test_nginx_gathers_a_stream() -> None:
-    verdicts = judged(
-        "nginx",
-        ["sse"],
-        gathering,
-    )
+    verdicts = judged("nginx", edit=gathering)
 
     assert verdicts.blamed == (), verdicts.output
     assert "proxy_buffering off" in " ".join(verdicts.output.split())

@@ -55,6 +55,18 @@ def piece(waited: float, message: Message | None = None) -> Trace:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "symptom"), [((1.2, 1.2, 1.21), Symptom.GATHERED), ((1.2, 1.8, 2.4), None)]
+)
+def test_a_stream_that_was_read_as_a_response_is_gathered_too(
+    seconds: tuple[float, ...], symptom: Symptom | None
+) -> None:
+    read = trace(*(response(200, STREAM, at=at) for at in seconds))
+
+    assert explained("EVENT-4", read, named("nginx"), piece(1.0), piece(1.0)) is symptom
+    assert explained("EVENT-4", read, piece(1.0), piece(1.0)) is None
+
+
+@pytest.mark.parametrize(
     ("status", "headers", "body", "symptom"),
     [
         (400, HTML, NGINX_PAGE, Symptom.ANSWERED),

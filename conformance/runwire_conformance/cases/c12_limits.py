@@ -69,10 +69,12 @@ def expect_all_unfinished(begun: float, limits: Limits) -> None:
 async def until_all_are_gone(target: Target, limits: Limits) -> None:
     """Wait until what earlier cases left behind has no place any more; raises NotExercised when that takes too long.
 
-    A peer that fell silent is dropped after the time of [BEAT-7], a run without a reader after `detach_grace_s`.
+    A peer that fell silent is dropped after the time of [BEAT-7], a run without a reader after `detach_grace_s`, and a
+    run whose id nobody told after `run_s` and `input_s` at the latest.
     """
-    longest = max(limits.gives_up_after, limits["detach_grace_s"]) + target.clock.tolerance
-    target.within_patience(longest, "detach_grace_s")
+    usual, runs = max(limits.gives_up_after, limits["detach_grace_s"]), target.footprint.seconds_left
+    longest = max(usual, runs) + target.clock.tolerance
+    target.within_patience(longest, "detach_grace_s" if usual >= runs else "run_s and input_s")
     await asyncio.sleep(longest)
 
 

@@ -43,14 +43,19 @@ class Footprint:
     """The account of one judging."""
 
     def __init__(self) -> None:
-        #: By its id: the run that may still be unfinished, and when it certainly is over.
-        self._left: dict[str, float] = {}
+        #: By its id, or a number where nobody told: a run that may be unfinished, and when it certainly is over.
+        self._left: dict[str | int, float] = {}
 
     @property
     def runs_left(self) -> int:
-        """How many runs of cases that have ended may still be unfinished."""
+        """How many runs of cases that have ended may still be unfinished, of those whose ids are known."""
         self._left = {run_id: until for run_id, until in self._left.items() if until > now()}
-        return len(self._left)
+        return sum(isinstance(run_id, str) for run_id in self._left)
+
+    @property
+    def seconds_left(self) -> float:
+        """After how many seconds the last run, known by its id or not, certainly is over; 0.0 when none is left."""
+        return max([0.0, *(until - now() for until in self._left.values())])
 
     async def cancel_left(
         self, conversations: Sequence[tuple[Trace, CancellingCaller]], caller: CancellingCaller
@@ -59,15 +64,18 @@ class Footprint:
 
         `conversations` are the case's, each with the view of the server, as one caller has it, that it was held in.
         """
+        limits = caller.limits
+        longest = limits["run_s"] + limits["detach_grace_s"]
+        unseen = now() + longest + limits["input_s"]  # its agent may wait for an answer, which is not running
+        self._left |= {id(trace): unseen for trace, _ in conversations if begins_unseen(trace)}
         left = unfinished(conversations)
         if not left:
             return
-        limits = caller.limits
         cancelled_s = limits.seconds("cancel_deadline_ms") + caller.clock.tolerance
         followed = {run_id for trace, _ in conversations if trace.cancelled_all for run_id in begun_in(trace)}
         asked = {run_id: view for run_id, view in left.items() if run_id not in followed}
         self._left |= dict.fromkeys(followed & left.keys(), now() + cancelled_s)
-        self._left |= dict.fromkeys(asked, now() + limits["run_s"] + limits["detach_grace_s"])
+        self._left |= dict.fromkeys(asked, now() + longest)
         bound = limits.seconds("cancel_deadline_ms") + CANCEL_S
         statuses = await asyncio.gather(*(_cancelled(run_id, view, bound) for run_id, view in asked.items()))
         for run_id, status in zip(asked, statuses, strict=True):
@@ -110,6 +118,14 @@ def begun_in(trace: Trace) -> Iterator[str]:
         run_id = message.get("run_id")
         if message.type in {"started", "resumed"} and isinstance(run_id, str):
             yield run_id
+
+
+def begins_unseen(trace: Trace) -> bool:
+    """Whether a stream was asked for a run whose `started` never came, so that nobody knows its id."""
+    if trace.transport != "sse" or trace.request is None or trace.request.method != "POST":
+        return False
+    refused = any(record.kind == "response" and record.code != 200 for record in trace.records)
+    return not refused and not any(begun_in(trace))
 
 
 def ended_in(trace: Trace) -> Iterator[str]:

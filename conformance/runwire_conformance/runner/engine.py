@@ -28,6 +28,7 @@ from runwire_conformance.trace.memory_budget import MemoryBudget
 from runwire_conformance.trace.trace import Trace
 from runwire_conformance.verdict.judge import blocked_by_flood, watched
 from runwire_conformance.verdict.outcome import Case, CaseResult, Outcome, State
+from runwire_conformance.verdict.proxies.signs import ProxySigns, signs_of
 from runwire_conformance.verdict.reason import Kind
 
 #: How many cases may be flooded with messages before no further one begins.
@@ -138,6 +139,16 @@ class Engine:
             slots=lease,
             patient=patient,
         )
+
+    @property
+    def proxy_signs(self) -> ProxySigns:
+        """What all conversations so far showed of a proxy, those of the preflight among them."""
+        total = signs_of(self.unusable.traces if self.unusable is not None else ())
+        for traces in self.profile.shown.values() if self.profile is not None else ():
+            total += signs_of(traces)
+        for _, outcome in self.noted():
+            total += outcome.signs
+        return total
 
     async def play_in_turn(self, case: Case, lease: Lease) -> None:
         """Play a case when there are slots and memory for it."""

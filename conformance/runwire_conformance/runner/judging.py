@@ -13,7 +13,7 @@ from runwire_conformance.runner.phases import judge_server
 from runwire_conformance.trace.printing import printable
 from runwire_conformance.verdict.judgement import Judgement
 from runwire_conformance.verdict.outcome import State
-from runwire_conformance.verdict.proxies.signs import ProxySigns, signs_of, without_proxy
+from runwire_conformance.verdict.proxies.signs import without_proxy
 from runwire_conformance.verdict.reproduction import Reproduction, shown_url
 from runwire_conformance.verdict.result import Report
 from runwire_conformance.verdict.verdict import also_accused, class_results, judge, only_accused
@@ -92,7 +92,7 @@ class Judging:
         engine, profile = self.engine, self.engine.profile
         features = profile.features if profile else frozenset[str]()
         script_agent = profile.has_script_agent if profile else False
-        judgements, remark = without_proxy(self._judgements(features, script_agent), self._signs())
+        judgements, remark = without_proxy(self._judgements(features, script_agent), engine.proxy_signs)
         outcomes = [(case.name, outcome) for case, outcome in engine.noted()]
         slowest = max(
             ((name, o.seconds) for name, o in outcomes), key=lambda pair: pair[1], default=("", 0.0)
@@ -141,16 +141,6 @@ class Judging:
         if engine.server_gone is not None:
             return also_accused(judgements, "CONN-6", "the final liveness check", self._gone_reason())
         return judgements
-
-    def _signs(self) -> ProxySigns:
-        """Return what all conversations showed of a proxy, those of the preflight among them."""
-        engine = self.engine
-        total = signs_of(engine.unusable.traces if engine.unusable is not None else ())
-        for traces in engine.profile.shown.values() if engine.profile is not None else ():
-            total += signs_of(traces)
-        for _, outcome in engine.noted():
-            total += outcome.signs
-        return total
 
     def _gone(self) -> str | None:
         return (

@@ -4,6 +4,7 @@ A replay waits for the user's patience where no sentence states a time. What fai
 proof; what passes is dropped; what still cannot be told is *not judged*. A suspicion has at most `MOST_TRIES` tries.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -13,10 +14,15 @@ from runwire_conformance.runner.engine import Engine
 from runwire_conformance.runner.playing import LEAST_S
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.verdict.outcome import Case, Outcome, State
+from runwire_conformance.verdict.proxies.products import Symptom
+from runwire_conformance.verdict.proxies.signs import ProxySigns, explained_by_proxy
 from runwire_conformance.verdict.verdict import shown_of
 
 #: How many cases may find no place alone before the others that found none are not played again.
 MOST_WITHOUT_SLOT = 3
+
+#: How many cases fail alone, each time for one thing that a proxy did, before the others are not played again for it.
+MOST_EXPLAINED = 3
 
 #: How often a suspicion is played again, alone, while the clock is not steady.
 MOST_TRIES = 4
@@ -29,21 +35,37 @@ async def confirm(engine: Engine, cases: Sequence[Case]) -> None:
     replayed: set[str] = set()
     proved: set[tuple[str, ...]] = set()
     without_slot = 0
+    signs, explained, chance = engine.proxy_signs, Counter[Symptom](), set[Symptom]()
     for case in _suspects(engine, cases):
         outcome = engine.outcomes[case.name]
         if shown_of(case, outcome) in proved and outcome.state is State.FAILED:
             continue  # the same sentences were proved broken by a quicker case
         if outcome.blocked_by == NO_CAPACITY and without_slot >= MOST_WITHOUT_SLOT:
             continue
+        symptom = _symptom_of(case, outcome, signs)
+        if symptom is not None and symptom not in chance and explained[symptom] >= MOST_EXPLAINED:
+            continue  # nobody is accused of it, and it would fail once more
         outcome = await _replay(engine, case)
         replayed.add(case.name)
         without_slot += outcome.blocked_by == NO_CAPACITY
+        if symptom is not None:
+            explained[symptom] += 1
+            chance |= {symptom} if _symptom_of(case, outcome, signs) is not symptom else set()
         if outcome.state is State.FAILED:
             proved.add(shown_of(case, outcome))
             engine.failed += 1
         if engine.stops:
             return
     await _confirm_timed(engine, cases, replayed)
+
+
+def _symptom_of(case: Case, outcome: Outcome, signs: ProxySigns) -> Symptom | None:
+    """Return what a proxy did that explains all that a failure would accuse, or None."""
+    if outcome.state is not State.FAILED or outcome.cause is not None:
+        return None
+    names = {*shown_of(case, outcome), *(finding.requirement for finding in outcome.findings)}
+    found = {explained_by_proxy(name, outcome.traces, signs) for name in names}
+    return found.pop() if len(found) == 1 else None
 
 
 def _suspects(engine: Engine, cases: Sequence[Case]) -> list[Case]:

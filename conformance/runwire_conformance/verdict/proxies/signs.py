@@ -296,6 +296,9 @@ def _in_one_piece(trace: Trace, after: float = GATHERED_S) -> bool:
 
 def _is_gathered(trace: Trace) -> bool:
     """Whether a stream came in one piece, or did not come while its connection stood."""
+    if trace.transport == "http":  # a stream that was read as the response to a request
+        came = [record.at for record in _responses(trace)]
+        return len(came) > 2 and came[-1] - came[0] < PIECE_S and came[0] - trace.began >= AGAIN_S
     if trace.transport != "sse":
         return False
     waited = trace.records[-1].at - trace.began if trace.records else 0.0
