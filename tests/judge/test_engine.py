@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,7 +19,7 @@ from runwire_conformance.client.wire.http import Unanswered, Unreachable, addres
 from runwire_conformance.runner import engine, phases
 from runwire_conformance.runner.engine import MOST_FLOODED, STOPPED, Engine
 from runwire_conformance.runner.phases import INTERRUPTED, judge_server, liveness
-from runwire_conformance.runner.phases.confirmation import MOST_TRIES
+from runwire_conformance.runner.phases.confirmation import MOST_EXPLAINED, MOST_TRIES
 from runwire_conformance.runner.phases.liveness import GONE
 from runwire_conformance.trace.trace import Message, Record, Trace
 from runwire_conformance.verdict.outcome import Case, State
@@ -157,6 +158,35 @@ def test_a_flood_is_a_proof_and_keeps_others_from_being_played_again() -> None:
     assert {found.outcomes[one.name].cause for one in flooded} == {"FLOW-8"}
     assert times.count("flooded") == MOST_FLOODED
     assert times.count("suspect") <= 1
+
+
+@pytest.mark.parametrize(("again", "times_of_the_last"), [("gathered", 1), ("passes", 2)])
+def test_what_a_proxy_explains_is_played_again_only_until_that_is_no_chance(
+    again: str, times_of_the_last: int
+) -> None:
+    times: Counter[str] = Counter()
+
+    def gathered(requirement: str, number: int) -> Case:
+        @proves(requirement)
+        async def nothing_comes_in_time(target: Target) -> None:
+            times[requirement] += 1
+            if again == "passes" and times[requirement] > 1:
+                return
+            trace = target.noted("sse", "a stream")
+            trace.records += [
+                Record(trace.began + 1 + place / 100, "server", "block", ": a comment") for place in range(3)
+            ]
+            named = target.noted("http", "GET /")
+            named.add("server", "response", "200", code=200, headers=(("server", "nginx"),))
+            raise absent()
+
+        return case(nothing_comes_in_time, number)
+
+    names = [f"RUN-{number}" for number in range(2, 2 + MOST_EXPLAINED + 3)]
+    found = played(*(gathered(name, number) for number, name in enumerate(names)))
+
+    assert set(states(found)) == {State.FAILED if again == "gathered" else State.PASSED}
+    assert sorted(times.values()) == [times_of_the_last] * 3 + [2] * MOST_EXPLAINED
 
 
 def stalls(seconds: float, problem: Exception, times: list[int]) -> Case:
