@@ -86,6 +86,8 @@ def test_a_case_that_watches_passes_nothing_that_it_did_not_see() -> None:
     broken = case(Outcome(State.FAILED, "no frame", cause="CLOSE-2"), "CLOSE-1", name="a::proving")
 
     assert verdict("CLOSE-1", watching).verdict is Verdict.NOT_EXERCISED
+    absent = case(State.NOT_OFFERED, "RESUME-10", watches=("CLOSE-1",), name="a::absent")
+    assert verdict("CLOSE-1", watching, absent).verdict is Verdict.NOT_OFFERED
     judgement = verdict("CLOSE-1", watching, broken)
 
     assert (judgement.verdict, judgement.reasons) == (Verdict.NOT_EXERCISED, ("blocked by CLOSE-2",))

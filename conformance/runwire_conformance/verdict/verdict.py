@@ -188,7 +188,9 @@ def _judge_one(
     )
     if outcomes and not reasons:
         reasons = ("its cases passed, and no conversation of theirs showed it",)
-    all_absent = bool(outcomes) and all(outcome.state is State.NOT_OFFERED for outcome in outcomes)
+    # What watched and saw nothing says nothing of what the server offers.
+    left = [outcome for outcome in outcomes if outcome.state is not State.PASSED]
+    all_absent = bool(left) and all(outcome.state is State.NOT_OFFERED for outcome in left)
     verdict = Verdict.NOT_OFFERED if all_absent else Verdict.NOT_EXERCISED
     impatient = any(outcome.impatient for outcome in outcomes)
     return Judgement(requirement, verdict, reasons, cases=names, impatient=impatient)
