@@ -4,7 +4,7 @@ set -u
 PATH="$PATH:/usr/sbin:/sbin"
 
 missing=""
-command -v chromium >/dev/null 2>&1 || missing="$missing chromium fonts-dejavu-core"
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium fonts-dejavu-core fonts-noto-cjk"
 command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
 command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
