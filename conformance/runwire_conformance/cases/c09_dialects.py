@@ -15,7 +15,7 @@ from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.dialects import DIALECTS, Connected, Dialect, DialectPeer
 from runwire_conformance.client.wire.http import Response, Unanswered, address_of, target_of
 from runwire_conformance.client.wire.sse import Block, BlockParser
-from runwire_conformance.trace.trace import Trace, parsed
+from runwire_conformance.trace.trace import Message, Trace, parsed
 
 #: Seconds that the agent of a stream pauses between its two words.
 PAUSE_S = 1.2
@@ -89,14 +89,14 @@ def decoded(response: Response, content: bytes) -> bytes:
     return zlib.decompress(content) if coding == "deflate" else content
 
 
-async def blocks(exchange: DialectPeer) -> AsyncIterator[Block]:
-    """Yield the blocks of a response until the end of its run, or of the response."""
+async def messages(exchange: DialectPeer) -> AsyncIterator[tuple[Block, Message]]:
+    """Yield the blocks of a response, each with its message or an empty one, until its run or the response ends."""
     parser = BlockParser()
     async for chunk in exchange.chunks():
         for block in parser.feed(chunk):
-            yield block
-            message = parsed(block.data) if block.data is not None else None
-            if message is not None and message.is_terminal:
+            message = parsed(block.data or "") or Message()
+            yield block, message
+            if message.is_terminal:
                 return
 
 
@@ -154,8 +154,7 @@ async def a_stream_flows_in_every_dialect(target: Target) -> None:
                     f"{dialect.name}: got Transfer-Encoding {named}"
                 )
             came: dict[str, float] = {}
-            async for block in blocks(exchange):
-                event = json.loads(block.data) if block.data else {}
+            async for block, event in messages(exchange):
                 trace.add("server", "response", str(block.data or "the opening block")[:80])
                 came.setdefault(f"{event.get('type')} {event.get('data')}", time.monotonic() - begun)
             with accuses("EVENT-4"):
@@ -182,13 +181,12 @@ async def a_stream_of_a_run_opens_in_every_dialect(target: Target) -> None:
 
     for dialect in DIALECTS:
         exchange, response, _ = await Speaker(target, dialect).opened("GET", url, stream=True)
-        told = [parsed(block.data) async for block in blocks(exchange) if block.data is not None]
+        kinds = [message.type async for _, message in messages(exchange)]
         exchange.close()
         with accuses("SSE-19" if response.status == 406 else "SSE-14"):
             assert response.status == 200, (
                 f"{dialect.name}: expected 200 at {urlsplit(url).path}, "
                 f"Accept: {dialect.accepts(dialect.stream.items())}; got {response.status}"
             )
-        kinds = [message.type for message in told if message is not None]
         with accuses("SSE-14"):
             assert "resumed" in kinds, f"{dialect.name}: the stream holds no resumed"

@@ -130,7 +130,8 @@ def shows(trace: Trace) -> set[str]:
     ended = False
     for record in trace.records:
         if record.message is not None:
-            seen |= {"any" if record.side == "server" else "said", record.message.type or "start"}
+            seen.add("any" if record.side == "server" else "said")
+            seen.add(record.message.type or "start")
         if record.kind in {"close", "lost"} and not ended:
             ended = True
             if record.side == "server" and record.kind == "close":

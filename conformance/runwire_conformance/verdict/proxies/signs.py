@@ -290,22 +290,18 @@ def _is_cut(trace: Trace, after: float | None) -> bool:
 
 def _in_one_piece(trace: Trace, after: float = GATHERED_S) -> bool:
     """Whether a stream of several messages came at once, long after it was asked for."""
-    came = _blocks(trace)
+    came = _arrivals(trace)
     return len(came) > 2 and came[-1] - came[0] < PIECE_S and came[0] - trace.began >= after
 
 
 def _is_gathered(trace: Trace) -> bool:
     """Whether a stream came in one piece, or did not come while its connection stood."""
-    if trace.transport == "http":  # a stream that was read as the response to a request
-        came = [record.at for record in _responses(trace)]
-        return len(came) > 2 and came[-1] - came[0] < PIECE_S and came[0] - trace.began >= AGAIN_S
-    if trace.transport != "sse":
-        return False
     waited = trace.records[-1].at - trace.began if trace.records else 0.0
-    return _in_one_piece(trace, AGAIN_S) or (not _blocks(trace) and waited >= AGAIN_S)
+    silent = trace.transport == "sse" and not _arrivals(trace) and waited >= AGAIN_S
+    return silent or _in_one_piece(trace, AGAIN_S)
 
 
-def _blocks(trace: Trace) -> list[float]:
-    if trace.transport != "sse":
-        return []
-    return [record.at for record in trace.records if record.kind == "block"]
+def _arrivals(trace: Trace) -> list[float]:
+    """Return when the blocks of a stream came, or the parts of one that was read as the response to a request."""
+    kind = {"sse": "block", "http": "response"}.get(trace.transport)
+    return [record.at for record in trace.records if record.kind == kind]
