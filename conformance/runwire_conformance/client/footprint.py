@@ -43,19 +43,21 @@ class Footprint:
     """The account of one judging."""
 
     def __init__(self) -> None:
-        #: By its id, or a number where nobody told: a run that may be unfinished, and when it certainly is over.
-        self._left: dict[str | int, float] = {}
+        #: By its id: the run that may still be unfinished, and when it certainly is over.
+        self._left: dict[str, float] = {}
+        #: When the last run is certainly over whose id nobody told.
+        self._unseen_until = 0.0
 
     @property
     def runs_left(self) -> int:
         """How many runs of cases that have ended may still be unfinished, of those whose ids are known."""
         self._left = {run_id: until for run_id, until in self._left.items() if until > now()}
-        return sum(isinstance(run_id, str) for run_id in self._left)
+        return len(self._left)
 
     @property
     def seconds_left(self) -> float:
         """After how many seconds the last run, known by its id or not, certainly is over; 0.0 when none is left."""
-        return max([0.0, *(until - now() for until in self._left.values())])
+        return max(0.0, max([self._unseen_until, *self._left.values()]) - now())
 
     async def cancel_left(
         self, conversations: Sequence[tuple[Trace, CancellingCaller]], caller: CancellingCaller
@@ -66,8 +68,9 @@ class Footprint:
         """
         limits = caller.limits
         longest = limits["run_s"] + limits["detach_grace_s"]
-        unseen = now() + longest + limits["input_s"]  # its agent may wait for an answer, which is not running
-        self._left |= {id(trace): unseen for trace, _ in conversations if begins_unseen(trace)}
+        if any(begins_unseen(trace) for trace, _ in conversations):
+            # Its agent may wait for an answer, which is not running.
+            self._unseen_until = now() + longest + limits["input_s"]
         left = unfinished(conversations)
         if not left:
             return
