@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+from runwire_conformance.case import Broken
+from runwire_conformance.client.discovery.locate import ServerUnusable
 from runwire_conformance.client.discovery.profile import Options, ServerProfile
 from runwire_conformance.runner.phases import preflight
 from runwire_conformance.trace.clock import Clock
+from runwire_conformance.trace.memory_budget import FLOOD_RECORDS
+from runwire_conformance.trace.trace import Message, Trace
 
 
 @pytest.mark.parametrize(
@@ -52,3 +56,21 @@ def test_an_answer_that_nobody_asked_about_is_waited_for_once_and_in_short(
 
     assert taken == looks
     assert profile.broken["BEAT-5"] == "unanswered"
+
+
+def test_a_run_that_pours_out_events_is_followed_to_the_bytes_that_prove_it_endless() -> None:
+    class Pouring:
+        """A connection whose records are full, so that what comes is counted and kept no more."""
+
+        ended = False
+        messages = [Message(type="token")] * FLOOD_RECORDS
+        trace = Trace("websocket", "a talk", flooded_at=FLOOD_RECORDS, endless_bytes=8_000_000)
+
+        async def message(self, *_: object) -> None:
+            self.trace.count(3_000_000)
+            raise Broken("no terminal came")
+
+    pouring: Any = Pouring()
+
+    with pytest.raises(ServerUnusable, match="without end"):
+        asyncio.run(preflight._poured(pouring, 0))
