@@ -6,7 +6,7 @@ STAMP := .venv/.complete
 # Most tests wait for a server: modules of tests run side by side, the tests of one in turn.
 TOGETHER := -n 4 --dist loadfile
 # What failed beside other tests is tried once more by itself: whole suites, browsers and clusters share the machine.
-WHOLE := RUNWIRE_TESTS=all $(BIN)/python -m pytest -q -m whole
+WHOLE := RUNWIRE_TESTS=all $(BIN)/python -m pytest -q -m "whole or property"
 AGAIN := --last-failed --last-failed-no-failures none
 # How often `make proof` judges each good server as it is.
 RUNS := 5

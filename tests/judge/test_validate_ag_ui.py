@@ -289,6 +289,7 @@ NAMES = sorted(
 )
 
 
+@pytest.mark.property
 @settings(max_examples=examples(200), deadline=None)
 @given(
     st.lists(

@@ -379,6 +379,7 @@ def test_a_file_that_cannot_be_read_hides_no_other_file(tmp_path: Path) -> None:
     assert "good.jsonl: valid" in fine.stdout and "none.har" in fine.stderr
 
 
+@pytest.mark.property
 @settings(max_examples=examples(300), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_damage_to_a_file_is_a_traceback(tmp_path_factory: Any, data: st.DataObject) -> None:

@@ -263,6 +263,7 @@ MEMBERS = [
 STRANGE: list[Any] = [[], {}, [{}], None, True, -1, 0.5, 2**70, "", "\ud800", {"a": []}]
 
 
+@pytest.mark.property
 @settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_message_however_strange_keeps_a_recording_from_being_judged(data: st.DataObject) -> None:

@@ -173,6 +173,7 @@ ENDS = st.sampled_from(
 )
 
 
+@pytest.mark.property
 @settings(max_examples=examples(200), deadline=None)
 @given(st.lists(STEPS, max_size=12), ENDS)
 def test_every_log_is_a_sound_stream_from_every_question_on(

@@ -230,6 +230,7 @@ def test_a_bad_token_is_refused(access: Access, name: str) -> None:
     assert result in {"malformed", "unknown"} if reason in {"malformed", "unknown"} else result == reason
 
 
+@pytest.mark.property
 @hypothesis_settings(
     max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -21,5 +21,5 @@ def tries(seconds: float, every_s: float) -> range:
 
 
 def examples(number: int) -> int:
-    """Return how many examples a property is tried with: so many with RUNWIRE_TESTS=all, or a quarter."""
+    """Return how many examples a property is tried with: so many in `make test-all`, and a quarter in `make test`."""
     return number if os.environ.get("RUNWIRE_TESTS") == "all" else number // 4
