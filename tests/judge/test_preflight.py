@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from runwire_conformance.client.discovery.locate import ServerUnusable
 from runwire_conformance.client.discovery.profile import Options, ServerProfile
 from runwire_conformance.runner.phases import preflight
 from runwire_conformance.trace.clock import Clock
+from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.memory_budget import FLOOD_RECORDS
 from runwire_conformance.trace.trace import Message, Trace
 
@@ -56,6 +58,25 @@ def test_an_answer_that_nobody_asked_about_is_waited_for_once_and_in_short(
 
     assert taken == looks
     assert profile.broken["BEAT-5"] == "unanswered"
+
+
+def test_a_connection_without_ready_is_no_handshake_that_was_refused() -> None:
+    class Silent:
+        """A server whose further connections say nothing before they are asked."""
+
+        limits, clock = Limits({}), SimpleNamespace(tolerance=0.25)
+
+        async def connect(self, *, ready: bool) -> Any:
+            if ready:
+                await self.await_ready(None)
+            return SimpleNamespace()
+
+        async def await_ready(self, _: object) -> None:
+            raise Broken("expected ready", ("CONN-15",))
+
+    silent: Any = Silent()
+
+    assert asyncio.run(preflight._cancel(silent)).missing == {}
 
 
 def test_a_run_that_pours_out_events_is_followed_to_the_bytes_that_prove_it_endless() -> None:

@@ -160,11 +160,16 @@ class Target(View):
         client.patience_s = self.patience_s
         client.expects_busy = self.expects_busy
         self._open.append(client)
-        if ready and "CONN-15" not in self.profile.broken:
+        if ready:
+            await self.await_ready(client)
+        return client
+
+    async def await_ready(self, client: Client) -> None:
+        """Wait for the `ready` of a connection, if this server sends one; raises Broken when it does not come."""
+        if "CONN-15" not in self.profile.broken:
             await client.message(
                 lambda message: message.type == "ready", "ready", owners=("CONN-15",), certain=True
             )
-        return client
 
     async def start_again(self, client: Client, prompt: str, **members: Any) -> Run:
         """Start a run on a connection, or in a session, that has or had others; raises Wrong when it is refused with

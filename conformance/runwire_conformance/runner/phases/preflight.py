@@ -353,14 +353,14 @@ async def _heeds(target: Target, script: str, seconds: float) -> bool:
 
 async def _connected(target: Target, *, ready: bool = False) -> Client:
     """Return a further connection; raises ServerUnusable when the server takes no more, NoRunwireServer when it is
-    full.
+    full, and Broken when its `ready` does not come.
 
     One that admits a single connection may not have noticed yet that the look before has let go of its own.
     """
     until = now() + READY_S
     while True:
         try:
-            client = await target.connect(ready=ready)
+            client = await target.connect(ready=False)
         except Blocked as problem:
             if now() > until:
                 raise NoRunwireServer(f"{problem}; end other clients, or try again later") from None
@@ -369,6 +369,8 @@ async def _connected(target: Target, *, ready: bool = False) -> Client:
             raise ServerUnusable("CONN-6", f"after a first handshake had been accepted: {problem}") from None
         else:
             client.expects_busy = True  # nobody else has any
+            if ready:
+                await target.await_ready(client)
             return client
 
 
