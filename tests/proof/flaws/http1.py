@@ -90,6 +90,11 @@ class Response:
     trailing: bytes = b""
     """Raw bytes to send after it; the connection is closed behind them."""
 
+    @classmethod
+    def of_an_endpoint(cls, status: int) -> Response:
+        """Return one with the headers that every response of an endpoint has ([HTTP-13], [HTTP-21])."""
+        return cls(status, Headers((("cache-control", "no-store"), ("vary", "Origin"))))
+
     @property
     def is_stream(self) -> bool:
         """Whether this carries server-sent events."""

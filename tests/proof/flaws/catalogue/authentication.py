@@ -325,10 +325,15 @@ def refusals_are_not_readable(flaw: Rewrite, request: Request, response: Respons
     return response.without_header("access-control-allow-origin") if response.status == 401 else response
 
 
-@asks("HTTP-18", auth=True)
-def preflights_need_a_credential(flaw: Rewrite, request: Request) -> Request | Response:
+@answers("HTTP-18", auth=True)
+def preflights_need_a_credential(flaw: Rewrite, request: Request, response: Response) -> Response:
     """A CORS preflight without a credential is refused."""
-    return problem(401, "unauthorized") if request.method == "OPTIONS" and is_anonymous(request) else request
+    if not (request.method == "OPTIONS" and is_anonymous(request)):
+        return response
+    refused = problem(401, "unauthorized")
+    for name, value in response.headers.lines:
+        refused = refused.with_header(name, value) if name.lower().startswith("access-control-") else refused
+    return refused
 
 
 @answers("CONN-11", auth=True)

@@ -287,5 +287,5 @@ def offered(request: Request) -> list[str]:
 def problem(status: int, code: str) -> Response:
     """Return a complete refusal over HTTP."""
     body = {"type": "about:blank", "title": code, "status": status, "code": code, "retryable": False}
-    response = Response(status).with_header("content-type", "application/problem+json")
+    response = Response.of_an_endpoint(status).with_header("content-type", "application/problem+json")
     return response.with_header("connection", "close").with_body(json.dumps(body).encode())

@@ -77,7 +77,7 @@ class Inputs(Rewrite):
     def accepted(self, run_id: str) -> Response:
         """Return what a server says that accepts an answer."""
         body = json.dumps({"run_id": run_id, "status": "running", "seq": 1}).encode()
-        return Response(200).with_header("content-type", "application/json").with_body(body)
+        return Response.of_an_endpoint(200).with_header("content-type", "application/json").with_body(body)
 
 
 STATUS = {"bad_request": 400, "not_found": 404, "conflict": 409, "input_expired": 410}

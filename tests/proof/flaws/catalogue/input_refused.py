@@ -146,7 +146,7 @@ def waiting_runs_ignore_posted_cancels(flaw: Rewrite, request: Request) -> Reque
     if not is_cancel(request):
         return request
     body = json.dumps({"run_id": run_of(request), "status": "waiting", "seq": 1}).encode()
-    return Response(200).with_header("content-type", "application/json").with_body(body)
+    return Response.of_an_endpoint(200).with_header("content-type", "application/json").with_body(body)
 
 
 @flaw("INPUT-16")

@@ -348,7 +348,7 @@ class FinishedRunsHaveNoContent(Tops):
 
     def response(self, request: Request, response: Response) -> Response:
         if is_events(request) and response.is_stream and request.path.split("/")[-2] in self.ended:
-            return Response(204).with_header("connection", "close").with_header("cache-control", "no-store")
+            return Response.of_an_endpoint(204).with_header("connection", "close")
         return response
 
 
@@ -357,7 +357,7 @@ def no_content_while_unfinished(flaw: Rewrite, request: Request) -> Request | Re
     """An unfinished run with nothing new is answered with 204."""
     seq = _seq(cursor_of(request) or "0")
     if is_events(request) and 0 < int(seq) < 900:
-        return Response(204).with_header("connection", "close").with_header("cache-control", "no-store")
+        return Response.of_an_endpoint(204).with_header("connection", "close")
     return request
 
 
