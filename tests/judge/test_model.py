@@ -163,7 +163,12 @@ def test_saved_conversations_are_read_back(tmp_path: Path) -> None:
 
 
 #: Flaws that only a history or chance brings about, and which the model is asked to find by itself.
-FOUND = ("second_run_doubles_text", "replay_trims_text", "streams_of_a_cursor_trim_text")
+FOUND = (
+    "second_run_doubles_text",
+    "replay_trims_text",
+    "streams_of_a_cursor_trim_text",
+    "streams_end_where_their_run_fails",
+)
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@
 import asyncio
 import time
 
-from runwire_conformance.case import NotOffered, accuses, precondition, proves
+from runwire_conformance.case import NotOffered, TooUnsteady, accuses, precondition, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import beyond
-from runwire_conformance.client.conversations.run import behind, contents
+from runwire_conformance.client.conversations.run import Run, behind, contents, is_live
 from runwire_conformance.client.expectations import (
     expect_back_in_time,
     expect_completed,
@@ -215,13 +215,16 @@ async def a_finished_run_is_replayed_from_every_cut(client: Client) -> None:
 async def a_live_run_is_joined_without_seam(target: Target) -> None:
     writer, reader = await target.connect(), await target.connect()
     run = await writer.start(scripts.script(scripts.repeat(300, scripts.token("x"), scripts.wait(3))))
+    joined: list[Run] = []
     while not any(event.is_terminal for event in run.events):
         await run.next_event()
         if run.last_seq % 37 == 1:
-            await reader.resume(run.id, max(0, run.last_seq - 5))
+            joined.append(await reader.resume(run.id, max(0, run.last_seq - 5)))
     last = await reader.resume(run.id)
 
     expect_same_log(contents(await last.whole()), contents(await run.whole()))
+    if not any(map(is_live, joined)):
+        raise TooUnsteady("nobody joined the run before its end")
 
 
 @proves("RESUME-11")

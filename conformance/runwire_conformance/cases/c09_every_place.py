@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from runwire_conformance.case import proves
+from runwire_conformance.case import TooUnsteady, proves
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
-from runwire_conformance.client.conversations.run import Run, contents
+from runwire_conformance.client.conversations.run import Run, contents, is_live
 from runwire_conformance.client.target import Target
 
 #: A short log of which no two neighbours can be merged, and the types of its events.
@@ -25,11 +25,11 @@ TYPES = ["thinking", "tool_call", "observation", "observation", "token", "replac
 #: How many places are looked at at once, each on a connection or a stream of its own.
 AT_ONCE = 3
 
-#: Milliseconds for which a run stays live behind its steps, for readers to join.
-LIVE_MS = 300
+#: Milliseconds for which a run stays live behind its steps, for readers to join: longer where they came too late.
+LIVE_MS = (300, 3000)
 
-#: Reads a run from behind a `seq` and returns what it was told.
-Reader = Callable[[Run, int], Awaitable[list[dict[str, Any]]]]
+#: Joins a run behind a `seq`, and returns it as it is read there to its end.
+Reader = Callable[[Run, int], Awaitable[Run]]
 
 
 def paused_at(index: int) -> str:
@@ -89,32 +89,44 @@ async def a_run_is_cancelled_by_post_at_every_place_of_its_log(target: Target) -
 
 
 async def reads_the_rest_from_every_place(client: Client, read: Reader) -> None:
-    """Expect that a reader of a live run, wherever in its log it begins, is told what comes behind."""
+    """Expect that a reader of a live run, wherever in its log it begins, is told what comes behind.
+
+    Raises NotJudged where this machine was too slow to have the readers join before the end of the run.
+    """
     for first in range(0, len(STEPS) + 1, AT_ONCE):
         places = range(first, min(first + AT_ONCE, len(STEPS) + 1))
-        run = await client.start(scripts.script(*STEPS, scripts.wait(LIVE_MS), scripts.thinking("Done.")))
-        await until_seq(run, len(STEPS))
-        logs = await asyncio.gather(*(read(run, after) for after in places))
-        whole = await run.whole()
-        assert logs == [contents(whole[after:]) for after in places]
+        for live_ms in LIVE_MS:
+            run = await client.start(scripts.script(*STEPS, scripts.wait(live_ms), scripts.thinking("Done.")))
+            await until_seq(run, len(STEPS))
+            joined = await asyncio.gather(*(read(run, after) for after in places))
+            whole = await run.whole()
+            assert [contents(one.events) for one in joined] == [contents(whole[after:]) for after in places]
+            if all(map(is_live, joined)):
+                break
+        else:
+            raise TooUnsteady(
+                f"nobody joined a run within the {LIVE_MS[-1] / 1000:g} s for which it was live"
+            )
 
 
 @proves("RESUME-10", script=True, connections=AT_ONCE + 1)
 async def a_live_run_is_joined_at_every_place_of_its_log(client: Client, target: Target) -> None:
-    async def joined(run: Run, after: int) -> list[dict[str, Any]]:
+    async def joined(run: Run, after: int) -> Run:
         reader = await target.connect()
         again = await reader.resume(run.id, after, epoch=run.epoch)
         await again.terminal()
         await reader.leave()
-        return contents(again.events)
+        return again
 
     await reads_the_rest_from_every_place(client, joined)
 
 
 @proves("SSE-5", script=True, connections=AT_ONCE + 1)
 async def a_live_run_is_streamed_from_every_place_of_its_log(client: Client, target: Target) -> None:
-    async def streamed(run: Run, after: int) -> list[dict[str, Any]]:
-        return contents(await (await (await target.events(run.id, f"{run.epoch}.{after}")).run()).whole())
+    async def streamed(run: Run, after: int) -> Run:
+        again = await (await target.events(run.id, f"{run.epoch}.{after}")).run()
+        await again.terminal()
+        return again
 
     await reads_the_rest_from_every_place(client, streamed)
 

@@ -320,7 +320,9 @@ class _Player:
 
     async def _end_of(self, line: _Connection, run: int) -> None:
         history, conversation = self._histories[run], line.conversation
-        self._sentence = "RUN-4" if history.cancelled_at is None else "CANCEL-2"
+        # Whether the run has an end, a stream that does not tell it leaves open.
+        end = "SSE-5" if isinstance(conversation, Stream) else "RUN-4"
+        self._sentence = end if history.cancelled_at is None else "CANCEL-2"
         seconds = self._answer_s + duration_ms(history.script) / 1000
         await conversation.wait_until(lambda: self._ended(conversation, run), seconds, "the run's terminal")
         if history.cancelled_at is None or conversation.trace.not_reading:

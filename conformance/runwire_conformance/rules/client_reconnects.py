@@ -8,9 +8,8 @@ from itertools import pairwise
 from runwire_conformance.rules.answers import kind_of
 from runwire_conformance.rules.client import BY_ITSELF_S, body_of, refusals, said
 from runwire_conformance.rules.finding import Finding, IndexedFinding
-from runwire_conformance.rules.log import FINISHED
 from runwire_conformance.rules.registry import ConnectionsRule, Rules
-from runwire_conformance.trace.trace import CROSSING_S, Message, Trace, remembered
+from runwire_conformance.trace.trace import CROSSING_S, FINISHED, Message, Trace, remembered
 
 RULES = Rules[ConnectionsRule]()
 rule = RULES.rule

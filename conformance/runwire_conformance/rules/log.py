@@ -7,7 +7,7 @@ from itertools import pairwise
 from runwire_conformance.rules.answers import resumed_says_what_was_asked
 from runwire_conformance.rules.finding import Finding, RuleContext
 from runwire_conformance.rules.registry import ConversationRule, Rules
-from runwire_conformance.trace.trace import CONTROL_TYPES, EVENT_TYPES, Message, Trace, remembered
+from runwire_conformance.trace.trace import CONTROL_TYPES, EVENT_TYPES, FINISHED, Message, Trace, remembered
 
 RULES = Rules[ConversationRule]()
 rule = RULES.rule
@@ -16,9 +16,6 @@ rule = RULES.rule
 UNMISTAKABLE = frozenset(
     {"token", "replace", "thinking", "tool_delta", "tool_call", "observation", "input_request", "done"}
 )
-
-#: States of a run that has ended; what comes of it is a replay.
-FINISHED = frozenset({"completed", "incomplete", "cancelled", "failed"})
 
 
 @dataclass(slots=True)

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 
 from runwire_conformance.rules.answers import AnsweredMessage, answered, kind_of
 from runwire_conformance.rules.finding import Finding, RuleContext
-from runwire_conformance.rules.log import FINISHED
 from runwire_conformance.rules.registry import ConversationRule, Rules
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import Message, Record, Trace, remembered
+from runwire_conformance.trace.trace import FINISHED, Message, Record, Trace, remembered
 
 RULES = Rules[ConversationRule]()
 rule = RULES.rule

@@ -171,6 +171,9 @@ EVENT_TYPES = frozenset(
 )
 CONTROL_TYPES = frozenset(["ready", "started", "resumed", "notice", "heartbeat"])
 
+#: States of a run that has ended; what comes of it is a replay.
+FINISHED = frozenset({"completed", "incomplete", "cancelled", "failed"})
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

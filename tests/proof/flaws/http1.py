@@ -92,8 +92,9 @@ class Response:
 
     @classmethod
     def of_an_endpoint(cls, status: int) -> Response:
-        """Return one with the headers that every response of an endpoint has ([HTTP-13], [HTTP-21])."""
-        return cls(status, Headers((("cache-control", "no-store"), ("vary", "Origin"))))
+        """Return one with the headers that such a response of an endpoint has ([HTTP-13], [HTTP-21], [LIMIT-10])."""
+        again = [("retry-after", "1")] if status in {429, 503} else []
+        return cls(status, Headers((("cache-control", "no-store"), ("vary", "Origin"), *again)))
 
     @property
     def is_stream(self) -> bool:

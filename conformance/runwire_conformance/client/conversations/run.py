@@ -8,7 +8,7 @@ from runwire_conformance.case import Broken, NotExercised
 from runwire_conformance.client.conversations.conversation import END, EVENT_S, EVENTS, Conversation, Owners
 from runwire_conformance.client.scripts import answer_text
 from runwire_conformance.trace.clock import now
-from runwire_conformance.trace.trace import Message
+from runwire_conformance.trace.trace import FINISHED, Message
 
 
 class Run:
@@ -137,6 +137,11 @@ class Run:
         await self.conversation.wait_until(
             lambda: self.text.startswith(text), seconds, f"answer text that begins with {text!r}", EVENTS
         )
+
+
+def is_live(run: Run) -> bool:
+    """Whether a run had not ended when a reader joined it, as the `resumed` that opened it says."""
+    return run.opening is not None and run.opening.string("status") not in FINISHED
 
 
 def without(message: Message, *members: str) -> dict[str, Any]:
