@@ -16,7 +16,7 @@ from runwire_conformance.client.options.keys import DEFAULT_PROMPTS, TABLES
 from runwire_conformance.client.options.search_options import Search
 from runwire_conformance.fuzz.plan import BadPlan, saved_plans
 from runwire_conformance.trace.json_reading import read_toml
-from runwire_conformance.trace.short_limits import SHORT_LIMITS
+from runwire_conformance.trace.limits import SHORT_LIMITS
 
 if TYPE_CHECKING:  # most commands need no pytest, which takes a while
     import pytest

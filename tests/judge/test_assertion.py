@@ -12,7 +12,7 @@ from runwire_conformance.case import Broken
 from runwire_conformance.client.wire.http import Response
 from runwire_conformance.runner import assertion
 from runwire_conformance.runner.assertion import in_words, line_of, missing_in_words
-from runwire_conformance.trace.trace import Message
+from runwire_conformance.trace.message import Message
 
 MODULE = """
 async def one():

@@ -8,7 +8,8 @@ import pytest
 
 from runwire_conformance.rules import Finding
 from runwire_conformance.rules.messages import data_of
-from runwire_conformance.trace.trace import Message, Record
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Record
 from tests.support.conversations import RESUMED, RUN, TRACE, done, ready, token
 from tests.support.talks import BEAT, READY, STARTED, message, said, sign
 

@@ -18,7 +18,8 @@ from runwire_conformance.trace.memory_budget import (
     MemoryBudget,
     reckoned,
 )
-from runwire_conformance.trace.trace import RESPONSE_ENDED, Message, Record, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import RESPONSE_ENDED, Record, Trace
 from runwire_conformance.trace.transcript import transcript
 from runwire_conformance.verdict.causes import broken_off, possible_causes, shows_no_heed
 from runwire_conformance.verdict.judge import starved_by_floods, watched

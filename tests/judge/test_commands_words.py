@@ -16,7 +16,7 @@ from runwire_conformance.cli.shared.connection import named
 from runwire_conformance.client.discovery.server_url import server_url
 from runwire_conformance.runner.forecast import Forecast
 from runwire_conformance.settings import commented_settings
-from runwire_conformance.trace.short_limits import SHORT_LIMITS
+from runwire_conformance.trace.limits import SHORT_LIMITS
 from runwire_reference_server.cli import parser
 from runwire_reference_server.integrations.options import plays_scripts
 from runwire_reference_server.run_log.registry import LIMITS

@@ -10,7 +10,8 @@ import pytest
 from runwire_conformance.rules import Finding, findings
 from runwire_conformance.rules.messages import faults_of, has_lone_surrogate
 from runwire_conformance.rules.wire import is_unasked
-from runwire_conformance.trace.trace import Message, Record, Side, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Record, Side, Trace
 from tests.support.conversations import (
     BEGIN,
     CONTEXT,

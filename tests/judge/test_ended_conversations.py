@@ -15,7 +15,8 @@ from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import Conversation
 from runwire_conformance.trace.clock import Clock, now
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import Message, Record, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Record, Trace
 from runwire_conformance.trace.transcript import transcript
 
 LIMITS = Limits({"idle_s": 3})

@@ -21,7 +21,8 @@ from runwire_conformance.runner.engine import MOST_FLOODED, STOPPED, Engine
 from runwire_conformance.runner.phases import INTERRUPTED, judge_server, liveness
 from runwire_conformance.runner.phases.confirmation import MOST_EXPLAINED, MOST_TRIES
 from runwire_conformance.runner.phases.liveness import GONE
-from runwire_conformance.trace.trace import Message, Record, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Record, Trace
 from runwire_conformance.verdict.outcome import Case, State
 
 LIMITS = {"connections_per_principal": 100, "heartbeat_s": 1, "idle_s": 3, "run_s": 5, "detach_grace_s": 1}

@@ -11,7 +11,8 @@ from runwire_conformance.client.footprint import Footprint, begins_unseen
 from runwire_conformance.trace.clock import Interval
 from runwire_conformance.trace.http_request import HttpRequest
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import Message, Record, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Record, Trace
 
 STARTED = Record(0.2, "server", "block", "data: {}", Message(type="started", run_id="r" * 22))
 

@@ -20,7 +20,8 @@ from runwire_conformance.fuzz.model import (
 )
 from runwire_conformance.rules import RuleContext
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import Message, Record, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Record, Trace
 from tests.support.plans import CUT, GOOD, RUN, SCRIPT, THOUGHT, done, reading, token
 
 CONTEXT = RuleContext(Limits({"detach_grace_s": 10}))

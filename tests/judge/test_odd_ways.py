@@ -11,7 +11,8 @@ import pytest
 from runwire_conformance.case import TooSlow
 from runwire_conformance.cases.c09_every_place import story
 from runwire_conformance.client.expectations import expect_back_in_time
-from runwire_conformance.trace.trace import Message, Record, Trace, WrittenAsFraction, parsed
+from runwire_conformance.trace.message import Message, WrittenAsFraction, parsed
+from runwire_conformance.trace.trace import Record, Trace
 from runwire_conformance.trace.transcript import begin_of, transcript
 
 CALL = {"type": "tool_call", "call_id": "c1"}

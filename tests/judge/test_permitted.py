@@ -17,7 +17,8 @@ from runwire_conformance.client.situations import hostile_clients
 from runwire_conformance.client.wire.dialects import DIALECTS
 from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import Message, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Trace
 
 
 def test_events_that_were_merged_across_a_cursor_cannot_be_compared() -> None:

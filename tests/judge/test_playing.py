@@ -27,7 +27,8 @@ from runwire_conformance.client.wire.http import Unanswered
 from runwire_conformance.runner.gates import unplayed
 from runwire_conformance.runner.playing import limit_expired, outcome_of
 from runwire_conformance.trace.clock import Clock, now
-from runwire_conformance.trace.trace import Message, Record, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Record, Trace
 from runwire_conformance.verdict.causes import broken_off
 from runwire_conformance.verdict.outcome import Case, Outcome, State
 

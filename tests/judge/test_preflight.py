@@ -15,7 +15,8 @@ from runwire_conformance.runner.phases import preflight
 from runwire_conformance.trace.clock import Clock
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.memory_budget import FLOOD_RECORDS
-from runwire_conformance.trace.trace import Message, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Trace
 
 
 @pytest.mark.parametrize(

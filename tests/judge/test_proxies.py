@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from runwire_conformance.trace.trace import RESPONSE_ENDED, Message, Record, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import RESPONSE_ENDED, Record, Trace
 from runwire_conformance.verdict.judgement import Accusation, Judgement, Verdict
 from runwire_conformance.verdict.proxies.products import Symptom
 from runwire_conformance.verdict.proxies.signs import ProxySigns, explained_by_proxy, signs_of, without_proxy

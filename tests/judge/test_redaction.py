@@ -22,8 +22,9 @@ from runwire_conformance.runner.phases import judge_server
 from runwire_conformance.tools.recorder import RecordingWriter
 from runwire_conformance.tools.terminal.answers import InteractiveDisplay
 from runwire_conformance.tools.terminal.screen import Plain
+from runwire_conformance.trace.message import Message
 from runwire_conformance.trace.redaction import Redaction, base64url
-from runwire_conformance.trace.trace import Message, Record, Trace
+from runwire_conformance.trace.trace import Record, Trace
 from runwire_conformance.trace.transcript import masked
 from runwire_conformance.verdict.outcome import Case, State
 

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from runwire_conformance.rules import findings
-from runwire_conformance.trace.trace import Message, Record, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Record, Trace
 from tests.support.conversations import (
     BAD,
     BEGIN,

@@ -15,7 +15,8 @@ from runwire_conformance.client.wire.sse import Block, BlockParser
 from runwire_conformance.client.wire.websocket import Pace
 from runwire_conformance.rules import RuleContext, findings
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import RESPONSE_ENDED, Message, Record, Trace, Transport
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import RESPONSE_ENDED, Record, Trace, Transport
 from tests.support.transcripts import INVALID, VALID, found
 
 STREAM = (

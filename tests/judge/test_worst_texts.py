@@ -19,8 +19,8 @@ from runwire_conformance.client.wire.sse import EventReader
 from runwire_conformance.rules.messages import faults_of
 from runwire_conformance.tools import reading, validate
 from runwire_conformance.tools.formats.recording import Unreadable
+from runwire_conformance.trace.message import object_of, parsed
 from runwire_conformance.trace.redaction import Redaction
-from runwire_conformance.trace.trace import object_of, parsed
 from runwire_reference_server.agents import AgentError
 from runwire_reference_server.agents.script import parse
 from runwire_reference_server.service.settings import Settings

@@ -7,7 +7,8 @@ from typing import Any
 
 from runwire_conformance.rules import RuleContext, findings
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import Message, Record, Side, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Record, Side, Trace
 
 RUN, TRACE = "run-0123456789-0123456789", "0af7651916cd43dd8448eb211c80319c"
 

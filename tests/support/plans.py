@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from runwire_conformance.trace.trace import Message, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Trace
 
 RUN = "r" * 22
 

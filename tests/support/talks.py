@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from runwire_conformance.rules import Finding, findings
-from runwire_conformance.trace.trace import Message, Record, Side, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Record, Side, Trace
 from tests.support.conversations import (
     BEGIN,
     CONTEXT,

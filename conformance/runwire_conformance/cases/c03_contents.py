@@ -13,7 +13,7 @@ from runwire_conformance.client.conversations.run import Run, contents
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.edge_values import NAMES, STRINGS, VALUES
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import Message
+from runwire_conformance.trace.message import Message
 
 #: How many contents one run carries.
 AT_ONCE = 24

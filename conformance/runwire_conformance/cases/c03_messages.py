@@ -11,7 +11,7 @@ from runwire_conformance.client.conversations.conversation import ANSWER_S, END,
 from runwire_conformance.client.expectations import expect_member, expect_noticed
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import Message
+from runwire_conformance.trace.message import Message
 
 
 def ends_a_run(message: Message) -> bool:

@@ -19,7 +19,7 @@ from runwire_conformance.client.wire.websocket import MAX_MESSAGE
 from runwire_conformance.rules.messages import excesses
 from runwire_conformance.trace.json_reading import MOST_DEPTH
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import Message, json_of
+from runwire_conformance.trace.message import Message, json_of
 
 #: Seconds for which the agent pauses between two words, where the run may last for longer.
 LONGEST_PAUSE_S = 1.5

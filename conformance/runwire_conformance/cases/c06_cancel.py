@@ -17,7 +17,7 @@ from runwire_conformance.client.situations.any_transport import BOTH_TRANSPORTS,
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.clock import LATE_S
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import object_of
+from runwire_conformance.trace.message import object_of
 
 #: A run that lasts long enough for another one to be cancelled meanwhile.
 A_MOMENT = scripts.script(scripts.token("a"), scripts.wait(500), scripts.token("b"))

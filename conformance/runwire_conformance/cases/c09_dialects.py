@@ -15,7 +15,8 @@ from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.dialects import DIALECTS, Connected, Dialect, DialectPeer
 from runwire_conformance.client.wire.http import Response, Unanswered, address_of, target_of
 from runwire_conformance.client.wire.sse import Block, BlockParser
-from runwire_conformance.trace.trace import Message, Trace, parsed
+from runwire_conformance.trace.message import Message, parsed
+from runwire_conformance.trace.trace import Trace
 
 #: Seconds that the agent of a stream pauses between its two words.
 PAUSE_S = 1.2

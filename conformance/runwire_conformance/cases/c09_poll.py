@@ -11,7 +11,7 @@ from runwire_conformance.client.conversations.run import behind, contents
 from runwire_conformance.client.target import ACCEPT_JSON, Target, new_run_id
 from runwire_conformance.client.wire.http import Response
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import Message
+from runwire_conformance.trace.message import Message
 from runwire_schemas import violations
 
 #: How many polls read a short log, however few events each of them brings.

@@ -13,7 +13,7 @@ from runwire_conformance.client.expectations import expect_completed, expect_end
 from runwire_conformance.client.situations.any_transport import BOTH_TRANSPORTS
 from runwire_conformance.client.situations.questions import FORM, opened, run_that_asks, send_answer
 from runwire_conformance.client.target import Target, new_run_id
-from runwire_conformance.trace.trace import Message, object_of
+from runwire_conformance.trace.message import Message, object_of
 
 #: The members of events that a script can set.
 SAYABLE = frozenset(

@@ -10,7 +10,7 @@ from runwire_conformance.client.expectations import expect_ended
 from runwire_conformance.client.situations.questions import FORM
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import Message
+from runwire_conformance.trace.message import Message
 
 
 def failure(terminal: Message) -> tuple[str, Any]:

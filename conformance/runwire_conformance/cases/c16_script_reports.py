@@ -7,7 +7,7 @@ from runwire_conformance.client.expectations import expect_ended
 from runwire_conformance.client.situations.any_transport import start_run, stop
 from runwire_conformance.client.target import Target, new_run_id
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import object_of
+from runwire_conformance.trace.message import object_of
 
 #: Seconds for which an agent would work beyond its deadline; nothing waits for them.
 SPARE_S = 20.0

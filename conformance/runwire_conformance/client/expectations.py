@@ -10,7 +10,8 @@ from runwire_conformance.case import TooSlow, Wrong
 from runwire_conformance.client.conversations.conversation import Conversation, Owners
 from runwire_conformance.client.conversations.run import Run
 from runwire_conformance.client.wire.http import Response
-from runwire_conformance.trace.trace import NEARLY, Message
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import NEARLY
 from runwire_schemas import violations
 
 #: Characters that are shown of a message or a body.

@@ -30,14 +30,8 @@ from runwire_conformance.trace.clock import Clock, Interval, now
 from runwire_conformance.trace.http_request import HttpRequest, endpoint_of
 from runwire_conformance.trace.limits import CONNECTIONS
 from runwire_conformance.trace.memory_budget import MemoryBudget
-from runwire_conformance.trace.trace import (
-    MOST_HEADER,
-    OWED_HEADERS,
-    PROXY_EVIDENCE_HEADERS,
-    Message,
-    Trace,
-    parsed,
-)
+from runwire_conformance.trace.message import Message, parsed
+from runwire_conformance.trace.trace import MOST_HEADER, OWED_HEADERS, PROXY_EVIDENCE_HEADERS, Trace
 
 JSON = ("Content-Type", "application/json")
 ACCEPT_JSON = ("Accept", "application/json")

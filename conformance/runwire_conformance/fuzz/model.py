@@ -7,7 +7,8 @@ from typing import Any
 from runwire_conformance.fuzz.plan import Script
 from runwire_conformance.rules import RuleContext, findings, late_findings
 from runwire_conformance.rules.log import Reading, readings
-from runwire_conformance.trace.trace import Message, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Trace
 
 #: Steps that become an event of the same type, with the member that holds a text.
 _TEXTS = {"token": "data", "replace": "data", "thinking": "content"}

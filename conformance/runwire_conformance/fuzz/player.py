@@ -35,7 +35,7 @@ from runwire_conformance.fuzz.plan import (
 )
 from runwire_conformance.rules import RuleContext
 from runwire_conformance.trace.clock import now
-from runwire_conformance.trace.trace import Message
+from runwire_conformance.trace.message import Message
 
 #: What a slow reader takes at once, in bytes, and its rest after each, in seconds.
 SLOW_BYTES, SLOW_BYTES_A_SECOND = 512, 256_000

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from runwire_conformance.rules.finding import Finding, RuleContext
 from runwire_conformance.rules.registry import ConversationRule, Rules
-from runwire_conformance.trace.trace import Message, Trace, remembered
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Trace, remembered
 from runwire_schemas import CLIENT_TYPES
 
 RULES = Rules[ConversationRule]()

@@ -14,7 +14,8 @@ from runwire_conformance.rules.finding import Finding
 from runwire_conformance.rules.messages import REPEATED, faults_of
 from runwire_conformance.rules.registry import ClientRule, Rules
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import CROSSING_S, Message, Record, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import CROSSING_S, Record, Trace
 from runwire_schemas import CLIENT_TYPES, schema
 
 RULES = Rules[ClientRule]()

@@ -9,7 +9,8 @@ from runwire_conformance.rules.answers import kind_of
 from runwire_conformance.rules.client import BY_ITSELF_S, body_of, refusals, said
 from runwire_conformance.rules.finding import Finding, IndexedFinding
 from runwire_conformance.rules.registry import ConnectionsRule, Rules
-from runwire_conformance.trace.trace import CROSSING_S, FINISHED, Message, Trace, remembered
+from runwire_conformance.trace.message import FINISHED, Message
+from runwire_conformance.trace.trace import CROSSING_S, Trace, remembered
 
 RULES = Rules[ConnectionsRule]()
 rule = RULES.rule

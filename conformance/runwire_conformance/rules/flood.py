@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from runwire_conformance.rules.wire import is_unasked
 from runwire_conformance.trace.memory_budget import FLOOD_RECORDS
-from runwire_conformance.trace.trace import Message, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)

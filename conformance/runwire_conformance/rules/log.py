@@ -7,7 +7,8 @@ from itertools import pairwise
 from runwire_conformance.rules.answers import resumed_says_what_was_asked
 from runwire_conformance.rules.finding import Finding, RuleContext
 from runwire_conformance.rules.registry import ConversationRule, Rules
-from runwire_conformance.trace.trace import CONTROL_TYPES, EVENT_TYPES, FINISHED, Message, Trace, remembered
+from runwire_conformance.trace.message import CONTROL_TYPES, EVENT_TYPES, FINISHED, Message
+from runwire_conformance.trace.trace import Trace, remembered
 
 RULES = Rules[ConversationRule]()
 rule = RULES.rule

@@ -10,7 +10,8 @@ from typing import Any
 from runwire_conformance.rules.finding import Finding, RuleContext
 from runwire_conformance.rules.registry import ConversationRule, Rules
 from runwire_conformance.trace.json_reading import TooDeep, exceeds_depth
-from runwire_conformance.trace.trace import EVENT_TYPES, Message, Trace, WrittenAsFraction
+from runwire_conformance.trace.message import EVENT_TYPES, Message, WrittenAsFraction
+from runwire_conformance.trace.trace import Trace
 from runwire_schemas import SERVER_TYPES, schema, server_message_violations
 from runwire_spec import registries
 

@@ -14,7 +14,8 @@ from runwire_conformance.rules.answers import AnsweredMessage, answered, kind_of
 from runwire_conformance.rules.finding import Finding, RuleContext
 from runwire_conformance.rules.registry import ConversationRule, Rules
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import FINISHED, Message, Record, Trace, remembered
+from runwire_conformance.trace.message import FINISHED, Message
+from runwire_conformance.trace.trace import Record, Trace, remembered
 
 RULES = Rules[ConversationRule]()
 rule = RULES.rule

@@ -14,7 +14,8 @@ from runwire_conformance.rules.log import Reading, readings
 from runwire_conformance.rules.recorded import own_limits
 from runwire_conformance.rules.registry import ConnectionsRule, Rules
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import Message, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Trace
 
 RULES = Rules[ConnectionsRule]()
 rule = RULES.rule

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from runwire_conformance.rules.finding import Finding, RuleContext
 from runwire_conformance.rules.log import readings
 from runwire_conformance.rules.registry import ConversationRule, Rules
-from runwire_conformance.trace.trace import EVENT_TYPES, Message, Trace
+from runwire_conformance.trace.message import EVENT_TYPES, Message
+from runwire_conformance.trace.trace import Trace
 from runwire_spec import registries
 
 RULES = Rules[ConversationRule]()

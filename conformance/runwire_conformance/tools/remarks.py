@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 
-from runwire_conformance.trace.trace import FINISHED, Message
+from runwire_conformance.trace.message import FINISHED, Message
 from runwire_schemas import CLIENT_TYPES, SERVER_TYPES
 
 #: How many of one kind are told one by one.

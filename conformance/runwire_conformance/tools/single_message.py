@@ -8,7 +8,8 @@ from runwire_conformance.rules.client import it_sends_one_meaning
 from runwire_conformance.rules.messages import RULES
 from runwire_conformance.tools.formats.recording import RecordingLine
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import Message, Record, Side, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Record, Side, Trace
 from runwire_schemas import CLIENT_TYPES, SERVER_TYPES, client_message_violations
 from runwire_spec import catalogue, registries
 

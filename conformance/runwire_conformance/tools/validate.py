@@ -18,7 +18,8 @@ from runwire_conformance.tools.single_message import (
 )
 from runwire_conformance.trace.clock import LEAST_TOLERANCE_S
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import Message, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Trace
 from runwire_spec import catalogue
 
 __all__ = ["Problem", "ValidationResult", "judged", "problems_of", "read", "stated_limits", "validate_file"]

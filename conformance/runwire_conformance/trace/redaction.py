@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from runwire_conformance.trace.trace import Message, Record, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Record, Trace
 
 MASK = "***"
 

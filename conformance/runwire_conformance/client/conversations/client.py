@@ -12,7 +12,7 @@ from runwire_conformance.client.conversations.run import Run
 from runwire_conformance.client.view import expect_to_fit
 from runwire_conformance.trace.clock import now
 from runwire_conformance.trace.limits import RUNS
-from runwire_conformance.trace.trace import Message
+from runwire_conformance.trace.message import Message
 from runwire_spec import registries
 
 #: Seconds to wait for what must have come already.

@@ -23,7 +23,8 @@ from runwire_conformance.client.wire.websocket import (
 from runwire_conformance.rules.flood import flood_of
 from runwire_conformance.trace.clock import Interval, now
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import CROSSING_S, Message, Trace, parsed
+from runwire_conformance.trace.message import Message, parsed
+from runwire_conformance.trace.trace import CROSSING_S, Trace
 
 #: What the buffers of the network between a server and a reader that is slow hold of a message.
 BUFFERED_BYTES = 1_000_000

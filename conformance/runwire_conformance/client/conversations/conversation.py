@@ -15,7 +15,8 @@ from runwire_conformance.case import (
 from runwire_conformance.client.footprint import begun_in, ended_in
 from runwire_conformance.trace.clock import LATE_S, Interval, now
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import Message, Trace, parsed
+from runwire_conformance.trace.message import Message, parsed
+from runwire_conformance.trace.trace import Trace
 
 
 class DefaultTimeout(float):

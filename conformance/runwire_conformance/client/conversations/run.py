@@ -8,7 +8,7 @@ from runwire_conformance.case import Broken, NotExercised
 from runwire_conformance.client.conversations.conversation import END, EVENT_S, EVENTS, Conversation, Owners
 from runwire_conformance.client.scripts import answer_text
 from runwire_conformance.trace.clock import now
-from runwire_conformance.trace.trace import FINISHED, Message
+from runwire_conformance.trace.message import FINISHED, Message
 
 
 class Run:

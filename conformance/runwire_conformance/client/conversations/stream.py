@@ -9,7 +9,8 @@ from runwire_conformance.client.wire.sse import Block, BlockParser, EndlessLine
 from runwire_conformance.client.wire.websocket import most_message_bytes
 from runwire_conformance.trace.clock import Interval
 from runwire_conformance.trace.limits import Limits
-from runwire_conformance.trace.trace import RESPONSE_ENDED, Message, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import RESPONSE_ENDED, Trace
 
 
 class Stream(Conversation):

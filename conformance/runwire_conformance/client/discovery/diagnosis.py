@@ -14,7 +14,7 @@ from runwire_conformance.client.wire.http import (
     address_of,
     open_socket,
 )
-from runwire_conformance.trace.trace import parsed
+from runwire_conformance.trace.message import parsed
 from runwire_spec import registries
 
 #: Seconds for which the first bytes of whatever listens are waited for; they only make the complaint a better one.

@@ -10,7 +10,7 @@ from runwire_conformance.client.conversations.stream import Stream
 from runwire_conformance.client.expectations import expect_status
 from runwire_conformance.client.target import ACCEPT_JSON, Target
 from runwire_conformance.trace.clock import now
-from runwire_conformance.trace.trace import Message
+from runwire_conformance.trace.message import Message
 
 #: The transports that such a case plays on.
 BOTH_TRANSPORTS = ("websocket", "sse")

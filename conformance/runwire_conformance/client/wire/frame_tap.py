@@ -8,7 +8,8 @@ from websockets.streams import StreamReader as FrameReader
 
 from runwire_conformance.client.wire.websocket import MAX_MESSAGE, MessageSize, MessageTooLarge
 from runwire_conformance.trace.clock import now
-from runwire_conformance.trace.trace import Record, Side, parsed
+from runwire_conformance.trace.message import parsed
+from runwire_conformance.trace.trace import Record, Side
 
 
 class FrameTap:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import h11
 
-from runwire_conformance.trace.trace import Message, object_of
+from runwire_conformance.trace.message import Message, object_of
 
 Headers = Sequence[tuple[str, str]]
 

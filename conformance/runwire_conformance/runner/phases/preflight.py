@@ -25,7 +25,8 @@ from runwire_conformance.rules.flood import flood_of
 from runwire_conformance.rules.wire import it_is_not_flooded
 from runwire_conformance.trace.clock import LATE_S, Clock, now
 from runwire_conformance.trace.memory_budget import KEPT_RECORDS
-from runwire_conformance.trace.trace import Message, Record, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Record, Trace
 from runwire_conformance.verdict.causes import broken_off
 from runwire_schemas import SERVER_TYPES
 

@@ -18,7 +18,8 @@ from runwire_conformance.tools.formats.file_text import GZIP, MOST_BYTES, gunzip
 from runwire_conformance.tools.formats.har_entry import HarEntry, clock_of, member, moment, number, text
 from runwire_conformance.tools.formats.recognition import is_of_a_server, is_turned_round
 from runwire_conformance.tools.formats.recording import Recorded, Recording, Unreadable, meaning_of
-from runwire_conformance.trace.trace import Message, Record, Side, Trace, parsed
+from runwire_conformance.trace.message import Message, parsed
+from runwire_conformance.trace.trace import Record, Side, Trace
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 

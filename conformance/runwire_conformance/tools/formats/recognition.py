@@ -2,7 +2,8 @@
 
 from functools import cache
 
-from runwire_conformance.trace.trace import Message, Side, Trace
+from runwire_conformance.trace.message import Message
+from runwire_conformance.trace.trace import Side, Trace
 from runwire_schemas import SERVER_TYPES
 from runwire_spec import registries
 

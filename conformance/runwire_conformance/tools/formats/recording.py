@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from runwire_conformance.rules.messages import data_of, faults_of
-from runwire_conformance.trace.trace import RESPONSE_ENDED, Message, Record, Trace, Transport, parsed
+from runwire_conformance.trace.message import Message, parsed
+from runwire_conformance.trace.trace import RESPONSE_ENDED, Record, Trace, Transport
 from runwire_conformance.trace.transcript import masked
 
 #: The members of which a line has exactly one that says what crossed the wire, beside `request` with a `message`.

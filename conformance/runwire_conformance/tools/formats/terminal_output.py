@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from runwire_conformance.client.wire.sse import BlockParser
 from runwire_conformance.tools.formats.recognition import is_turned_round
 from runwire_conformance.tools.formats.recording import Recorded, Recording, Unreadable
-from runwire_conformance.trace.trace import Record, Side, Trace, parsed
+from runwire_conformance.trace.message import parsed
+from runwire_conformance.trace.trace import Record, Side, Trace
 
 #: Colours and movements of the cursor, which a program writes into a terminal and `script` into a file.
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")

@@ -7,7 +7,8 @@ from typing import Any
 from runwire_conformance.tools.check_client.server.peers import PeerConnection, Request
 from runwire_conformance.tools.check_client.server.scenario_run import problem
 from runwire_conformance.tools.check_client.wire_log import WireLog
-from runwire_conformance.trace.trace import Trace, Transport, parsed
+from runwire_conformance.trace.message import parsed
+from runwire_conformance.trace.trace import Trace, Transport
 
 
 def opened(log: WireLog, transport: Transport, request: Request) -> Trace:

@@ -11,7 +11,8 @@ from websockets.frames import Frame, Opcode
 
 from runwire_conformance.client.wire.websocket import close_payload
 from runwire_conformance.tools.check_client.server.peers import PeerConnection
-from runwire_conformance.trace.trace import RESPONSE_ENDED, Message, Trace, parsed
+from runwire_conformance.trace.message import Message, parsed
+from runwire_conformance.trace.trace import RESPONSE_ENDED, Trace
 
 #: Seconds between two pieces of a stream that is cut, so that they travel apart.
 PIECE_S = 0.001

@@ -16,7 +16,7 @@ from runwire_conformance.tools.check_client.server.scenario_run import (
     ScenarioRun,
 )
 from runwire_conformance.tools.check_client.wire_log import WireLog
-from runwire_conformance.trace.trace import parsed
+from runwire_conformance.trace.message import parsed
 
 RUNS = "/v1/runs"
 

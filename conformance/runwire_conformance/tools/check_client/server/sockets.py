@@ -17,7 +17,8 @@ from runwire_conformance.tools.check_client.server.readers import SocketReader
 from runwire_conformance.tools.check_client.server.scenario_player import ScenarioPlayer
 from runwire_conformance.tools.check_client.server.scenario_run import UNAUTHORIZED, ScenarioRun, problem
 from runwire_conformance.tools.check_client.wire_log import WireLog
-from runwire_conformance.trace.trace import Message, Trace, parsed
+from runwire_conformance.trace.message import Message, parsed
+from runwire_conformance.trace.trace import Trace
 
 
 class Sockets:
