@@ -21,6 +21,8 @@ RELATED: dict[str, tuple[str, ...]] = {
     "no_heartbeats_while_waiting": ("BEAT-1",),
     "one_slow_reader_slows_all": ("BEAT-1",),
     "ready_only_when_spoken_to": ("BEAT-3",),
+    # Whoever refuses at once may do so before an earlier start is answered.
+    "one_run_a_connection": ("MSG-31",),
     # Whoever reads something else after coming back is not told what comes behind the cursor.
     "replay_forgets_thinking": ("RESUME-10",),
     # A server that stops is silent, and answers late.
