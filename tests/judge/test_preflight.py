@@ -80,6 +80,28 @@ def test_a_connection_without_ready_is_no_handshake_that_was_refused() -> None:
     assert asyncio.run(preflight._cancel(silent)).missing == {}
 
 
+def test_a_heartbeat_answers_no_prompt_whatever_it_says_that_it_answers() -> None:
+    class Beating:
+        """A connection on which nothing but a heartbeat with a wrong `re` comes."""
+
+        ended = True
+        messages = (Message(type="ready"), Message(type="heartbeat", re="0"))
+
+        async def message(self, wanted: Any, *_: object) -> Message:
+            for message in self.messages:
+                if wanted(message):
+                    return message
+            raise Broken("nothing else came")
+
+    beating: Any = Beating()
+    target: Any = SimpleNamespace(profile=SimpleNamespace(discovery={}), plain="a prompt")
+    seen = preflight.PreflightResult()
+
+    asyncio.run(preflight._opened(target, beating, 0, seen))
+
+    assert seen.missing == {"RUN-3": "a prompt was not answered with started"}
+
+
 def test_a_run_that_pours_out_events_is_followed_to_the_bytes_that_prove_it_endless() -> None:
     class Pouring:
         """A connection whose records are full, so that what comes is counted and kept no more."""

@@ -72,7 +72,7 @@ def heads_read_the_stream(flaw: Rewrite, request: Request) -> Request | Response
 @asks("HTTP-20")
 def heads_are_unknown(flaw: Rewrite, request: Request) -> Request | Response:
     """HEAD is answered with 404."""
-    return Response(404, body=b"") if request.method == "HEAD" else request
+    return Response.of_an_endpoint(404).with_body(b"") if request.method == "HEAD" else request
 
 
 @answers("HTTP-21")

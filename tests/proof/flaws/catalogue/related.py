@@ -21,6 +21,9 @@ RELATED: dict[str, tuple[str, ...]] = {
     "no_heartbeats_while_waiting": ("BEAT-1",),
     "one_slow_reader_slows_all": ("BEAT-1",),
     "ready_only_when_spoken_to": ("BEAT-3",),
+    # What may be stored is stored, streams too.
+    "streams_may_be_stored": ("HTTP-13",),
+    "streams_may_be_stored_behind_nginx": ("HTTP-13",),
     # Whoever refuses at once may do so before an earlier start is answered.
     "one_run_a_connection": ("MSG-31",),
     # Whoever reads something else after coming back is not told what comes behind the cursor.
