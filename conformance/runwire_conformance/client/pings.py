@@ -1,13 +1,16 @@
 """Latency monitor: requests a heartbeat at intervals while the cases run."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from runwire_conformance.case import Blocked, Broken
+from runwire_conformance.client.conversations.client import Client
+from runwire_conformance.client.conversations.conversation import ANSWER_S
 from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.http import Unanswered, Unreachable
-from runwire_conformance.trace.clock import Clock
+from runwire_conformance.trace.clock import LEAST_TOLERANCE_S, Clock
 
 #: Seconds between two questions.
 PACE_S = 0.1
@@ -34,7 +37,25 @@ async def _ask(target: Target, clock: Clock) -> None:
         with suppress(Broken, Blocked, Unanswered, Unreachable):
             client = await target.connect()
             while True:
-                with clock.round_trip():
-                    await client.ask({"type": "heartbeat"})
+                with clock.round_trip() as is_missing:
+                    looking = asyncio.create_task(_lives(client, is_missing))
+                    try:
+                        await client.ask({"type": "heartbeat"})
+                    finally:
+                        looking.cancel()
                 await asyncio.sleep(PACE_S)
         await asyncio.sleep(PACE_S)
+
+
+async def _lives(client: Client, is_missing: Callable[[], None]) -> None:
+    """Call `is_missing` when a Ping is answered ([CONN-12]) that was sent behind a heartbeat without an answer.
+
+    Who answers the later of the two is not slow: it would be excused for what it leaves out.
+    """
+    await asyncio.sleep(LEAST_TOLERANCE_S)
+    data = secrets.token_bytes(4)
+    with suppress(Broken):
+        client.ping(data)
+        await client.wait_until(lambda: data in client.pongs, ANSWER_S, "a Pong")
+        await asyncio.sleep(LEAST_TOLERANCE_S)
+        is_missing()

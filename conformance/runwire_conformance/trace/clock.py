@@ -10,7 +10,7 @@ included. Nothing fades: a stall within the interval that is judged counts in fu
 import asyncio
 import time
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import median
@@ -99,15 +99,24 @@ class Clock:
         self._round_trips.add(now(), seconds)
 
     @contextmanager
-    def round_trip(self) -> Iterator[None]:
-        """Measure the body as one round trip, which counts while it lasts; one that fails is not kept."""
+    def round_trip(self) -> Iterator[Callable[[], None]]:
+        """Measure the body as one round trip, which counts while it lasts; one that fails is not kept.
+
+        It counts no longer once the callable that is yielded was called: the server is known to be no slower than it
+        was until then, and its answer is missing.
+        """
         asked = now()
         self._asked.append(asked)
+
+        def is_missing() -> None:
+            if asked in self._asked:
+                self._asked.remove(asked)
+
         try:
-            yield
+            yield is_missing
             self.answered_in(now() - asked)
         finally:
-            self._asked.remove(asked)
+            is_missing()
 
     def begun(self) -> "Interval":
         """Return the view of this clock from now on, as a case has it."""
