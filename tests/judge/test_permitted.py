@@ -116,6 +116,16 @@ def test_nobody_is_late_on_a_machine_that_leaves_no_time(
     assert verdict is Violation or raised.value.suspect  # type: ignore[attr-defined]
 
 
+def test_an_answer_that_t_alone_keeps_from_being_late_shows_nobody_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hostile_clients, "ANSWERED_S", 0.0)
+    clock = SimpleNamespace(tolerance_since=lambda _: 60.0)
+
+    with pytest.raises(NotJudged, match="a heartbeat took"):
+        asyncio.run(hostile_clients.timely(clock, asyncio.sleep(0.001), "LIMIT-17", "a heartbeat"))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("stalled_s", [1.0, 7.0])
 def test_a_machine_that_stood_still_for_as_long_shows_nobody_served(stalled_s: float) -> None:
     """Whoever is late by less than T was not late, so a long T would hide every server that stops (LIMIT-17)."""

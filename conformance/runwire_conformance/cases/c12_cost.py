@@ -39,6 +39,9 @@ PROMPTS = 8
 #: Requests that are half sent, and readers that take nothing, where there is room for as many.
 MANY = 6
 
+#: Seconds beyond T for which requests stay half sent, so that others are served meanwhile; any will do.
+HELD_S = 1.0
+
 
 def frame(opcode: Opcode, data: bytes = b"", *, fin: bool = True) -> bytes:
     """Return a frame, to be sent again and again as it is."""
@@ -210,6 +213,6 @@ async def requests_that_are_half_sent_stop_nobody(target: Target) -> None:
             for half in halves(target):
                 for _ in range(MANY):
                     await stack.enter_async_context(request_begun(target, half, url))
-            await asyncio.sleep(target.clock.tolerance)
+            await asyncio.sleep(HELD_S + target.clock.tolerance)
 
     await while_others_are_served(target, harm())

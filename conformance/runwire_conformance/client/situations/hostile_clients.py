@@ -167,7 +167,7 @@ def share_of_a_core() -> float:
 async def timely(clock: Interval, work: Coroutine[Any, Any, Value], requirement: str, expected: str) -> Value:
     """Return what comes of `work`; raises Violation of `requirement` when it takes more than ANSWERED_S and T.
 
-    Raises NotJudged where this machine left nobody the time for it.
+    Raises NotJudged where this machine left nobody the time for it, or T alone is why the answer was not late.
     """
     begun, task = now(), asyncio.create_task(work)
     try:
@@ -180,7 +180,10 @@ async def timely(clock: Interval, work: Coroutine[Any, Any, Value], requirement:
                     raise TooUnsteady(f"others left a busy process {share:.0%} of a core of this machine")
                 raise Violation(requirement, f"expected {expected} to be answered within {bound}", late=True)
             await asyncio.wait({task}, timeout=left)
-        return await task
+        value = await task
+        if (took := now() - begun) > ANSWERED_S:
+            raise TooUnsteady(f"{expected} took {took:.1f} s, and T was {clock.tolerance_since(begun):.1f} s")
+        return value
     finally:
         task.cancel()
 

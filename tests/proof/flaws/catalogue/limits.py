@@ -164,7 +164,8 @@ class HeartbeatsAreUse(Rewrite):
     def client_message(self, link: Link, message: Message) -> Iterable[Action]:
         link.notes["beats"] = message.get("type") == "heartbeat"
         alone = link.notes["beats"] and link.notes.get("alone")
-        yield Answer({"type": "heartbeat"}) if alone else message
+        re = {"re": message["id"]} if "id" in message else {}
+        yield Answer({"type": "heartbeat", **re}) if alone else message
 
     async def server_left(self, link: Link) -> None:
         if link.notes.get("beats"):
