@@ -126,6 +126,27 @@ def test_an_answer_that_t_alone_keeps_from_being_late_shows_nobody_served(
         asyncio.run(hostile_clients.timely(clock, asyncio.sleep(0.001), "LIMIT-17", "a heartbeat"))  # type: ignore[arg-type]
 
 
+def test_who_stops_for_all_is_accused_of_that_and_not_of_what_the_harm_shows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hostile_clients, "ANSWERED_S", 0.01)
+    monkeypatch.setattr(hostile_clients, "share_of_a_core", lambda: 1.0)
+
+    async def stopped(*_: object) -> None:
+        await asyncio.sleep(60)
+
+    async def harm() -> None:
+        raise Violation("LIMIT-18", "a text was not refused in time")
+
+    clock = SimpleNamespace(tolerance=0.0, tolerance_since=lambda _: 0.0, unsteady="")
+    target = SimpleNamespace(clock=clock, connect=stopped)
+
+    with pytest.raises(Violation) as raised:
+        asyncio.run(hostile_clients.while_others_are_served(target, harm()))  # type: ignore[arg-type]
+
+    assert raised.value.requirement == "LIMIT-17"
+
+
 @pytest.mark.parametrize("stalled_s", [1.0, 7.0])
 def test_a_machine_that_stood_still_for_as_long_shows_nobody_served(stalled_s: float) -> None:
     """Whoever is late by less than T was not late, so a long T would hide every server that stops (LIMIT-17)."""
