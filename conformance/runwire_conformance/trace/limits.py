@@ -1,4 +1,4 @@
-"""Limits of the server under test: advertised values and registry defaults."""
+"""Limits of the server under test: advertised values, registry defaults, and those that `init` advises for tests."""
 
 import math
 from collections.abc import Mapping
