@@ -195,7 +195,9 @@ def bad_tokens() -> dict[str, tuple[str, str]]:
             "unknown",
         ),
         "exp no number": (
-            signed_by_hand(secret, hs256, json.dumps(good(exp="no number")).replace('"no number"', "NaN").encode()),
+            signed_by_hand(
+                secret, hs256, json.dumps(good(exp="no number")).replace('"no number"', "NaN").encode()
+            ),
             "unknown",
         ),
         "exp an object": (signed_by_hand(secret, hs256, good(exp={})), "unknown"),

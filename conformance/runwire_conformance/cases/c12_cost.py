@@ -13,6 +13,7 @@ from runwire_conformance.client import scripts
 from runwire_conformance.client.situations.hostile_clients import (
     FLOOD_S,
     HostileWebSocket,
+    expect_another_served,
     head,
     hostile_websocket,
     request_begun,
@@ -38,9 +39,6 @@ PROMPTS = 8
 
 #: Requests that are half sent, and readers that take nothing, where there is room for as many.
 MANY = 6
-
-#: Seconds beyond T for which requests stay half sent, so that others are served meanwhile; any will do.
-HELD_S = 1.0
 
 
 def frame(opcode: Opcode, data: bytes = b"", *, fin: bool = True) -> bytes:
@@ -151,6 +149,7 @@ async def readers_that_take_nothing_stop_nobody(target: Target, limits: Limits) 
                     )
                     await unread(line, prompt)
             await asyncio.sleep(target.clock.tolerance)  # what is sent fills their buffers meanwhile
+            await expect_another_served(target)
 
     await while_others_are_served(target, harm())
 
@@ -213,6 +212,6 @@ async def requests_that_are_half_sent_stop_nobody(target: Target) -> None:
             for half in halves(target):
                 for _ in range(MANY):
                     await stack.enter_async_context(request_begun(target, half, url))
-            await asyncio.sleep(HELD_S + target.clock.tolerance)
+            await expect_another_served(target)
 
     await while_others_are_served(target, harm())

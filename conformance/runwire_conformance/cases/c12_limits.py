@@ -6,10 +6,20 @@ from collections.abc import Iterator
 
 from websockets.frames import Frame, Opcode
 
-from runwire_conformance.case import Blocked, Broken, NotExercised, NotOffered, TooSlow, accuses, proves
+from runwire_conformance.case import (
+    Blocked,
+    Broken,
+    NotExercised,
+    NotOffered,
+    TooSlow,
+    TooUnsteady,
+    accuses,
+    proves,
+)
 from runwire_conformance.client import scripts
 from runwire_conformance.client.conversations.client import Client
 from runwire_conformance.client.conversations.conversation import END, EVENT_S, LONG_S, beyond
+from runwire_conformance.client.conversations.run import Run
 from runwire_conformance.client.conversations.stream import Stream
 from runwire_conformance.client.expectations import (
     expect_completed,
@@ -38,6 +48,9 @@ BEAT_S = 0.3
 
 #: Frames that a client may send at once ([LIMIT-14]).
 FRAMES_AT_ONCE = 2000
+
+#: For how long a reader that is slow on purpose takes nothing at first, so that the server gets ahead of it.
+GETS_AHEAD_S = 2.0
 
 #: More than the buffers of a network take by themselves, so that a server has data waiting.
 NETWORK_BYTES = 10_000_000
@@ -301,16 +314,31 @@ async def a_slow_reader_does_not_hold_up_another(target: Target, limits: Limits)
 async def a_slow_but_steady_reader_gets_everything(target: Target, limits: Limits) -> None:
     client = await target.connect(small_buffer=True)
     size = int(min(limits["log_bytes"] * 0.6, 2_000_000))
+    text_size = size // 1000 * 700
     span = min(limits["pong_timeout_s"] * 1.5, 5)
-    client.read_slowly(8192, size / span)
 
     run = await client.start(scripts.script(scripts.repeat(size // 1000, scripts.token("x" * 700))))
+    client.stop_reading()
+    await asyncio.sleep(min(limits["pong_timeout_s"] * 0.5, GETS_AHEAD_S))
+    lag = await _lag(target, run)
+    client.read_slowly(8192, size / span)
 
     with accuses("FLOW-3"):
         async with client.while_read_slowly(limits["pong_timeout_s"]):
             await run.terminal(beyond(span * 3))
     with accuses("FLOW-4"):
-        assert len(run.text) == size // 1000 * 700
+        assert len(run.text) == text_size
+    if lag is not None and lag < text_size // 2:
+        reason = f"a reader that is slow on purpose was only {lag} of {text_size} characters behind"
+        raise TooUnsteady(reason) if target.clock.unsteady else NotExercised(reason)
+
+
+async def _lag(target: Target, run: Run) -> int | None:
+    """Return how many characters of answer text a reader has not got yet; None where the server does not tell."""
+    if "sse" not in target.features:
+        return None
+    answer = await target.http("GET", target.run_url(run.id))
+    return len(str(answer.json()["text"])) - len(run.text) if answer.status == 200 else None
 
 
 @proves("FLOW-5", script=True, waits=lambda limits: limits.gives_up_after, timing=True)

@@ -157,9 +157,10 @@ class OpenConnection(Conversation):
         self._peer.may_read.clear()
 
     def read_slowly(self, most: int, per_second: float) -> None:
-        """Take at most `most` bytes at once, and so many in a second."""
+        """Take at most `most` bytes at once, and so many in a second, from now on."""
         self.trace.not_reading = True
         self._peer.pace = Pace(most, per_second)
+        self._peer.may_read.set()
 
     @asynccontextmanager
     async def while_read_slowly(self, pong_timeout_s: float) -> AsyncIterator[None]:

@@ -211,6 +211,11 @@ async def while_others_are_served(target: Target, harm: Awaitable[None]) -> None
         await asyncio.gather(asking, harming, return_exceptions=True)
 
 
+async def expect_another_served(target: Target) -> None:
+    """Expect that a client which comes now is answered in time ([LIMIT-17]): for harm that lasts while it is held."""
+    await (await _served(target, None)).leave()
+
+
 async def _asks(target: Target, over: asyncio.Event) -> None:
     client: Client | None = None
     while not over.is_set():

@@ -226,7 +226,7 @@ class LaggardsSkip(Rewrite):
 
     def server_message(self, link: Link, message: Message) -> Iterable[Action]:
         lags = link.judge.unsent > 0 and message.get("type") in {"token", "thinking"}
-        if not lags or self.nth(link.number) % 5:
+        if not lags or self.nth(link.number) % 2:
             yield message
 
 
