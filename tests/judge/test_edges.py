@@ -45,6 +45,11 @@ def request(seq: int, **members: Any) -> Line:
     return event("input_request", seq, **{**asked, **members})
 
 
+def asked(after: int) -> Line:
+    """Return a resume of the run."""
+    return client({"type": "resume", "run_id": RUN, "after": after})
+
+
 def given(**members: Any) -> Line:
     """Return an answer of the client's."""
     return client({"type": "input", "run_id": RUN, "request_id": "q", "data": 7, **members})
@@ -147,6 +152,17 @@ ONE: list[tuple[str, Trace, list[Finding]]] = [
     ("further than the old position",
      after(token(1), token(2), RESUMED, token(3), token(4), RESUMED, token(6)),
      [Finding("RESUME-10", "expected seq 3, got 6", 8)]),
+    ("a resume that its events alone answer", after(token(1), done(2), asked(0), token(1), done(2)),
+     [Finding("RESUME-9", f"the events of run {RUN} without resumed", 5)]),
+    ("a resume of a live run that its events alone answer",
+     after(token(1), token(2), asked(1), token(2), token(3), done(4)),
+     [Finding("RESUME-9", f"the events of run {RUN} without resumed", 5)]),
+    ("events on their way when a resume is asked for",
+     after(token(1), token(2), asked(2), token(3), RESUMED, token(3), done(4)),
+     [Finding("RESUME-17", "resumed by a server that does not list resume", 6)]),
+    ("an event behind the terminal when a resume is asked for",
+     after(token(1), done(2), asked(0), token(3)),
+     [Finding("RUN-5", "token with seq 3 in a run, after the done with seq 2 had ended it", 5)]),
     ("a request of the same name in another run", after(request(1), done(2), *BEGUN_B, request(3, run_id=B)), []),
     ("a request of the same name in the same run", after(request(1), request(2)),
      [Finding("INPUT-19", "a second input_request q", 3)]),
@@ -166,6 +182,11 @@ ONE: list[tuple[str, Trace, list[Finding]]] = [
      after(token(1), token(2), client({"type": "cancel", "run_id": RUN, "id": "c"}), RESUMED,
            server({"type": "error", "re": "c", "code": "not_found", "data": "", "retryable": False}),
            token(3, 2.0)), []),
+    ("a call that comes twice in one place",
+     after(call(1), call(1), event("observation", 2, call_id="c1", content="c"), done(3)),
+     [Finding("RUN-28", "expected seq 2, got 1", 3)]),
+    ("a refusal with a place", after(given(id="r"), error("bad_request", re="r", seq=2), done(1)),
+     [Finding("EVENT-24", "an error that refuses a message has run_id or seq", 3)]),
     ("two calls never observed", after(call(1, "c2"), call(2), done(3)),
      [Finding("EVENT-13", "completed without the observation of c1, c2", 4)]),
     # The connection.

@@ -142,7 +142,7 @@ def answers_fit_questions(trace: Trace, _context: RuleContext) -> Iterator[Findi
             asked.setdefault(json.dumps(message.get("id")), set()).add(kind_of(message))
         elif "re" in message:
             name = json.dumps(message["re"])
-            if name not in asked or message.is_event:
+            if name not in asked or (message.is_event and not message.is_numbered_refusal):
                 yield Finding("MSG-29", f"{message.type} with re {name}, which nobody asked", place)
             elif not asked[name] & ANSWER_TO.get(message.type, asked[name]):
                 other = " or ".join(sorted(asked[name]))

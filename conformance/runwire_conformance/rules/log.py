@@ -33,6 +33,8 @@ class Reading:
     moved_from: int | None = None
     #: Whether it began behind the terminal, as `resumed` said, so that nothing comes.
     opened_at_its_end: bool = False
+    #: Whether what a `resume` asked for came without its `resumed`.
+    is_unannounced: bool = False
 
     @property
     def cursor(self) -> int:
@@ -49,13 +51,18 @@ class Reading:
 def readings(trace: Trace) -> tuple[list[Reading], list[tuple[int, Message]]]:
     """Return the readings of a conversation, and the events that belong to none."""
     current: dict[str, Reading] = {}
+    asked: dict[str, Message] = {}
     found: list[Reading] = []
     stray: list[tuple[int, Message]] = []
     for place, record in enumerate(trace.records):
         message = record.message
-        if record.side != "server" or message is None:
+        if message is None:
             continue
         run_id = message.get("run_id")
+        if record.side == "client" and message.type == "resume" and isinstance(run_id, str):
+            asked[run_id] = message
+        if record.side != "server":
+            continue
         if message.type in {"started", "resumed"} and isinstance(run_id, str):
             next_seq = message.get("next_seq")
             after = next_seq - 1 if message.type == "resumed" and isinstance(next_seq, int) else 0
@@ -70,12 +77,34 @@ def readings(trace: Trace) -> tuple[list[Reading], list[tuple[int, Message]]]:
             reading = Reading(run_id, after, resumed, [], epoch, place, moved_from, at_its_end)
             current[run_id] = reading
             found.append(reading)
+            asked.pop(run_id, None)
         elif _in_log(message) and isinstance(run_id, str):
+            if run_id in asked and _follows_at_once(asked[run_id], message, current.get(run_id)):
+                after = _first(message) - 1
+                current[run_id] = Reading(
+                    run_id, after, True, [], message.get("epoch"), place, is_unannounced=True
+                )
+                found.append(current[run_id])
+                del asked[run_id]
             if run_id in current:
                 current[run_id].events.append((place, message))
             else:
                 stray.append((place, message))
     return found, stray
+
+
+def _follows_at_once(resume: Message, event: Message, before: Reading | None) -> bool:
+    """Tell whether an event is the first that a `resume` asked for, and not the next one of the reading before."""
+    is_first = resume.get("after", 0) == _first(event) - 1
+    return is_first and (before is None or before.is_ended or before.cursor != _first(event) - 1)
+
+
+@rule("RESUME-9", seen_by="resumed")
+def a_resume_is_answered_before_its_events(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+    """What a `resume` asked for comes behind its `resumed`."""
+    for reading in readings(trace)[0]:
+        if reading.is_unannounced:
+            yield Finding("RESUME-9", f"the events of run {reading.run_id} without resumed", reading.place)
 
 
 @rule("RUN-3", seen_by=EVENT_TYPES)
@@ -95,7 +124,8 @@ def _stream_opens(trace: Trace) -> Iterator[Finding]:
     requirement, wanted = ("SSE-3", "started") if trace.title.startswith("POST") else ("SSE-4", "resumed")
     for place, record in enumerate(trace.records):
         if record.side == "server" and record.message is not None:
-            if record.message.type not in {wanted, "ready"}:  # the latter breaks [SSE-11]
+            # A `ready` breaks [SSE-11], and what has no type [MSG-2].
+            if record.message.type not in {wanted, "ready", ""}:
                 yield Finding(requirement, f"the first message is {record.message.type}, not {wanted}", place)
             return
 
@@ -186,7 +216,11 @@ def calls_pair(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
             continue  # a call may be out of sight; or [EVENT-7] is broken, and the pairs are what it broke
         called: set[str] = set()
         observed: set[str] = set()
+        cursor = reading.after
         for place, message in reading.events:
+            if message["seq"] <= cursor:
+                continue  # it came a second time, which is [RUN-28]
+            cursor = message["seq"]
             call_id = str(message.get("call_id"))  # where it is no text, [MSG-3] is broken
             if message.type == "tool_call":
                 if call_id in called:

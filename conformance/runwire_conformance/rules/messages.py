@@ -204,7 +204,7 @@ def _nulls(message: Message) -> list[str]:
 def events_are_placed(message: Message) -> Iterator[tuple[str, str]]:
     """Every event has `run_id` and `seq`. A basic server's `error` without both ends the run too."""
     missing = [name for name in ("run_id", "seq") if name not in message]
-    if message.is_event and missing:
+    if message.is_event and missing and not message.is_numbered_refusal:
         yield "RUN-27", f"{message.type} has no {' and no '.join(missing)}"
     elif ends_unnumbered(message):
         yield "RUN-27", "the error that ends a run has no seq"
@@ -258,7 +258,8 @@ def endings_are_explained(message: Message) -> Iterator[tuple[str, str]]:
         refuses = "run_id" in message and "seq" not in message and not ends_unnumbered(message)
         if refuses or ("re" in message and "seq" in message):
             yield "EVENT-24", "an error that refuses a message has run_id or seq"
-    if message.is_terminal and "seq" in message and "trace_id" not in message:
+    ends = message.is_terminal and "seq" in message and not message.is_numbered_refusal
+    if ends and "trace_id" not in message:
         yield "OBS-1", f"{message.type} has no trace_id"
 
 

@@ -56,6 +56,11 @@ class Message(dict[str, Any]):
         return ":" in kind and isinstance(self.get("seq"), int) and "run_id" in self
 
     @property
+    def is_numbered_refusal(self) -> bool:
+        """Whether it is an `error` that refuses a message and has a `seq`, which breaks [EVENT-24] and nothing else."""
+        return self.type == "error" and {"re", "seq"} <= self.keys() and "run_id" not in self
+
+    @property
     def is_aside(self) -> bool:
         """Whether it may come at any time and answers nothing: a beat, a vendor's message, a notice of no message."""
         if "re" in self:

@@ -14,7 +14,6 @@ SAME_BREACH: dict[str, tuple[str, ...]] = {
     "reader_stays_where_it_is": ("RESUME-10",),
     "one_more_from_the_old_position": ("RESUME-10",),
     "next_seq_is_after": ("MSG-3", "RESUME-10"),
-    "resumed_unsaid": ("RUN-3", "RUN-4", "RUN-5", "RUN-28"),
     "beginning_forgotten": ("RESUME-10",),
     "started_without_trace": ("MSG-3",),
     "invalid_traces_taken_over": ("MSG-3",),
