@@ -67,7 +67,7 @@ def test_every_requirement_can_be_explained() -> None:
 
     assert [name for name, text in told.items() if f"[{name}]" not in text] == []
     assert "cases/c04_runs.py:" in told["RUN-4"] and "a run ends with exactly one terminal" in told["RUN-4"]
-    assert "every conversation of every case (log.it_ends_once)" in told["RUN-4"]
+    assert "every conversation of every case (log.runs_end_once)" in told["RUN-4"]
     assert "needs [hooks] drain" in told["DRAIN-1"]
     assert "every conversation of every case (answers.started_says_what_was_asked)" in told["RUN-10"]
     assert (

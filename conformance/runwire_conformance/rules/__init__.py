@@ -96,7 +96,11 @@ def client_findings(traces: Sequence[Trace], dated: bool = True) -> list[Indexed
 
 def _client_findings(traces: Sequence[Trace], dated: bool) -> Iterator[IndexedFinding]:
     for number, trace in enumerate(traces):
-        judges = [rule.judge for rule in client.RULES] if trace.whole else [client.it_sends_one_meaning]
+        judges = (
+            [rule.judge for rule in client.RULES]
+            if trace.whole
+            else [client.client_messages_have_one_meaning]
+        )
         for judge in judges:
             yield from ((number, finding) for finding in judge(trace))
     if dated and all(trace.whole for trace in traces):

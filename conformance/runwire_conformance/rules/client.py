@@ -33,7 +33,7 @@ SLACK_S = 2.0
 
 
 @rule("MSG-21", seen_by="said")
-def it_sends_one_meaning(trace: Trace) -> Iterator[Finding]:
+def client_messages_have_one_meaning(trace: Trace) -> Iterator[Finding]:
     """No member name twice, no `null` for an optional member."""
     for place, record in said(trace, "client"):
         message = record.message
@@ -63,7 +63,7 @@ def an_id_is_used_once(trace: Trace) -> Iterator[Finding]:
 
 
 @rule("CONN-13")
-def it_leaves_another_protocol(trace: Trace) -> Iterator[Finding]:
+def client_leaves_another_protocol(trace: Trace) -> Iterator[Finding]:
     """After a `ready` of another protocol or version nothing is said but the goodbye.
 
     A first message may cross the `ready` ([CONN-20]).
@@ -83,7 +83,7 @@ def it_leaves_another_protocol(trace: Trace) -> Iterator[Finding]:
 
 
 @rule("CONN-14")
-def it_takes_a_basic_server_for_one(trace: Trace) -> Iterator[Finding]:
+def client_takes_a_basic_server_for_one(trace: Trace) -> Iterator[Finding]:
     """Without `ready`, neither a `resume` nor a second run beside the first."""
     if trace.transport != "websocket":
         return
@@ -106,7 +106,7 @@ def it_takes_a_basic_server_for_one(trace: Trace) -> Iterator[Finding]:
 
 
 @rule("BEAT-10", seen_by="heartbeat", by_clock=True)
-def it_answers_no_heartbeat(trace: Trace) -> Iterator[Finding]:
+def client_answers_no_heartbeat(trace: Trace) -> Iterator[Finding]:
     """Heartbeats of the server are not answered."""
     answers, since = 0, None
     for place, record in enumerate(trace.records):
@@ -124,7 +124,7 @@ def it_answers_no_heartbeat(trace: Trace) -> Iterator[Finding]:
 
 
 @rule("BEAT-11", by_clock=True)
-def it_gives_up_a_silent_connection(trace: Trace) -> Iterator[Finding]:
+def client_gives_up_a_silent_connection(trace: Trace) -> Iterator[Finding]:
     """A connection that was silent for three times `heartbeat_s` is not used any more."""
     ready = next((message for message in trace.messages("server") if message.type == "ready"), None)
     limits = ready.get("limits") if ready is not None else None
@@ -141,7 +141,7 @@ def it_gives_up_a_silent_connection(trace: Trace) -> Iterator[Finding]:
 
 
 @rule("ERR-6", by_clock=True)
-def it_minds_retryable(trace: Trace) -> Iterator[Finding]:
+def client_respects_retryable(trace: Trace) -> Iterator[Finding]:
     """What was refused with `retryable` false is not sent again by itself."""
     refused = refusals(trace)
     final: deque[tuple[float, str]] = deque()

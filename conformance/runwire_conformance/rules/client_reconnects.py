@@ -76,7 +76,7 @@ def _read(cursors: dict[str, int], message: Message) -> None:
 
 @rule("CLOSE-4", seen_by="close 40")
 @rule("SSE-23")
-def it_comes_back_when_told(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
+def client_comes_back_when_told(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """Runs that a close of 4000 to 4099, or the end of a stream, cut are resumed."""
     for number, trace in enumerate(traces):
         end = end_of(trace)
@@ -96,7 +96,7 @@ def it_comes_back_when_told(traces: Sequence[Trace]) -> Iterator[IndexedFinding]
 
 
 @rule("CLOSE-6", seen_by="close 44")
-def it_stays_away_when_told(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
+def client_stays_away_when_told(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """After a close of 4400 to 4499 no connection is opened by the client itself."""
     for number, trace in enumerate(traces):
         end = end_of(trace)
@@ -110,7 +110,7 @@ def it_stays_away_when_told(traces: Sequence[Trace]) -> Iterator[IndexedFinding]
 
 
 @rule("CLOSE-7")
-def it_backs_off(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
+def client_backs_off(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """Reconnections after 1001, 1011, 1012, 1013 or an unknown code are spread out."""
     quick = 0
     for number, (trace, following) in enumerate(pairwise(traces), start=1):
@@ -125,7 +125,7 @@ def it_backs_off(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
 
 
 @rule("CLOSE-8", seen_by="close 10")
-def it_sends_nothing_bad_again(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
+def client_sends_nothing_bad_again(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """The message that a connection was closed for is not sent on another.
 
     It is known for certain only where a single one can have crossed the close.
@@ -146,7 +146,7 @@ def it_sends_nothing_bad_again(traces: Sequence[Trace]) -> Iterator[IndexedFindi
 
 
 @rule("RESUME-21")
-def it_resumes_over_a_hole(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
+def client_resumes_over_a_hole(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """An event above the cursor plus one is followed by a `resume` from the cursor."""
     for number, trace in enumerate(traces):
         cursors: dict[str, int] = {}
@@ -166,7 +166,7 @@ def it_resumes_over_a_hole(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
 
 
 @rule("RESUME-22", seen_by="resume")
-def it_names_the_epoch(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
+def client_names_the_epoch(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """Who comes back to a run names its epoch, and does not insist on one that is gone."""
     cut: dict[str, tuple[float, str]] = {}
     gone: dict[tuple[str, str], float] = {}
@@ -202,7 +202,7 @@ def _has_some(resume: Message) -> bool:
 
 
 @rule("ERR-8")
-def it_tries_again_under_another_name(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
+def client_tries_again_under_another_name(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """A failed run is tried again under a new `run_id`, a refused `start` under the same."""
     failed: dict[str, float] = {}
     again: dict[str, tuple[float, str]] = {}
@@ -236,7 +236,7 @@ def _asked(message: Message) -> str:
 
 
 @rule("RUN-12")
-def it_can_start_again(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
+def client_can_start_again(traces: Sequence[Trace]) -> Iterator[IndexedFinding]:
     """A `start` that is sent again on another connection has a `run_id` of the client's."""
     lost: list[tuple[float, str]] = []
     spoken = _starts(traces, body_of)

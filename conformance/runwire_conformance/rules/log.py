@@ -190,7 +190,7 @@ def _misplaced(
 
 
 @rule("RUN-4", "RUN-5", seen_by=("done", "error"))
-def it_ends_once(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+def runs_end_once(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
     """One terminal, and nothing after it."""
     for reading in readings(trace)[0]:
         terminal = None

@@ -161,7 +161,7 @@ def _is_refused(trace: Trace, place: int, message: Message) -> bool:
 
 
 @rule("CANCEL-13", "ERR-3", by_clock=True)
-def it_goes_on_serving(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+def server_goes_on_serving(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
     """Neither a `cancel` nor a refused message was the last thing of a connection."""
     if trace.transport != "websocket":
         return

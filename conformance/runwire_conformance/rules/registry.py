@@ -33,7 +33,7 @@ class Rule(Generic[Judges]):
 
     @property
     def name(self) -> str:
-        """The function with its module, such as `log.it_ends_once`."""
+        """The function with its module, such as `log.runs_end_once`."""
         return f"{self.judge.__module__.rpartition('.')[2]}.{self.judge.__name__}"
 
 

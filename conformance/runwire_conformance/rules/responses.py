@@ -20,7 +20,7 @@ UNSTORED = frozenset({"runs", "tickets"})
 
 
 @rule("HTTP-13")
-def it_is_not_stored(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+def responses_are_not_stored(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
     """A response of `{runs}`, `{tickets}` or a path below them has `Cache-Control: no-store`, but to `OPTIONS`."""
     for place, asked, answer in _answers(trace):
         if (
@@ -33,7 +33,7 @@ def it_is_not_stored(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
 
 
 @rule("HTTP-21")
-def it_varies_by_origin(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+def responses_vary_by_origin(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
     """A response of the discovery URL or of an endpoint has `Vary: Origin`."""
     for place, asked, answer in _answers(trace):
         if asked.endpoint is not None and not _listed(answer, "vary") & {"origin", "*"}:
@@ -62,7 +62,7 @@ def a_listed_page_may_read_it(trace: Trace, _context: RuleContext) -> Iterator[F
 
 
 @rule("LIMIT-10")
-def it_says_when_to_try_again(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+def refusals_say_when_to_try_again(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
     """A 429 or 503 of the server has `Retry-After`, whatever was asked for."""
     for place, record in enumerate(trace.records):
         refused = record.kind == "response" and record.code in {429, 503} and _is_problem(record)

@@ -46,7 +46,7 @@ def ready_comes_first_and_once(trace: Trace, _context: RuleContext) -> Iterator[
 
 @rule("BEAT-1", "BEAT-3", seen_by="socket", timing=True)
 @rule("SSE-12", seen_by="stream", timing=True)
-def it_is_never_silent(trace: Trace, context: RuleContext) -> Iterator[Finding]:
+def conversations_are_never_silent(trace: Trace, context: RuleContext) -> Iterator[Finding]:
     """Something comes at least every `heartbeat_s`, give or take 2 s."""
     if trace.transport == "http" or trace.not_reading or not trace.records:
         return
@@ -71,13 +71,13 @@ def it_is_never_silent(trace: Trace, context: RuleContext) -> Iterator[Finding]:
 
 
 @rule("CLOSE-2", seen_by="close")
-def it_is_not_broken_off(trace: Trace, context: RuleContext) -> Iterator[Finding]:
+def conversations_are_not_broken_off(trace: Trace, context: RuleContext) -> Iterator[Finding]:
     """A WebSocket that is too young to have been given up on ends with a Close frame."""
     yield from _broken_off(trace, 0.0, context.limits["pong_timeout_s"])
 
 
 @rule("CLOSE-2", seen_by="close", timing=True)
-def it_is_not_given_up(trace: Trace, context: RuleContext) -> Iterator[Finding]:
+def conversations_are_not_given_up(trace: Trace, context: RuleContext) -> Iterator[Finding]:
     """So does an older one, though a judge that was too slow to answer its Pings would be dropped."""
     yield from _broken_off(trace, context.limits["pong_timeout_s"], math.inf)
 
@@ -95,7 +95,7 @@ def _broken_off(trace: Trace, youngest: float, oldest: float) -> Iterator[Findin
 
 
 @rule("CLOSE-1", "LIMIT-6", seen_by="close")
-def it_ends_in_order(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
+def conversations_end_in_order(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
     """A WebSocket that is closed is closed with a registered code, and not for idleness early."""
     if trace.transport != "websocket" or trace.not_reading:
         return
@@ -128,7 +128,7 @@ def _ended(trace: Trace, run_id: str) -> bool:
 
 
 @rule("FLOW-8", seen_by=("socket", "stream"), by_clock=True)
-def it_is_not_flooded(trace: Trace, context: RuleContext) -> Iterator[Finding]:
+def conversations_are_not_flooded(trace: Trace, context: RuleContext) -> Iterator[Finding]:
     """At most 100 messages and Pings a second that nobody asked for, reckoned from the opening."""
     if trace.transport == "http":
         return

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from runwire_conformance.rules import RuleContext
-from runwire_conformance.rules.client import it_sends_one_meaning
+from runwire_conformance.rules.client import client_messages_have_one_meaning
 from runwire_conformance.rules.messages import RULES
 from runwire_conformance.tools.formats.recording import RecordingLine
 from runwire_conformance.trace.limits import Limits
@@ -67,7 +67,7 @@ def problems_of_lines(lines: Sequence[RecordingLine]) -> list[Problem]:
         if side == "client":
             found += [(number, problem) for problem in client_problems(line.place, message)]
     context = RuleContext(widest_limits())
-    told_of = dict.fromkeys(it_sends_one_meaning(trace))
+    told_of = dict.fromkeys(client_messages_have_one_meaning(trace))
     for rule in RULES:
         told_of |= dict.fromkeys(rule.judge(trace, context))
     for finding in told_of:

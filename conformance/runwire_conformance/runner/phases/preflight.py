@@ -22,7 +22,7 @@ from runwire_conformance.client.target import Target
 from runwire_conformance.client.wire.http import Unanswered
 from runwire_conformance.rules import RuleContext
 from runwire_conformance.rules.flood import flood_of
-from runwire_conformance.rules.wire import it_is_not_flooded
+from runwire_conformance.rules.wire import conversations_are_not_flooded
 from runwire_conformance.trace.clock import LATE_S, Clock, now
 from runwire_conformance.trace.memory_budget import KEPT_RECORDS
 from runwire_conformance.trace.message import Message
@@ -129,7 +129,7 @@ def _flood(target: Target) -> ServerUnusable | None:
     """Return the accusation that the server floods, if it does: there is then nothing that can be understood."""
     context = RuleContext(target.limits, target.clock.tolerance)
     for trace in target.traces:
-        for finding in it_is_not_flooded(trace, context):
+        for finding in conversations_are_not_flooded(trace, context):
             return ServerUnusable(finding.requirement, finding.text, [trace])
     return None
 
