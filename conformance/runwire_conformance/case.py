@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from runwire_conformance.trace.limits import Limits
 
@@ -228,24 +228,27 @@ class Claim:
     hooks: tuple[str, ...] = ()
 
 
-def proves(
-    *ids: str,
-    watches: tuple[str, ...] = (),
-    on: tuple[str, ...] = (),
-    script: bool = False,
-    connections: int = 1,
-    alone: bool = False,
-    last: bool = False,
-    deadline_s: float = DEADLINE_S,
-    without: str | None = None,
-    timing: bool = False,
-    searches: bool = False,
-    waits: Callable[[Limits], float] | None = None,
-    busy: bool = False,
-    fills: bool = False,
-    beyond: tuple[str, ...] = (),
-    hooks: tuple[str, ...] = (),
-) -> Callable[[Function], Function]:
+class ClaimOptions(TypedDict, total=False):
+    """What `proves` takes beside the requirements: fields of a Claim."""
+
+    watches: tuple[str, ...]
+    on: tuple[str, ...]
+    script: bool
+    connections: int
+    alone: bool
+    last: bool
+    deadline_s: float
+    without: str | None
+    timing: bool
+    searches: bool
+    waits: Callable[[Limits], float] | None
+    busy: bool
+    fills: bool
+    beyond: tuple[str, ...]
+    hooks: tuple[str, ...]
+
+
+def proves(*ids: str, **options: Unpack[ClaimOptions]) -> Callable[[Function], Function]:
     """Mark a function as a case that proves the requirements `ids`, and plays a clause of the first.
 
     With `on=("websocket", "sse")` it is played once over each; with `script` it needs the script agent; with
@@ -258,24 +261,7 @@ def proves(
     `beyond` it asks more, and plays against the others too. `hooks` are the keys of `[hooks]` in `runwire.toml` that
     it cannot be played without.
     """
-    claim = Claim(
-        ids,
-        watches,
-        on,
-        script,
-        connections,
-        alone,
-        last,
-        deadline_s,
-        without,
-        timing,
-        searches,
-        waits,
-        busy,
-        fills,
-        beyond,
-        hooks,
-    )
+    claim = Claim(ids, **options)
 
     def marked(function: Function) -> Function:
         function.__runwire_claim__ = claim  # type: ignore[attr-defined]
