@@ -316,6 +316,7 @@ async def a_slow_but_steady_reader_gets_everything(target: Target, limits: Limit
     size = int(min(limits["log_bytes"] * 0.6, 2_000_000))
     text_size = size // 1000 * 700
     span = min(limits["pong_timeout_s"] * 1.5, 5)
+    client.read_slowly(4096, size / span)
 
     run = await client.start(scripts.script(scripts.repeat(size // 1000, scripts.token("x" * 700))))
     client.stop_reading()
