@@ -97,6 +97,26 @@ def test_a_suspicion_that_is_seen_again_alone_is_a_failure(problem: Exception) -
     assert states(found) == [State.FAILED, State.PASSED]
 
 
+@pytest.mark.parametrize(("places", "measures"), [(2, False), (3, True), (100, True)])
+def test_the_second_look_leaves_a_case_its_connections(
+    monkeypatch: pytest.MonkeyPatch, places: int, measures: bool
+) -> None:
+    """The clock is measured on a connection of its own, where there is one more than the case needs."""
+    measured: list[str] = []
+
+    @asynccontextmanager
+    async def noted(*_: object) -> AsyncIterator[None]:
+        measured.append("")
+        yield
+
+    monkeypatch.setattr(Engine, "measured", noted)
+    monkeypatch.setitem(LIMITS, "connections_per_principal", places)
+
+    played(fails(absent(), connections=2), concurrency=1)
+
+    assert bool(measured) is measures
+
+
 def test_the_second_look_waits_for_the_user_s_patience() -> None:
     waits: list[float] = []
 

@@ -4,6 +4,7 @@ A replay waits for the user's patience where no sentence states a time. What fai
 proof; what passes is dropped; what still cannot be told is *not judged*. A suspicion has at most `MOST_TRIES` tries.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -99,12 +100,18 @@ async def _confirm_timed(engine: Engine, cases: Sequence[Case], replayed: set[st
 
 
 async def _replay(engine: Engine, case: Case) -> Outcome:
-    """Play a case alone until it passes or fails while the clock is steady, and return what came of it."""
+    """Play a case alone until it passes or fails while the clock is steady, and return what came of it.
+
+    The clock is measured by a connection beside it where the server has a place for one.
+    """
+    limits = engine.known_profile.limits
+    places = limits.advertised.get("connections_per_principal", math.inf)
+    measuring = not case.claim.alone and case.claim.connections < places
     if engine.progress is not None:
         engine.progress.replaying(case.name)
     for _ in range(MOST_TRIES):
         await engine.wait_until_steady()
-        async with nullcontext() if case.claim.alone else engine.measured():
+        async with engine.measured() if measuring else nullcontext():
             await engine.play_alone(case, patient=True)
         outcome = engine.outcomes[case.name]
         if not outcome.unsteady or (outcome.state is not State.FAILED and not outcome.timed):
