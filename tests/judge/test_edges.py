@@ -45,9 +45,9 @@ def request(seq: int, **members: Any) -> Line:
     return event("input_request", seq, **{**asked, **members})
 
 
-def asked(after: int) -> Line:
+def asked(after: int, **members: Any) -> Line:
     """Return a resume of the run."""
-    return client({"type": "resume", "run_id": RUN, "after": after})
+    return client({"type": "resume", "run_id": RUN, "after": after, **members})
 
 
 def given(**members: Any) -> Line:
@@ -154,6 +154,9 @@ ONE: list[tuple[str, Trace, list[Finding]]] = [
      [Finding("RESUME-10", "expected seq 3, got 6", 8)]),
     ("a resume that its events alone answer", after(token(1), done(2), asked(0), token(1), done(2)),
      [Finding("RESUME-9", f"the events of run {RUN} without resumed", 5)]),
+    ("a resume of another run that its events alone answer",
+     after(asked(0, run_id=B), token(1, run_id=B), done(2, run_id=B)),
+     [Finding("RESUME-9", f"the events of run {B} without resumed", 3)]),
     ("a resume of a live run that its events alone answer",
      after(token(1), token(2), asked(1), token(2), token(3), done(4)),
      [Finding("RESUME-9", f"the events of run {RUN} without resumed", 5)]),

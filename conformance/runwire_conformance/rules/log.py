@@ -95,7 +95,7 @@ def readings(trace: Trace) -> tuple[list[Reading], list[tuple[int, Message]]]:
 
 def _follows_at_once(resume: Message, event: Message, before: Reading | None) -> bool:
     """Tell whether an event is the first that a `resume` asked for, and not the next one of the reading before."""
-    is_first = resume.get("after", 0) == _first(event) - 1
+    is_first = resume.get("after") == _first(event) - 1
     return is_first and (before is None or before.is_ended or before.cursor != _first(event) - 1)
 
 
