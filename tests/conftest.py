@@ -4,10 +4,15 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.check_reference_server import command, listening
 from tests.support.longest_first import LONG, LONG_AND_DIVISIBLE, LongestFirst
 from tests.support.patience import patience
+
+# No property asserts speed: neither how long an example takes nor how long it takes to be made.
+settings.register_profile("runwire", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("runwire")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LongestFirst | None:

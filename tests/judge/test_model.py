@@ -123,7 +123,7 @@ def test_what_every_reader_saw_is_blamed_on_the_run() -> None:
 
 
 @pytest.mark.property
-@settings(max_examples=examples(60), deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), database=None, suppress_health_check=list(HealthCheck))
 @given(plans(KIT))
 def test_plans_are_kept_and_mean_something(plan: Plan) -> None:
     starts = [action for action in plan.actions if isinstance(action, Start)]

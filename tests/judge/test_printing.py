@@ -8,7 +8,7 @@ import os
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown import markdown
 
@@ -70,7 +70,6 @@ def test_nobody_obeys_what_is_fit_to_print(name: str) -> None:
     assert len(one.splitlines()) == 1
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.characters() | st.sampled_from("\x1b\r\n:#[`|@!")))
 def test_any_text_can_be_printed_and_stays_what_it_is(text: str) -> None:
     for told in (printable(text), printable(text, lines=True), code(text)):
@@ -100,7 +99,6 @@ def test_ordinary_text_is_left_alone(text: str) -> None:
     assert printable(text) == text
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("`ab|![](): @x\n<>&*_~\\w./$")))
 def test_nothing_in_code_is_alive(text: str) -> None:
     shown = markdown(f"told {code(text)} so")

@@ -290,7 +290,7 @@ NAMES = sorted(
 
 
 @pytest.mark.property
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(
     st.lists(
         st.builds(

@@ -291,7 +291,7 @@ PLACES = places_in(SAMPLE)
 
 
 @pytest.mark.property
-@settings(max_examples=examples(400), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(400), suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_whatever_stands_in_a_har_file_nobody_is_accused_of_it(
     tmp_path_factory: Any, data: st.DataObject

@@ -380,7 +380,7 @@ def test_a_file_that_cannot_be_read_hides_no_other_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.property
-@settings(max_examples=examples(300), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(300), suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_damage_to_a_file_is_a_traceback(tmp_path_factory: Any, data: st.DataObject) -> None:
     text = data.draw(st.sampled_from([*FORMS.values(), LINES, VERBOSE + body(HOLE)]))

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.patience import examples
@@ -264,7 +264,7 @@ STRANGE: list[Any] = [[], {}, [{}], None, True, -1, 0.5, 2**70, "", "\ud800", {"
 
 
 @pytest.mark.property
-@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300))
 @given(data=st.data())
 def test_no_message_however_strange_keeps_a_recording_from_being_judged(data: st.DataObject) -> None:
     lines = copy.deepcopy(data.draw(st.sampled_from([*VALID.values(), *INVALID.values()])))

@@ -17,7 +17,7 @@ from tests.support.message_strategies import CLIENT, SERVER, invalid, valid
 
 KINDS = [*(("client", kind) for kind in CLIENT), *(("server", kind) for kind in SERVER)]
 
-many = settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=40, database=None, suppress_health_check=list(HealthCheck))
 
 
 def named(side: str, kind: str) -> str:

@@ -174,7 +174,7 @@ ENDS = st.sampled_from(
 
 
 @pytest.mark.property
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(st.lists(STEPS, max_size=12), ENDS)
 def test_every_log_is_a_sound_stream_from_every_question_on(
     steps: list[dict[str, Any]], end: dict[str, Any]

@@ -233,9 +233,7 @@ def test_a_bad_token_is_refused(access: Access, name: str) -> None:
 
 
 @pytest.mark.property
-@hypothesis_settings(
-    max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     headers=st.dictionaries(
         st.sampled_from(["alg", "kid", "typ", "crit", "b64", "jwk", "zip"]), ANYTHING, max_size=3

@@ -328,7 +328,6 @@ def test_the_store_keeps_its_promises(rig: Rig) -> None:
             report_multiple_bugs=False,
             max_examples=40 if isinstance(rig, MemoryRig) else 15,
             stateful_step_count=25,
-            deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )

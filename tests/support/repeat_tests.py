@@ -12,6 +12,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
+#: Where the whole output of each run that failed is kept.
+LOGS = ROOT / "build" / "test-often"
+
 
 @contextmanager
 def busy(processes: int) -> Iterator[None]:
@@ -37,6 +40,9 @@ def main() -> int:
             begun = time.monotonic()
             run = subprocess.run(["make", "test"], cwd=ROOT, capture_output=True, text=True, check=False)
             failed += bool(run.returncode)
+            if run.returncode:
+                LOGS.mkdir(parents=True, exist_ok=True)
+                (LOGS / f"{number}.txt").write_text(run.stdout + run.stderr, encoding="utf-8")
             last = run.stdout.strip().splitlines()[-1:] or [run.stderr[-300:]]
             print(f"{number} of {arguments.times}: {time.monotonic() - begun:.0f} s, {last[0]}", flush=True)
             for line in run.stdout.splitlines():
