@@ -216,11 +216,11 @@ def calls_pair(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
             continue  # a call may be out of sight; or [EVENT-7] is broken, and the pairs are what it broke
         called: set[str] = set()
         observed: set[str] = set()
-        cursor = reading.after
+        numbers: set[int] = set()
         for place, message in reading.events:
-            if message["seq"] <= cursor:
+            if message["seq"] in numbers:
                 continue  # it came a second time, which is [RUN-28]
-            cursor = message["seq"]
+            numbers.add(message["seq"])
             call_id = str(message.get("call_id"))  # where it is no text, [MSG-3] is broken
             if message.type == "tool_call":
                 if call_id in called:
