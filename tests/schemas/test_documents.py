@@ -1,12 +1,10 @@
 """The OpenAPI and AsyncAPI documents are valid, and hold the schemas of the package and no others."""
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 import yaml
@@ -14,7 +12,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from runwire_schemas import CLIENT_TYPES, SERVER_TYPES, schema
 from runwire_spec import registries
+from tests.support.npm_stand import installed
 from tests.support.patience import patience
+from tests.support.programs import require_program
 
 ROOT = Path(__file__).parents[2]
 OPENAPI = ROOT / "schemas" / "runwire_schemas" / "openapi.yaml"
@@ -27,11 +27,6 @@ HTTP_SCHEMAS = {
 }
 
 PARSER = "@asyncapi/parser@3.6.6"
-NODE_FOLDER = ROOT / "build" / "npm"
-HOW_TO_GET_IT = (
-    f"checking asyncapi.yaml needs Node.js 20 or later with npm, and: "
-    f"npm install --prefix {NODE_FOLDER.relative_to(ROOT)} --no-package-lock --ignore-scripts {PARSER}"
-)
 PARSE = """
 import { readFileSync } from "node:fs";
 import { Parser } from "@asyncapi/parser";
@@ -168,18 +163,11 @@ def test_the_schemas_of_messages_say_nothing_that_draft_07_reads_otherwise(name:
 @pytest.fixture(scope="module")
 def asyncapi() -> Any:
     """Return what the AsyncAPI parser makes of the document."""
-    node, npm = shutil.which("node") or "", shutil.which("npm") or ""
-    if not (node and npm):
-        unavailable("Node.js is missing")
-    if not (NODE_FOLDER / "node_modules" / "@asyncapi" / "parser").is_dir():
-        install = [npm, "install", "--prefix", str(NODE_FOLDER), "--no-package-lock", "--ignore-scripts"]
-        NODE_FOLDER.mkdir(parents=True, exist_ok=True)
-        installed = subprocess.run([*install, PARSER], capture_output=True, text=True, check=False)
-        if installed.returncode != 0:
-            unavailable(f"npm could not install the parser: {installed.stderr.strip()}")
+    node = require_program("node", apt="nodejs")
+    modules = installed(PARSER, apart="npm")
     parsed = subprocess.run(
         [node, "--input-type=module", "--eval", PARSE, str(ASYNCAPI)],
-        cwd=NODE_FOLDER,
+        cwd=modules.parent,
         capture_output=True,
         text=True,
         timeout=patience(120),
@@ -187,14 +175,6 @@ def asyncapi() -> Any:
     )
     assert parsed.returncode == 0, parsed.stderr
     return json.loads(parsed.stdout)
-
-
-def unavailable(why: str) -> NoReturn:
-    """Fail where everything has to be checked, skip on a machine without Node.js."""
-    message = f"{why}; {HOW_TO_GET_IT}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(message)
-    pytest.skip(message)
 
 
 @pytest.mark.whole
