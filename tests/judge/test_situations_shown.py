@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runwire_conformance.case import NotExercised, NotJudged, Violation
+from runwire_conformance.case import Broken, NotExercised, NotJudged, Violation, is_certain, owners_of
 from runwire_conformance.cases import c12_limits
 from runwire_conformance.client.situations import hostile_clients
 from runwire_conformance.client.wire.http import Response
@@ -21,22 +21,9 @@ FEW = Limits({"log_bytes": 167_000, "pong_timeout_s": 0.01})
 WHOLE = "x" * 70_000
 
 
-@pytest.mark.parametrize(
-    ("produced", "unsteady", "shown"),
-    [
-        (WHOLE, "", nullcontext()),
-        ("x" * 30_000, "", pytest.raises(NotExercised)),
-        ("x" * 30_000, "it stalled", pytest.raises(NotJudged)),
-    ],
-    ids=["the server got ahead", "it did not", "it did not, as the machine stalled"],
-)
-def test_a_slow_reader_shows_something_only_where_the_server_got_ahead_of_it(
-    produced: str, unsteady: str, shown: Any
-) -> None:
+def slowed(body: dict[str, Any], unsteady: str = "") -> None:
+    """Play the case of the slow reader, with `body` for the state of its run while nothing is read."""
     run = SimpleNamespace(id="one", text="")
-
-    async def nothing(*_: object, **__: object) -> None:
-        return None
 
     async def started(_: str) -> SimpleNamespace:
         return run
@@ -45,7 +32,7 @@ def test_a_slow_reader_shows_something_only_where_the_server_got_ahead_of_it(
         run.text = WHOLE
 
     async def told(*_: str) -> Response:
-        return Response(200, (), json.dumps({"text": produced}).encode())
+        return Response(200, (), json.dumps(body).encode())
 
     @asynccontextmanager
     async def slowly(_: float) -> Any:
@@ -64,9 +51,30 @@ def test_a_slow_reader_shows_something_only_where_the_server_got_ahead_of_it(
         run_url=lambda _: "/v1/runs/one",
         clock=SimpleNamespace(unsteady=unsteady),
     )
+    asyncio.run(c12_limits.a_slow_but_steady_reader_gets_everything(target, FEW))  # type: ignore[arg-type]
 
+
+@pytest.mark.parametrize(
+    ("produced", "unsteady", "shown"),
+    [
+        (WHOLE, "", nullcontext()),
+        ("x" * 30_000, "", pytest.raises(NotExercised)),
+        ("x" * 30_000, "it stalled", pytest.raises(NotJudged)),
+    ],
+    ids=["the server got ahead", "it did not", "it did not, as the machine stalled"],
+)
+def test_a_slow_reader_shows_something_only_where_the_server_got_ahead_of_it(
+    produced: str, unsteady: str, shown: Any
+) -> None:
     with shown:
-        asyncio.run(c12_limits.a_slow_but_steady_reader_gets_everything(target, FEW))  # type: ignore[arg-type]
+        slowed({"text": produced}, unsteady)
+
+
+def test_a_run_whose_state_cannot_be_read_is_held_against_the_sentence_on_that() -> None:
+    with pytest.raises(Broken) as raised:
+        slowed({"status": "running"})
+
+    assert (owners_of(raised.value), is_certain(raised.value)) == (("HTTP-5",), True)
 
 
 def test_who_is_served_by_a_connection_of_before_alone_serves_no_newcomer(

@@ -14,6 +14,7 @@ from runwire_conformance.case import (
     TooSlow,
     TooUnsteady,
     accuses,
+    precondition,
     proves,
 )
 from runwire_conformance.client import scripts
@@ -339,8 +340,10 @@ async def _lag(target: Target, run: Run) -> int | None:
     """Return how many characters of answer text a reader has not got yet; None where the server does not tell."""
     if "sse" not in target.features:
         return None
-    answer = await target.http("GET", target.run_url(run.id))
-    return len(str(answer.json()["text"])) - len(run.text) if answer.status == 200 else None
+    with precondition("HTTP-5"):
+        answer = await target.http("GET", target.run_url(run.id))
+        expect_status(answer, 200)
+        return len(str(answer.json()["text"])) - len(run.text)
 
 
 @proves("FLOW-5", script=True, waits=lambda limits: limits.gives_up_after, timing=True)
