@@ -185,6 +185,17 @@ def test_equal_cuts_after_equal_silence_are_a_proxys_time_out() -> None:
     assert explained("CLOSE-2", cut(2.0), *cuts, named("nginx")) is None
 
 
+@pytest.mark.parametrize(("tolerance", "excused"), [(0.0, False), (0.25, False), (0.5, True)])
+def test_a_cut_that_the_judge_saw_late_or_early_is_the_proxys_too(tolerance: float, excused: bool) -> None:
+    """What the judge read late of a conversation makes the silence behind it shorter, by less than its T."""
+    late = cut(4.6)
+    late.tolerance = tolerance
+
+    found = explained("CLOSE-2", late, cut(5.0), cut(5.01), cut(5.02), named("nginx"))
+
+    assert (found is Symptom.CUT) is excused
+
+
 def test_a_silence_that_was_too_long_before_its_cut_is_the_servers() -> None:
     cuts = [cut(60.0), cut(60.0), cut(60.0)]
     cuts[0].marks[1] = "BEAT-1"

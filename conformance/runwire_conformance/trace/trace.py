@@ -116,6 +116,8 @@ class Trace:
     cancelled_all: bool = False
     #: Whether the times of the records are those at which things happened.
     timed: bool = True
+    #: T of chapter 17 over the whole conversation, in seconds; 0 while it lasts, and where nobody measured it.
+    tolerance: float = 0.0
     #: Whether nothing is missing between the records; where something may be, each message is judged by itself.
     whole: bool = True
     #: How many records there were when more had come than the judge is willing to hold; 0 if it was never so.

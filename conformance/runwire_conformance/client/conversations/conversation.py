@@ -103,6 +103,7 @@ class Conversation:
 
     async def _finished(self) -> None:
         self.ended_at = now()
+        self.trace.tolerance = self.clock.tolerance_since(self.trace.began)
         await self._announce()
 
     async def wait_until(

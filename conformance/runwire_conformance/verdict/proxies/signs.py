@@ -283,9 +283,9 @@ def _silence_before_cut(trace: Trace) -> float | None:
 
 
 def _is_cut(trace: Trace, after: float | None) -> bool:
-    """Whether a conversation broke off after the silence after which others did."""
-    silence = _silence_before_cut(trace)
-    return silence is not None and after is not None and abs(silence - after) < EQUAL_S
+    """Whether a conversation broke off after the silence after which others did, as far as the judge's clock tells."""
+    silence, unsure_s = _silence_before_cut(trace), max(EQUAL_S, trace.tolerance)
+    return silence is not None and after is not None and abs(silence - after) < unsure_s
 
 
 def _in_one_piece(trace: Trace, after: float = GATHERED_S) -> bool:
