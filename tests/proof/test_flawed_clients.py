@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import ClassVar
 
 import pytest
+from websockets.asyncio.client import ClientConnection
 
 from runwire_conformance.tools.check_client.client_under_test.profile import bound, profile_of
 from runwire_conformance.tools.check_client.expected.expectation_result import ExpectationState
@@ -130,3 +132,43 @@ def test_a_client_that_was_not_heard_of_is_tried_again_alone() -> None:
 
     assert len(HangsOnce.started) == LAST + 1
     assert [play.has("BEAT-10", ExpectationState.HELD) for play in suite.plays] == [True]
+
+
+class StallsTheJudge(Client):
+    """A client that starts its run without waiting for `ready`, behind a pause of the judge's loop as often as `left`.
+
+    It pauses that loop, as it is part of the judge's own process.
+    """
+
+    left = 0
+
+    async def say_first(self, socket: ClientConnection) -> None:
+        if type(self).left:
+            type(self).left -= 1
+            time.sleep(STALL_S)  # noqa: ASYNC251 - the loop of the judge is what has to stand still
+        self.is_socket = True
+        await super().say_first(socket)
+
+
+#: Longer than a `start` may be under way that crosses a `ready`.
+STALL_S = 1.1
+
+
+def verdict_beside_stalls(stalls: int) -> tuple[Verdict, tuple[str, ...]]:
+    """Return how CONN-13 stands for a client that keeps it, in a judge whose loop stood still so often."""
+    StallsTheJudge.left = stalls
+    suite = Suite(profile_of(["watches"], ["websocket"]), launcher(StallsTheJudge), patience(2))
+    suite.chosen = lambda scenario: scenario.name == "another_version"
+    asyncio.run(suite.run())  # type: ignore[arg-type]
+    return next((one.verdict, one.reasons) for one in judgements_of(suite) if one.requirement.id == "CONN-13")
+
+
+def test_what_a_stall_of_the_judge_makes_of_a_client_is_played_again() -> None:
+    assert verdict_beside_stalls(stalls=LAST) == (Verdict.PASS, ())
+
+
+def test_what_the_judge_never_saw_without_a_stall_is_not_judged() -> None:
+    verdict, reasons = verdict_beside_stalls(stalls=1000)
+
+    assert verdict is Verdict.NOT_JUDGED
+    assert [reason for reason in reasons if "stalled for up to" not in reason] == []

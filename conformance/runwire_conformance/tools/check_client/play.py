@@ -16,7 +16,7 @@ from runwire_conformance.tools.check_client.expected.expectations import finding
 from runwire_conformance.tools.check_client.scenario import Expectation, Scenario
 from runwire_conformance.tools.check_client.server.play_server import PlayServer
 from runwire_conformance.tools.check_client.wire_log import FROM_CLIENT, WireLog
-from runwire_conformance.trace.clock import now
+from runwire_conformance.trace.clock import Clock, now
 from runwire_conformance.trace.trace import Trace
 
 #: Starts a client that was told something, which notes its reports in the log.
@@ -50,6 +50,8 @@ class PlayResult:
     exit_code: int | None = None
     #: Seconds until it tried again what was refused for now.
     tried_again_s: float | None = None
+    #: Why the judge's clock could not be trusted meanwhile, in words, or an empty string.
+    unsteady: str = ""
     #: Why it was not played, as the client cannot take part; why the judge left it out; what failed in the judge.
     unplayed: str = ""
     left_out: str = ""
@@ -82,6 +84,12 @@ class PlayResult:
             for _, standing in self.standings
         )
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a stall of the judge may have made of it what did not hold."""
+        held = all(standing.state is ExpectationState.HELD for _, standing in self.standings)
+        return bool(self.unsteady) and not (held and not self.findings)
+
 
 async def play(
     scenario: Scenario,
@@ -89,11 +97,14 @@ async def play(
     launch: Launcher,
     patience_s: float,
     reports: frozenset[str] = frozenset(),
+    clock: Clock | None = None,
 ) -> PlayResult:
     """Play a scenario to a client until everything is decided, it has ended, or nothing happened for the patience.
 
-    `reports` are the members that the client is known to report.
+    `reports` are the members that the client is known to report; `clock` measures the judge's own stalls, by which the
+    patience grows.
     """
+    clock = clock or Clock()
     server = PlayServer(scenario, transport, reports)
     await server.open()
     began = now()
@@ -101,7 +112,7 @@ async def play(
     try:
         client = await launch(server.launch_parameters, server.log)
         began = now()  # whoever is started by hand was waited for
-        over = await _until_decided(server, client, began, patience_s)
+        over = await _until_decided(server, client, clock, began, patience_s)
         standings, ended = _standings(server, over), client.ended
     finally:
         if client is not None:
@@ -121,10 +132,13 @@ async def play(
         frozenset(name for one in server.log.of("report") for name in one.members),
         ended,
         tried_again_s(server.log),
+        clock.unsteady_since(began),
     )
 
 
-async def _until_decided(server: PlayServer, client: LaunchedClient, began: float, patience_s: float) -> bool:
+async def _until_decided(
+    server: PlayServer, client: LaunchedClient, clock: Clock, began: float, patience_s: float
+) -> bool:
     """Return whether the play is over though something is pending."""
     log = server.log
     ended_at: float | None = None
@@ -138,7 +152,10 @@ async def _until_decided(server: PlayServer, client: LaunchedClient, began: floa
         ended_at = ended_at or (now() if client.ended is not None else None)
         if ended_at is not None and now() - ended_at > LAST_S:
             return True
-        if now() - max(_last_sign(log), began) > patience_s or now() - began > MOST_PATIENCES * patience_s:
+        sign = max(_last_sign(log), began)
+        if now() - sign > patience_s + clock.stall_since(sign):
+            return True
+        if now() - began > MOST_PATIENCES * patience_s + clock.stall_since(began):
             return True
         try:
             async with asyncio.timeout(LOOK_S):

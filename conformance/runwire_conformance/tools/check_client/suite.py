@@ -1,4 +1,7 @@
-"""Suite of client scenarios: a few in parallel, then alone those that failed by an absence or never began."""
+"""Suite of client scenarios: a few in parallel, then alone those that prove nothing yet.
+
+These are plays that failed by an absence or never began, and those that failed while the judge's clock was unsteady.
+"""
 
 import asyncio
 import traceback
@@ -9,6 +12,7 @@ from runwire_conformance.tools.check_client.client_under_test.process import Uns
 from runwire_conformance.tools.check_client.client_under_test.profile import TRANSPORTS, ClientProfile
 from runwire_conformance.tools.check_client.play import REFUSED, Launcher, PlayResult, play, returns
 from runwire_conformance.tools.check_client.scenario import Scenario, scenarios
+from runwire_conformance.trace.clock import Clock
 
 #: The scenario that shows whether a client comes at all and what it reports, and those that show whether it comes back.
 FIRST = "what_is_said"
@@ -16,6 +20,9 @@ RETURNING = frozenset({"told_to_resume_at_once", "a_stream_that_ends_early", REF
 
 #: Scenarios that are played at once: in most of them a client waits.
 AT_ONCE = 8
+
+#: How often a scenario is played again, alone, until the judge's clock was steady meanwhile.
+MOST_AGAIN = 3
 
 #: Seconds that a client is waited for where no sentence states a time.
 PATIENCE_S = 10.0
@@ -47,6 +54,7 @@ class Suite:
     reports: frozenset[str] = frozenset()
     #: What the client was seen to do of its own accord, see `returns`.
     returning: frozenset[str] = frozenset()
+    clock: Clock = field(default_factory=Clock)
 
     @property
     def planned(self) -> list[tuple[Scenario, str]]:
@@ -55,12 +63,15 @@ class Suite:
 
     async def run(self) -> Sequence[PlayResult]:
         """Play everything; raises NobodyCame and Unstartable. What the time limit leaves over is left out."""
+        self.clock.start()
         try:
             async with asyncio.timeout(self.time_limit_s):
                 await self._all()
         except TimeoutError:
             self.timed_out = True
             self.leave_out(f"the time limit of {self.time_limit_s:g} s expired")
+        finally:
+            self.clock.stop()
         return self.plays
 
     def leave_out(self, why: str) -> None:
@@ -94,7 +105,7 @@ class Suite:
         async def one_of_several(scenario: Scenario, name: str) -> None:
             async with slots:
                 played = await self._play(scenario, name)
-            if played.absent or not played.connected:
+            if played.absent or played.in_doubt or not played.connected:
                 again.append(played)
             else:
                 self._keep(played)
@@ -104,11 +115,16 @@ class Suite:
         async with asyncio.TaskGroup() as group:
             for scenario, name in waiting:
                 group.create_task(one_of_several(scenario, name))
-        for suspect in again:
-            if suspect.connected and not suspect.absent_for(self.returning):
+        for suspect in sorted(again, key=lambda played: played.scenario.name not in RETURNING):
+            self.returning |= returns(self.plays)
+            if suspect.connected and not suspect.in_doubt and not suspect.absent_for(self.returning):
                 self._keep(suspect)  # it does not come back anywhere, which is told once
                 continue
-            self._keep(await self._play(suspect.scenario, suspect.transport))
+            for _ in range(MOST_AGAIN):
+                played = await self._play(suspect.scenario, suspect.transport)
+                if not played.in_doubt:
+                    break
+            self._keep(played)
 
     async def _first(self) -> set[str]:
         """Return the transports over which the client comes, as a run to its end shows."""
@@ -142,7 +158,7 @@ class Suite:
 
     async def _play(self, scenario: Scenario, name: str) -> PlayResult:
         try:
-            return await play(scenario, name, self.launch, self.patience_s, self.reports)
+            return await play(scenario, name, self.launch, self.patience_s, self.reports, self.clock)
         except Unstartable:
             raise
         except Exception:

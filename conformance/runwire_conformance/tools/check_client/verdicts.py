@@ -38,7 +38,8 @@ def _judge(
     claimed = requirement.conformance_class in profile.classes
     if not claimed or not any(profile.plays(scenario) for scenario in about):
         return Judgement(requirement, Verdict.NOT_OFFERED)
-    accusations = [one for play in plays for one in _accusations(play, requirement.id, returning)]
+    against = [(play, one) for play in plays for one in _accusations(play, requirement.id, returning)]
+    accusations = [one for play, one in against if not play.unsteady]
     if accusations:
         verdict = Verdict.FAIL if requirement.mandatory else Verdict.ADVICE
         accusations.sort(key=lambda one: sum(len(trace.records) for trace in one.traces))
@@ -46,6 +47,8 @@ def _judge(
         return Judgement(requirement, verdict, reasons, tuple(accusations), names)
     if errors := [play.error for play in plays if play.error and requirement.id in play.scenario.ids]:
         return Judgement(requirement, Verdict.JUDGE_ERROR, tuple(dict.fromkeys(errors)), cases=names)
+    if doubts := tuple(dict.fromkeys(play.unsteady for play, _ in against)):
+        return Judgement(requirement, Verdict.NOT_JUDGED, doubts, cases=names)
     held = [play for play in plays if play.has(requirement.id, ExpectationState.HELD)]
     if held:
         shortest = min(held, key=lambda play: sum(len(trace.records) for trace in play.traces))
@@ -54,7 +57,7 @@ def _judge(
     reasons = tuple(
         dict.fromkeys(_why_not(play, requirement.id) for play in plays if requirement.id in play.scenario.ids)
     )
-    if any(play.left_out and requirement.id in play.scenario.ids for play in plays):
+    if any((play.left_out or play.unsteady) and requirement.id in play.scenario.ids for play in plays):
         return Judgement(requirement, Verdict.NOT_JUDGED, reasons, cases=names)
     return Judgement(requirement, Verdict.NOT_EXERCISED, reasons, cases=names)
 
@@ -80,8 +83,8 @@ def _accusations(play: PlayResult, identifier: str, returning: frozenset[str]) -
 
 
 def _why_not(play: PlayResult, identifier: str) -> str:
-    if play.left_out or play.unplayed:
-        return play.left_out or play.unplayed
+    if play.left_out or play.unplayed or play.unsteady:
+        return play.left_out or play.unplayed or play.unsteady
     for one, standing in play.standings:
         if (
             one.requirement == identifier
