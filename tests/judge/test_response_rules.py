@@ -93,3 +93,19 @@ def test_a_head_has_no_body_that_tells_whose_it_is() -> None:
 )
 def test_a_url_belongs_to_the_endpoint_at_or_above_it(url: str, endpoint: str | None) -> None:
     assert endpoint_of(url, ENDPOINTS) == endpoint
+
+
+@pytest.mark.parametrize(
+    ("headers", "came"),
+    [
+        (less("cache-control"), "got 200 with no `cache-control`"),
+        ({**GOOD, "cache-control": "no-cache"}, "got 200 with `cache-control: no-cache`"),
+    ],
+)
+def test_what_came_in_place_of_a_header_is_told(headers: dict[str, str], came: str) -> None:
+    trace = Trace("http", "a request", request=HttpRequest("POST", "runs", PAGE))
+    trace.add("server", "response", "200", code=200, headers=tuple(headers.items()))
+
+    assert [finding.text for finding in findings(trace, CONTEXT)] == [
+        f"expected `Cache-Control: no-store` on every response; {came}"
+    ]
