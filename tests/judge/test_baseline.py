@@ -12,7 +12,7 @@ from runwire_conformance.case import Broken, DeadlineMissed
 from runwire_conformance.runner.suite import case_names
 from runwire_conformance.verdict.baseline import NOT_EXERCISED, Comparison, Known, compare, renewed
 from runwire_conformance.verdict.baseline_file import BaselineError, read_baseline, write_baseline
-from runwire_conformance.verdict.judgement import Accusation, Judgement, Verdict, repeats_of
+from runwire_conformance.verdict.judgement import Accusation, Judgement, Repeats, Verdict, repeats_of
 from runwire_conformance.verdict.reason import Kind, kind_of
 from runwire_conformance.verdict.result import Report
 from runwire_spec import catalogue
@@ -235,8 +235,9 @@ def test_a_mistake_in_a_file_is_one_line(tmp_path: Path, text: str, words: str) 
 def test_judgings_that_differ_are_named() -> None:
     passed, failed = as_verdict(Verdict.PASS), broken()
 
-    assert repeats_of([[passed], [passed]]).differing == {}
-    assert repeats_of([[passed], [failed], [passed]]).differing == {"RUN-4": {"pass": 2, "fail": 1}}
+    assert repeats_of([[passed], [passed]]) == Repeats(2)
+    assert repeats_of([[passed], [failed], [passed]]) == Repeats(3, {"RUN-4": {"pass": 2, "fail": 1}})
+    assert repeats_of([[passed], []]) == Repeats(2, {"RUN-4": {"pass": 1}})
     report = Report("http://server", "s", (passed,), (), 1.0, repeats=repeats_of([[passed], [failed]]))
     assert (report.exit_code(), report.exit_code(strict=True)) == (0, 1)
 

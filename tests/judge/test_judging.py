@@ -165,6 +165,41 @@ def test_a_death_names_its_moment_and_who_was_there(number: int, suspects: str) 
     assert report.remarks == ("The server stopped responding before the end: refused",)
 
 
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ([], ""),
+        ([(12.0, "a")], "; last messages sent to it: a"),
+        ([(12.0, "b"), (11.0, "a")], "; last messages sent to it: a and b"),
+        ([(9.0, "a"), (10.0, "b"), (11.0, "c"), (12.0, "d")], "; last messages sent to it: b and c and d"),
+        ([(12.5, "with it"), (13.0, "just behind"), (13.01, "too late")],
+         "; last messages sent to it: with it and just behind"),
+        ([(13.01, "too late")], ""),
+    ],
+)  # fmt: skip
+def test_a_death_names_the_messages_that_may_have_brought_it_about(
+    sent: list[tuple[float, str]], told: str
+) -> None:
+    done = judging()
+    done.engine.server_gone, done.engine.began_at, done.engine.last_message_at = "refused", 10.0, 12.5
+    done.engine.last_sent += sent
+
+    (guilty,) = done.report().by(Verdict.FAIL)
+
+    said = "the server stopped responding: refused; its last message arrived 2.5 s after the start"
+    assert guilty.reasons == (said + told,)
+
+
+def test_a_death_names_the_cases_before_the_messages() -> None:
+    done = judging(played("a::case", State.PASSED, "RUN-4", began_at=12.0, ended_at=13.0))
+    done.engine.server_gone, done.engine.last_message_at = "refused", 12.5
+    done.engine.last_sent.append((12.0, "cancel"))
+
+    (guilty,) = done.report().by(Verdict.FAIL)
+
+    assert guilty.reasons[0].endswith("; cases running then: a::case; last messages sent to it: cancel")
+
+
 def test_a_server_that_never_spoke_spoke_at_no_time_before_the_judge_began() -> None:
     done = judging()
     done.engine.server_gone, done.engine.began_at, done.engine.last_message_at = "refused", 10.0, 0.0
@@ -192,13 +227,16 @@ def engine(url: str = "http://server") -> Engine:
 
 def test_everything_is_played_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = ends(monkeypatch)
-    done = Judging(engine("http://user:pass@server"))
+    asks = engine("http://user:pass@server")
+    done = Judging(asks)
     assert (done.played, done.began) == (False, 0.0)
 
     done.play()
     done.play()
 
-    assert (len(asked), done.played, done.refused, done.fault) == (1, True, None, None)
+    assert len(asked) == 1
+    assert asked[0] is asks
+    assert (done.played, done.refused, done.fault) == (True, None, None)
     assert done.began > 1e9
     assert done.reproduction == Reproduction("http://server")
     assert all(map(done.wanted, [None]))  # type: ignore[list-item]

@@ -10,11 +10,12 @@ import pytest
 from runwire_conformance.case import Broken
 from runwire_conformance.client.conversations.stream import Stream
 from runwire_conformance.client.wire.http import Response, Unanswered
-from runwire_conformance.trace.clock import Clock
+from runwire_conformance.trace.clock import Clock, now
 from runwire_conformance.trace.limits import Limits
 from runwire_conformance.trace.trace import RESPONSE_ENDED, Trace
 from runwire_conformance.trace.transcript import transcript
 from tests.support.patience import patience
+from tests.support.virtual_time import virtual_time
 
 
 class Body:
@@ -38,17 +39,15 @@ class Body:
         self.ends.append("aborted")
 
 
-def opened(body_: Body, trace: Trace | None = None) -> Stream:
+def opened(body_: Body, trace: Trace | None = None, clock: Clock | None = None) -> Stream:
     """Return a stream with this body, which is read as soon as something waits."""
-    trace = trace or Trace("sse", "GET", 0.0)
-    response = Response(200, (), b"")
     return Stream(
-        body_,
-        response,
-        trace,
+        body_,  # type: ignore[arg-type]
+        Response(200, (), b""),
+        trace or Trace("sse", "GET", 0.0),
         Limits({"heartbeat_s": 3}),
-        Clock().begun(),
-        "/place",  # type: ignore[arg-type]
+        (clock or Clock()).begun(),
+        "/place",
     )
 
 
@@ -168,6 +167,95 @@ def test_what_a_stream_does_not_bring_is_named() -> None:
         "expected started or resumed; the sse connection ended; got nothing",
         "expected the response to end; waited 0.01 s; got nothing",
     ]
+
+
+@pytest.mark.parametrize(
+    ("title", "waiting", "expected", "owner"),
+    [
+        ("POST /v1/runs", "run", "started or resumed", "SSE-3"),
+        ("GET /v1/runs/r1/events", "run", "started or resumed", "SSE-4"),
+        ("POST /v1/runs", "first_block", "the opening block", "SSE-2"),
+        ("GET /v1/runs/r1/events", "finished", "the response to end", "SSE-10"),
+    ],
+)
+@virtual_time
+async def test_silence_is_held_against_the_sentence_that_orders_what_is_missing(
+    title: str, waiting: str, expected: str, owner: str
+) -> None:
+    stream = opened(Body(), Trace("sse", title, 0.0))
+
+    with pytest.raises(Broken, match=f"expected {expected}; waited") as problem:
+        await getattr(stream, waiting)()
+    await stream.end()
+
+    assert (problem.value.owners, problem.value.certain) == ((owner,), True)
+
+
+@pytest.mark.parametrize(
+    ("title", "waiting", "owner"),
+    [
+        ("POST /v1/runs", "run", "SSE-3"),
+        ("GET /v1/runs/r1/events", "run", "SSE-4"),
+        ("POST /v1/runs", "first_block", "SSE-2"),
+    ],
+)
+@virtual_time
+async def test_what_a_response_ends_before_is_held_against_its_end_first(
+    title: str, waiting: str, owner: str
+) -> None:
+    stream = opened(Body(b"\n"), Trace("sse", title, 0.0))
+
+    with pytest.raises(Broken, match="the sse connection ended") as problem:
+        await getattr(stream, waiting)()
+
+    assert (problem.value.owners, problem.value.certain) == (("SSE-10", owner), False)
+
+
+@virtual_time
+async def test_each_message_stands_beside_the_block_that_brought_it() -> None:
+    beat, resumed = 'data: {"type":"heartbeat"}', 'data: {"type":"resumed","run_id":"r1"}'
+    blocks = ("retry: 2000\nid: e.1", ": a comment", resumed, "data: no json", "data: 7", f"{beat}\nid: e.2")
+    stream = opened(Body("".join(f"{block}\n\n" for block in blocks).encode()))
+
+    await stream.finished()
+
+    assert [(block.values("id"), message.type) for block, message in stream.blocks_and_messages] == [
+        ([], "resumed"), (["e.2"], "heartbeat"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("piece", "what"),
+    [(b"data: " + b"x" * 3_000_000, "a line"), (b"x\n" * 20_000, "an event")],
+    ids=["line", "event"],
+)
+@virtual_time
+async def test_an_event_beyond_all_bounds_is_held_against_its_sentence_and_read_no_further(
+    piece: bytes, what: str
+) -> None:
+    body = Body(piece, piece, piece)
+    stream = opened(body)
+
+    await stream.finished()
+
+    text = f"{what} of more than 4194304 bytes"
+    assert stream.trace.excess == ("EVENT-20", text)
+    assert (stream.trace.not_reading, stream.complete, body.ends) == (True, False, ["aborted"])
+    with pytest.raises(Broken, match=f"got {text}; there the judge stopped reading"):
+        await stream.run()
+
+
+@virtual_time
+async def test_a_stream_is_judged_with_the_tolerance_of_the_time_that_it_took() -> None:
+    clock = Clock()
+    clock.stalled(9.0)
+    await asyncio.sleep(2.0)
+    clock.answered_in(1.5)
+    stream = opened(Body(b"retry: 2000\n\n"), Trace("sse", "GET", now() - 1.0), clock)
+
+    await stream.finished()
+
+    assert stream.trace.tolerance == 3.0
 
 
 def test_a_response_that_ended_reads_like_no_fault() -> None:

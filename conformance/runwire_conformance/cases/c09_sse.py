@@ -201,9 +201,7 @@ async def a_silent_stream_has_heartbeats_without_id(target: Target) -> None:
 
     with accuses("SSE-13"):
         named = [
-            block.values("id")
-            for block, message in stream.blocks_and_messages()
-            if message.type == "heartbeat"
+            block.values("id") for block, message in stream.blocks_and_messages if message.type == "heartbeat"
         ]
         assert [ids for ids in named if ids] == []
     await target.post(target.run_url(run.id, "/cancel"), {})

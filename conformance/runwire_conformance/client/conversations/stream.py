@@ -30,7 +30,8 @@ class Stream(Conversation):
         #: The URL of the run's events, from `Location` or as it was asked.
         self.place = place
         self.blocks: list[Block] = []
-        self._carriers: list[Block] = []
+        #: The messages so far, each with the block it came in.
+        self.blocks_and_messages: list[tuple[Block, Message]] = []
         #: Whether the response ended as HTTP demands, and what the end cut off.
         self.complete = False
         self.cut_off: Block | None = None
@@ -48,10 +49,6 @@ class Stream(Conversation):
             certain=True,
         )
         return Run(self, opening.get("run_id"), opening.index, opening)
-
-    def blocks_and_messages(self) -> list[tuple[Block, Message]]:
-        """Return the messages so far, each with the block it came in."""
-        return list(zip(self._carriers, self.messages, strict=True))
 
     async def first_block(self) -> Block:
         """Return the first block; raises Broken."""
@@ -114,5 +111,5 @@ class Stream(Conversation):
         data = block.data
         message = self._received(data) if data is not None else None
         if message is not None:
-            self._carriers.append(block)
+            self.blocks_and_messages.append((block, message))
         self.trace.add("server", "block", shown, message)
