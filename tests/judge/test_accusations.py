@@ -220,6 +220,13 @@ def test_every_class_that_is_not_offered_is_named_and_none_that_was_not_asked_fo
     ]
 
 
+def test_every_class_is_marked_by_what_narrowed_the_judging() -> None:
+    results = class_results([said(MUST, Verdict.PASS)], frozenset(), False, "-k runs")
+
+    assert {result.offered: result.standing for result in results} == {True: "partial", False: "not offered"}
+    assert {result.partial for result in results} == {"-k runs"}
+
+
 def test_the_script_agent_stands_as_announced() -> None:
     for announced in (True, False):
         (result,) = [

@@ -18,6 +18,7 @@ from runwire_conformance.verdict.judgement import Accusation, Verdict
 from runwire_conformance.verdict.outcome import Case, CaseResult, Outcome, State
 from runwire_conformance.verdict.reason import Kind
 from runwire_conformance.verdict.reproduction import Reproduction
+from runwire_spec import informational
 
 SAID = {"features": ["resume"], "script_agent": True, "server": {"name": "good", "version": "2"}}
 PROFILE = ServerProfile("ws://server/v1/ws", discovery=SAID)
@@ -119,6 +120,50 @@ def test_a_server_that_was_never_seen_has_announced_nothing() -> None:
     )
 
     assert judgement.verdict is Verdict.NOT_OFFERED
+
+
+def test_a_judging_that_was_narrowed_calls_nothing_conformant() -> None:
+    done = judging(played("a::case", State.PASSED, "RUN-4"), played("a::slow", State.PASSED, "RUN-5"))
+    done.selected = "-k runs"
+    done.engine.left_out.add("a::slow")
+    done.engine.interrupted = done.engine.timed_out = True
+
+    report = done.report()
+
+    why = "-k runs, --quick left out 1 cases, interrupted, the time limit expired"
+    assert (report.partial, report.interrupted) == (why, True)
+    assert {result.partial for result in report.classes} == {why}
+    assert {result.standing for result in report.classes} == {"partial", "not offered"}
+    assert [j.requirement.id for j in report.judgements] == ["RUN-4"]
+
+
+def test_a_whole_judging_is_called_so() -> None:
+    report = judging(played("a::case", State.PASSED, "RUN-4")).report()
+
+    assert (report.partial, report.interrupted) == ("", False)
+    assert {result.partial for result in report.classes} == {""}
+
+
+def test_a_report_says_how_long_was_waited_and_what_was_only_recorded() -> None:
+    done = judging()
+    name, question = next(iter(informational().items()))
+    done.engine.options = Options(patience_s=77.0)
+    done.engine.options.observed.note(name, "yes")
+
+    report = done.report()
+
+    assert report.patience_s == 77.0
+    assert report.informational == ((name, question, ("yes",)),)
+
+
+def test_what_the_clock_of_the_judge_left_open_is_not_judged() -> None:
+    done = judging(played("a::case", State.PASSED, "RUN-4"))
+    done.engine.undecided["RUN-4"] = "this machine stalled for up to 1.0 s"
+
+    report = done.report()
+
+    (open_,) = report.judgements
+    assert (open_.verdict, open_.reasons) == (Verdict.NOT_JUDGED, ("this machine stalled for up to 1.0 s",))
 
 
 def test_only_what_was_asked_for_is_judged() -> None:
@@ -245,7 +290,9 @@ def test_everything_is_played_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_judging_knows_how_it_was_called() -> None:
     called = Reproduction("http://server", ("--patience", "5"))
 
-    assert Judging(engine(), reproduction=called).reproduction == called
+    done = Judging(engine(), reproduction=called, selected="-k runs")
+
+    assert (done.reproduction, done.report().partial) == (called, "-k runs")
 
 
 def test_what_ends_a_judging_is_nothing_to_judge_or_a_fault_of_its_own(
