@@ -154,6 +154,20 @@ def test_the_script_agent_is_a_class_that_a_server_announces_by_itself() -> None
     )
 
 
+@pytest.mark.parametrize(("script", "expected"), [(True, Verdict.FAIL), (False, Verdict.NOT_OFFERED)])
+def test_what_belongs_to_the_script_agent_is_held_against_those_who_have_one(
+    script: bool, expected: Verdict
+) -> None:
+    assert verdict(SCRIPTED, case(State.FAILED, SCRIPTED), script=script).verdict is expected
+
+
+def test_the_details_of_an_accusation_keep_their_lines_and_obey_nobody() -> None:
+    accusation = Accusation("a::case", "one\nline \x1b[31m", "two\r\nlines \x1b[31m")
+
+    assert accusation.reason == "one ⏎ line \ufffd[31m"
+    assert accusation.details == "two\nlines \ufffd[31m"
+
+
 def test_basic_and_core_are_offered_by_every_server() -> None:
     for requirement in (BASIC, MUST):
         silent = case(State.NOT_EXERCISED, requirement)

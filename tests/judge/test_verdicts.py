@@ -23,6 +23,7 @@ from tests.support.outcomes import ALL, MUST, OPTIONAL, SHOULD, case, verdict
         (SHOULD, State.PASSED, Verdict.PASS),
         (MUST, State.NOT_OFFERED, Verdict.NOT_OFFERED),
         (MUST, State.NOT_EXERCISED, Verdict.NOT_EXERCISED),
+        (MUST, State.NOT_JUDGED, Verdict.NOT_JUDGED),
         (MUST, State.JUDGE_ERROR, Verdict.JUDGE_ERROR),
         (MUST, None, Verdict.NOT_EXERCISED),
     ],
@@ -37,6 +38,10 @@ def test_an_outcome_makes_a_verdict(requirement: str, state: State | None, expec
         ((State.PASSED, State.FAILED), Verdict.FAIL),
         ((State.PASSED, State.NOT_EXERCISED), Verdict.PASS),
         ((State.PASSED, State.JUDGE_ERROR), Verdict.JUDGE_ERROR),
+        ((State.PASSED, State.NOT_JUDGED), Verdict.NOT_JUDGED),
+        ((State.NOT_EXERCISED, State.NOT_JUDGED), Verdict.NOT_JUDGED),
+        ((State.NOT_JUDGED, State.JUDGE_ERROR), Verdict.JUDGE_ERROR),
+        ((State.FAILED, State.NOT_JUDGED), Verdict.FAIL),
         ((State.FAILED, State.JUDGE_ERROR), Verdict.FAIL),
         ((State.NOT_OFFERED, State.NOT_EXERCISED), Verdict.NOT_EXERCISED),
         ((State.NOT_OFFERED, State.NOT_OFFERED), Verdict.NOT_OFFERED),
@@ -55,6 +60,49 @@ def test_half_a_sentence_is_no_pass(why: str) -> None:
     assert judgement.verdict is Verdict.NOT_EXERCISED
     assert judgement.reasons == ("set another run_s on the server",)
     assert judgement.impatient is (why == "impatient")
+
+
+def test_every_reason_for_which_nothing_was_judged_is_told_once() -> None:
+    outcomes = [Outcome(State.NOT_JUDGED, reason) for reason in ("interrupted", "too slow", "interrupted")]
+    cases = [case(outcome, MUST, name=f"a::{number}") for number, outcome in enumerate(outcomes)]
+
+    (judgement,) = judge(cases, ALL, True, undecided={MUST: "a stall"})
+
+    assert judgement == Judgement(
+        catalogue()[MUST],
+        Verdict.NOT_JUDGED,
+        ("a stall", "interrupted", "too slow"),
+        cases=("a::0", "a::1", "a::2"),
+    )
+
+
+def test_what_the_clock_left_open_of_one_sentence_leaves_the_others_judged() -> None:
+    judgements = judge([case(State.PASSED, MUST, SHOULD)], ALL, True, undecided={MUST: "a stall"})
+
+    assert {j.requirement.id: j.verdict for j in judgements} == {
+        MUST: Verdict.NOT_JUDGED,
+        SHOULD: Verdict.PASS,
+    }
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (None, Verdict.NOT_JUDGED),
+        (Outcome(State.PASSED), Verdict.NOT_JUDGED),
+        (Outcome(State.NOT_EXERCISED, "no silence", shown=frozenset({"token"})), Verdict.NOT_JUDGED),
+        (Outcome(State.PASSED, shown=frozenset({"token"})), Verdict.PASS),
+    ],
+    ids=["nothing", "passed", "stopped", "shown"],
+)
+def test_what_a_case_that_was_not_judged_only_watched_may_be_seen_in_another(
+    other: Outcome | None, expected: Verdict
+) -> None:
+    left = case(Outcome(State.NOT_JUDGED, "interrupted"), MUST, watches=("RUN-29",), name="a::left")
+    seen = case(other, SHOULD, watches=("RUN-29",), name="a::other")
+
+    assert verdict("RUN-29", left, seen).verdict is expected
+    assert verdict(MUST, left, seen).verdict is Verdict.NOT_JUDGED
 
 
 def test_what_a_case_names_besides_is_shown_by_others() -> None:
@@ -85,7 +133,11 @@ def test_a_case_that_watches_passes_nothing_that_it_did_not_see() -> None:
     watching = case(answered, MUST, watches=("CLOSE-1",), name="a::watching")
     broken = case(Outcome(State.FAILED, "no frame", cause="CLOSE-2"), "CLOSE-1", name="a::proving")
 
-    assert verdict("CLOSE-1", watching).verdict is Verdict.NOT_EXERCISED
+    unseen = verdict("CLOSE-1", watching)
+    assert (unseen.verdict, unseen.reasons) == (
+        Verdict.NOT_EXERCISED,
+        ("its cases passed, and no conversation of theirs showed it",),
+    )
     absent = case(State.NOT_OFFERED, "RESUME-10", watches=("CLOSE-1",), name="a::absent")
     assert verdict("CLOSE-1", watching, absent).verdict is Verdict.NOT_OFFERED
     judgement = verdict("CLOSE-1", watching, broken)
@@ -206,6 +258,8 @@ PASSED = said("RUN-4", Verdict.PASS)
         ((), (), 2, 2),
         ((PASSED,), ("a fault",), 3, 3),
         ((PASSED, said(MUST, Verdict.FAIL)), ("a fault",), 1, 1),
+        ((PASSED, said(MUST, Verdict.NOT_JUDGED)), (), 3, 3),
+        ((said("RUN-5", Verdict.FAIL), said(MUST, Verdict.NOT_JUDGED)), (), 1, 1),
     ],
 )
 def test_the_exit_code_says_how_it_stands(
