@@ -54,7 +54,7 @@ def both(*kinds: Kind) -> Judgement:
 
 LATE, ENDLESS = f"late {CASE}", f"endless {CASE}"
 PASSED, MISSED, FAULTY = (as_verdict(v) for v in (Verdict.PASS, Verdict.NOT_EXERCISED, Verdict.JUDGE_ERROR))
-NOT_OFFERED = as_verdict(Verdict.NOT_OFFERED)
+NOT_OFFERED, UNJUDGED = as_verdict(Verdict.NOT_OFFERED), as_verdict(Verdict.NOT_JUDGED)
 ELSEWHERE = replace(PASSED, cases=("runs::another",))
 KNOWN = Known("RUN-4", UNMET)
 PAIR = ("RUN-4", UNMET)
@@ -103,8 +103,10 @@ def test_whatever_differs_is_a_breach(
         (KNOWN, ELSEWHERE, [f"RUN-4 was not judged this time: {UNMET}"]),
         (KNOWN, MISSED, [f"RUN-4 was not judged this time: {UNMET}"]),
         (KNOWN, FAULTY, [f"RUN-4 was not judged this time: {UNMET}"]),
+        (KNOWN, UNJUDGED, [f"RUN-4 was not judged this time: {UNMET}"]),
         (Known("RUN-4", "conversation"), MISSED, ["RUN-4 was not judged this time: conversation"]),
         (Known("RUN-4", NOT_EXERCISED), FAULTY, ["RUN-4 was not judged this time: not-exercised"]),
+        (Known("RUN-4", NOT_EXERCISED), UNJUDGED, ["RUN-4 was not judged this time: not-exercised"]),
         (Known("RUN-6", "conversation"), PASSED, []),
     ],
 )  # fmt: skip

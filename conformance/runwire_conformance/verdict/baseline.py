@@ -134,7 +134,7 @@ def _is_undecidable(entry: Known, judgement: Judgement) -> bool:
         return True
     if judgement.verdict is Verdict.NOT_EXERCISED:
         return entry.reason != NOT_EXERCISED
-    return judgement.verdict is Verdict.JUDGE_ERROR
+    return judgement.verdict in {Verdict.JUDGE_ERROR, Verdict.NOT_JUDGED}
 
 
 def _stale(entry: Known, judgement: Judgement, listed: set[str]) -> tuple[list[str], list[str]]:
