@@ -35,7 +35,7 @@ class Limits:
     def stream_s(self) -> float:
         """Seconds after which a stream or connection may be ended for its age ([LIMIT-13]); infinite when never."""
         value = self.advertised.get("stream_s")
-        usable = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < BEYOND
         return float(value) if usable else math.inf  # type: ignore[arg-type]
 
     def seconds(self, name: str) -> float:
