@@ -94,7 +94,7 @@ def interpreted(stream: bytes) -> tuple[list[Event], str, int | None]:
     return events, last, retry
 
 
-@pytest.mark.parametrize(("stream", "events", "last", "retry"), EDGES, ids=repr)
+@pytest.mark.parametrize(("stream", "events", "last", "retry"), EDGES)
 def test_an_edge_reads_as_the_standard_says(
     stream: bytes, events: list[Event], last: str, retry: int | None
 ) -> None:
