@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runwire_conformance.client.wire import sse
-from runwire_conformance.client.wire.sse import Block, BlockParser, EndlessLine, Event, EventReader
+from runwire_conformance.client.wire.sse import (
+    FIELD_BYTES,
+    Block,
+    BlockParser,
+    EndlessLine,
+    Event,
+    EventReader,
+)
 
 BOM = b"\xef\xbb\xbf"
 
@@ -19,6 +26,7 @@ EDGES: list[tuple[bytes, list[Event], str, int | None]] = [
     (b"data: a\n\n", [Event("a")], "", None),
     (b"data: a\r\rdata: b\r\n\r\n", [Event("a"), Event("b")], "", None),
     (b"data: a\ndata: b\n\n", [Event("a\nb")], "", None),
+    (b"data: a\r\ndata: b\r\n\r\n", [Event("a\nb")], "", None),
     (b"data\n\n", [Event("")], "", None),
     (b"data\ndata\n\n", [Event("\n")], "", None),
     (b"data:\n\n", [Event("")], "", None),
@@ -100,6 +108,8 @@ def test_an_edge_reads_as_the_standard_says(
 ) -> None:
     assert read(stream, []) == (events, last, retry)
     assert read(stream, list(range(len(stream)))) == (events, last, retry)
+    for place in range(len(stream)):
+        assert read(stream, [place]) == (events, last, retry)
 
 
 NAMES = ["data", "id", "retry", "event", "x"]
@@ -129,6 +139,39 @@ def test_a_line_that_does_not_end_is_not_held_for_ever(monkeypatch: pytest.Monke
 
     with pytest.raises(EndlessLine):
         parser.feed(b"x" * 200)
+
+
+@pytest.mark.parametrize("cut", [1, 400, 999])
+def test_a_line_may_be_as_long_as_the_bound(cut: int) -> None:
+    parser = BlockParser(most_bytes=1000)
+    for piece in (b"x" * cut, b"x" * (1000 - cut)):
+        parser.feed(piece)
+
+    assert parser.unfinished == 1000
+    with pytest.raises(EndlessLine, match="a line of more than 1000 bytes"):
+        parser.feed(b"x")
+
+
+@pytest.mark.parametrize(
+    "line", [b"data: " + b"x" * 994, b":" + b"x" * 999, b"data:" + b"\xc3\xbc" * 495 + b"x" * 5]
+)
+def test_the_lines_of_an_event_may_be_as_long_as_the_bound_together(line: bytes) -> None:
+    parser = BlockParser(most_bytes=3 * (1000 + FIELD_BYTES))
+    for number in range(3):
+        assert parser.feed(line + b"\n") == []
+        assert parser.unfinished == (number + 1) * (1000 + FIELD_BYTES)
+
+    with pytest.raises(EndlessLine, match=f"an event of more than {parser.most_bytes} bytes"):
+        parser.feed(b"id\n")
+
+
+def test_a_blank_line_closes_what_was_held() -> None:
+    parser = BlockParser(most_bytes=2000)
+
+    for _ in range(10):
+        (block,) = parser.feed(b"data: " + b"x" * 994 + b"\n\n")
+        assert (block.closed, len(block.data or "")) == (True, 994)
+        assert parser.unfinished == 0
 
 
 def test_the_end_cuts_off_what_was_begun() -> None:

@@ -99,8 +99,7 @@ class BlockParser:
     def _line(self, raw: bytes, blocks: list[Block]) -> None:
         line = raw.decode()
         if self._first:
-            self._first = False
-            line = line.removeprefix("\ufeff")
+            line, self._first = line.removeprefix("\ufeff"), False
         if not line:
             if self._fields or self._comments:
                 blocks.append(Block(tuple(self._fields), tuple(self._comments)))
@@ -108,8 +107,8 @@ class BlockParser:
         elif line.startswith(":"):
             self._comments.append(line[1:])
         else:
-            name, colon, value = line.partition(":")
-            self._fields.append((name, value.removeprefix(" ") if colon else ""))
+            name, _, value = line.partition(":")
+            self._fields.append((name, value.removeprefix(" ")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +141,12 @@ class EventReader:
                 self.retry_ms = int(value)
 
     def _event(self, block: Block) -> Event | None:
-        kind = ""
+        kind = "message"
         self._heed_retry(block.fields)
         for name, value in block.fields:
             if name == "id" and "\0" not in value:
                 self.last_event_id = value
             elif name == "event":
-                kind = value
+                kind = value or "message"
         # A block without data moves the id and dispatches nothing.
-        return None if block.data is None else Event(block.data, kind or "message", self.last_event_id)
+        return None if block.data is None else Event(block.data, kind, self.last_event_id)
