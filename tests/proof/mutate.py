@@ -39,6 +39,9 @@ LINKS = {
 #: A mutant that never ends is found too.
 KILLED = frozenset({"killed", "timeout", "segfault"})
 
+#: How mutmut notes that pytest could not begin with the tests of a mutant, which it counts as one that never ends.
+NOT_BEGUN = 255
+
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
@@ -48,6 +51,11 @@ class Mutant:
     becomes: str
     status: str
     difference: str = ""
+
+
+def status_of(code: int | None) -> str:
+    """Return what became of a mutant."""
+    return "its tests did not begin" if code == NOT_BEGUN else str(status_by_exit_code[code])
 
 
 def files() -> Iterator[SourceFileMutationData]:
@@ -65,7 +73,7 @@ def untried(part: str) -> list[str]:
     if not codes:
         return [f"*{part}*"] if part else []
     waiting = [name for name, code in codes.items() if code is None]
-    return waiting or [name for name, code in codes.items() if status_by_exit_code[code] not in KILLED]
+    return waiting or [name for name, code in codes.items() if status_of(code) not in KILLED]
 
 
 def mutants(part: str) -> Iterator[Mutant]:
@@ -77,7 +85,7 @@ def mutants(part: str) -> Iterator[Mutant]:
             module = name.rpartition(".")[0]
             function, owner = orig_function_and_class_names_from_key(name)
             where = f"{module}.{owner}.{function}" if owner else f"{module}.{function}"
-            status = status_by_exit_code[code]
+            status = status_of(code)
             if status in KILLED:
                 yield Mutant(where, "", status)
                 continue
