@@ -24,6 +24,9 @@ BY_CLOCK = frozenset({"BEAT-1", "SSE-12", "SSE-10", "CANCEL-3"})
 #: Those of them that speak of silence: one that was too long before a cut was the server's own.
 OF_SILENCE = frozenset({"BEAT-1", "SSE-12"})
 
+#: The headers in which a proxy names itself.
+NAMING = ("server", "via")
+
 #: Proxies that write their own name for the server into `Host`, unless told otherwise.
 REWRITES_HOST = frozenset({"nginx", "Apache"})
 
@@ -66,11 +69,15 @@ class ProxySigns:
         )
 
     @property
+    def names(self) -> list[str]:
+        """The names of what stands between: of each product that was recognised, or else of one stranger."""
+        strangers = sorted(self.foreign - self.own) if self.own else []
+        return [product.name for product in PRODUCTS if product.name in self.products] or strangers[:1]
+
+    @property
     def name(self) -> str:
         """What stands between, by its name; an empty string when nothing was recognised."""
-        names = [product.name for product in PRODUCTS if product.name in self.products]
-        strangers = sorted(self.foreign - self.own) if self.own else []
-        return " and ".join(names) or (strangers[0] if strangers else "")
+        return " and ".join(self.names)
 
     @property
     def cut_after(self) -> float | None:
@@ -84,9 +91,9 @@ class ProxySigns:
 
 def host_advice(headers: Iterable[tuple[str, str]]) -> str | None:
     """Return what to set where a response comes through a proxy that writes its own `Host`, or None for another."""
-    record = Record(0.0, "server", "response", headers=tuple((name.lower(), said) for name, said in headers))
+    said = [value for name, value in headers if name.lower() in NAMING]
     names = [
-        product.name for product in PRODUCTS if product.name in REWRITES_HOST and _is_of(product, record)
+        product.name for product in PRODUCTS if product.name in REWRITES_HOST and _is_named(product, said)
     ]
     if not names:
         return None
@@ -144,11 +151,14 @@ def without_proxy(
 
 def _without(judgement: Judgement, signs: ProxySigns, spared: dict[str, Symptom]) -> Judgement:
     """Return a judgement without the accusations that the proxy explains; one that has lost all goes to `spared`."""
-    found = [explained_by_proxy(judgement.requirement.id, one.traces, signs) for one in judgement.accusations]
-    symptoms = list(dict.fromkeys(symptom for symptom in found if symptom is not None))
+    found = [
+        (one, explained_by_proxy(judgement.requirement.id, one.traces, signs))
+        for one in judgement.accusations
+    ]
+    symptoms = list(dict.fromkeys(symptom for _, symptom in found if symptom is not None))
     if not symptoms:
         return judgement
-    kept = tuple(one for one, symptom in zip(judgement.accusations, found, strict=True) if symptom is None)
+    kept = tuple(one for one, symptom in found if symptom is None)
     if kept:
         return replace(judgement, accusations=kept, reasons=tuple(dict.fromkeys(one.reason for one in kept)))
     spared[judgement.requirement.id] = symptoms[0]
@@ -178,9 +188,7 @@ def _remark(spared: dict[str, Symptom], signs: ProxySigns) -> str | None:
     told = []
     for symptom in dict.fromkeys(spared.values()):
         names = ", ".join(name for name, its in spared.items() if its is symptom)
-        settings = [
-            SETTINGS[symptom, name] for name in signs.name.split(" and ") if (symptom, name) in SETTINGS
-        ]
+        settings = [SETTINGS[symptom, name] for name in signs.names if (symptom, name) in SETTINGS]
         told.append(f"{symptom} ({names}{'; set ' if settings else ''}{' or '.join(settings)})")
     return (
         f"{signs.name} is in front of the server, so some requirements were not exercised: {'; '.join(told)}"
@@ -208,10 +216,15 @@ def _responses(trace: Trace) -> Iterator[Record]:
 
 def _is_of(product: Product, record: Record) -> bool:
     """Whether a response names a product, in a header or on the page that is its body."""
-    lines = [part.strip() for name in ("server", "via") for part in record.header(name).split(",")]
-    if product.header is not None and any(map(product.header.match, lines)):
-        return True
-    return product.header is None and _is_page(product, record)
+    if product.header is None:
+        return _is_page(product, record)
+    return _is_named(product, map(record.header, NAMING))
+
+
+def _is_named(product: Product, said: Iterable[str]) -> bool:
+    """Whether a value of a header, which may be a list, names a product."""
+    parts = [part.strip() for value in said for part in value.split(",")]
+    return product.header is not None and any(map(product.header.match, parts))
 
 
 def _is_page(product: Product, record: Record) -> bool:
