@@ -22,6 +22,7 @@ APACHE_PAGE = (
     "<html><head>\n<title>404 Not Found</title>\n</head><body>"
 )
 HAPROXY_PAGE = "<html><body><h1>504 Gateway Time-out</h1>\nThe server didn't respond in time.\n</body></html>"
+VARNISH_PAGE = "<html>\n<body>\n<h1>Error 503 Backend fetch failed</h1>\n<h3>Guru Meditation:</h3>\n</body>"
 STREAM = {"content-type": "text/event-stream", "cache-control": "no-store, no-transform"}
 JSON = {"content-type": "application/json"}
 HTML = {"content-type": "text/html"}

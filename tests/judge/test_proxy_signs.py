@@ -21,6 +21,7 @@ from tests.judge.test_proxies import (
     JSON,
     NGINX_PAGE,
     STREAM,
+    VARNISH_PAGE,
     cut,
     explained,
     judgement,
@@ -305,6 +306,36 @@ def test_the_wait_for_a_stream_that_did_not_come_begins_with_its_conversation() 
 
 def test_a_stream_of_which_nothing_is_known_is_not_held_up() -> None:
     assert explained("INPUT-8", trace(transport="sse"), *GATHERED) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "media_type", "symptom"),
+    [
+        (200, "text/event-stream", Symptom.GATHERED),
+        (500, "application/json", None),
+        (404, "application/problem+json", None),
+    ],
+)
+def test_a_stream_that_was_refused_is_not_held_up_however_long_that_took(
+    status: int, media_type: str, symptom: Symptom | None
+) -> None:
+    answered = response(status, {"content-type": media_type}, at=0.5)
+    refused = trace(Record(0.0, "client", "request"), answered, transport="sse")
+
+    assert explained("SSE-3", refused, *GATHERED) is symptom
+
+
+def test_the_page_of_a_varnish_that_names_itself_elsewhere_is_its_own() -> None:
+    passed_on = trace(response(200, {**JSON, "via": "1.1 cache-7 (Varnish/7.1)"}))
+
+    assert explained("HTTP-7", trace(response(503, HTML, VARNISH_PAGE)), passed_on) is Symptom.GATEWAY
+
+
+@pytest.mark.parametrize("media_type", ["text/html", "Text/HTML; charset=utf-8"])
+def test_the_media_type_of_a_page_has_no_case(media_type: str) -> None:
+    page = trace(response(404, {"content-type": media_type, "server": "BigProxy"}, "<h1>No</h1>"))
+
+    assert explained("HTTP-7", page, named("uvicorn")) is Symptom.ANSWERED
 
 
 # Remarks.

@@ -60,3 +60,14 @@ def test_what_rules_have_to_see_are_kinds_that_a_conversation_can_show() -> None
 
     assert {"close", "close 10", "socket", "stream", "said", "any", "heartbeat"} <= needed
     assert by_the_clock() <= shown_by().keys()
+
+
+def test_what_the_client_sent_by_itself_is_no_control_frame_and_no_end() -> None:
+    asked = message({"prompt": "x"}, side="client")
+    cut_off = sign("lost", "cut by the client", side="client")
+    pong = sign("pong", "00", side="client")
+
+    assert talk(READY, asked, sign("raw", "half a", side="client"), pong, cut_off).sent == [
+        asked,
+        sign("raw", "half a", side="client"),
+    ]

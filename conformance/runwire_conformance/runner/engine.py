@@ -216,8 +216,9 @@ class Engine:
             self._end_all(STOPPED)
 
     def _note_last_sent(self, trace: Trace) -> None:
-        sent = [record for record in trace.records if record.side == "client" and record.payload]
-        self.last_sent += [(record.at, record.payload[:MOST_SENT]) for record in sent[-1:]]
+        self.last_sent += [
+            (record.at, record.payload[:MOST_SENT]) for record in trace.sent[-1:] if record.payload
+        ]
         self.last_sent = sorted(self.last_sent)[-MOST_LAST:]
 
     def _flooded(self, requirement: str) -> None:

@@ -46,6 +46,9 @@ NEARLY = 0.8
 #: Seconds within which a message and a close may have crossed each other, even on a busy machine.
 CROSSING_S = 1.0
 
+#: The kinds of records that a client sends by itself.
+SENT = frozenset({"text", "raw", "request"})
+
 #: Seconds by which two clocks may differ about the age of a conversation.
 AGE_S = 0.1
 
@@ -227,6 +230,11 @@ class Trace:
     def length(self) -> int:
         """How many records there were."""
         return len(self.records) + sum(self.gaps.values())
+
+    @property
+    def sent(self) -> list[Record]:
+        """What the client sent by itself: messages and requests, whole or not, but no Ping, Pong or Close."""
+        return [record for record in self.records if record.side == "client" and record.kind in SENT]
 
     def messages(self, side: Side) -> Iterator[Message]:
         """Yield the messages that one side sent, in order."""

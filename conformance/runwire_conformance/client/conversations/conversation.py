@@ -46,8 +46,7 @@ Predicate = Callable[[Message], bool]
 #: Sentences that order something a case only leans on.
 Owners = tuple[str, ...]
 
-#: What a client sends that may get an answer, and how much of it is shown.
-SENT = frozenset({"text", "raw", "request"})
+#: How much is shown of what a client sent.
 MOST_SHOWN = 120
 
 #: What orders that the events of a run come, and that it ends.
@@ -266,8 +265,7 @@ class Conversation:
 
     def last_sent(self) -> str:
         """Return the last that the judge had sent, for an assertion of something that did not come."""
-        sent = [record for record in self.trace.records if record.side == "client" and record.kind in SENT]
-        shown = [record.payload[:MOST_SHOWN] or record.kind for record in sent[-2:]]
+        shown = [record.payload[:MOST_SHOWN] or record.kind for record in self.trace.sent[-2:]]
         return f"; sent last: {', then '.join(shown)}" if shown else ""
 
     async def heartbeat(self, after: int = -1, *, since: float | None = None, owners: Owners = ()) -> Message:

@@ -30,7 +30,7 @@ PRODUCTS = (
     _product(
         "Envoy", r"(?:istio-)?envoy$", r"(?:upstream connect error|no healthy upstream|upstream request)"
     ),
-    _product("Varnish", r"\d\.\d .*varnish\b", r".*<p>Guru Meditation:"),
+    _product("Varnish", r"\d\.\d .*varnish\b", r"<h3>Guru Meditation:</h3>"),
     _product("h2o", r"h2o/"),
     _product("Cloudflare", r"cloudflare$", r".*<center>cloudflare</center>"),
     _product("an AWS load balancer", r"awselb/", r".*<center>awselb/"),

@@ -200,7 +200,7 @@ def _signs(trace: Trace) -> ProxySigns:
     for record in _responses(trace):
         named = {product.name for product in PRODUCTS if _is_of(product, record)}
         server = frozenset(filter(None, [record.header("server")]))
-        kind = record.header("content-type")
+        kind = _media_type(record)
         signs += ProxySigns(
             frozenset(named),
             own=server if "json" in kind or "event-stream" in kind or record.code == 101 else frozenset(),
@@ -212,6 +212,10 @@ def _signs(trace: Trace) -> ProxySigns:
 
 def _responses(trace: Trace) -> Iterator[Record]:
     return (record for record in trace.records if record.side == "server" and record.kind == "response")
+
+
+def _media_type(record: Record) -> str:
+    return record.header("content-type").partition(";")[0].strip().lower()
 
 
 def _is_of(product: Product, record: Record) -> bool:
@@ -259,7 +263,7 @@ def _is_answer_of_proxy(record: Record, signs: ProxySigns) -> bool:
     """Whether a proxy gave a response itself: its page, an error of a gateway, or nothing under its name."""
     if any(_is_page(product, record) for product in PRODUCTS if product.name in signs.products):
         return True
-    kind, server = record.header("content-type"), record.header("server")
+    kind, server = _media_type(record), record.header("server")
     if "json" in kind:
         return False
     if record.code in {502, 504}:
@@ -274,7 +278,7 @@ def _lacks_accel_alone(record: Record) -> bool:
     directives = record.header("cache-control").lower().replace(" ", "").split(",")
     return (
         record.code == 200
-        and record.header("content-type").partition(";")[0].strip() == "text/event-stream"
+        and _media_type(record) == "text/event-stream"
         and {"no-store", "no-transform"} <= set(directives)
         and not record.header("content-encoding")
         and not record.header("x-accel-buffering")
@@ -308,9 +312,10 @@ def _in_one_piece(trace: Trace, after: float = GATHERED_S) -> bool:
 
 
 def _is_gathered(trace: Trace) -> bool:
-    """Whether a stream came in one piece, or did not come while its connection stood."""
+    """Whether a stream came in one piece, or did not come while its connection stood and nothing refused it."""
     waited = trace.records[-1].at - trace.began if trace.records else 0.0
-    silent = trace.transport == "sse" and not _arrivals(trace) and waited >= AGAIN_S
+    refused = any(record.code != 200 for record in _responses(trace))
+    silent = trace.transport == "sse" and not _arrivals(trace) and not refused and waited >= AGAIN_S
     return silent or _in_one_piece(trace, AGAIN_S)
 
 
