@@ -52,6 +52,8 @@ class PlayResult:
     tried_again_s: float | None = None
     #: Why the judge's clock could not be trusted meanwhile, in words, or an empty string.
     unsteady: str = ""
+    #: The requirements of which nothing was decided when the waiting ended.
+    undecided: frozenset[str] = frozenset()
     #: Why it was not played, as the client cannot take part; why the judge left it out; what failed in the judge.
     unplayed: str = ""
     left_out: str = ""
@@ -86,9 +88,10 @@ class PlayResult:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether a stall of the judge may have made of it what did not hold."""
-        held = all(standing.state is ExpectationState.HELD for _, standing in self.standings)
-        return bool(self.unsteady) and not (held and not self.findings)
+        """Whether a stall of the judge may be the cause of what was not kept, or did not come about."""
+        states = {standing.state for _, standing in self.standings}
+        unkept = states - {ExpectationState.HELD, ExpectationState.NOT_EXERCISED}
+        return bool(self.unsteady and (unkept or self.findings or self.undecided))
 
 
 async def play(
@@ -114,6 +117,7 @@ async def play(
         began = now()  # whoever is started by hand was waited for
         over = await _until_decided(server, client, clock, began, patience_s)
         standings, ended = _standings(server, over), client.ended
+        pending = [one for one, standing in _standings(server, over=False) if _is_pending(standing)]
     finally:
         if client is not None:
             await client.stop()
@@ -133,6 +137,7 @@ async def play(
         ended,
         tried_again_s(server.log),
         clock.unsteady_since(began),
+        frozenset(one.requirement for one in pending),
     )
 
 
@@ -145,9 +150,7 @@ async def _until_decided(
     while True:
         log.changed.clear()
         waits = server.scenario.whole and not any(one.get("ended") for one in log.of("report"))
-        if not waits and all(
-            one.state is not ExpectationState.PENDING for _, one in _standings(server, over=False)
-        ):
+        if not waits and not any(_is_pending(standing) for _, standing in _standings(server, over=False)):
             return False
         ended_at = ended_at or (now() if client.ended is not None else None)
         if ended_at is not None and now() - ended_at > LAST_S:
@@ -162,6 +165,10 @@ async def _until_decided(
                 await log.changed.wait()
         except TimeoutError:
             pass
+
+
+def _is_pending(standing: ExpectationResult) -> bool:
+    return standing.state is ExpectationState.PENDING
 
 
 def _marked(log: WireLog) -> tuple[Finding, ...]:

@@ -57,9 +57,14 @@ def _judge(
     reasons = tuple(
         dict.fromkeys(_why_not(play, requirement.id) for play in plays if requirement.id in play.scenario.ids)
     )
-    if any((play.left_out or play.unsteady) and requirement.id in play.scenario.ids for play in plays):
+    if any(_is_left_open(play, requirement.id) for play in plays if requirement.id in play.scenario.ids):
         return Judgement(requirement, Verdict.NOT_JUDGED, reasons, cases=names)
     return Judgement(requirement, Verdict.NOT_EXERCISED, reasons, cases=names)
+
+
+def _is_left_open(play: PlayResult, identifier: str) -> bool:
+    """Whether the judge is the cause that nothing is known of a requirement: it left it out, or stood still."""
+    return bool(play.left_out or (play.unsteady and identifier in play.undecided))
 
 
 def _accusations(play: PlayResult, identifier: str, returning: frozenset[str]) -> Iterable[Accusation]:
@@ -83,8 +88,10 @@ def _accusations(play: PlayResult, identifier: str, returning: frozenset[str]) -
 
 
 def _why_not(play: PlayResult, identifier: str) -> str:
-    if play.left_out or play.unplayed or play.unsteady:
-        return play.left_out or play.unplayed or play.unsteady
+    if play.left_out or play.unplayed:
+        return play.left_out or play.unplayed
+    if _is_left_open(play, identifier):
+        return play.unsteady
     for one, standing in play.standings:
         if (
             one.requirement == identifier
