@@ -65,13 +65,13 @@ class HostileWebSocket:
         self._peer.send_bytes(data)
         await self._peer.drain()
 
-    async def flood(self, data: bytes) -> None:
-        """Send it and a heartbeat behind it; wait for its answer or the end, for at most FLOOD_S.
+    async def flood(self, data: bytes, seconds: float = FLOOD_S) -> None:
+        """Send it and a heartbeat behind it; wait for its answer or the end, for at most so many seconds.
 
         A server that throttles leaves the rest unread.
         """
         with suppress(TimeoutError):
-            async with asyncio.timeout(FLOOD_S):
+            async with asyncio.timeout(seconds):
                 await self.send(data + FramePeer.frame(Opcode.TEXT, LAST))
                 while not self._is_through and not self.ended:
                     self._news.clear()
