@@ -216,12 +216,12 @@ def calls_pair(trace: Trace, _context: RuleContext) -> Iterator[Finding]:
             continue  # a call may be out of sight; or [EVENT-7] is broken, and the pairs are what it broke
         called: set[str] = set()
         observed: set[str] = set()
-        numbers: set[int] = set()
+        seen: set[tuple[int, str, str]] = set()
         for place, message in reading.events:
-            if message["seq"] in numbers:
-                continue  # it came a second time, which is [RUN-28]
-            numbers.add(message["seq"])
             call_id = str(message.get("call_id"))  # where it is no text, [MSG-3] is broken
+            if (again := (message["seq"], message.type, call_id)) in seen:
+                continue  # it came a second time, which is [RUN-28]
+            seen.add(again)
             if message.type == "tool_call":
                 if call_id in called:
                     yield Finding("EVENT-8", f"a second tool_call {call_id}", place)
