@@ -93,7 +93,7 @@ def _is_cut(value: str) -> bool:
 
 
 def _is_problem(record: Record) -> bool:
-    return record.header("content-type").partition(";")[0].strip().lower() == PROBLEM
+    return record.media_type == PROBLEM
 
 
 def _listed(record: Record, name: str) -> frozenset[str]:

@@ -85,6 +85,11 @@ class Record:
         return ", ".join(value for key, value in self.headers if key == name)
 
     @property
+    def media_type(self) -> str:
+        """The media type of a response in lower case, without parameters; an empty string when it names none."""
+        return self.header("content-type").partition(";")[0].strip().lower()
+
+    @property
     def is_use(self) -> bool:
         """Whether a connection is in use when this happens: the client says more than a heartbeat, or a run ends."""
         if self.side == "server":

@@ -200,7 +200,7 @@ def _signs(trace: Trace) -> ProxySigns:
     for record in _responses(trace):
         named = {product.name for product in PRODUCTS if _is_of(product, record)}
         server = frozenset(filter(None, [record.header("server")]))
-        kind = _media_type(record)
+        kind = record.media_type
         signs += ProxySigns(
             frozenset(named),
             own=server if "json" in kind or "event-stream" in kind or record.code == 101 else frozenset(),
@@ -212,10 +212,6 @@ def _signs(trace: Trace) -> ProxySigns:
 
 def _responses(trace: Trace) -> Iterator[Record]:
     return (record for record in trace.records if record.side == "server" and record.kind == "response")
-
-
-def _media_type(record: Record) -> str:
-    return record.header("content-type").partition(";")[0].strip().lower()
 
 
 def _is_of(product: Product, record: Record) -> bool:
@@ -263,7 +259,7 @@ def _is_answer_of_proxy(record: Record, signs: ProxySigns) -> bool:
     """Whether a proxy gave a response itself: its page, an error of a gateway, or nothing under its name."""
     if any(_is_page(product, record) for product in PRODUCTS if product.name in signs.products):
         return True
-    kind, server = _media_type(record), record.header("server")
+    kind, server = record.media_type, record.header("server")
     if "json" in kind:
         return False
     if record.code in {502, 504}:
@@ -278,7 +274,7 @@ def _lacks_accel_alone(record: Record) -> bool:
     directives = record.header("cache-control").lower().replace(" ", "").split(",")
     return (
         record.code == 200
-        and _media_type(record) == "text/event-stream"
+        and record.media_type == "text/event-stream"
         and {"no-store", "no-transform"} <= set(directives)
         and not record.header("content-encoding")
         and not record.header("x-accel-buffering")
